@@ -1,0 +1,1 @@
+"""How the embedded demo model is trained, reproducibly."""

@@ -1,0 +1,1 @@
+"""Benchmarks: equal results first, then time."""

@@ -1,0 +1,1 @@
+"""Images, video and bags in; pictures, clouds and bags out."""

@@ -1,0 +1,84 @@
+"""Installs metric3d_ros: with colcon as a ROS 2 package (ament_python), with pip as a plain Python package."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+PACKAGE = "metric3d_ros"
+HERE = Path(__file__).parent
+
+# Listed, not found: find_packages() would also install `test`.
+RUNTIME_ROOMS = ["geometry", "nodes", "recordings", "demo", "bench", "models"]
+EXPORT_ROOMS = ["network", "demo_model"]
+
+ROS_WHEELS = [
+    "ros-rclpy[fastrtps]==7.1.6",
+    "ros-sensor-msgs==5.3.6",
+    "ros-std-msgs==5.3.6",
+    "ros-geometry-msgs==5.3.6",
+    "ros-diagnostic-msgs==5.3.6",
+    "ros-std-srvs==5.3.6",
+    "ros-visualization-msgs==5.3.6",
+]
+EXPORT = ["torch>=2.4", "onnx>=1.16", "onnxscript>=0.1", "safetensors>=0.4", "huggingface-hub>=0.24"]
+
+
+def version() -> str:
+    """Return the version that the runtime package states (it lives there once)."""
+    found = re.search(r'^__version__ = "(.+)"$', (HERE / PACKAGE / "__init__.py").read_text(), re.MULTILINE)
+    assert found, f"{PACKAGE}/__init__.py states no __version__"
+    return found.group(1)
+
+
+def files(pattern: str) -> list[str]:
+    """Return the files that match `pattern`, relative to this file, as setuptools wants them."""
+    return sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern) if path.is_file())
+
+
+NODES = ["depth_node", "image_player"]
+
+setup(
+    name=PACKAGE,
+    version=version(),
+    description="Metric depth, surface normals and point clouds from one camera, on ROS 2, with Metric3D",
+    long_description=(HERE / "README.md").read_text() if (HERE / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    maintainer="metric3d_ros maintainers",
+    maintainer_email="metric3d-ros@users.noreply.github.com",
+    python_requires=">=3.10",
+    packages=[
+        PACKAGE,
+        *(f"{PACKAGE}.{room}" for room in RUNTIME_ROOMS),
+        "metric3d_export",
+        *(f"metric3d_export.{room}" for room in EXPORT_ROOMS),
+    ],
+    package_dir={"metric3d_export": "export"},
+    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "config/*"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
+        (f"share/{PACKAGE}", ["package.xml"]),
+        (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
+        (f"share/{PACKAGE}/config", files("config/*")),
+        # pip puts console scripts into bin/, where `ros2 run` and `ros2 launch` do not look; these
+        # launchers stand in lib/metric3d_ros. colcon's own entry points replace them there.
+        (f"lib/{PACKAGE}", files("resource/executables/*")),
+    ],
+    zip_safe=False,
+    install_requires=["numpy>=1.24", "opencv-python-headless>=4.6", "PyYAML>=6", "tqdm>=4.60"],
+    extras_require={
+        "ros": ROS_WHEELS,
+        "cpu": ["onnxruntime>=1.18"],
+        "gpu": ["onnxruntime-gpu>=1.18"],
+        "export": EXPORT,
+        "test": ["pytest>=8,<9", "hypothesis>=6", "ruff>=0.6", "mypy>=1.11", "import-linter>=2", "psutil>=5.9"],
+    },
+    tests_require=["pytest"],
+    entry_points={
+        "console_scripts": [
+            "metric3d = metric3d_ros.cli:main",
+            *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
+        ],
+    },
+)
