@@ -1,0 +1,133 @@
+"""Folders of camera images: finding them in natural order, reading and writing them as RGB arrays."""
+
+import glob
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.errors import DataError, ImageError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+DEPTH_STEM_END = "_depth"
+"""An image whose name ends so (before the suffix) is measured depth beside a camera image, not a camera image."""
+
+RgbImage = npt.NDArray[np.uint8]
+
+_DIGITS = re.compile(r"(\d+)")
+
+
+def natural_order(path: Path) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key under which numbers in the path count as numbers: frame_2 comes before frame_10."""
+    parts = _DIGITS.split(str(path))
+    return tuple((0, int(part), "") if i % 2 else (1, 0, part.casefold()) for i, part in enumerate(parts))
+
+
+def list_images(path: str | Path) -> list[Path]:
+    """Return the camera images that `path` names, in natural order.
+
+    `path` is one image, a folder (not searched deeper), or a shell pattern such as "run/*_rgb.png". Files are told by
+    their suffix (`IMAGE_SUFFIXES`, any case); hidden files and depth images (`*_depth.*`) of a folder are left out.
+
+    Raises DataError when there is no such file, folder or match, or nothing in it is an image.
+    """
+    path = Path(path).expanduser()
+    if path.is_file():
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise DataError(
+                f"{path} is no image by its suffix; expected one of {_suffixes()}, a folder of them, or a pattern"
+            )
+        return [path]
+    if path.is_dir():
+        candidates = [entry for entry in path.iterdir() if not entry.stem.endswith(DEPTH_STEM_END)]
+    elif glob.has_magic(str(path)):
+        candidates = [Path(match) for match in glob.glob(str(path))]
+    else:
+        raise DataError(f"there is no file or folder {path}; expected an image, a folder of images, or a pattern")
+    images = [
+        entry
+        for entry in candidates
+        if entry.suffix.lower() in IMAGE_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    ]
+    if not images:
+        raise DataError(f"{path} holds no image; expected at least one file ending in {_suffixes()}")
+    return sorted(images, key=natural_order)
+
+
+def read_rgb(path: str | Path) -> RgbImage:
+    """Read an image as it is stored: (H, W, 3) uint8, RGB.
+
+    An EXIF orientation is not applied: the intrinsics belong to the pixels as the sensor wrote them. Grey images get
+    three equal channels, transparency is dropped, and 16-bit images keep their upper 8 bits.
+
+    Raises ImageError when the file is missing, empty, truncated or no image.
+    """
+    image = decode_image(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def write_rgb(path: str | Path, rgb: RgbImage) -> None:
+    """Write (H, W, 3) uint8 RGB in the format that the suffix names, making the folder if need be.
+
+    Raises ImageError when the array has another shape or type, or the suffix names no format.
+    """
+    path = Path(path)
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ImageError(f"{path}: cannot write an array of {rgb.dtype} {rgb.shape}; expected uint8 (H, W, 3)")
+    encode_image(path, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
+    """Decode an image file with OpenCV's `flags`; channels come in OpenCV's order (BGR).
+
+    Raises ImageError when the file is missing, empty, truncated or no image.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}; expected an image file") from error
+    if not data:
+        raise ImageError(f"{path} is empty (0 bytes); expected an image: copy or record it again")
+    if _is_truncated(data):
+        raise ImageError(f"{path} is truncated (it stops after {len(data)} bytes): copy or record it again")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(
+            f"{path} cannot be decoded ({error.err}); expected an image ending in {_suffixes()}"
+        ) from error
+    if image is None:
+        raise ImageError(f"{path} is no image that can be decoded; expected the content of {_suffixes()}")
+    return np.asarray(image)
+
+
+def encode_image(path: Path, image: npt.NDArray[Any]) -> None:
+    """Encode an array in OpenCV's channel order (BGR, or one channel) by the path's suffix and write it."""
+    try:
+        done, data = cv2.imencode(path.suffix.lower(), image)
+    except cv2.error as error:
+        raise ImageError(
+            f"{path}: cannot write this kind of file ({error.err}); expected one of {_suffixes()}"
+        ) from error
+    if not done:
+        raise ImageError(f"{path}: {image.dtype} {image.shape} does not fit this kind of file; use .png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.tobytes())
+
+
+def _is_truncated(data: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end; decoders fill the missing part with grey and say nothing."""
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # a thumbnail's end comes before the last scan
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-4096:]
+    return False
+
+
+def _suffixes() -> str:
+    return " ".join(sorted(IMAGE_SUFFIXES))

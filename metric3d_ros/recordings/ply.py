@@ -1,0 +1,107 @@
+"""Point clouds as PLY files: binary little-endian, with colours and normals when there are some."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.errors import DataError
+
+_POSITION = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
+_NORMAL = [("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
+_COLOUR = [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+_PLY_TYPES = {"<f4": "float", "u1": "uchar"}
+_NUMPY_TYPES = {
+    name: numpy_type
+    for numpy_type, names in {
+        "i1": ("char", "int8"),
+        "u1": ("uchar", "uint8"),
+        "<i2": ("short", "int16"),
+        "<u2": ("ushort", "uint16"),
+        "<i4": ("int", "int32"),
+        "<u4": ("uint", "uint32"),
+        "<f4": ("float", "float32"),
+        "<f8": ("double", "float64"),
+    }.items()
+    for name in names
+}
+
+
+def write_ply(
+    path: str | Path,
+    points: npt.NDArray[Any],
+    *,
+    rgb: npt.NDArray[np.uint8] | None = None,
+    normals: npt.NDArray[Any] | None = None,
+    comment: str = "",
+) -> int:
+    """Write points (..., 3) in metres as a PLY file and return how many were written.
+
+    `rgb` (..., 3) uint8 and `normals` (..., 3) unit go with the points of the same place. Points with a NaN or infinite
+    coordinate are left out; a normal that is NaN is written as 0 0 0, which viewers read as "none". `comment` goes
+    into the header, one line.
+
+    Raises DataError when the arrays do not fit together.
+    """
+    path = Path(path)
+    if points.shape[-1:] != (3,):
+        raise DataError(f"{path}: points have shape {points.shape}, expected (..., 3)")
+    for name, values in (("rgb", rgb), ("normals", normals)):
+        if values is not None and values.shape != points.shape:
+            raise DataError(f"{path}: {name} has shape {values.shape}, expected the points' {points.shape}")
+    flat = points.reshape(-1, 3)
+    kept = np.isfinite(flat).all(axis=1)
+    columns = [(_POSITION, flat[kept])]
+    if normals is not None:
+        columns.append((_NORMAL, np.nan_to_num(normals.reshape(-1, 3)[kept], nan=0.0, posinf=0.0, neginf=0.0)))
+    if rgb is not None:
+        columns.append((_COLOUR, rgb.reshape(-1, 3)[kept]))
+    fields = [field for group, _ in columns for field in group]
+    vertices = np.empty(int(kept.sum()), dtype=fields)
+    for group, values in columns:
+        for i, (name, _) in enumerate(group):
+            vertices[name] = values[:, i]
+    header = ["ply", "format binary_little_endian 1.0"]
+    if comment:
+        header.append("comment " + comment.replace("\n", " "))
+    header.append(f"element vertex {len(vertices)}")
+    header += [f"property {_PLY_TYPES[kind]} {name}" for name, kind in fields]
+    header.append("end_header\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.write("\n".join(header).encode())
+        file.write(vertices.tobytes())
+    return len(vertices)
+
+
+def read_ply(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """Read the vertices of a binary little-endian PLY file: one (N,) array per property, by name.
+
+    Elements after the vertices (faces) are ignored. Raises DataError for any other kind of file, or a truncated one.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    head, mark, body = data.partition(b"end_header\n")
+    lines = head.decode("ascii", errors="replace").splitlines()
+    if not mark or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
+        raise DataError(f"{path} is no binary little-endian PLY file; write one with metric3d_ros, or convert it")
+    count, element = 0, ""
+    fields: list[tuple[str, str]] = []
+    for line in lines:
+        words = line.split()
+        if words[:1] == ["element"]:
+            element = words[1]
+            if element == "vertex":
+                count = int(words[2])
+            elif not fields:
+                raise DataError(f"{path}: element {element} comes before the vertices; expected vertices first")
+        elif words[:1] == ["property"] and element == "vertex":
+            if words[1] not in _NUMPY_TYPES:
+                raise DataError(f"{path}: vertex property of type {words[1]}; expected one of {sorted(_NUMPY_TYPES)}")
+            fields.append((words[2], _NUMPY_TYPES[words[1]]))
+    kind = np.dtype(fields)
+    if len(body) < count * kind.itemsize:
+        raise DataError(f"{path} is truncated: {len(body)} bytes of vertices, expected {count * kind.itemsize}")
+    vertices = np.frombuffer(body, kind, count)
+    return {name: vertices[name].copy() for name, _ in fields}
