@@ -114,7 +114,9 @@ class InferenceSize:
             scale = min(1.0, self.max_width / width, self.max_height / height)
         if scale == 1.0:
             return image_hw
-        return max(MIN_SIDE_PX, math.floor(height * scale)), max(MIN_SIDE_PX, math.floor(width * scale))
+        # A side that is whole but for rounding must not lose a pixel.
+        height, width = (max(MIN_SIDE_PX, math.floor(side * scale + 1e-6)) for side in image_hw)
+        return height, width
 
 
 class Estimator:
@@ -149,7 +151,8 @@ class Estimator:
             return None
         return (
             f"inference runs at {width}x{height}, far above the {trained[1]}x{trained[0]} that "
-            f"{self.engine.model_name} was trained with: depth may degrade and costs more time; inference_size '{TRAINED}' avoids both"
+            f"{self.engine.model_name} was trained with: depth may degrade and takes longer; "
+            f"inference_size '{TRAINED}' avoids both"
         )
 
     def warm_up(self, image_hw: tuple[int, int]) -> float:

@@ -1,0 +1,113 @@
+"""Engine: loading models of every dialect, and saying what is wrong when one cannot run."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+import tiny_models
+
+from metric3d_ros import engine as engine_module
+from metric3d_ros.engine import PROVIDERS, open_engine
+from metric3d_ros.errors import ModelError, ProviderError
+
+
+def test_contract_model_is_opened_with_its_metadata(tmp_path):
+    engine = open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu")
+    assert engine.metadata == tiny_models.METADATA
+    assert engine.model_name == "tiny.onnx"
+    assert engine.provider == "cpu"
+    assert engine.outputs == {"depth", "confidence", "normal", "normal_confidence"}
+    assert engine.fixed_size_hw is None
+
+
+def test_model_without_normals_says_so(tmp_path):
+    engine = open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx", with_normals=False))
+    assert engine.outputs == {"depth", "confidence"}
+
+
+def test_inference_returns_only_the_outputs_asked_for(tmp_path):
+    engine = open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"))
+    image = np.full((1, 30, 40, 3), 100, np.uint8)
+    results = engine.infer(image, np.array([500], np.float32), outputs={"depth"})
+    assert list(results) == ["depth"]
+    np.testing.assert_allclose(results["depth"], 100 * tiny_models.METRES_PER_LEVEL * 0.5)
+
+
+def test_auto_takes_the_cpu_where_nothing_better_works(tmp_path):
+    if onnxruntime.get_available_providers()[0] == "CUDAExecutionProvider":
+        pytest.skip("this machine has the CUDA provider")
+    assert open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="auto").provider == "cpu"
+
+
+def test_missing_file_names_the_command_that_makes_one(tmp_path):
+    with pytest.raises(ModelError, match="metric3d export"):
+        open_engine(tmp_path / "none.onnx")
+
+
+def test_folder_is_no_model(tmp_path):
+    with pytest.raises(ModelError, match="not a file"):
+        open_engine(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x08\x07" + bytes(100)])
+def test_file_that_is_no_onnx_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "broken.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"broken\.onnx") as caught:
+        open_engine(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_truncated_model_is_refused(tmp_path):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ModelError):
+        open_engine(path)
+
+
+def test_other_models_tensors_are_named(tmp_path):
+    with pytest.raises(ModelError, match="x to y"):
+        open_engine(tiny_models.save_unrelated_model(tmp_path / "other.onnx"))
+
+
+def test_newer_format_is_refused(tmp_path):
+    metadata = dataclasses.replace(tiny_models.METADATA, format_version=99)
+    with pytest.raises(ModelError, match="99"):
+        open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx", metadata=metadata))
+
+
+def test_unknown_provider_lists_the_known_ones(tmp_path):
+    with pytest.raises(ProviderError, match="auto, cuda"):
+        open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="npu")
+
+
+def test_provider_that_is_missing_says_what_to_install(tmp_path):
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has the CUDA provider")
+    with pytest.raises(ProviderError, match="onnxruntime-gpu"):
+        open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cuda")
+
+
+def test_provider_that_falls_back_by_itself_is_an_error_unless_auto(tmp_path, monkeypatch):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [p.ort_name for p in PROVIDERS.values()])
+    with pytest.raises(ProviderError, match="does not work here"):
+        open_engine(path, provider="cuda")
+    assert open_engine(path, provider="auto").provider == "cpu"
+
+
+def test_missing_onnxruntime_names_the_pip_line(tmp_path, monkeypatch):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ProviderError, match="pip install onnxruntime"):
+        open_engine(path)
+
+
+def test_missing_demo_model_is_explained(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "DEMO_MODEL_PATH", tmp_path / "demo.onnx")
+    with pytest.raises(ModelError, match="install metric3d_ros again"):
+        open_engine("demo")
