@@ -266,7 +266,7 @@ class RaftDptDecoder(nn.Module):
     def estimate(self, tokens: list[Tensor], gh: int, gw: int, *, every_mask: bool = False) -> Estimates:
         """Return every intermediate result; `every_mask` computes each iteration's mask, not only the last one's."""
         maps = self.token2feature(tokens, gh, gw)
-        # The fusion reads these three rectified (see FusionUnit); published, in place, so the context reads them so too.
+        # FusionUnit's ReLUs are published in place: the context reads rectified what the fusion has read.
         maps = [maps[0], *(F.relu(x) for x in maps[1:])]
         bin_logits, first_depth, state = self._first_estimate(self.decoder_mono(maps))
         hidden, contexts = self.context_feature_encoder(maps[:3])
@@ -315,7 +315,7 @@ def unit_vectors(x: Tensor) -> Tensor:
 
 
 def kappa(x: Tensor) -> Tensor:
-    return F.elu(x) + 1.01
+    return F.elu(x) + 1 + 0.01
 
 
 def upsample_state(state: Tensor, mask: Tensor) -> Tensor:
