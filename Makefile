@@ -1,0 +1,83 @@
+# The two commands: `make demo` and `make test`. Everything is installed into .venv; nothing outside this folder changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Named by version, since plain `torch` installs gigabytes of CUDA on Linux. Only exports and their tests need it.
+TORCH ?= torch==2.13.0
+
+RUN := $(VENV)/bin/python
+MODEL ?=
+IMAGES ?=
+FOCAL ?=
+VIEWER ?=
+PYTEST_ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow check lint format bench clean
+
+help:
+	@echo "make demo        camera, ROS 2 node, depth and clouds on your screen; IMAGES=DIR FOCAL=px your own frames,"
+	@echo "                 MODEL=model.onnx another model, VIEWER=rerun (or web) to watch it live"
+	@echo "make test        all tests but the slow ones"
+	@echo "make test-slow   the slow tests: large networks, long runs"
+	@echo "make lint        ruff, mypy and the import contracts"
+	@echo "make check       lint, then test"
+	@echo "make format      rewrite the sources as ruff formats them"
+	@echo "make bench       time the model and the node on this machine; ARGS=--quick for a short run"
+	@echo "make clean       remove .venv and everything that was built"
+
+$(VENV)/created:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || { \
+	  echo "metric3d_ros needs Python 3.10 to 3.14, and $(PYTHON) is not: name another, as in make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python's venv module is missing: sudo apt install python3-venv" >&2; exit 1; }
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# $(call install,WORDS FOR THE PERSON WAITING,WHAT PIP INSTALLS)
+define install
+@echo "Installing $(1) into $(VENV) (once; the first time takes a minute or more) ..."
+@$(RUN) -m pip install --quiet --progress-bar on $(2)
+@touch $@
+endef
+
+$(VENV)/installed-runtime: $(VENV)/created setup.py pyproject.toml
+	$(call install,ROS 2 and ONNX Runtime,--editable '.[ros,cpu]')
+
+$(VENV)/installed-viewer: $(VENV)/installed-runtime
+	$(call install,the Rerun viewer,--editable '.[ros,cpu,viewer]')
+
+$(VENV)/installed-test: $(VENV)/installed-runtime
+	$(call install,PyTorch,'$(TORCH)')
+	$(call install,the test tools,--editable '.[ros,cpu,export,test]')
+
+demo: $(VENV)/installed-$(if $(VIEWER),viewer,runtime)
+	@$(RUN) -m metric3d_ros.demo \
+	  $(if $(MODEL),--model '$(MODEL)') $(if $(IMAGES),--images '$(IMAGES)') $(if $(FOCAL),--focal '$(FOCAL)') \
+	  $(if $(VIEWER),--viewer '$(VIEWER)') $(ARGS)
+
+test: $(VENV)/installed-test
+	@$(RUN) -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(VENV)/installed-test
+	@$(RUN) -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(VENV)/installed-test
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+
+check: lint test
+
+format: $(VENV)/installed-test
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+bench: $(VENV)/installed-test
+	@$(RUN) -m metric3d_ros.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) build install log *.egg-info demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""`metric3d`: one command, one verb per job; each verb lives in a module of its own and is loaded when it is used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metric3d_ros import __version__
+from metric3d_ros.errors import Metric3DError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: the module with its `add_arguments(parser)` and `run(args) -> int`, one line of help, and its extra."""
+
+    module: str
+    help: str
+    extra: str | None = None
+
+
+VERBS = {
+    "demo": Verb("metric3d_ros.demo.runner", "fly a camera through a scene, or feed your images, through the node"),
+    "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
+    "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
+    "view": Verb("metric3d_ros.nodes.view", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser that knows the verbs' names; their own arguments are added once one is chosen."""
+    parser = argparse.ArgumentParser(
+        prog="metric3d", description="Metric depth, surface normals and point clouds from one camera."
+    )
+    parser.add_argument("--version", action="version", version=f"metric3d_ros {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        verbs.add_parser(name, help=verb.help, add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit status: 0 done, 1 failed with one line of reason, 2 wrong usage, 130 interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = make_parser().parse_known_args(words[:1])[0].verb
+    verb = VERBS[name]
+    try:
+        module = importlib.import_module(verb.module)
+    except ImportError as error:
+        extra = f": install it with `pip install '.[{verb.extra}]'` in the source folder" if verb.extra else ""
+        print(f"metric3d {name}: {error.name or error} is not installed{extra}", file=sys.stderr)
+        return 1
+    parser = argparse.ArgumentParser(prog=f"metric3d {name}", description=verb.help[0].upper() + verb.help[1:] + ".")
+    module.add_arguments(parser)
+    try:
+        return int(module.run(parser.parse_args(words[1:])))
+    except Metric3DError as error:
+        print(f"metric3d {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"metric3d {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The package: what is installed by pip and by colcon, and which parts may import which."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import metric3d_ros
+from metric3d_ros import cli
+
+ROOT = Path(__file__).parents[1]
+CORE = [
+    "camera",
+    "cli",
+    "engine",
+    "errors",
+    "estimator",
+    "evaluation.command",
+    "foreign",
+    "geometry",
+    "messages",
+    "model_contract",
+    "pictures",
+    "recordings.calibration",
+    "recordings.images",
+    "recordings.ply",
+]
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=120,
+        check=False,
+    )
+
+
+def test_core_runs_where_neither_ros_nor_torch_is_installed():
+    code = f"""
+        import importlib, sys
+        for name in ("rclpy", "sensor_msgs", "std_msgs", "cv_bridge", "torch", "onnx", "metric3d_export"):
+            sys.modules[name] = None
+        for room in {CORE}:
+            importlib.import_module("metric3d_ros." + room)
+        print("imported")
+    """
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "imported"
+
+
+def test_core_imports_without_onnxruntime_until_a_model_is_opened():
+    result = run_python(
+        """
+        import sys
+        sys.modules["onnxruntime"] = None
+        from metric3d_ros.engine import open_engine
+        from metric3d_ros.errors import Metric3DError
+        import tempfile, pathlib
+        path = pathlib.Path(tempfile.mkstemp(suffix=".onnx")[1])
+        try:
+            open_engine(path)
+        except Metric3DError as error:
+            print(error)
+        finally:
+            path.unlink()
+        """
+    )
+    assert "pip install onnxruntime" in result.stdout, result.stderr
+
+
+def test_version_is_one_everywhere():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert manifest.findtext("version") == metric3d_ros.__version__
+    assert metric3d_ros.__version__ in (ROOT / "CHANGELOG.rst").read_text()
+
+
+def test_package_manifest_names_what_colcon_needs():
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert manifest.get("format") == "3"
+    assert manifest.findtext("export/build_type") == "ament_python"
+    assert manifest.findtext("license") == "Apache-2.0"
+    # A bad address makes colcon treat the package as something else.
+    assert re.fullmatch(r"[^@\s]+@[^@\s]+\.[a-z]+", manifest.find("maintainer").get("email"))
+
+
+@pytest.fixture(scope="module")
+def wheel_names(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    # Built from a copy: setuptools writes build/ and egg-info beside setup.py.
+    copy = tmp_path_factory.mktemp("source") / "tree"
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    if not tracked:
+        pytest.skip("the sources are not a git checkout, so what belongs to them is not known")
+    for name in tracked:
+        if (ROOT / name).is_file():
+            target = copy / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+            target.chmod((ROOT / name).stat().st_mode)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]
+    subprocess.run(command, check=True, timeout=300)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        return {info.filename.split(".data/data/")[-1]: info for info in wheel.infolist()}
+
+
+def test_wheel_holds_both_packages_and_no_tests(wheel_names):
+    assert "metric3d_ros/nodes/depth_node.py" in wheel_names
+    assert "metric3d_export/network/vit.py" in wheel_names
+    assert "metric3d_ros/py.typed" in wheel_names
+    assert not [name for name in wheel_names if name.startswith(("test/", "export/"))]
+
+
+def test_every_package_of_the_tree_is_listed_in_setup(wheel_names):
+    for top, installed in (("metric3d_ros", "metric3d_ros"), ("export", "metric3d_export")):
+        for path in (ROOT / top).rglob("*.py"):
+            name = str(Path(installed) / path.relative_to(ROOT / top))
+            assert name in wheel_names, f"{path} is not installed; list its package in setup.py"
+
+
+def test_wheel_installs_what_ros_looks_for(wheel_names):
+    share = "share/metric3d_ros"
+    for name in [
+        "share/ament_index/resource_index/packages/metric3d_ros",
+        f"{share}/package.xml",
+        f"{share}/launch/depth.launch.py",
+        f"{share}/config/depth.yaml",
+        f"{share}/config/depth.rviz",
+        f"{share}/config/fastdds.xml",
+    ]:
+        assert name in wheel_names
+
+
+@pytest.mark.parametrize("node", ["depth_node", "image_player"])
+def test_nodes_are_executables_where_ros2_run_looks(wheel_names, node):
+    info = wheel_names[f"lib/metric3d_ros/{node}"]
+    assert info.external_attr >> 16 & 0o111
+
+
+def test_every_verb_can_be_asked_for_help():
+    for name in cli.VERBS:
+        result = run_python(f"import sys; from metric3d_ros.cli import main; sys.exit(main(['{name}', '--help']))")
+        assert result.returncode == 0, f"metric3d {name} --help: {result.stderr}"
+        assert f"metric3d {name}" in result.stdout
+
+
+def test_command_without_a_verb_lists_them():
+    result = run_python("from metric3d_ros.cli import main; main(['--help'])")
+    assert result.returncode == 0
+    for name in cli.VERBS:
+        assert name in result.stdout
+
+
+def test_unknown_verb_is_wrong_usage():
+    assert run_python("import sys; from metric3d_ros.cli import main; sys.exit(main(['exprot']))").returncode == 2
+
+
+def test_verb_whose_packages_are_missing_names_the_extra():
+    code = """
+        import sys
+        sys.modules["torch"] = None
+        from metric3d_ros.cli import main
+        sys.exit(main(["export", "vit_small", "-o", "/tmp/never.onnx", "--stand-in-weights"]))
+    """
+    result = run_python(code)
+    assert result.returncode == 1
+    assert ".[export]" in result.stderr
+    assert "Traceback" not in result.stderr
