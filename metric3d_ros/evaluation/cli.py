@@ -1,0 +1,159 @@
+"""`metric3d evaluate`: a model against images whose depth is known, as a table and as JSON."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from metric3d_ros import __version__
+from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
+from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.estimator import Estimate, Estimator
+from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
+from metric3d_ros.evaluation.results import Evaluation, ImageResult
+from metric3d_ros.evaluation.samples import Sample, SampleSource
+from metric3d_ros.evaluation.scenes import HeldOutScenes
+from metric3d_ros.metrics import measure_image
+
+SCENES = "scenes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `metric3d evaluate`."""
+    parser.add_argument(
+        "data",
+        nargs="?",
+        default=SCENES,
+        help="a folder with a dataset.yaml, such a YAML elsewhere, a folder described by the options below, or "
+        "'scenes': rendered rooms that no training saw (default)",
+    )
+    parser.add_argument("--model", default=DEMO_MODEL, help="ONNX file, or 'demo' (default)")
+    parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="default: %(default)s")
+    parser.add_argument("--inference-size", default="native", help="native, trained, WIDTHxHEIGHT or 0.5MP")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
+    parser.add_argument("--max-depth", type=float, metavar="M", help="leave out pixels that are truly farther, metres")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
+    parser.add_argument("--rows", type=int, default=40, metavar="N", help="images in the table (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every image here")
+
+    scenes = parser.add_argument_group("synthetic scenes")
+    scenes.add_argument("--scenes", type=int, default=200, metavar="N", help="how many (default: %(default)s)")
+    scenes.add_argument("--size", default="336x252", metavar="WxH", help="image size in pixels (default: %(default)s)")
+    scenes.add_argument(
+        "--focal-factor", type=float, metavar="F", help="focal length / width; default: drawn per scene as in training"
+    )
+
+    folder = parser.add_argument_group("a folder without dataset.yaml (patterns are relative to it)")
+    folder.add_argument("--rgb", default="*_rgb.*", metavar="PATTERN", help="the images (default: %(default)s)")
+    folder.add_argument("--depth", metavar="PATTERN", help="their depth: * is what * was in --rgb, as *_depth.png")
+    folder.add_argument("--normals", metavar="PATTERN", help="their normals, .npy or .npz")
+    folder.add_argument("--depth-scale", type=float, metavar="N", help="units per metre in the files; PNG: 1000")
+    folder.add_argument("--camera", type=Path, metavar="YAML", help="calibration, in camera_calibration's format")
+    folder.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, principal point central")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, print the table to stdout and write the JSON; raises Metric3DError for what a user can mend."""
+    source = _open_source(args)
+    if args.json is not None and not args.json.parent.is_dir():
+        raise ConfigurationError(f"--json {args.json}: there is no folder {args.json.parent}; make it first")
+    engine = open_engine(args.model, provider=args.provider, threads=args.threads)
+    estimator = Estimator(engine, inference_size=args.inference_size)
+    if engine.metadata is not None and engine.metadata.meaningless:
+        print(f"{engine.model_name} has stand-in weights: these figures say nothing about sight", file=sys.stderr)
+    settings = {
+        "model": engine.model_name,
+        "variant": engine.metadata.variant if engine.metadata else None,
+        "weights_sha256": engine.metadata.weights_sha256 if engine.metadata else None,
+        "provider": engine.provider,
+        "inference_size": args.inference_size,
+        "data": str(args.data),
+        "max_depth_m": args.max_depth,
+        "metric3d_ros": __version__,
+        "numpy": np.__version__,
+    }
+    evaluation = evaluate(source, estimator.estimate, limit=args.limit, max_depth_m=args.max_depth, settings=settings)
+    print(evaluation.to_table(max_rows=args.rows))
+    if args.json is not None:
+        args.json.write_text(evaluation.to_json() + "\n", encoding="utf-8")
+        print(f"every figure: {args.json}")
+    return 0
+
+
+def evaluate(
+    source: SampleSource,
+    estimate: Callable[..., Estimate],
+    *,
+    limit: int | None = None,
+    max_depth_m: float | None = None,
+    settings: dict[str, object] | None = None,
+) -> Evaluation:
+    """Estimate every sample (or the first `limit`) and measure it; progress goes to stderr.
+
+    `estimate` takes the image and its camera, as `Estimator.estimate` does. Raises DataError, naming the image, where
+    nothing can be compared.
+    """
+    total = len(source) if limit is None else min(limit, len(source))
+    images: list[ImageResult] = []
+    with tqdm(total=total, desc="evaluating", unit="image", dynamic_ncols=True, disable=None) as progress:
+        for sample in source:
+            if len(images) == total:
+                break
+            images.append(_measure(sample, estimate(sample.rgb, sample.camera), max_depth_m))
+            progress.update()
+    return Evaluation(images, settings or {})
+
+
+def _measure(sample: Sample, estimate: Estimate, max_depth_m: float | None) -> ImageResult:
+    try:
+        figures = measure_image(
+            estimated_m=estimate.depth_m,
+            true_m=sample.true_depth_m,
+            estimated_normals=estimate.normals,
+            true_normals=sample.true_normals,
+            max_depth_m=min(sample.max_depth_m, math.inf if max_depth_m is None else max_depth_m),
+        )
+    except DataError as error:
+        raise DataError(f"{sample.name}: {error}") from error
+    figures["infer_ms"] = estimate.timings_ms["infer"]
+    return ImageResult(sample.name, sample.group, sample.camera.size_hw, figures)
+
+
+def _open_source(args: argparse.Namespace) -> SampleSource:
+    for name in ("scenes", "limit", "rows"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigurationError(f"--{name} is {value}, expected at least 1")
+    if args.data == SCENES:
+        return HeldOutScenes(count=args.scenes, size_hw=_parse_size(args.size), focal_factor=args.focal_factor)
+    described = [name for name in ("depth", "normals", "depth_scale", "camera", "focal") if getattr(args, name)]
+    folder = _folder_of_options(args) if described else open_folder(args.data)
+    folder.check()
+    return folder
+
+
+def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
+    root = Path(args.data).expanduser()
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}; expected one with images and depth")
+    if args.depth is None:
+        raise DataError(f"{root}: where is the depth? Give --depth with a pattern such as '*_depth.png'")
+    if (args.camera is None) == (args.focal is None):
+        raise DataError(f"{root}: intrinsics are missing or given twice; give --camera YAML or --focal PX")
+    if args.focal is not None and not args.focal > 0:
+        raise ConfigurationError(f"--focal is {args.focal:g}, expected pixels above 0")
+    camera = CameraSource(calibration=args.camera, focal_px=args.focal)
+    group = Group(root.name, args.rgb, args.depth, args.normals, args.depth_scale, camera)
+    return LabelledFolder(root, (group,))
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) >= 28 and int(height) >= 28):
+        raise ConfigurationError(f"--size is '{text}', expected WIDTHxHEIGHT such as 336x252, at least 28x28")
+    return int(height), int(width)
+

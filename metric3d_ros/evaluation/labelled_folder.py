@@ -1,0 +1,217 @@
+"""Folders of images with measured depth, described by a dataset.yaml (docs/evaluate.md) or by options."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.errors import CameraError, DataError
+from metric3d_ros.evaluation.samples import Sample
+from metric3d_ros.recordings.calibration import load_yaml_mapping, read_calibration
+from metric3d_ros.recordings.depth_files import read_depth, read_normals
+from metric3d_ros.recordings.images import IMAGE_SUFFIXES, natural_order, read_rgb
+
+INDEX_NAME = "dataset.yaml"
+_GROUP_KEYS = {"name", "rgb", "depth", "normals", "depth_units_per_metre", "camera", "max_depth_m"}
+_CAMERA_KEYS = ({"fx", "fy", "cx", "cy"}, {"focal_px"}, {"hfov_deg"})
+
+
+@dataclass(frozen=True)
+class CameraSource:
+    """Where a group's intrinsics come from: a calibration file, or numbers that wait for the image's size."""
+
+    calibration: Path | None = None
+    intrinsics: tuple[float, float, float, float] | None = None
+    """fx, fy, cx, cy in pixels."""
+    focal_px: float | None = None
+    hfov_deg: float | None = None
+
+    def camera_for(self, width: int, height: int, *, image: Path) -> Camera:
+        """Return the camera of `image`, which has this size; DataError when the two do not fit."""
+        try:
+            if self.calibration is not None:
+                camera = read_calibration(self.calibration)
+                if (camera.width, camera.height) != (width, height):
+                    raise DataError(
+                        f"{image} is {width}x{height}, but {self.calibration} is for {camera.width}x{camera.height}"
+                    )
+                return camera
+            if self.intrinsics is not None:
+                fx, fy, cx, cy = self.intrinsics
+                return Camera(width, height, fx, fy, cx, cy)
+            if self.focal_px is not None:
+                return Camera.from_focal(width, height, focal_px=self.focal_px)
+            if self.hfov_deg is not None:
+                return Camera.from_hfov(width, height, hfov_deg=self.hfov_deg)
+        except CameraError as error:
+            raise DataError(f"{image}: {error}") from error
+        raise DataError(f"{image}: no intrinsics are known; give `camera` in {INDEX_NAME}, or --camera or --focal")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images of one camera: how their files are named, the depth's unit and the intrinsics."""
+
+    name: str
+    rgb: str
+    """Pattern, relative to the folder, with at least one `*` unless the group is one image."""
+    depth: str
+    """The same place's depth file; each `*` stands for what the `*` of the same rank in `rgb` matched."""
+    normals: str | None
+    depth_units_per_metre: float | None
+    camera: CameraSource
+    max_depth_m: float = math.inf
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """A folder of images with measured depth."""
+
+    root: Path
+    groups: tuple[Group, ...]
+
+    def __len__(self) -> int:
+        return sum(len(self._images(group)) for group in self.groups)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples, group by group in natural order; DataError names the first file that does not fit."""
+        for group in self.groups:
+            for image, stars in self._images(group):
+                yield self._read(group, image, stars)
+
+    def check(self) -> None:
+        """Raise DataError if a group has no image, or an image no depth file, before any time is spent on inference."""
+        for group in self.groups:
+            images = self._images(group)
+            if not images:
+                raise DataError(f"{self.root} holds no image {group.rgb} (group {group.name}); correct the pattern")
+            for image, stars in images:
+                for what, pattern in (("depth", group.depth), ("normals", group.normals)):
+                    path = self._beside(pattern, stars)
+                    if path is not None and not path.is_file():
+                        raise DataError(f"{image} has no {what}: there is no file {path} (pattern {pattern})")
+
+    def _images(self, group: Group) -> list[tuple[Path, tuple[str, ...]]]:
+        named = re.compile("([^/]*)".join(re.escape(part) for part in group.rgb.split("*")))
+        found = []
+        for path in sorted(self.root.glob(group.rgb), key=natural_order):
+            match = named.fullmatch(path.relative_to(self.root).as_posix())
+            if match and path.suffix.lower() in IMAGE_SUFFIXES:
+                found.append((path, match.groups()))
+        return found
+
+    def _beside(self, pattern: str | None, stars: tuple[str, ...]) -> Path | None:
+        if pattern is None:
+            return None
+        parts = pattern.split("*")
+        return self.root / (parts[0] + "".join(star + part for star, part in zip(stars, parts[1:], strict=False)))
+
+    def _read(self, group: Group, image: Path, stars: tuple[str, ...]) -> Sample:
+        rgb = read_rgb(image)
+        height, width = rgb.shape[:2]
+        depth_path, normals_path = self._beside(group.depth, stars), self._beside(group.normals, stars)
+        assert depth_path is not None
+        true_depth_m = read_depth(depth_path, units_per_metre=group.depth_units_per_metre)
+        _check_size(image, (height, width), depth_path, true_depth_m.shape)
+        true_normals = None
+        if normals_path is not None:
+            true_normals = read_normals(normals_path)
+            _check_size(image, (height, width), normals_path, true_normals.shape[:2])
+        return Sample(
+            name=image.relative_to(self.root).as_posix(),
+            group=group.name,
+            rgb=rgb,
+            camera=group.camera.camera_for(width, height, image=image),
+            true_depth_m=true_depth_m,
+            true_normals=true_normals,
+            max_depth_m=group.max_depth_m,
+        )
+
+
+def open_folder(path: str | Path) -> LabelledFolder:
+    """Open a folder with a dataset.yaml in it, or a YAML of that format anywhere; raises DataError with the remedy."""
+    path = Path(path).expanduser()
+    index = path / INDEX_NAME if path.is_dir() else path
+    if path.is_dir() and not index.is_file():
+        raise DataError(
+            f"{path} has no {INDEX_NAME}; write one (docs/evaluate.md shows it), "
+            "or say with --depth and --camera or --focal where depth and intrinsics are"
+        )
+    if not index.is_file():
+        raise DataError(f"there is no folder or {INDEX_NAME} at {path}")
+    content = load_yaml_mapping(index, what="a description of images with depth")
+    _refuse_unknown(index, "the file", content, {"folder", "groups"})
+    root = index.parent / Path(str(content.get("folder", "."))).expanduser()
+    if not root.is_dir():
+        raise DataError(f"{index}: folder is {root}, which does not exist")
+    groups = content.get("groups")
+    if not isinstance(groups, list) or not groups:
+        raise DataError(f"{index}: groups is {groups!r}, expected a list with rgb, depth and camera for each camera")
+    return LabelledFolder(root, tuple(_parse_group(index, entry, rank) for rank, entry in enumerate(groups, 1)))
+
+
+def _parse_group(index: Path, entry: Any, rank: int) -> Group:
+    where = f"group {rank}"
+    if not isinstance(entry, Mapping):
+        raise DataError(f"{index}: {where} is {entry!r}, expected a mapping with rgb, depth and camera")
+    _refuse_unknown(index, where, entry, _GROUP_KEYS)
+    for key in ("rgb", "depth"):
+        _check_pattern(index, where, key, entry.get(key))
+    normals = entry.get("normals")
+    if normals is not None:
+        _check_pattern(index, where, "normals", normals)
+    units = entry.get("depth_units_per_metre")
+    return Group(
+        name=str(entry.get("name", rank)),
+        rgb=entry["rgb"],
+        depth=entry["depth"],
+        normals=normals,
+        depth_units_per_metre=None if units is None else _positive(index, where, "depth_units_per_metre", units),
+        camera=_parse_camera(index, where, entry.get("camera")),
+        max_depth_m=_positive(index, where, "max_depth_m", entry.get("max_depth_m", math.inf)),
+    )
+
+
+def _check_pattern(index: Path, where: str, key: str, value: Any) -> None:
+    if not isinstance(value, str) or not value or Path(value).is_absolute():
+        got = "missing" if value is None else repr(value)
+        raise DataError(f"{index}: {where} has {key} {got}, expected a pattern relative to the folder, as *_{key}.png")
+
+
+def _parse_camera(index: Path, where: str, entry: Any) -> CameraSource:
+    if isinstance(entry, str):
+        return CameraSource(calibration=index.parent / Path(entry).expanduser())
+    keys = set(entry) if isinstance(entry, Mapping) else set()
+    if keys not in _CAMERA_KEYS:
+        got = "missing" if entry is None else repr(entry)
+        raise DataError(
+            f"{index}: {where} has camera {got}; expected {{fx, fy, cx, cy}} or {{focal_px}} in pixels, {{hfov_deg}}, "
+            "or the path of a calibration YAML"
+        )
+    numbers = {key: _positive(index, where, f"camera.{key}", entry[key]) for key in keys}
+    if "fx" in numbers:
+        return CameraSource(intrinsics=(numbers["fx"], numbers["fy"], numbers["cx"], numbers["cy"]))
+    return CameraSource(focal_px=numbers.get("focal_px"), hfov_deg=numbers.get("hfov_deg"))
+
+
+def _positive(index: Path, where: str, key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise DataError(f"{index}: {where} has {key} = {value!r}, expected a number above 0")
+    return float(value)
+
+
+def _refuse_unknown(index: Path, where: str, entry: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(str(key) for key in entry if key not in known)
+    if unknown:
+        raise DataError(f"{index}: {where} has {', '.join(unknown)}; expected only {', '.join(sorted(known))}")
+
+
+def _check_size(image: Path, size_hw: tuple[int, int], other: Path, other_hw: tuple[int, ...]) -> None:
+    if tuple(other_hw) != size_hw:
+        raise DataError(
+            f"{other} is {other_hw[1]}x{other_hw[0]}, but its image {image} is {size_hw[1]}x{size_hw[0]}; "
+            "expected the same size"
+        )
