@@ -1,1 +1,17 @@
-"""Rays, points, normals and filters on depth images: pure NumPy in, pure NumPy out."""
+"""Depth images to points, normals, filtered depth, voxels and scans; pure NumPy, in the camera's optical frame."""
+
+from metric3d_ros.geometry.deprojection import depth_to_points
+from metric3d_ros.geometry.filters import depth_edges, filter_depth
+from metric3d_ros.geometry.normals import normals_from_depth
+from metric3d_ros.geometry.scan import Scan, depth_to_scan
+from metric3d_ros.geometry.voxels import voxel_means
+
+__all__ = [
+    "Scan",
+    "depth_edges",
+    "depth_to_points",
+    "depth_to_scan",
+    "filter_depth",
+    "normals_from_depth",
+    "voxel_means",
+]

@@ -1,0 +1,87 @@
+"""A planar laser scan from a horizontal band of a depth image, for 2-D navigation.
+
+The scan lies in the camera's optical x-z plane, so it is level only if the camera is. Angles are counterclockwise about
+the up axis with 0 straight ahead (REP-103's body axes: x forward, y left, z up). Its message therefore needs the frame
+with those axes at the camera's place, which drivers publish beside the optical one (camera_link or camera_frame beside
+camera_optical_frame), never the optical frame itself.
+"""
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.geometry.deprojection import check_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Scan:
+    """Ranges from right to left, as sensor_msgs/LaserScan orders them."""
+
+    ranges_m: NDArray[np.float32]
+    """(N,) distance in the plane to the nearest thing; +Inf: nothing within reach; -Inf: only things nearer than the
+    least range; NaN: not known (REP-117)."""
+    angle_min_rad: float
+    """Of the first range; negative is right of the optical axis."""
+    angle_increment_rad: float
+
+
+def depth_to_scan(
+    depth_m: NDArray[np.float32],
+    camera: Camera,
+    *,
+    band_px: int = 10,
+    max_offset_m: float = float("inf"),
+    min_range_m: float = 0.45,
+    max_range_m: float = 10.0,
+) -> Scan:
+    """Take the nearest thing in each direction from the `band_px` rows around the camera's horizon.
+
+    `depth_m` is (H, W) metres along the optical axis, NaN where invalid, +Inf where too far. Points more than
+    `max_offset_m` above or below the plane are ignored, so that a broad band does not take the floor for an obstacle.
+    The angle between ranges is the widest one between two columns, so that no direction is left without a pixel.
+
+    Raises ConfigurationError when the limits contradict each other or the band does not meet the image, CameraError
+    when the camera's size is not the image's.
+    """
+    check_size(depth_m, camera)
+    if not 0 <= min_range_m < max_range_m:
+        raise ConfigurationError(
+            f"scan ranges are {min_range_m:g} to {max_range_m:g} m, expected 0 <= least < greatest"
+        )
+    top = round(camera.cy - (band_px - 1) / 2)
+    rows = slice(max(top, 0), min(top + band_px, camera.height))
+    if band_px < 1 or rows.start >= rows.stop:
+        raise ConfigurationError(
+            f"the scan's band of {band_px} rows around row {camera.cy:.0f} is outside the image's {camera.height} rows"
+        )
+    rays, depth = camera.rays()[rows], depth_m[rows]
+    angles = -np.arctan(rays[..., 0].astype(np.float64))  # (band, W), left is positive
+    angle_min, angle_max, increment = _spacing(angles)
+    count = round((angle_max - angle_min) / increment) + 1
+    ranges = depth * np.hypot(rays[..., 0], np.float32(1))
+    with np.errstate(invalid="ignore"):
+        level = np.abs(depth * rays[..., 1]) <= max_offset_m
+        far = (ranges > max_range_m) & (level | np.isposinf(depth))
+        near = (ranges > 0) & (ranges < min_range_m) & level
+        hit = (ranges >= min_range_m) & (ranges <= max_range_m) & level
+
+        nearest = np.full(count, np.nan, np.float32)
+        bins = np.rint((angles - angle_min) / increment)
+    bins = np.where(np.isfinite(bins), bins, 0).astype(np.intp)
+    nearest[bins[near]] = -np.inf
+    nearest[bins[far]] = np.inf
+    hits = np.full(count, np.inf, np.float32)
+    np.minimum.at(hits, bins[hit], ranges[hit])
+    nearest = np.where(np.isfinite(hits), hits, nearest)
+    return Scan(ranges_m=nearest, angle_min_rad=float(angle_min), angle_increment_rad=float(increment))
+
+
+def _spacing(angles: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the least and the greatest angle and the widest step between two columns."""
+    angle_min, angle_max = float(np.nanmin(angles)), float(np.nanmax(angles))
+    if angles.shape[1] == 1:
+        return angle_min, angle_max, 1.0
+    return angle_min, angle_max, float(np.nanmax(np.abs(np.diff(angles, axis=1))))

@@ -1,0 +1,42 @@
+"""ROS messages to arrays and back; message classes are passed in, so nothing here imports ROS.
+
+Where a function builds a message it takes `header` (used as it is) and `sensor_msgs`: the module sensor_msgs.msg, or
+anything with the same message classes. Where it reads one, any object with the message's fields will do.
+"""
+
+from metric3d_ros.messages.cameras import camera_to_camera_info
+from metric3d_ros.messages.clouds import Cloud, cloud_to_points, points_to_cloud
+from metric3d_ros.messages.compressed import compressed_to_rgb
+from metric3d_ros.messages.compressed_depth import compressed_depth_to_depth, depth_to_compressed_depth
+from metric3d_ros.messages.encodings import COLOUR_ENCODINGS
+from metric3d_ros.messages.images import (
+    MAX_PIXELS,
+    RawImage,
+    array_to_image,
+    depth_to_image,
+    image_to_array,
+    image_to_depth,
+    image_to_rgb,
+    raw_to_image,
+)
+from metric3d_ros.messages.scans import ranges_to_scan
+
+__all__ = [
+    "COLOUR_ENCODINGS",
+    "MAX_PIXELS",
+    "Cloud",
+    "RawImage",
+    "array_to_image",
+    "camera_to_camera_info",
+    "cloud_to_points",
+    "compressed_depth_to_depth",
+    "compressed_to_rgb",
+    "depth_to_compressed_depth",
+    "depth_to_image",
+    "image_to_array",
+    "image_to_depth",
+    "image_to_rgb",
+    "points_to_cloud",
+    "ranges_to_scan",
+    "raw_to_image",
+]

@@ -1,0 +1,236 @@
+"""sensor_msgs/Image to arrays and back, in every encoding that cameras send."""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric3d_ros.errors import MessageError
+from metric3d_ros.messages.buffers import new_bytes, view_bytes
+from metric3d_ros.messages.encodings import Encoding, find_encoding, to_8_bit
+
+MAX_PIXELS = 1 << 26
+"""Images with more pixels than this (67 million) are refused before anything is allocated for them."""
+
+MAX_DEPTH_16UC1_M = 65.535
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RawImage:
+    """An Image message's pixels and everything that is needed to build the same message again."""
+
+    array: NDArray[Any]
+    """(H, W) or (H, W, C); planar YUV: (rows, W). Its dtype has the message's byte order."""
+    encoding: str
+    is_bigendian: bool = False
+    padding: NDArray[np.uint8] | None = None
+    """(rows, step - bytes of a row of pixels): what follows each row; None for nothing."""
+
+
+def image_to_array(message: Any, *, max_pixels: int = MAX_PIXELS) -> RawImage:
+    """View an Image message as an array; nothing is copied, so the view lives and changes with the message.
+
+    Raises MessageError when the encoding is unknown, or size, step and length of data contradict each other.
+    """
+    encoding = find_encoding(str(message.encoding))
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    _check_size(encoding, height=height, width=width, max_pixels=max_pixels)
+    row_bytes, rows = encoding.row_bytes(width), encoding.rows(height)
+    if step < row_bytes:
+        raise MessageError(
+            f"the image's step is {step} bytes, expected at least {row_bytes} for {width} pixels of "
+            f"{encoding.name}: the publisher must set step to the bytes of a row"
+        )
+    data = view_bytes(message.data, what="the image")
+    if data.size != step * rows:
+        raise MessageError(
+            f"the image has {data.size} bytes of data, expected {step * rows} ({rows} rows of step {step}, "
+            f"{width} x {height} {encoding.name}): it was truncated, or its publisher states a wrong size"
+        )
+    is_bigendian = bool(message.is_bigendian)
+    dtype = _ordered(encoding.dtype, is_bigendian=is_bigendian)
+    return RawImage(
+        array=_grid_of_pixels(data, encoding, dtype=dtype, rows=rows, width=width, step=step),
+        encoding=encoding.name,
+        is_bigendian=is_bigendian,
+        padding=data.reshape(rows, step)[:, row_bytes:] if step > row_bytes else None,
+    )
+
+
+def image_to_rgb(message: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Convert an Image message of any colour, gray, Bayer or YUV encoding to (H, W, 3) uint8 RGB.
+
+    Packed rgb8 is a view of the message; everything else is a new array. 16-bit samples are scaled linearly, 65535 to
+    255. Alpha is dropped. YUV is read as BT.601 with luma 16..235, as OpenCV, RViz and image_proc do.
+
+    Raises MessageError as `image_to_array` does, and for an encoding that is no picture, such as 32FC1.
+    """
+    raw = image_to_array(message, max_pixels=max_pixels)
+    return raw_to_rgb(raw)
+
+
+def raw_to_rgb(raw: RawImage) -> NDArray[np.uint8]:
+    """Convert an image's pixels to (H, W, 3) uint8 RGB, as `image_to_rgb` does."""
+    to_rgb = find_encoding(raw.encoding).to_rgb
+    if to_rgb is None:
+        raise MessageError(
+            f"the image's encoding is {raw.encoding}, which is no colour or gray picture: subscribe to the camera's "
+            "image, not to depth (a 16-bit gray picture must say mono16)"
+        )
+    samples = to_8_bit(raw.array) if raw.array.dtype.itemsize == 2 else raw.array
+    return to_rgb(samples)
+
+
+def raw_to_image(raw: RawImage, *, header: Any, sensor_msgs: Any) -> Any:
+    """Build the Image message that `raw` describes; the exact inverse of `image_to_array`, padding included.
+
+    `header` is used as it is. `sensor_msgs` is the module sensor_msgs.msg, or anything with its message classes.
+
+    Raises MessageError when the array does not fit its encoding.
+    """
+    encoding = find_encoding(raw.encoding)
+    rows, width = _rows_and_width(raw.array, encoding)
+    height = rows * 2 // encoding.rows_per_2
+    _check_size(encoding, height=height, width=width, max_pixels=max(height * width, 1))
+    row_bytes = encoding.row_bytes(width)
+    step = row_bytes + (0 if raw.padding is None else raw.padding.shape[1])
+    buffer, data = new_bytes(step * rows)
+    dtype = _ordered(encoding.dtype, is_bigendian=raw.is_bigendian)
+    _grid_of_pixels(data, encoding, dtype=dtype, rows=rows, width=width, step=step)[...] = raw.array
+    if raw.padding is not None:
+        data.reshape(rows, step)[:, row_bytes:] = raw.padding
+    return sensor_msgs.Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding.name,
+        is_bigendian=int(raw.is_bigendian),
+        step=step,
+        data=buffer,
+    )
+
+
+def array_to_image(
+    array: NDArray[Any], encoding: str, *, header: Any, sensor_msgs: Any, is_bigendian: bool = False
+) -> Any:
+    """Build an Image message without row padding from an array in the encoding's own shape and dtype.
+
+    For example (H, W, 3) uint8 as rgb8, (H, W) float32 as 32FC1, (H, W, 3) float32 as 32FC3. Raises MessageError when
+    shape or dtype is not what the encoding has.
+    """
+    raw = RawImage(array=array, encoding=encoding, is_bigendian=is_bigendian)
+    return raw_to_image(raw, header=header, sensor_msgs=sensor_msgs)
+
+
+def depth_to_image(
+    depth_m: NDArray[np.float32],
+    *,
+    header: Any,
+    sensor_msgs: Any,
+    encoding: Literal["32FC1", "16UC1"] = "32FC1",
+    max_depth_m: float = float("inf"),
+    far: Literal["nan", "inf"] = "nan",
+) -> Any:
+    """Build a depth Image (REP-118) from (H, W) depth in metres along the optical axis.
+
+    32FC1 holds metres; what is not finite and > 0 becomes NaN, never 0, which depth_image_proc would take for a point
+    at the camera. Pixels beyond `max_depth_m`, and +Inf, are NaN too, or +Inf with `far="inf"` (REP-117: nothing nearer
+    than the sensor's reach). 16UC1 holds millimetres, rounded to nearest; all of these and everything above 65.535 m
+    become 0, so nothing wraps around.
+    """
+    if encoding == "16UC1":
+        millimetres = depth_to_millimetres(depth_m, max_depth_m=max_depth_m)
+        return array_to_image(millimetres, "16UC1", header=header, sensor_msgs=sensor_msgs)
+    metres = clean_depth(depth_m, max_depth_m=max_depth_m, far=far)
+    return array_to_image(metres, encoding, header=header, sensor_msgs=sensor_msgs)
+
+
+def clean_depth(
+    depth_m: NDArray[np.float32], *, max_depth_m: float = float("inf"), far: Literal["nan", "inf"] = "nan"
+) -> NDArray[np.float32]:
+    """Return (H, W) depth in which only usable pixels are finite; `depth_to_image` says what becomes of the others.
+
+    The input itself is returned when every pixel is usable.
+    """
+    with np.errstate(invalid="ignore"):
+        usable = (depth_m > 0) & (depth_m <= max_depth_m) & np.isfinite(depth_m)
+        if usable.all():
+            return depth_m
+        cleaned = np.where(usable, depth_m, np.float32(np.nan))
+        if far == "inf":
+            cleaned[(depth_m > max_depth_m) | np.isposinf(depth_m)] = np.inf
+    return cleaned
+
+
+def depth_to_millimetres(depth_m: NDArray[np.float32], *, max_depth_m: float = float("inf")) -> NDArray[np.uint16]:
+    """Convert (H, W) metres to uint16 millimetres, rounded to nearest; 0 where invalid, too far or above 65.535 m."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        millimetres = np.rint(depth_m * np.float32(1000))
+        usable = (depth_m <= max_depth_m) & (millimetres > 0) & (millimetres <= 65535)
+    # Out-of-range floats to integers is undefined behaviour, so they are gone before the cast.
+    return np.where(usable, millimetres, np.float32(0)).astype(np.uint16)
+
+
+def image_to_depth(message: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.float32]:
+    """Read a depth Image, 32FC1 metres or 16UC1 millimetres, as (H, W) float32 metres; NaN where 16UC1 has 0.
+
+    Raises MessageError as `image_to_array` does, and for any other encoding.
+    """
+    raw = image_to_array(message, max_pixels=max_pixels)
+    if raw.encoding == "32FC1":
+        return np.ascontiguousarray(raw.array, dtype=np.float32)
+    if raw.encoding in ("16UC1", "mono16"):
+        return millimetres_to_depth(raw.array)
+    raise MessageError(f"the depth image's encoding is {raw.encoding}, expected 32FC1 (metres) or 16UC1 (millimetres)")
+
+
+def millimetres_to_depth(millimetres: NDArray[Any]) -> NDArray[np.float32]:
+    """Convert (H, W) uint16 millimetres to float32 metres; 0 becomes NaN."""
+    return np.where(millimetres > 0, millimetres * np.float32(0.001), np.float32(np.nan)).astype(np.float32)
+
+
+def _ordered(dtype: np.dtype[Any], *, is_bigendian: bool) -> np.dtype[Any]:
+    return dtype.newbyteorder(">" if is_bigendian else "<")
+
+
+def _grid_of_pixels(
+    data: NDArray[np.uint8], encoding: Encoding, *, dtype: np.dtype[Any], rows: int, width: int, step: int
+) -> NDArray[Any]:
+    """View the bytes of an image as its array; `step` may be any number of bytes, also one that splits a sample."""
+    shape: tuple[int, ...] = (rows, width)
+    strides: tuple[int, ...] = (step, encoding.channels * dtype.itemsize)
+    if encoding.channels > 1:
+        shape, strides = (*shape, encoding.channels), (*strides, dtype.itemsize)
+    return np.ndarray(shape, dtype, buffer=data, strides=strides)
+
+
+def _check_size(encoding: Encoding, *, height: int, width: int, max_pixels: int) -> None:
+    if height < 1 or width < 1:
+        raise MessageError(f"the image is {width} x {height} pixels, expected at least 1 x 1: check its publisher")
+    if height * width > max_pixels:
+        raise MessageError(
+            f"the image is {width} x {height} pixels, expected at most {max_pixels} pixels: "
+            "lower the camera's resolution or raise the limit"
+        )
+    least_h, least_w = encoding.least_hw
+    if height < least_h or width < least_w:
+        raise MessageError(f"the image is {width} x {height} pixels, {encoding.name} needs {least_w} x {least_h}")
+    multiple_h, multiple_w = encoding.multiple_hw
+    if height % multiple_h or width % multiple_w:
+        raise MessageError(
+            f"the image is {width} x {height} pixels, {encoding.name} needs a width that is a multiple of {multiple_w} "
+            f"and a height that is a multiple of {multiple_h}: choose another size or pixel format in the driver"
+        )
+
+
+def _rows_and_width(array: NDArray[Any], encoding: Encoding) -> tuple[int, int]:
+    trailing = array.shape[2:]
+    expected = () if encoding.channels == 1 else (encoding.channels,)
+    fits = array.ndim >= 2 and trailing == expected and array.dtype.newbyteorder("=") == encoding.dtype
+    if not fits or (array.shape[0] * 2) % encoding.rows_per_2:
+        shape = ", ".join(["rows", "width", *map(str, expected)])
+        raise MessageError(
+            f"the array is {array.dtype} {array.shape}, expected {encoding.dtype} ({shape}) for {encoding.name}"
+        )
+    return int(array.shape[0]), int(array.shape[1])
