@@ -9,7 +9,7 @@ PACKAGE = "metric3d_ros"
 HERE = Path(__file__).parent
 
 # Listed, not found: find_packages() would also install `test`.
-RUNTIME_ROOMS = ["geometry", "messages", "nodes", "recordings", "demo", "evaluation", "bench", "models"]
+RUNTIME_ROOMS = ["geometry", "messages", "nodes", "pictures", "recordings", "demo", "evaluation", "bench", "models"]
 EXPORT_ROOMS = ["network", "demo_model"]
 
 ROS_WHEELS = [
