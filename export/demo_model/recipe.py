@@ -1,0 +1,70 @@
+"""How the demo model is trained: the stages, in order, with what each of them sees."""
+
+from dataclasses import dataclass
+
+from metric3d_export.demo_model.samples import Frame
+
+
+@dataclass(frozen=True)
+class Course:
+    """One kind of batch and its share of a stage's steps."""
+
+    frame: Frame
+    share: float
+    count: int  # images per batch
+    fresh: int  # of which rendered anew
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one schedule: warm-up, constant rate, linear cool-down to zero."""
+
+    name: str
+    steps: int
+    courses: tuple[Course, ...]
+    whole_network: bool  # False: encoder under the throw-away probe
+    rate: float  # AdamW
+    matrix_rate: float  # Muon, for the encoder's matrices
+    warm_up_steps: int = 200
+    cool_down: float = 0.3  # share of the steps
+    weight_decay: float = 0.02
+
+
+DEMO = Frame((252, 336))
+PADDED = Frame((252, 336), (240, 320))
+WIDE = Frame((168, 280))
+VGA = Frame((504, 644), (480, 640))
+
+ENCODER = Stage(
+    name="encoder",
+    steps=7000,
+    courses=(
+        Course(Frame((112, 168)), 0.62, 32, 12),
+        Course(Frame((168, 224)), 0.25, 16, 7),
+        Course(WIDE, 0.08, 14, 7),
+        Course(DEMO, 0.05, 8, 4),
+    ),
+    whole_network=False,
+    rate=1.5e-3,
+    matrix_rate=1.5e-3,
+    cool_down=0.15,
+)
+NETWORK = Stage(
+    name="network",
+    steps=3000,
+    courses=(
+        Course(Frame((112, 168)), 0.30, 12, 6),
+        Course(Frame((168, 224)), 0.25, 6, 3),
+        Course(WIDE, 0.15, 6, 4),
+        Course(DEMO, 0.24, 4, 3),
+        Course(PADDED, 0.05, 4, 3),
+        Course(VGA, 0.01, 1, 1),
+    ),
+    whole_network=True,
+    rate=1e-3,
+    matrix_rate=7e-4,
+)
+STAGES = {stage.name: stage for stage in (ENCODER, NETWORK)}
+EMA_DECAY = 0.998
+CLIP_NORM = 1.0
+HELD_OUT = (Course(DEMO, 1.0, 40, 40), Course(WIDE, 1.0, 40, 40))

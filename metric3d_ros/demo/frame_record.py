@@ -1,0 +1,137 @@
+"""FrameRecord: everything the demo knows about one frame, and its picture."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.demo.frame_sources import Truth
+from metric3d_ros.geometry import depth_to_points, filter_depth
+from metric3d_ros.metrics import measure_image, normal_angles_deg
+from metric3d_ros.pictures import (
+    DepthColours,
+    Panel,
+    compose_panels,
+    depth_to_rgb,
+    draw_cloud,
+    draw_frame,
+    normals_to_rgb,
+)
+from metric3d_ros.pictures.cloud_views import ABOVE, SIDE
+
+RgbImage = npt.NDArray[np.uint8]
+FloatImage = npt.NDArray[np.float32]
+
+EDGE_JUMP = 0.1
+"""Points from which depth jumps by more than this part of itself fly between surfaces; clouds leave them out."""
+
+_ERROR_FULL_SCALE = 0.3
+_ANGLE_FULL_SCALE_DEG = 45.0
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """One frame as it came over DDS, with the truth where that is known.
+
+    Attributes:
+        index: its place among the source's frames, from 0.
+        name: the image file's name.
+        rgb: uint8 (H, W, 3).
+        camera: the image's camera.
+        depth_m: float32 (H, W), metres along the optical axis, NaN where invalid.
+        normals: float32 (H, W, 3), optical frame; None where the node published none.
+        confidence: float32 (H, W); None where the model gives none.
+        latency_ms: by topic, from the image's stamp to the arrival.
+        truth: true depth, normals and pose; None for the user's own images.
+        figures: what `measure_image` says; None without truth.
+    """
+
+    index: int
+    name: str
+    rgb: RgbImage
+    camera: Camera
+    depth_m: FloatImage
+    normals: FloatImage | None
+    confidence: FloatImage | None
+    latency_ms: dict[str, float]
+    truth: Truth | None = None
+    figures: dict[str, float | None] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the arrays take."""
+        arrays = [self.rgb, self.depth_m, self.normals, self.confidence]
+        arrays += [self.truth.depth_m, self.truth.normals] if self.truth else []
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def cloud_depth_m(self) -> FloatImage:
+        """Return depth (H, W) without the pixels at edges: NaN there."""
+        return filter_depth(self.depth_m, max_jump=EDGE_JUMP)
+
+
+def measure_record(depth_m: FloatImage, normals: FloatImage | None, truth: Truth) -> dict[str, float | None]:
+    """Return every figure of one frame against its truth."""
+    return measure_image(
+        estimated_m=depth_m, true_m=truth.depth_m, estimated_normals=normals, true_normals=truth.normals
+    )
+
+
+def draw_record(record: FrameRecord, *, colours: DepthColours, warning: str = "", height: int = 300) -> RgbImage:
+    """Draw a frame: image, depth, normals and points; with its truth, true depth, true normals and both errors too."""
+    if record.truth is None or record.figures is None:
+        return draw_frame(
+            record.rgb,
+            record.depth_m,
+            record.camera,
+            normals=record.normals,
+            confidence=record.confidence,
+            colours=colours,
+            height=height,
+            caption=f"{record.name}    {format_latency(record)}",
+            warning=warning,
+        )
+    points = depth_to_points(record.cloud_depth_m(), record.camera)
+    above, side = (
+        draw_cloud(points, record.rgb, view=view, size_hw=(height, round(1.2 * height)), max_depth_m=colours.far_m * 1.2)
+        for view in (ABOVE, SIDE)
+    )
+    figures, truth = record.figures, record.truth
+    estimated = [
+        Panel(title="image", picture=record.rgb),
+        Panel(title="depth, estimated", picture=depth_to_rgb(record.depth_m, colours), bar=colours),
+        Panel(title="depth, true", picture=depth_to_rgb(truth.depth_m, colours), bar=colours),
+        Panel(title="points from above", picture=above),
+    ]
+    errors = [
+        Panel(
+            title=f"depth error: {figures['abs_rel']:.1%}  (white: {_ERROR_FULL_SCALE:.0%})",
+            picture=paint_error(np.abs(record.depth_m - truth.depth_m) / truth.depth_m / _ERROR_FULL_SCALE),
+        ),
+    ]
+    if record.normals is not None:
+        angles = normal_angles_deg(record.normals, truth.normals)
+        errors += [
+            Panel(title=f"normals, estimated ({figures['normal_mean_deg']:.1f} deg off)", picture=normals_to_rgb(record.normals), bar=None),
+            Panel(title="normals, true", picture=normals_to_rgb(truth.normals)),
+            Panel(title=f"normal error  (white: {_ANGLE_FULL_SCALE_DEG:.0f} deg)", picture=paint_error(angles / _ANGLE_FULL_SCALE_DEG)),
+        ]
+    errors.append(Panel(title="points from the side", picture=side))
+    caption = f"{record.name}    {format_latency(record)}"
+    return compose_panels([estimated, errors], height=height, caption=caption, warning=warning)
+
+
+def paint_error(share: FloatImage) -> RgbImage:
+    """Paint (H, W) errors: black at 0, over red and yellow to white at 1 and above; gray where NaN."""
+    with np.errstate(invalid="ignore"):
+        level = np.nan_to_num(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    painted = np.asarray(cv2.applyColorMap(level, cv2.COLORMAP_HOT), np.uint8)[..., ::-1].copy()
+    painted[np.isnan(share)] = (60, 60, 64)
+    return painted
+
+
+def format_latency(record: FrameRecord) -> str:
+    """Return how long depth and points took, in words."""
+    parts = [f"{name} after {record.latency_ms[topic]:.0f} ms" for topic, name in (("depth/image", "depth"), ("points", "points")) if topic in record.latency_ms]
+    return ", ".join(parts)

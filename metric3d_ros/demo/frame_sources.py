@@ -1,0 +1,171 @@
+"""Where the demo's frames come from: a camera flight through a synthetic scene, or the user's own images."""
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.demo.renderer import render
+from metric3d_ros.demo.scene import Scene, build_scene
+from metric3d_ros.demo.viewpoint import Pose, camera_flight
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.recordings.calibration import write_calibration
+from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
+from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
+
+FLIGHT_SIZE_HW = (252, 336)
+FLIGHT_HFOV_DEG = 70.0
+_DEPTH_UNITS_PER_METRE = 4000.0  # 16 bits then reach 16 m, farther than any room, in steps of a quarter millimetre
+
+RgbImage = npt.NDArray[np.uint8]
+FloatImage = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a synthetic frame.
+
+    Attributes:
+        depth_m: float32 (H, W), metres along the optical axis, NaN where there is none.
+        normals: float32 (H, W, 3), optical frame, NaN where there is none.
+        world_from_camera: float64 (3, 4), rotation and position; the world's z points up, metres.
+    """
+
+    depth_m: FloatImage
+    normals: FloatImage
+    world_from_camera: npt.NDArray[np.float64]
+
+
+@dataclass
+class FrameSource:
+    """Images for image_player, and what the demo knows about them.
+
+    Attributes:
+        title: what the frames show, in a few words.
+        images: what image_player is given: a folder, an image or a pattern.
+        player_options: the options that give image_player the intrinsics.
+        paths: the images in the order in which they are played.
+        truth_of: returns a frame's truth by index; None where nothing is known.
+        far_m: a depth that colours and views need not exceed; None where it is not known beforehand.
+    """
+
+    title: str
+    images: str
+    player_options: Sequence[str]
+    paths: Sequence[Path]
+    truth_of: Callable[[int], Truth] | None = None
+    far_m: float | None = None
+    _cursor: int = field(default=0, init=False)
+
+    def index_of(self, rgb: RgbImage) -> int | None:
+        """Return which image `rgb` is, at or after the one found last; None when it is none of them.
+
+        The player publishes pixels exactly as they are in the file, so they tell which file it was.
+        """
+        for index in range(self._cursor, len(self.paths)):
+            image = read_rgb(self.paths[index])
+            if image.shape == rgb.shape and np.array_equal(image, rgb):
+                self._cursor = index + 1
+                return index
+        return None
+
+
+def open_images(
+    images: str, *, focal_px: float | None, hfov_deg: float | None, calibration: str | None, limit: int
+) -> FrameSource:
+    """Use the user's own images, at most `limit` of them; raises DataError or ConfigurationError with the remedy."""
+    given = [("--focal", focal_px), ("--hfov", hfov_deg), ("--calibration", calibration)]
+    options = [(option, value) for option, value in given if value is not None]
+    if len(options) != 1:
+        raise ConfigurationError(
+            f"the images' focal length is {'given twice' if options else 'missing'}, and depth scales with it: give "
+            "FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration YAML"
+        )
+    option, value = options[0]
+    paths = list_images(images)[:limit]
+    return FrameSource(title=f"{images}", images=images, player_options=[option, str(value)], paths=paths)
+
+
+def render_flight(
+    folder: Path, *, scene_seed: int, frames: int, on_progress: Callable[[int, int], Any] = lambda done, total: None
+) -> FrameSource:
+    """Render a camera's flight through the scene of `scene_seed` into `folder` and describe it for `metric3d evaluate`.
+
+    Writes images, depth, normals, calibration.yaml and dataset.yaml. `on_progress(done, total)` is called after each
+    frame. Raises DataError when that scene has no room for a flight.
+    """
+    height, width = FLIGHT_SIZE_HW
+    camera = Camera.from_hfov(width, height, hfov_deg=FLIGHT_HFOV_DEG)
+    scene = build_scene(scene_seed)
+    poses = camera_flight(
+        scene, frames=frames, tan_half_width=width / 2 / camera.fx, tan_half_height=height / 2 / camera.fy
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_calibration(folder / "calibration.yaml", camera, camera_name="flight")
+    (folder / "dataset.yaml").write_text(yaml.safe_dump(_describe_flight(), sort_keys=False), encoding="utf-8")
+    far_m = 0.0
+    # Processes, because NumPy holds the interpreter's lock most of the time here.
+    workers = max(1, min(4, os.cpu_count() or 1))
+    # Ctrl-C reaches all of them; only this process shall answer to it.
+    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        rendered = pool.map(partial(_render_frame, folder, scene, camera), range(frames), poses)
+        for done, frame_far_m in enumerate(rendered, 1):
+            far_m = max(far_m, frame_far_m)
+            on_progress(done, frames)
+    return FrameSource(
+        title=f"a camera flight through a rendered {scene.kind} (scene {scene_seed})",
+        images=str(folder / "*_rgb.png"),
+        player_options=["--calibration", str(folder / "calibration.yaml")],
+        paths=[_image_path(folder, index) for index in range(frames)],
+        truth_of=partial(_read_truth, folder, poses),
+        far_m=far_m,
+    )
+
+
+def _render_frame(folder: Path, scene: Scene, camera: Camera, index: int, pose: Pose) -> float:
+    """Render one frame into files; return a depth that nearly all of it is nearer than, metres."""
+    view = render(scene, pose, camera.rays(), noise_seed=index)
+    write_rgb(_image_path(folder, index), view.rgb)
+    write_depth(_beside(folder, index, "depth.png"), view.depth_m, units_per_metre=_DEPTH_UNITS_PER_METRE)
+    np.savez_compressed(_beside(folder, index, "normals.npz"), normals=view.normal.astype(np.float16))
+    return float(np.nanquantile(view.depth_m, 0.98))
+
+
+def _read_truth(folder: Path, poses: Sequence[Pose], index: int) -> Truth:
+    return Truth(
+        depth_m=read_depth(_beside(folder, index, "depth.png"), units_per_metre=_DEPTH_UNITS_PER_METRE),
+        normals=read_normals(_beside(folder, index, "normals.npz")),
+        world_from_camera=np.concatenate([poses[index].rotation, poses[index].position[:, None]], axis=1, dtype=float),
+    )
+
+
+def _describe_flight() -> dict[str, Any]:
+    return {
+        "groups": [
+            {
+                "name": "flight",
+                "rgb": "*_rgb.png",
+                "depth": "*_depth.png",
+                "normals": "*_normals.npz",
+                "depth_units_per_metre": _DEPTH_UNITS_PER_METRE,
+                "camera": "calibration.yaml",
+            }
+        ]
+    }
+
+
+def _image_path(folder: Path, index: int) -> Path:
+    return _beside(folder, index, "rgb.png")
+
+
+def _beside(folder: Path, index: int, what: str) -> Path:
+    return folder / f"{index:03d}_{what}"
