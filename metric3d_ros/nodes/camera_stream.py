@@ -1,0 +1,138 @@
+"""One camera of depth_node: its subscriptions, its publishers, and the pairing of its images with camera_info."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.nodes.frame_counts import FrameCounts
+from metric3d_ros.nodes.outputs import OutputPublishers
+from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair
+from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.qos import CAMERA_INFO_INPUT, IMAGE_INPUT, create_input
+
+_WATCH_PERIOD_S = 1.0
+_EXPLAIN_EVERY_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """An image that can be worked on: the message and its CameraInfo, None where parameters describe the camera."""
+
+    image: Any
+    camera_info: Any
+
+    def camera(self, parameters: DepthParameters) -> Camera:
+        """Return the image's camera; CameraError where its description cannot be used."""
+        if self.camera_info is not None:
+            return Camera.from_camera_info(self.camera_info, rectified=parameters.rectified)
+        width, height = int(self.image.width), int(self.image.height)
+        if parameters.hfov_deg:
+            return Camera.from_hfov(width, height, hfov_deg=parameters.hfov_deg)
+        fx, fy, cx, cy = parameters.intrinsics
+        return Camera(width, height, fx, fy, cx, cy)
+
+
+class CameraStream:
+    """Receives one camera's images and hands the newest one on, with its camera_info."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        parameters: DepthParameters,
+        offer: Callable[["CameraStream", Frame], Frame | None],
+        prefix: str = "",
+    ) -> None:
+        """Advertise the outputs; `start` subscribes.
+
+        Args:
+            offer: takes a frame and returns the older one that it replaced, if any.
+            prefix: goes before each topic, such as "front/".
+        """
+        self._node = node
+        self._offer = offer
+        self._parameters = parameters
+        self._pairing = CameraInfoPairing()
+        self._fallback_was_said = False
+        self._paired_lately = False
+        self._was_waiting = False
+        self.image_topic, self.camera_info_topic = prefix + "image", prefix + "camera_info"
+        self.publishers = OutputPublishers(node, prefix=prefix)
+        self.counts = FrameCounts()
+
+    def start(self) -> None:
+        """Subscribe to the camera."""
+        if self._parameters.replaces_camera_info:
+            self._node.get_logger().warning(
+                f"the camera of {self._resolved(self.image_topic)} is described by a parameter, not by camera_info: "
+                "the scale of depth is as good as that number"
+            )
+        else:
+            topic = self.camera_info_topic
+            create_input(self._node, CameraInfo, topic, self._on_camera_info, profile=CAMERA_INFO_INPUT)
+            # Steady, so that a simulation that stands still can be explained too.
+            steady = Clock(clock_type=ClockType.STEADY_TIME)
+            self._node.create_timer(_WATCH_PERIOD_S, self._explain_waiting, clock=steady)
+        # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
+        create_input(self._node, Image, self.image_topic, self._on_image, profile=IMAGE_INPUT)
+
+    def describe_inputs(self) -> str:
+        """Return the topics that are waited for, in words."""
+        topics = [self.image_topic]
+        if not self._parameters.replaces_camera_info:
+            topics.append(self.camera_info_topic)
+        return " and ".join(self._resolved(topic) for topic in topics)
+
+    def drop(self, error: Exception) -> None:
+        """Count a frame that cannot be worked on, and say so now and then."""
+        if self.counts.add_bad(error):
+            reason = " ".join(str(error).split())
+            self._node.get_logger().warning(f"{self._resolved(self.image_topic)}: frame dropped: {reason}")
+
+    def _on_image(self, image: Image) -> None:
+        self.counts.received += 1
+        if self._parameters.replaces_camera_info:
+            self._hand_on(Frame(image, None))
+            return
+        pair, replaced = self._pairing.add_image(image)
+        if replaced is not None:
+            self.counts.without_camera_info += 1
+        if pair is not None:
+            self._hand_on_pair(pair)
+
+    def _on_camera_info(self, info: CameraInfo) -> None:
+        pair = self._pairing.add_camera_info(info)
+        if pair is not None:
+            self._hand_on_pair(pair)
+
+    def _hand_on_pair(self, pair: Pair) -> None:
+        self._paired_lately = True
+        if not pair.by_stamp and not self._fallback_was_said:
+            self._fallback_was_said = True
+            self._node.get_logger().info(
+                f"no camera_info on {self._resolved(self.camera_info_topic)} has the image's stamp: "
+                "using the last one of the same frame_id and size"
+            )
+        self._hand_on(Frame(pair.image, pair.camera_info))
+
+    def _hand_on(self, frame: Frame) -> None:
+        if self._offer(self, frame) is not None:
+            self.counts.replaced += 1
+
+    def _explain_waiting(self) -> None:
+        waiting = self._pairing.is_waiting and not self._paired_lately
+        self._paired_lately = False
+        # An image may have come a moment ago: only one that was there last time as well has waited for long.
+        if waiting and self._was_waiting:
+            reason = self._pairing.explain_waiting()
+            self._node.get_logger().warning(reason, throttle_duration_sec=_EXPLAIN_EVERY_S)
+        self._was_waiting = waiting
+
+    def _resolved(self, topic: str) -> str:
+        return str(self._node.resolve_topic_name(topic))

@@ -1,0 +1,115 @@
+"""Binds a parameter table to a ROS node: declares it, reads it, and checks every change before it happens."""
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.nodes.parameter_schema import Entry, build, entries, flatten, format_value
+
+T = TypeVar("T")
+
+# Parameters that rclpy declares by itself.
+_OF_RCLPY = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+
+_LARGEST_INT = 2**63 - 1
+
+
+class ParameterServer(Generic[T]):
+    """The parameters of one node, always as a whole and valid table in `values`.
+
+    The node must have been made with automatically_declare_parameters_from_overrides=True: rclpy shows what the user
+    has set by no other public means, and declaring a parameter straight away would refuse an integer for a double.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        table: type[T],
+        *,
+        options: Mapping[str, Any] | None = None,
+        on_change: Callable[[T], None] | None = None,
+    ) -> None:
+        """Declare the parameters of `table` on `node`.
+
+        Args:
+            options: values by full name from the command line, which win over ROS's.
+            on_change: called with the new table after each accepted change. ConfigurationError from it refuses the
+                change, with that reason; nothing may have happened then.
+
+        Raises ConfigurationError for a value that cannot be used.
+        """
+        self._node = node
+        self._table = table
+        self._entries = {entry.name: entry for entry in entries(table)}
+        self._on_change = on_change
+        given = self._take_overrides()
+        given.update(options or {})
+        self.values: T = build(table, given)
+        for name, value in flatten(self.values).items():
+            ros_value = list(value) if isinstance(value, tuple) else value
+            node.declare_parameter(name, ros_value, _descriptor(self._entries[name]), ignore_override=True)
+        node.add_pre_set_parameters_callback(self._convert)
+        node.add_on_set_parameters_callback(self._accept)
+
+    def _take_overrides(self) -> dict[str, Any]:
+        overrides: dict[str, Any] = {}
+        for name in list(self._node.get_parameters_by_prefix("")):
+            if name.startswith(_OF_RCLPY):
+                continue
+            if name in self._entries:
+                overrides[name] = self._node.get_parameter(name).value
+            else:
+                near = difflib.get_close_matches(name, self._entries, n=1)
+                hint = f", did you mean {near[0]}?" if near else ""
+                self._node.get_logger().warning(f"parameter {name} is not known and has no effect{hint}")
+            self._node.undeclare_parameter(name)
+        return overrides
+
+    def _convert(self, parameters: list[Parameter]) -> list[Parameter]:
+        """Make doubles of integers where doubles are expected, before rclpy refuses them."""
+        return [
+            Parameter(given.name, Parameter.Type.DOUBLE, float(given.value))
+            if given.type_ == Parameter.Type.INTEGER and self._is_double(given.name)
+            else given
+            for given in parameters
+        ]
+
+    def _is_double(self, name: str) -> bool:
+        return name in self._entries and self._entries[name].kind is float
+
+    def _accept(self, parameters: list[Parameter]) -> SetParametersResult:
+        changes = {given.name: given.value for given in parameters if given.name in self._entries}
+        if not changes:
+            return SetParametersResult(successful=True)
+        try:
+            values = build(self._table, flatten(self.values) | changes)
+            if self._on_change is not None:
+                self._on_change(values)
+        except ConfigurationError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.values = values
+        for name in changes:
+            self._node.get_logger().info(f"{name} is now {format_value(flatten(values)[name])}")
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(entry: Entry) -> ParameterDescriptor:
+    unit = f" [{entry.unit}]" if entry.unit else ""
+    descriptor = ParameterDescriptor(description=entry.description + unit, read_only=entry.read_only)
+    if entry.choices:
+        descriptor.additional_constraints = f"one of {entry.limits}"
+    elif entry.kind is int and (entry.minimum is not None or entry.maximum is not None):
+        lowest = -_LARGEST_INT if entry.minimum is None else int(entry.minimum)
+        highest = _LARGEST_INT if entry.maximum is None else int(entry.maximum)
+        descriptor.integer_range = [IntegerRange(from_value=lowest, to_value=highest, step=0)]
+    elif entry.kind is float and (entry.minimum is not None or entry.maximum is not None):
+        lowest_m = -sys.float_info.max if entry.minimum is None else float(entry.minimum)
+        highest_m = sys.float_info.max if entry.maximum is None else float(entry.maximum)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=lowest_m, to_value=highest_m, step=0.0)]
+    return descriptor

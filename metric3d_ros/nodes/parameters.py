@@ -1,0 +1,120 @@
+"""The parameters of each node: the one place where a parameter is added, described and given its default."""
+
+from dataclasses import dataclass
+
+from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimator import NATIVE, InferenceSize
+from metric3d_ros.nodes.parameter_schema import parameter
+
+_NO_INTRINSICS = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthParameters:
+    """The parameters of depth_node."""
+
+    model: str = parameter(
+        DEMO_MODEL,
+        f"Path of an ONNX file, or {DEMO_MODEL!r} for the model that comes with the package.",
+        read_only=True,
+    )
+    provider: str = parameter(
+        AUTO, "Where the model runs; auto takes the best that works here.", choices=(AUTO, *PROVIDERS), read_only=True
+    )
+    threads: int = parameter(
+        0, "CPU threads of the model; 0 takes every core.", minimum=0, maximum=1024, read_only=True
+    )
+    inference_size: str = parameter(
+        NATIVE,
+        "Size at which the network sees the image: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP, the last "
+        "two as a cap. Outputs always have the image's own size.",
+        check=InferenceSize.parse,
+    )
+    rectified: bool = parameter(
+        False, "The images are rectified: use camera_info's P and no lens distortion. False uses K and D."
+    )
+    intrinsics: tuple[float, ...] = parameter(
+        _NO_INTRINSICS,
+        "fx, fy, cx, cy of the images, for a camera without camera_info, which is then not subscribed. Depth scales "
+        "with the focal length. Zeros: use camera_info.",
+        unit="px",
+        read_only=True,
+    )
+    hfov_deg: float = parameter(
+        0.0,
+        "Horizontal field of view, for a camera without camera_info, which is then not subscribed. Depth scales with "
+        "the focal length that follows from it. 0: use camera_info.",
+        unit="degrees",
+        minimum=0.0,
+        maximum=179.0,
+        read_only=True,
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.intrinsics) != 4:
+            raise ConfigurationError(
+                f"parameter intrinsics has {len(self.intrinsics)} numbers, expected 4: fx, fy, cx, cy in pixels"
+            )
+        if any(self.intrinsics) and min(self.intrinsics[:2]) <= 0:
+            raise ConfigurationError(
+                f"parameter intrinsics is {list(self.intrinsics)}, expected fx and fy above 0 pixels"
+            )
+        if any(self.intrinsics) and self.hfov_deg:
+            raise ConfigurationError("parameters intrinsics and hfov_deg are both set: set only one of them")
+
+    @property
+    def replaces_camera_info(self) -> bool:
+        """Whether the camera is described by `intrinsics` or `hfov_deg`."""
+        return any(self.intrinsics) or self.hfov_deg > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlayerParameters:
+    """The parameters of image_player."""
+
+    images: str = parameter("", "An image, a folder of images, or a pattern such as 'run/*.png'.", read_only=True)
+    calibration: str = parameter(
+        "", "Calibration YAML in the format of camera_calibration, with the intrinsics of these images.", read_only=True
+    )
+    focal_px: float = parameter(
+        0.0, "Focal length, where there is no calibration.", unit="px", minimum=0.0, option="--focal", read_only=True
+    )
+    hfov_deg: float = parameter(
+        0.0,
+        "Horizontal field of view, where there is no calibration.",
+        unit="degrees",
+        minimum=0.0,
+        maximum=179.0,
+        option="--hfov",
+        read_only=True,
+    )
+    rate_hz: float = parameter(
+        5.0, "Images a second.", unit="Hz", minimum=0.01, maximum=1000.0, option="--rate", read_only=True
+    )
+    loop: bool = parameter(False, "Start over after the last image; otherwise the player ends.", read_only=True)
+    frame_id: str = parameter(
+        "camera_optical_frame", "frame_id of the images: z forward, x right, y down.", read_only=True
+    )
+    encoding: str = parameter(
+        "bgr8", "Encoding of the Image messages.", choices=("bgr8", "rgb8", "mono8"), read_only=True
+    )
+    wait_for_subscriber: bool = parameter(
+        True, "Publish nothing before somebody has subscribed to both topics.", read_only=True
+    )
+    lockstep_topic: str = parameter(
+        "",
+        "Publish the next image only when a sensor_msgs/Image with the stamp of the last one has come on this topic, "
+        "such as 'depth/image', so that no frame is dropped. '' goes by the rate alone.",
+        option="--lockstep",
+        read_only=True,
+    )
+    lockstep_timeout_s: float = parameter(
+        120.0, "Give up on a result after this long and go on.", unit="s", minimum=0.1, maximum=86400.0, read_only=True
+    )
+
+    def __post_init__(self) -> None:
+        sources = {"calibration": self.calibration, "focal_px": self.focal_px, "hfov_deg": self.hfov_deg}
+        given = [name for name, value in sources.items() if value]
+        if len(given) > 1:
+            raise ConfigurationError(f"parameters {' and '.join(given)} are all set: set only one of them")
