@@ -48,7 +48,7 @@ class TokenProjection(nn.Module):
         leading = self.project_learn(tokens[:, :LEADING_TOKENS].flatten(1))
         patches = self.project_patch(tokens[:, LEADING_TOKENS:])
         # Contiguous here and in ChannelNorm, so that convolutions choose the kernels, and round, as published.
-        return F.gelu(patches + leading[:, None]).transpose(1, 2).unflatten(2, (gh, gw)).contiguous()
+        return F.gelu(patches + leading[:, None]).transpose(1, 2).reshape(tokens.shape[0], -1, gh, gw).contiguous()
 
 
 class TokenReader(nn.Module):

@@ -31,6 +31,14 @@ class VitVariant:
     training_size_hw: tuple[int, int] = (616, 1064)
     has_normals: bool = True
 
+    @property
+    def unread_parameters(self) -> frozenset[str]:
+        """Published parameters that the output does not depend on, which a checkpoint may therefore lack."""
+        names = {"depth_model.encoder.mask_token"}
+        if self.tap_blocks is not None:
+            names |= {"depth_model.encoder.norm.weight", "depth_model.encoder.norm.bias"}
+        return frozenset(names)
+
     def build(self) -> nn.Module:
         encoder = VisionTransformer(
             width=self.width, blocks=self.blocks, swiglu_hidden=self.swiglu_hidden, tap_blocks=self.tap_blocks

@@ -1,0 +1,86 @@
+"""`metric3d export`: from a variant's name and its weights to a verified ONNX file."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from metric3d_export.checkpoints import load_network, read_checkpoint, stand_in_weights
+from metric3d_export.exporter import PRECISIONS, check_output_path, export_model
+from metric3d_export.network.variants import VARIANTS, find_variant
+from metric3d_export.progress import Progress
+from metric3d_export.verify import parse_size
+from metric3d_ros.errors import ConfigurationError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `run`."""
+    parser.add_argument("variant", help=f"the network: {', '.join(VARIANTS)}")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx", help="the file to write")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a published .pth, or .safetensors")
+    source.add_argument(
+        "--stand-in-weights",
+        action="store_true",
+        help="pseudo-random weights, for tests and dry runs: the depth is meaningless",
+    )
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        help="; ".join(f"{name}: {meaning}" for name, meaning in PRECISIONS.items()) + " (default: fp32)",
+    )
+    parser.add_argument(
+        "--verify-size",
+        type=str,
+        action="append",
+        default=[],
+        metavar="HEIGHTxWIDTH",
+        help="verify at this size too; may be given several times",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite the output file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export; return 0. Raises a Metric3DError that says in one line what is wrong and what to do."""
+    # SIGTERM must clean up like Ctrl-C does, or a half-written file would stay behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    find_variant(args.variant)
+    sizes_hw = [parse_size(text) for text in args.verify_size]
+    check_output_path(args.output, overwrite=args.force)
+    progress = Progress()
+    if args.stand_in_weights:
+        progress.stage("making stand-in weights: DEPTH FROM THIS MODEL IS MEANINGLESS")
+        weights = stand_in_weights(args.variant)
+    elif args.checkpoint is not None:
+        progress.stage(f"reading {args.checkpoint}")
+        weights = read_checkpoint(args.checkpoint)
+    else:
+        raise ConfigurationError(
+            "no weights were named: give --checkpoint FILE (a published .pth or .safetensors), "
+            "or --stand-in-weights for a dry run"
+        )
+    progress.stage(f"loading {len(weights.tensors)} tensors into {args.variant}")
+    network, extra = load_network(args.variant, weights)
+    if extra:
+        progress.stage(f"{len(extra)} tensors of {weights.file} have no place in {args.variant}: {', '.join(extra)}")
+    file, sha256 = weights.file, weights.sha256
+    del weights
+    differences = export_model(
+        network,
+        args.output,
+        precision=args.precision,
+        weights_file=file,
+        weights_sha256=sha256,
+        overwrite=args.force,
+        verified_sizes_hw=sizes_hw,
+        progress=progress,
+    )
+    progress.stage("verified against PyTorch; |a - b| / max(|b|, 1), or degrees for normals:")
+    for difference in differences:
+        print(f"    {difference}")
+    data = args.output.with_name(args.output.name + ".data")
+    size_bytes = args.output.stat().st_size + (data.stat().st_size if data.exists() else 0)
+    progress.stage(f"wrote {args.output} ({size_bytes / 1e6:.1f} MB{' with its .data file' if data.exists() else ''})")
+    if args.stand_in_weights:
+        print("The weights are stand-ins: depth from this model is meaningless.", file=sys.stderr)
+    return 0

@@ -1,0 +1,155 @@
+"""The export from beginning to end: trace, store, check, verify, and only then give the file its name."""
+
+import contextlib
+import copy
+import dataclasses
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from metric3d_export.checkpoints import hash_tensors
+from metric3d_export.graph import OPSET, WEIGHT_PREFIX, trace_graph
+from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, store_model
+from metric3d_export.network.variants import DepthNetwork
+from metric3d_export.progress import Progress
+from metric3d_export.verify import Difference, compare, make_cases, require_acceptable
+from metric3d_ros import __version__
+from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
+
+PRECISIONS = {
+    "fp32": "float32 throughout",
+    "fp32-half-weights": "weights stored as float16, computed with as float32: half the file, the same speed",
+}
+
+
+def export_model(
+    network: DepthNetwork,
+    path: Path | str,
+    *,
+    precision: str = "fp32",
+    weights_file: str = "unnamed",
+    weights_sha256: str | None = None,
+    training_size_hw: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    verified_sizes_hw: Sequence[tuple[int, int]] = (),
+    inline_limit_bytes: int = INLINE_LIMIT_BYTES,
+    progress: Progress | None = None,
+) -> list[Difference]:
+    """Write a network as a verified ONNX file, and return how far each output is from PyTorch at each verified size.
+
+    Args:
+        network: with its weights, from `checkpoints.load_network` or a training; on the CPU.
+        path: of the file to write; a model of more than `inline_limit_bytes` has its weights in PATH.data beside it.
+        precision: a key of `PRECISIONS`.
+        weights_file: for the metadata: where the weights come from.
+        weights_sha256: for the metadata; None hashes the network's tensors.
+        training_size_hw: for the metadata: what the network was trained at; None takes the variant's.
+        overwrite: replace files that exist.
+        verified_sizes_hw: sizes to verify besides `verify.SIZES_NHW`.
+
+    Raises:
+        ConfigurationError: the path cannot be written, or the precision is unknown.
+        ExportError: the graph is invalid, or differs from PyTorch by more than `verify.LIMITS`.
+    """
+    progress = progress or Progress()
+    path = Path(path)
+    check_output_path(path, overwrite=overwrite)
+    if precision not in PRECISIONS:
+        raise ConfigurationError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    half_weights = precision == "fp32-half-weights"
+    if half_weights:
+        network = round_to_half(network)
+    network.eval()
+    variant = network.variant
+    with _directory_beside(path) as directory:
+        cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
+        progress.stage("tracing the graph")
+        graph_model = trace_graph(network)
+        weights = dict(network.state_dict(keep_vars=False))
+        count = sum(value.name.startswith(WEIGHT_PREFIX) for value in graph_model.graph.input)
+        progress.stage(f"storing {len(graph_model.graph.node)} operators and {count} weights")
+        with tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
+            stored = store_model(
+                graph_model,
+                weights,
+                directory / path.name,
+                half_weights=half_weights,
+                inline_limit_bytes=inline_limit_bytes,
+                on_bytes=bar.update,
+            )
+        del graph_model
+        metadata = Metadata(
+            variant=variant.name,
+            precision=precision,
+            size_multiple=variant.size_multiple,
+            depth_range_m=variant.depth_range_m,
+            training_size_hw=training_size_hw or variant.training_size_hw,
+            opset=OPSET,
+            weights_file=weights_file,
+            weights_sha256=weights_sha256 or hash_tensors(weights),
+            exporter_version=__version__,
+            max_difference=float("nan"),
+        )
+        del weights, network
+        stored.write_metadata(metadata)
+        progress.stage("checking the file with onnx.checker")
+        check_model_file(stored.path)
+        differences = compare(stored.path, cases, progress=progress)
+        require_acceptable(differences)
+        largest = max(d.largest for d in differences if d.output in (DEPTH, CONFIDENCE))
+        stored.write_metadata(dataclasses.replace(metadata, max_difference=largest))
+        # The data file first: there is never a model without its weights.
+        for file in (stored.data_path, stored.path):
+            if file is not None:
+                os.replace(file, path.with_name(file.name))
+    return differences
+
+
+def round_to_half(network: DepthNetwork) -> DepthNetwork:
+    """Return a copy whose parameters of two and more dimensions have values that float16 represents."""
+    rounded = copy.deepcopy(network)
+    with torch.no_grad():
+        for name, parameter in rounded.named_parameters():
+            if parameter.dim() > 1:
+                half = parameter.half()
+                if not torch.isfinite(half).all():
+                    raise ExportError(f"{name} has values beyond float16's range: export with precision fp32")
+                parameter.copy_(half)
+    return rounded
+
+
+def check_output_path(path: Path, *, overwrite: bool) -> None:
+    """Raise ConfigurationError, before any work is done, where a model cannot be written to `path`."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ExportError(
+            "an export ends in a verification with ONNX Runtime, which is not installed: `pip install onnxruntime`"
+        )
+    if path.suffix != ".onnx":
+        raise ConfigurationError(f"output {path} does not end in .onnx: name it {path.with_suffix('.onnx')}")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"output directory {path.parent} does not exist: create it, or choose another")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigurationError(f"output directory {path.parent} is not writable: choose another")
+    if path.is_dir():
+        raise ConfigurationError(f"output {path} is a directory: name a file in it")
+    if path.exists() and not overwrite:
+        raise ConfigurationError(f"output {path} exists: choose another name, or overwrite it with --force")
+
+
+@contextlib.contextmanager
+def _directory_beside(path: Path) -> Iterator[Path]:
+    """Make a directory on `path`'s own file system, from which finished files can be renamed, and remove it after."""
+    directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield directory
+    except OSError as error:
+        raise ExportError(f"{path} could not be written ({error}): free some space, or choose another place") from error
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,103 @@
+"""Turns a network into the graph of the model contract: pixels as the camera saw them in, metres out."""
+
+import io
+import warnings
+
+import onnx
+import onnxscript.optimizer
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from metric3d_export.graph_forms import graph_forms
+from metric3d_export.network.variants import DepthNetwork
+from metric3d_ros import model_contract
+
+OPSET = 17
+"""The newest operator set that ONNX Runtime 1.18 and TensorRT 8.6 both load, and the first with LayerNormalization."""
+
+TRACED_BATCH = 2
+TRACED_SIZE_HW = (130, 190)
+"""Size of the image that is traced: no multiple of any variant's, so that padding and cropping are traced too."""
+
+WEIGHT_PREFIX = "network."
+"""What precedes a parameter's published name in the graph."""
+
+
+class ContractModel(nn.Module):
+    """A network with the model contract around it (see `metric3d_ros.model_contract` for the tensors)."""
+
+    def __init__(self, network: DepthNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, focal_length: Tensor) -> tuple[Tensor, ...]:
+        """Map uint8 (N, H, W, 3) and float32 (N,) to the outputs of `output_names`, in that order."""
+        x = self.network.normalise(image.permute(0, 3, 1, 2).float())
+        height, width = image.shape[1], image.shape[2]
+        multiple = self.network.variant.size_multiple
+        spare_rows = (height + multiple - 1) // multiple * multiple - height
+        spare_columns = (width + multiple - 1) // multiple * multiple - width
+        top, left = spare_rows // 2, spare_columns // 2
+        # The mean colour is 0 once normalised.
+        x = F.pad(x, (left, spare_columns - left, top, spare_rows - top))
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        depth, confidence, normal, normal_confidence = self.network(x)
+        metres_per_canonical = (focal_length / model_contract.CANONICAL_FOCAL_PX)[:, None, None]
+        outputs = [depth[:, rows, columns] * metres_per_canonical, confidence[:, rows, columns]]
+        if normal is not None and normal_confidence is not None:
+            outputs += [normal[:, :, rows, columns].permute(0, 2, 3, 1), normal_confidence[:, rows, columns]]
+        return tuple(outputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The contract's names of what `forward` returns."""
+        names = [model_contract.DEPTH, model_contract.CONFIDENCE]
+        if self.network.variant.has_normals:
+            names += [model_contract.NORMAL, model_contract.NORMAL_CONFIDENCE]
+        return names
+
+
+def trace_graph(network: DepthNetwork) -> onnx.ModelProto:
+    """Return the network's graph within the contract, without weights.
+
+    The weights are inputs of the graph, named `WEIGHT_PREFIX` + their names in `network`; whoever stores the model
+    turns them into initializers. So the graph stays small enough to be rewritten at no cost, whatever the variant.
+
+    PyTorch's tracing exporter is used: on vit_demo it took 1.3 s where the torch.export-based one took 41 s on the same
+    two cores, most of it spent on symbolic sizes, and every PyTorch since 2.4 has it in the same form.
+    """
+    contract = ContractModel(network).eval()
+    image = torch.randint(0, 256, (TRACED_BATCH, *TRACED_SIZE_HW, 3), dtype=torch.uint8)
+    focal_px = torch.full((TRACED_BATCH,), model_contract.CANONICAL_FOCAL_PX)
+    traced = io.BytesIO()
+    with warnings.catch_warnings(), graph_forms(network), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's advice, and that another exporter has become the default
+        torch.onnx.export(
+            contract,
+            (image, focal_px),
+            traced,
+            dynamo=False,
+            export_params=False,
+            do_constant_folding=False,
+            opset_version=OPSET,
+            input_names=[model_contract.IMAGE, model_contract.FOCAL_LENGTH],
+            output_names=contract.output_names,
+            dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
+        )
+    model = onnxscript.optimizer.optimize(onnx.load_from_string(traced.getvalue()))
+    _name_sizes(model)
+    return model
+
+
+def _name_sizes(model: onnx.ModelProto) -> None:
+    """State the outputs' sizes by the inputs' names, and drop what the tracer noted of sizes in between."""
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        del output.type.tensor_type.shape.dim[:]
+        for size in ("N", "H", "W", *([3] if output.name == model_contract.NORMAL else [])):
+            dimension = output.type.tensor_type.shape.dim.add()
+            if isinstance(size, str):
+                dimension.dim_param = size
+            else:
+                dimension.dim_value = size

@@ -1,0 +1,151 @@
+"""Stores a traced graph with its weights: one ONNX file, with a data file beside it beyond protobuf's 2 GiB."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+from torch import Tensor
+
+from metric3d_export.graph import WEIGHT_PREFIX
+from metric3d_ros.errors import ExportError
+from metric3d_ros.model_contract import Metadata
+
+INLINE_LIMIT_BYTES = 1_900_000_000
+"""Models with more bytes of weights than this keep them in a file beside; protobuf ends at 2 GiB."""
+
+_ALIGNMENT = 4096  # ONNX Runtime maps external tensors into memory where they start on a page
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredModel:
+    """A written model file, and where its metadata starts."""
+
+    path: Path
+    data_path: Path | None
+    body_bytes: int
+
+    def write_metadata(self, metadata: Metadata) -> None:
+        """Write the metadata, or write it again.
+
+        They are the file's last bytes: protobuf reads concatenated messages as one, so that the measured difference
+        can be noted after verification without writing the weights a second time.
+        """
+        properties = onnx.ModelProto()
+        helper.set_model_props(properties, metadata.to_properties())
+        with self.path.open("r+b") as file:
+            file.truncate(self.body_bytes)
+            file.seek(self.body_bytes)
+            file.write(properties.SerializeToString())
+
+
+def store_model(
+    graph_model: onnx.ModelProto,
+    weights: Mapping[str, Tensor],
+    path: Path,
+    *,
+    half_weights: bool = False,
+    inline_limit_bytes: int = INLINE_LIMIT_BYTES,
+    on_bytes: Callable[[int], object] = lambda count: None,
+) -> StoredModel:
+    """Turn the graph's weight inputs into initializers and write the model to `path`.
+
+    Args:
+        graph_model: from `graph.trace_graph`; it is consumed.
+        weights: the tensors by the network's own names.
+        half_weights: store weights of two and more dimensions as float16, cast to float32 in the graph: half the
+            file, the same arithmetic. The values must be representable (see `round_to_half`).
+        on_bytes: called with the number of bytes stored, weight by weight.
+    """
+    graph = graph_model.graph
+    names = [value.name for value in graph.input if value.name.startswith(WEIGHT_PREFIX)]
+    _check_known(names, weights)
+    arrays = _transpose_at_rest(graph_model, {name: weights[name.removeprefix(WEIGHT_PREFIX)] for name in names})
+    inputs = [value for value in graph.input if not value.name.startswith(WEIGHT_PREFIX)]
+    del graph.input[:]
+    graph.input.extend(inputs)
+
+    total = sum(tensor.numel() * (2 if half_weights and tensor.dim() > 1 else 4) for tensor in arrays.values())
+    data_path = path.with_name(path.name + ".data") if total > inline_limit_bytes else None
+    data = data_path.open("wb") if data_path else None
+    try:
+        for name, tensor in arrays.items():
+            array = np.ascontiguousarray(tensor.detach().numpy())
+            if half_weights and array.ndim > 1:
+                graph.initializer.append(_initializer(f"{name}.half", array.astype(np.float16), data))
+                graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+            else:
+                graph.initializer.append(_initializer(name, array, data))
+            on_bytes(array.nbytes)
+    finally:
+        if data:
+            data.close()
+    body = graph_model.SerializeToString()
+    path.write_bytes(body)
+    return StoredModel(path, data_path, len(body))
+
+
+def check_model_file(path: Path) -> None:
+    """Run ONNX's full check, shape inference included, on a model file; raises ExportError with its reason."""
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = " ".join(str(error).split())
+        raise ExportError(f"the exported graph is not valid ONNX: {reason}") from error
+
+
+def _check_known(names: list[str], weights: Mapping[str, Tensor]) -> None:
+    unknown = [name for name in names if name.removeprefix(WEIGHT_PREFIX) not in weights]
+    if unknown:
+        raise ExportError(
+            f"the traced graph reads {unknown[0]}, which is no weight of the network: "
+            "this PyTorch names parameters differently from 2.13, which this tool is tested with"
+        )
+
+
+def _transpose_at_rest(model: onnx.ModelProto, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Store matrices transposed where the graph would transpose them at every run."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    stored: dict[str, Tensor] = {}
+    needless = []
+    for name, tensor in tensors.items():
+        reading = readers[name]
+        if tensor.dim() == 2 and all(node.op_type == "Transpose" for node in reading):
+            needless += reading
+            for node in reading[1:]:
+                _rename_input(readers, node.output[0], reading[0].output[0])
+            stored[reading[0].output[0]] = tensor.t()
+        else:
+            stored[name] = tensor
+    for node in needless:
+        model.graph.node.remove(node)
+    return stored
+
+
+def _rename_input(readers: Mapping[str, list[onnx.NodeProto]], old: str, new: str) -> None:
+    for node in readers[old]:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
+
+
+def _initializer(name: str, array: np.ndarray, data: BinaryIO | None) -> TensorProto:
+    proto = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
+    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    if data is None:
+        proto.raw_data = little_endian.tobytes()
+        return proto
+    data.write(b"\0" * (-data.tell() % _ALIGNMENT))
+    proto.data_location = TensorProto.EXTERNAL
+    entries = {"location": Path(data.name).name, "offset": str(data.tell()), "length": str(array.nbytes)}
+    for key, value in entries.items():
+        proto.external_data.add(key=key, value=value)
+    data.write(little_endian.data)
+    return proto
