@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.errors import CameraError, ConfigurationError
 from metric3d_ros.geometry.deprojection import check_size
 
 
@@ -21,7 +21,7 @@ class Scan:
     """Ranges from right to left, as sensor_msgs/LaserScan orders them."""
 
     ranges_m: NDArray[np.float32]
-    """(N,) distance in the plane to the nearest thing; +Inf: nothing within reach; -Inf: only things nearer than the
+    """(N,) distance in the plane to the nearest thing; +Inf: nothing within reach; -Inf: something nearer than the
     least range; NaN: not known (REP-117)."""
     angle_min_rad: float
     """Of the first range; negative is right of the optical axis."""
@@ -44,7 +44,7 @@ def depth_to_scan(
     The angle between ranges is the widest one between two columns, so that no direction is left without a pixel.
 
     Raises ConfigurationError when the limits contradict each other or the band does not meet the image, CameraError
-    when the camera's size is not the image's.
+    when the camera's size is not the image's or none of the band's pixels has a ray.
     """
     check_size(depth_m, camera)
     if not 0 <= min_range_m < max_range_m:
@@ -59,23 +59,20 @@ def depth_to_scan(
         )
     rays, depth = camera.rays()[rows], depth_m[rows]
     angles = -np.arctan(rays[..., 0].astype(np.float64))  # (band, W), left is positive
+    if np.isnan(angles).all():
+        raise CameraError("the camera's lens model gives the scan's rows no rays: correct D in the camera_info")
     angle_min, angle_max, increment = _spacing(angles)
     count = round((angle_max - angle_min) / increment) + 1
     ranges = depth * np.hypot(rays[..., 0], np.float32(1))
     with np.errstate(invalid="ignore"):
-        level = np.abs(depth * rays[..., 1]) <= max_offset_m
-        far = (ranges > max_range_m) & (level | np.isposinf(depth))
-        near = (ranges > 0) & (ranges < min_range_m) & level
-        hit = (ranges >= min_range_m) & (ranges <= max_range_m) & level
-
-        nearest = np.full(count, np.nan, np.float32)
-        bins = np.rint((angles - angle_min) / increment)
-    bins = np.where(np.isfinite(bins), bins, 0).astype(np.intp)
-    nearest[bins[near]] = -np.inf
-    nearest[bins[far]] = np.inf
-    hits = np.full(count, np.inf, np.float32)
-    np.minimum.at(hits, bins[hit], ranges[hit])
-    nearest = np.where(np.isfinite(hits), hits, nearest)
+        off_level = np.abs(depth * rays[..., 1]) > max_offset_m
+        unknown = ~(ranges > 0) | (off_level & np.isfinite(depth)) | np.isnan(angles)
+        ranges = np.where(ranges > max_range_m, np.float32(np.inf), ranges)
+        ranges = np.where(ranges < min_range_m, np.float32(-np.inf), ranges)
+    seen = ~unknown
+    bins = np.rint((angles[seen] - angle_min) / increment).astype(np.intp)
+    nearest = np.full(count, np.nan, np.float32)
+    np.fmin.at(nearest, bins, ranges[seen])  # fmin: a number replaces the NaN that stands for "nothing seen"
     return Scan(ranges_m=nearest, angle_min_rad=float(angle_min), angle_increment_rad=float(increment))
 
 

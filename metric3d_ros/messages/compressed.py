@@ -118,9 +118,10 @@ def _read_jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
 def _check_end(data: NDArray[np.uint8]) -> None:
     """Raise MessageError for a picture whose end is missing, which decoders fill up with gray and call success.
 
-    Some cameras pad their frames, so the end mark need not be the last bytes.
+    Some cameras pad their frames, with zeros up to a fixed length or with a few other bytes, so the end mark need not
+    be the last bytes.
     """
-    tail = data[-4096:].tobytes()
+    tail = data.tobytes().rstrip(b"\0")[-4096:]
     is_png = data[0] == _PNG_START[0]
     if (b"IEND" if is_png else _JPEG_END) not in tail:
         raise MessageError(

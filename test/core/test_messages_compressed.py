@@ -1,0 +1,271 @@
+"""Compressed images: JPEG and PNG as cameras send them, bombs, damage, and compressedDepth as its plugin writes it."""
+
+import resource
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from message_classes import BOTH, PLAIN, bytes_of, header_of, over_the_wire
+
+from metric3d_ros.errors import MessageError
+from metric3d_ros.messages import compressed_depth_to_depth, compressed_to_rgb, depth_to_compressed_depth
+from metric3d_ros.messages.compressed import read_picture_size
+
+# Big plain areas, so that JPEG keeps the colours: red on the left, blue on the right, a white bar at the top.
+RGB = np.zeros((48, 80, 3), np.uint8)
+RGB[:, :40, 0] = RGB[:, 40:, 2] = 255
+RGB[:16] = 255
+
+
+def encode(picture, suffix, *parameters):
+    ok, data = cv2.imencode(suffix, picture, list(parameters))
+    assert ok
+    return data.tobytes()
+
+
+JPEG = encode(RGB[..., ::-1], ".jpg", cv2.IMWRITE_JPEG_QUALITY, 98)
+PNG = encode(RGB[..., ::-1], ".png")
+
+
+def compressed(data, form="jpeg"):
+    return PLAIN.CompressedImage(format=form, data=data)
+
+
+# Pictures
+
+
+@pytest.mark.parametrize("form", ["jpeg", "png", "rgb8; jpeg compressed bgr8", "bgr8; png compressed bgr8", "", "?"])
+@pytest.mark.parametrize(("data", "tolerance"), [(JPEG, 12), (PNG, 0)], ids=["jpeg", "png"])
+def test_pictures_are_decoded_to_rgb_whatever_format_says(data, tolerance, form):
+    rgb = compressed_to_rgb(compressed(data, form))
+    assert rgb.dtype == np.uint8
+    away_from_edges = [(8, 20), (8, 60), (32, 20), (32, 60)]
+    for row, column in away_from_edges:
+        assert np.abs(rgb[row, column].astype(int) - RGB[row, column]).max() <= tolerance
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_gray_pictures_become_three_equal_channels(suffix):
+    gray = np.full((16, 24), 90, np.uint8)
+    rgb = compressed_to_rgb(compressed(encode(gray, suffix), "mono8; jpeg compressed mono8"))
+    assert rgb.shape == (16, 24, 3)
+    assert (rgb == 90).all()
+
+
+def test_a_gray_picture_of_a_bayer_camera_is_its_mosaic():
+    mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (6, 8))
+    rgb = compressed_to_rgb(compressed(encode(mosaic, ".png"), "bayer_rggb8; png compressed "))
+    assert (rgb == [200, 100, 50]).all()
+
+
+def test_16_bit_pngs_are_scaled_like_16_bit_images():
+    rgb16 = np.zeros((4, 6, 3), np.uint16)
+    rgb16[..., 0], rgb16[..., 2] = 65535, 257
+    data = encode(rgb16[..., ::-1], ".png")
+    assert (compressed_to_rgb(compressed(data, "rgb16; png compressed bgr16")) == [255, 0, 1]).all()
+
+
+def test_alpha_is_dropped():
+    bgra = np.zeros((4, 4, 4), np.uint8)
+    bgra[..., 2] = 255
+    assert (compressed_to_rgb(compressed(encode(bgra, ".png"))) == [255, 0, 0]).all()
+
+
+def test_exif_orientation_is_not_applied():
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+    exif = b"Exif\0\0" + tiff
+    turned = JPEG[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + JPEG[2:]
+    by_default = cv2.imdecode(np.frombuffer(turned, np.uint8), cv2.IMREAD_COLOR)
+    assert by_default.shape[:2] == (80, 48), "OpenCV must see the tag, or this test shows nothing"
+    assert compressed_to_rgb(compressed(turned)).shape[:2] == (48, 80)
+
+
+def test_a_thumbnail_in_the_header_is_not_taken_for_the_picture():
+    thumbnail = encode(np.zeros((8, 8, 3), np.uint8), ".jpg")
+    segment = b"\xff\xe2" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    assert compressed_to_rgb(compressed(JPEG[:2] + segment + JPEG[2:])).shape[:2] == (48, 80)
+
+
+@pytest.mark.parametrize("padding", [bytes(100_000), b"\xaa\x55" * 8], ids=["zeros", "a few bytes"])
+@pytest.mark.parametrize("data", [JPEG, PNG], ids=["jpeg", "png"])
+def test_padding_after_the_end_mark_is_tolerated(data, padding):
+    assert compressed_to_rgb(compressed(data + padding)).shape[:2] == (48, 80)
+
+
+# Bombs and damage
+
+
+def png_of_size(width, height):
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + PNG[33:]  # the small picture's data and its end mark
+    )
+
+
+def jpeg_of_size(width, height):
+    at = JPEG.index(b"\xff\xc0")
+    return JPEG[: at + 5] + struct.pack(">HH", height, width) + JPEG[at + 9 :]
+
+
+@pytest.mark.parametrize("bomb", [png_of_size(60000, 60000), jpeg_of_size(60000, 60000)], ids=["png", "jpeg"])
+def test_a_bomb_is_refused_before_its_pixels_are_allocated(bomb):
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MessageError, match="60000 x 60000 pixels, expected at most"):
+        compressed_to_rgb(compressed(bomb))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
+
+
+def test_the_pixel_limit_can_be_set():
+    assert compressed_to_rgb(compressed(PNG), max_pixels=48 * 80).shape == (48, 80, 3)
+    with pytest.raises(MessageError, match="80 x 48 pixels, expected at most 3839"):
+        compressed_to_rgb(compressed(PNG), max_pixels=48 * 80 - 1)
+
+
+def test_sizes_are_read_from_the_header_alone():
+    assert read_picture_size(np.frombuffer(jpeg_of_size(7, 1200), np.uint8)) == (1200, 7)
+    assert read_picture_size(np.frombuffer(png_of_size(7, 1200), np.uint8)) == (1200, 7)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "no data"),
+        (b"\xff", "starts with ff, expected a JPEG"),
+        (b"GIF89a", "starts with 47 49 46 38"),
+        (b"\xff\xd8\xff", "without a frame"),
+        (b"\xff\xd8" + b"\xff\xe0\x00\x00" * 3, "without a frame"),
+        (b"\x89PNG\r\n\x1a\n", "PNG without a header"),
+        (jpeg_of_size(0, 5), "0 x 5 pixels, expected at least 1 x 1"),
+        (png_of_size(5, 0), "5 x 0 pixels"),
+        (JPEG[:-2], "no end mark"),
+        (JPEG[: len(JPEG) // 2], "no end mark"),
+        (PNG[: len(PNG) // 2], "no end mark"),
+        (PNG[:33] + PNG[-12:], "damaged"),
+    ],
+)
+def test_damaged_data_are_refused_with_the_reason(data, says):
+    with pytest.raises(MessageError) as caught:
+        compressed_to_rgb(compressed(data))
+    assert says in str(caught.value)
+
+
+def check_decoded_or_refused(data):
+    try:
+        rgb = compressed_to_rgb(compressed(data), max_pixels=1 << 20)
+    except MessageError:
+        return
+    assert rgb.dtype == np.uint8
+    assert rgb.ndim == 3
+    assert rgb.shape[2] == 3
+    assert rgb.shape[0] * rgb.shape[1] <= 1 << 20
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    good=st.sampled_from([JPEG, PNG]),
+    changes=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=6),
+    cut=st.one_of(st.none(), st.integers(0, 4000)),
+)
+def test_changed_bytes_never_crash_the_decoder(good, changes, cut):
+    data = bytearray(good)
+    for at, value in changes:
+        data[at % len(data)] = value
+    check_decoded_or_refused(bytes(data[: None if cut is None else cut % len(data)]))
+
+
+@settings(deadline=None)
+@given(start=st.sampled_from([b"", JPEG[:3], JPEG[:160], PNG[:8], PNG[:33]]), rest=st.binary(max_size=200))
+def test_noise_after_a_good_start_never_crashes_the_decoder(start, rest):
+    check_decoded_or_refused(start + rest + b"\xff\xd9IEND")
+
+
+# compressedDepth
+
+
+NAN, INF = np.nan, np.inf
+
+
+def png_values(message):
+    data = bytes_of(message.data)
+    return cv2.imdecode(np.frombuffer(data[12:], np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize("messages", BOTH)
+def test_millimetres_follow_the_plugins_header(messages):
+    depth = np.array([[1.0, 2.5004, NAN, INF], [0.0, -1.0, 10.0, 10.5]], np.float32)
+    message = over_the_wire(depth_to_compressed_depth(depth, header=header_of(messages), sensor_msgs=messages))
+    assert message.format == "16UC1; compressedDepth png"
+    assert struct.unpack_from("<i", bytes_of(message.data)) == (0,)
+    assert bytes_of(message.data)[12:20] == b"\x89PNG\r\n\x1a\n"
+    stored = png_values(message)
+    assert stored.dtype == np.uint16
+    assert stored.tolist() == [[1000, 2500, 0, 0], [0, 0, 10000, 0]]
+    expected = np.array([[1.0, 2.5, NAN, NAN], [NAN, NAN, 10.0, NAN]], np.float32)
+    np.testing.assert_allclose(compressed_depth_to_depth(message), expected, atol=1e-6)
+
+
+def test_inverse_depth_is_quantised_as_the_plugin_does():
+    # A = 100 * 101 = 10100, B = 1 - 10100 / 10 = -1009: 2 m is 5050 - 1009, 9.9 m is 1020.202 - 1009, cut to 11.
+    depth = np.array([[2.0, 9.9, 10.0, 0.16, 0.15, 0.0, NAN, INF, -3.0]], np.float32)
+    message = depth_to_compressed_depth(depth, header=None, sensor_msgs=PLAIN, encoding="32FC1")
+    assert message.format == "32FC1; compressedDepth png"
+    assert struct.unpack_from("<iff", bytes_of(message.data)) == (0, 10100.0, -1009.0)
+    assert png_values(message).tolist() == [[4041, 11, 0, 62116, 0, 0, 0, 0, 0]]
+    read = compressed_depth_to_depth(message)
+    np.testing.assert_allclose(read[0, :4], [2.0, 10100 / 1020, NAN, 10100 / 63125], rtol=1e-6)
+    assert np.isnan(read[0, 4:]).all()
+
+
+def test_a_farther_limit_keeps_far_depth():
+    depth = np.geomspace(0.6, 79, 50).astype(np.float32)[None]
+    message = depth_to_compressed_depth(
+        depth, header=None, sensor_msgs=PLAIN, encoding="32FC1", max_depth_m=80.0, quantization=190.0
+    )
+    # One step of q is depth^2 / A metres.
+    step_m = depth**2 / (190 * 191)
+    assert (np.abs(compressed_depth_to_depth(message) - depth) <= step_m * 1.01).all()
+
+
+@pytest.mark.parametrize(
+    "form", ["16UC1; compressedDepth", "16UC1;compressedDepth png", "16UC1", "mono16; compressedDepth png"]
+)
+def test_older_format_strings_are_read(form):
+    message = depth_to_compressed_depth(np.full((2, 3), 1.5, np.float32), header=None, sensor_msgs=PLAIN)
+    message.format = form
+    np.testing.assert_allclose(compressed_depth_to_depth(message), 1.5)
+
+
+@pytest.mark.parametrize(
+    ("form", "data", "says"),
+    [
+        ("16UC1; compressedDepth rvl", bytes(40), "set the publisher's compressedDepth format to png"),
+        ("bgr8; jpeg compressed bgr8", JPEG, "expected '16UC1; compressedDepth png'"),
+        ("16UC1; compressedDepth png", bytes(12), "12 bytes"),
+        ("16UC1; compressedDepth png", b"", "no data"),
+        ("16UC1; compressedDepth png", bytes(12) + PNG, "uint8 (48, 80, 3), expected uint16"),
+        ("32FC1; compressedDepth png", bytes(12) + png_of_size(60000, 60000), "at most"),
+    ],
+)
+def test_other_compressed_depth_is_refused(form, data, says):
+    with pytest.raises(MessageError) as caught:
+        compressed_depth_to_depth(PLAIN.CompressedImage(format=form, data=data))
+    assert says in str(caught.value)
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=12, max_size=12))
+def test_no_quantisation_values_make_depth_that_is_neither_valid_nor_nan(header):
+    stored = np.arange(0, 65536, 257, dtype=np.uint16).reshape(16, 16)
+    message = PLAIN.CompressedImage(format="32FC1; compressedDepth png", data=header + encode(stored, ".png"))
+    depth = compressed_depth_to_depth(message)
+    valid = ~np.isnan(depth)
+    assert np.isfinite(depth[valid]).all()
+    assert (depth[valid] > 0).all()
