@@ -19,6 +19,7 @@ from metric3d_ros.geometry import depth_to_points, normals_from_depth
 from metric3d_ros.messages import array_to_image, camera_to_camera_info, depth_to_image, points_to_cloud
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import create_output
+from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -86,8 +87,16 @@ def _depth_camera_info(result: Result) -> Any:
     return info
 
 
+def _depth_colour(result: Result) -> Any:
+    return array_to_image(depth_to_rgb(result.depth_m), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg)
+
+
 def _normals_image(result: Result) -> Any:
     return array_to_image(result.normals, "32FC3", header=result.header, sensor_msgs=sensor_msgs.msg)
+
+
+def _normals_colour(result: Result) -> Any:
+    return array_to_image(normals_to_rgb(result.normals), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg)
 
 
 def _confidence_image(result: Result) -> Any:
@@ -120,11 +129,25 @@ OUTPUTS: Sequence[Output] = (
         build=_depth_camera_info,
     ),
     Output(
+        topic="depth/image_color",
+        message_type=Image,
+        description="rgb8, depth for people: near is warm, far is cold, invalid is black",
+        needs=_needs(DEPTH),
+        build=_depth_colour,
+    ),
+    Output(
         topic="normals/image",
         message_type=Image,
         description="32FC3, unit vectors in the optical frame that face the camera (a wall ahead is 0, 0, -1)",
         needs=_needs(DEPTH, NORMALS),
         build=_normals_image,
+    ),
+    Output(
+        topic="normals/image_color",
+        message_type=Image,
+        description="rgb8, normals for people: (n + 1) / 2 with x as red, y as green, z as blue",
+        needs=_needs(DEPTH, NORMALS),
+        build=_normals_colour,
     ),
     Output(
         topic="confidence/image",

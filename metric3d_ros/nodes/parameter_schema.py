@@ -7,8 +7,9 @@ parameter `points.stride`. Everything else follows from the table: declarations,
 import argparse
 import array
 import dataclasses
+import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from metric3d_ros.errors import ConfigurationError
@@ -88,9 +89,9 @@ class Entry:
         if type(value) is self.kind:
             return value
         is_list = isinstance(value, (list, tuple, array.array))  # rclpy gives any of them
-        if is_list and self.kind is tuple[float, ...] and all(type(v) in (int, float) for v in value):
+        if is_list and self.kind == tuple[float, ...] and all(type(v) in (int, float) for v in value):
             return tuple(float(v) for v in value)
-        if is_list and self.kind is tuple[str, ...] and all(isinstance(v, str) for v in value):
+        if is_list and self.kind == tuple[str, ...] and all(isinstance(v, str) for v in value):
             return tuple(value)
         raise self._refusal(value)
 
@@ -178,34 +179,18 @@ def options_to_values(options: argparse.Namespace, table: type) -> dict[str, Any
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _help(entry: Entry) -> str:
-    facts = [entry.limits, f"default: {format_value(entry.default)}"]
-    return f"{entry.description} ({'; '.join(filter(None, facts))})".replace("%", "%%")
-
-
 def format_value(value: Value) -> str:
-    """Return a value as YAML would show it on one line."""
+    """Return a value as YAML writes it on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(format_value, value)) + "]"
-    return f"{value!r}" if isinstance(value, str) else f"{value}"
+    return json.dumps(value) if isinstance(value, str) else str(value)
 
 
-def markdown_table(table: type) -> str:
-    """Return the parameters of `table` as a Markdown table, for the README."""
-    lines = ["| parameter | type | default | unit | range | description |", "|---|---|---|---|---|---|"]
-    for entry in entries(table):
-        description = entry.description + (" Fixed once the node runs." if entry.read_only else "")
-        cells = [f"`{entry.name}`", entry.kind_name, f"`{format_value(entry.default)}`", entry.unit, entry.limits]
-        lines.append("| " + " | ".join([*cells, description]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def unknown_names(table: type, names: Sequence[str]) -> list[str]:
-    """Return those of `names` that are not in `table`."""
-    known = {entry.name for entry in entries(table)}
-    return [name for name in names if name not in known]
+def _help(entry: Entry) -> str:
+    facts = [entry.limits, f"default: {format_value(entry.default)}"]
+    return f"{entry.description} ({'; '.join(filter(None, facts))})".replace("%", "%%")
 
 
 assert set(get_args(Value)) == set(KIND_NAMES), "every type that a value may have needs ROS's name"

@@ -1,0 +1,107 @@
+"""Starts depth_node for one camera; as options an image folder in place of the camera, and RViz.
+
+ros2 launch metric3d_ros depth.launch.py image:=/camera/image_raw rviz:=true
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+PACKAGE = "metric3d_ros"
+SHARE = Path(get_package_share_directory(PACKAGE))
+
+# Name, default, description. An empty default leaves the value to params_file.
+ARGUMENTS = [
+    ("image", "image", "topic of the camera's images"),
+    ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
+    ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
+    ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
+    ("model", "", "ONNX file, or demo for the one that comes with the package"),
+    ("provider", "", "where the model runs: auto, cuda or cpu"),
+    ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
+    ("images", "", "play this image or folder of images in place of a camera (then give focal)"),
+    ("focal", "500.0", "focal length in pixels of the images that are played"),
+    ("rate", "5.0", "how many images are played a second"),
+    ("rviz", "false", "start RViz with image, depth, normals and points"),
+    ("fixed_frame", "camera_optical_frame", "fixed frame of RViz: the frame_id of the images"),
+    ("log_level", "info", "debug, info, warn, error or fatal"),
+    ("use_sim_time", "false", "take the time from /clock"),
+    ("respawn", "false", "start depth_node again when it dies"),
+    ("shared_memory_mib", "", "size of Fast DDS's shared memory for large messages; 0 leaves Fast DDS as it is"),
+    ("keep_buffers", "true", "let the C allocator keep large buffers, which makes large messages cheaper"),
+]
+OUTPUTS = ["depth/image", "depth/image_color", "normals/image", "normals/image_color", "confidence/image", "points"]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what they start."""
+    declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
+    return LaunchDescription([*declared, OpaqueFunction(function=start_nodes)])
+
+
+def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the nodes that the arguments ask for."""
+    values = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    flags = {name: read_flag(name, values[name]) for name in ("rviz", "use_sim_time", "respawn", "keep_buffers")}
+    image = values["image"]
+    camera_info = values["camera_info"] or image.rpartition("/")[0] + "/" * ("/" in image) + "camera_info"
+    remappings = [("image", image), ("camera_info", camera_info)]
+    transport = [] if flags["keep_buffers"] else ["--no-keep-buffers"]
+    if values["shared_memory_mib"]:
+        transport += ["--shared-memory-mib", values["shared_memory_mib"]]
+    common = {
+        "package": PACKAGE,
+        "namespace": values["namespace"],
+        "remappings": remappings,
+        "arguments": transport,
+        "ros_arguments": ["--log-level", values["log_level"]],
+        "output": "screen",
+    }
+    chosen = {name: values[name] for name in ("model", "provider", "inference_size") if values[name]}
+    clock = {"use_sim_time": flags["use_sim_time"]}
+    nodes = [
+        Node(
+            executable="depth_node",
+            name="depth_node",
+            parameters=[values["params_file"], chosen | clock],
+            respawn=flags["respawn"],
+            respawn_delay=2.0,
+            **common,
+        )
+    ]
+    if values["images"]:
+        played = {"images": values["images"], "focal_px": float(values["focal"]), "rate_hz": float(values["rate"])}
+        played |= {"loop": True, "frame_id": values["fixed_frame"]}
+        nodes.append(Node(executable="image_player", name="image_player", parameters=[played | clock], **common))
+    if flags["rviz"]:
+        nodes.append(start_rviz(values, remappings, clock))
+    return nodes
+
+
+def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock: dict[str, bool]) -> Node:
+    """Return RViz, whose configuration names the topics as they are without a namespace."""
+    prefix = "/" + values["namespace"].strip("/") if values["namespace"].strip("/") else ""
+    image = dict(remappings)["image"]
+    topics = {"/image": image if image.startswith("/") else f"{prefix}/{image}"}
+    topics |= {f"/{output}": f"{prefix}/{output}" for output in OUTPUTS}
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz",
+        arguments=["-d", str(SHARE / "config" / "depth.rviz"), "-f", values["fixed_frame"]],
+        remappings=[(name, topic) for name, topic in topics.items() if name != topic],
+        parameters=[clock],
+        output="log",
+    )
+
+
+def read_flag(name: str, text: str) -> bool:
+    """Return the truth that an argument's text stands for."""
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError(f"launch argument {name} is '{text}', expected true or false")
+    return words[text.lower()]

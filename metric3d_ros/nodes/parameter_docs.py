@@ -1,0 +1,62 @@
+"""Writes the parameters of a node as Markdown for the README and as YAML for config/."""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from metric3d_ros.nodes.parameter_schema import Entry, entries, format_value
+from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
+
+_TABLES = {"depth_node": DepthParameters, "image_player": PlayerParameters}
+_YAML_WIDTH = 118
+
+
+def parameters_to_markdown(table: type) -> str:
+    """Return one row for each parameter of `table`."""
+    lines = ["| parameter | type | default | range | description |", "|---|---|---|---|---|"]
+    for entry in entries(table):
+        kind = f"{entry.kind_name}, {entry.unit}" if entry.unit else entry.kind_name
+        fixed = " Fixed while the node runs." if entry.read_only else ""
+        cells = [f"`{entry.name}`", kind, f"`{format_value(entry.default)}`", entry.limits, entry.description + fixed]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def parameters_to_yaml(table: type) -> str:
+    """Return a parameter file with every default and its description, for any node name."""
+    lines = ["# Every parameter with its default. Copy what you change into a file of your own and pass it as", "#   "]
+    lines[-1] += "ros2 launch metric3d_ros depth.launch.py params_file:=FILE"
+    lines += ["/**:", "  ros__parameters:"]
+    open_groups: list[str] = []
+    for entry in entries(table):
+        *groups, name = entry.name.split(".")
+        if groups != open_groups:
+            lines += [f"    {'  ' * depth}{group}:" for depth, group in enumerate(groups) if groups != open_groups]
+            open_groups = groups
+        indent = "    " + "  " * len(groups)
+        lines += textwrap.wrap(
+            _comment(entry), _YAML_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        )
+        lines.append(f"{indent}{name}: {format_value(entry.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def _comment(entry: Entry) -> str:
+    facts = ", ".join(filter(None, [entry.unit, entry.limits, "fixed while the node runs" * entry.read_only]))
+    return f"{entry.description} ({facts})" if facts else entry.description
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the document that was asked for; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m metric3d_ros.nodes.parameter_docs", description=__doc__)
+    parser.add_argument("node", choices=sorted(_TABLES))
+    parser.add_argument("format", choices=["yaml", "markdown"])
+    options = parser.parse_args(argv)
+    write = parameters_to_yaml if options.format == "yaml" else parameters_to_markdown
+    sys.stdout.write(write(_TABLES[options.node]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
