@@ -12,7 +12,8 @@ from metric3d_ros.messages.encodings import find_encoding, to_8_bit
 from metric3d_ros.messages.images import MAX_PIXELS
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
+_MAX_SCANS = 100
 # Start-of-frame markers; C4, C8 and CC in between are tables.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -56,7 +57,10 @@ def decode_picture(data: NDArray[np.uint8], *, max_pixels: int) -> NDArray[Any]:
             f"the compressed image is {width} x {height} pixels, expected at most {max_pixels} pixels: "
             "lower the camera's resolution or raise the limit"
         )
-    _check_end(data)
+    if data[0] == _JPEG_START[0]:
+        _check_jpeg(data)
+    else:
+        _check_png(data)
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         picture = cv2.imdecode(data, flags)
@@ -115,15 +119,34 @@ def _read_jpeg_size(data: NDArray[np.uint8]) -> tuple[int, int]:
     )
 
 
-def _check_end(data: NDArray[np.uint8]) -> None:
-    """Raise MessageError for a picture whose end is missing, which decoders fill up with gray and call success.
+def _check_jpeg(data: NDArray[np.uint8]) -> None:
+    """Raise MessageError for a JPEG that is cut short, or whose decoding would take minutes.
 
-    Some cameras pad their frames, with zeros up to a fixed length or with a few other bytes, so the end mark need not
-    be the last bytes.
+    Decoders fill up what is missing with gray and call it success. Some cameras pad their frames, with zeros up to a
+    fixed length or with a few other bytes, so the end mark need not be the last bytes. Each of a progressive picture's
+    scans may pass over all pixels; encoders write some ten.
     """
-    tail = data.tobytes().rstrip(b"\0")[-4096:]
-    is_png = data[0] == _PNG_START[0]
-    if (b"IEND" if is_png else _JPEG_END) not in tail:
+    content = data.tobytes()
+    if _JPEG_END not in content.rstrip(b"\0")[-4096:]:
         raise MessageError(
             f"the compressed image ({data.size} bytes) has no end mark: it was cut short on its way or by its publisher"
         )
+    scans = content.count(_JPEG_SCAN)
+    if scans > _MAX_SCANS:
+        raise MessageError(f"the compressed image has {scans} scans, expected at most {_MAX_SCANS}: it is damaged")
+
+
+def _check_png(data: NDArray[np.uint8]) -> None:
+    """Raise MessageError unless the chunks fit the data one after the other up to the end mark.
+
+    OpenCV's reader allocates what a chunk says it needs (up to 2 GB) before it looks whether the data hold as much.
+    """
+    at = len(_PNG_START)
+    while at + 12 <= data.size:
+        head = data[at : at + 8].tobytes()
+        if head[4:] == b"IEND":
+            return
+        at += 12 + int.from_bytes(head[:4], "big")
+    raise MessageError(
+        f"the compressed image ({data.size} bytes) has no end mark: it was cut short on its way or by its publisher"
+    )

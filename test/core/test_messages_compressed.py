@@ -123,6 +123,26 @@ def test_a_bomb_is_refused_before_its_pixels_are_allocated(bomb):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
 
 
+def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_they_are_allocated():
+    data = PNG[:33] + struct.pack(">I", 0x67FFD949) + b"IDAT" + bytes(100) + PNG[-12:]
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MessageError, match="cut short"):
+        compressed_to_rgb(compressed(data))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
+
+
+def test_a_jpeg_of_countless_scans_is_refused():
+    scan = JPEG[JPEG.index(b"\xff\xda") : -2]
+    with pytest.raises(MessageError, match="101 scans"):
+        compressed_to_rgb(compressed(JPEG[:-2] + scan * 100 + JPEG[-2:]))
+
+
+def test_progressive_jpegs_are_decoded():
+    data = encode(RGB[..., ::-1], ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    assert data.count(b"\xff\xda") > 1
+    assert compressed_to_rgb(compressed(data)).shape == RGB.shape
+
+
 def test_the_pixel_limit_can_be_set():
     assert compressed_to_rgb(compressed(PNG), max_pixels=48 * 80).shape == (48, 80, 3)
     with pytest.raises(MessageError, match="80 x 48 pixels, expected at most 3839"):
@@ -184,7 +204,7 @@ def test_changed_bytes_never_crash_the_decoder(good, changes, cut):
 @settings(deadline=None)
 @given(start=st.sampled_from([b"", JPEG[:3], JPEG[:160], PNG[:8], PNG[:33]]), rest=st.binary(max_size=200))
 def test_noise_after_a_good_start_never_crashes_the_decoder(start, rest):
-    check_decoded_or_refused(start + rest + b"\xff\xd9IEND")
+    check_decoded_or_refused(start + rest + b"\xff\xd9" + PNG[-12:])
 
 
 # compressedDepth
