@@ -15,7 +15,8 @@ Array = NDArray[np.float32]
 
 # Relative change of inverse depth per pixel above which two neighbours are not on one surface.
 _MAX_JUMP = 0.25
-# A surface ends where the slopes on a pixel's two sides differ by more than this part of inverse depth per pixel.
+# A surface ends where the slopes on a pixel's two sides differ by more than this part of inverse depth per pixel, and
+# one is three times the other or they have opposite signs: a round surface bends, but not so suddenly.
 _MAX_BEND = 0.02
 # Pixels on each side that a normal depends on.
 _REACH = 2
@@ -74,8 +75,10 @@ def _slope(inverse: Array, *, axis: int) -> Array:
     before = _one_sided(_part(steps, 1, size + 1, axis), _part(steps, 0, size, axis))
     after = _one_sided(_part(steps, 2, size + 2, axis), _part(steps, 3, size + 3, axis))
     slope = (before + after) * np.float32(0.5)
-    bent = np.abs(after - before) > np.float32(_MAX_BEND) * inverse
-    np.copyto(slope, np.where(np.abs(after) < np.abs(before), after, before), where=bent)
+    steep_before, steep_after = np.abs(before), np.abs(after)
+    bend = np.abs(after - before)
+    ends = (bend > np.float32(_MAX_BEND) * inverse) & (bend > np.float32(0.5) * (steep_before + steep_after))
+    np.copyto(slope, np.where(steep_after < steep_before, after, before), where=ends)
     # One side missing: the other one alone.
     np.copyto(slope, after, where=np.isnan(before))
     np.copyto(slope, before, where=np.isnan(after))
