@@ -9,7 +9,7 @@ import numpy.typing as npt
 from metric3d_ros.camera import Camera
 from metric3d_ros.demo.frame_sources import Truth
 from metric3d_ros.geometry import depth_to_points, filter_depth
-from metric3d_ros.metrics import measure_image, normal_angles_deg
+from metric3d_ros.metrics import measure_image
 from metric3d_ros.pictures import (
     DepthColours,
     Panel,
@@ -19,7 +19,7 @@ from metric3d_ros.pictures import (
     draw_frame,
     normals_to_rgb,
 )
-from metric3d_ros.pictures.cloud_views import ABOVE, SIDE
+from metric3d_ros.pictures.cloud_views import ABOVE, SIDE, View
 
 RgbImage = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
@@ -28,7 +28,7 @@ EDGE_JUMP = 0.1
 """Points from which depth jumps by more than this part of itself fly between surfaces; clouds leave them out."""
 
 _ERROR_FULL_SCALE = 0.3
-_ANGLE_FULL_SCALE_DEG = 45.0
+PANEL_GAP = 14
 
 
 @dataclass(frozen=True)
@@ -92,34 +92,34 @@ def draw_record(record: FrameRecord, *, colours: DepthColours, warning: str = ""
             caption=f"{record.name}    {format_latency(record)}",
             warning=warning,
         )
-    points = depth_to_points(record.cloud_depth_m(), record.camera)
-    above, side = (
-        draw_cloud(points, record.rgb, view=view, size_hw=(height, round(1.2 * height)), max_depth_m=colours.far_m * 1.2)
-        for view in (ABOVE, SIDE)
-    )
     figures, truth = record.figures, record.truth
-    estimated = [
+    points = depth_to_points(record.cloud_depth_m(), record.camera)
+
+    def cloud(view: View, width: int) -> RgbImage:
+        return draw_cloud(points, record.rgb, view=view, size_hw=(height, width), max_depth_m=colours.far_m * 1.2)
+
+    top = [
         Panel(title="image", picture=record.rgb),
         Panel(title="depth, estimated", picture=depth_to_rgb(record.depth_m, colours), bar=colours),
         Panel(title="depth, true", picture=depth_to_rgb(truth.depth_m, colours), bar=colours),
-        Panel(title="points from above", picture=above),
+        Panel(title="points from above", picture=cloud(ABOVE, round(1.2 * height))),
     ]
-    errors = [
+    relative_error = np.abs(record.depth_m - truth.depth_m) / truth.depth_m
+    bottom = [
         Panel(
-            title=f"depth error: {figures['abs_rel']:.1%}  (white: {_ERROR_FULL_SCALE:.0%})",
-            picture=paint_error(np.abs(record.depth_m - truth.depth_m) / truth.depth_m / _ERROR_FULL_SCALE),
-        ),
+            title=f"depth error, mean {figures['abs_rel']:.1%} (white: {_ERROR_FULL_SCALE:.0%})",
+            picture=paint_error(relative_error / _ERROR_FULL_SCALE),
+        )
     ]
     if record.normals is not None:
-        angles = normal_angles_deg(record.normals, truth.normals)
-        errors += [
-            Panel(title=f"normals, estimated ({figures['normal_mean_deg']:.1f} deg off)", picture=normals_to_rgb(record.normals), bar=None),
-            Panel(title="normals, true", picture=normals_to_rgb(truth.normals)),
-            Panel(title=f"normal error  (white: {_ANGLE_FULL_SCALE_DEG:.0f} deg)", picture=paint_error(angles / _ANGLE_FULL_SCALE_DEG)),
-        ]
-    errors.append(Panel(title="points from the side", picture=side))
+        off = f"normals, estimated, {figures['normal_mean_deg']:.1f} deg off"
+        bottom.append(Panel(title=off, picture=normals_to_rgb(record.normals)))
+        bottom.append(Panel(title="normals, true", picture=normals_to_rgb(truth.normals)))
+    # The view from the side takes the width that the rows' other panels leave.
+    gap = compose_panels([top], height=height).shape[1] - compose_panels([bottom], height=height).shape[1]
+    bottom.append(Panel(title="points from the side", picture=cloud(SIDE, max(height, gap - PANEL_GAP))))
     caption = f"{record.name}    {format_latency(record)}"
-    return compose_panels([estimated, errors], height=height, caption=caption, warning=warning)
+    return compose_panels([top, bottom], height=height, caption=caption, warning=warning)
 
 
 def paint_error(share: FloatImage) -> RgbImage:
@@ -133,5 +133,5 @@ def paint_error(share: FloatImage) -> RgbImage:
 
 def format_latency(record: FrameRecord) -> str:
     """Return how long depth and points took, in words."""
-    parts = [f"{name} after {record.latency_ms[topic]:.0f} ms" for topic, name in (("depth/image", "depth"), ("points", "points")) if topic in record.latency_ms]
-    return ", ".join(parts)
+    named = (("depth/image", "depth"), ("points", "points"))
+    return ", ".join(f"{name} after {record.latency_ms[topic]:.0f} ms" for topic, name in named if topic in record.latency_ms)
