@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from metric3d_export.demo_model.twin import render_views
@@ -106,7 +105,8 @@ class _Store:
 
     def take(self, indices: Tensor) -> Batch:
         rgb, depth, normal, valid = (torch.stack(column) for column in zip(*(self.items[i] for i in indices)))
-        return Batch(rgb.float(), depth.float(), F.normalize(normal.float(), dim=1), valid)
+        normal = normal.float() * (1 / 127)
+        return Batch(rgb.float(), depth.float(), normal / normal.square().sum(1, keepdim=True).sqrt(), valid)
 
 
 class SampleStream:

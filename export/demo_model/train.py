@@ -3,7 +3,9 @@
 import argparse
 import json
 import math
+import os
 import random
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
+import torch.multiprocessing
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -33,7 +37,8 @@ from metric3d_ros.errors import Metric3DError
 
 DIVERGED = 3.0  # times the recent mean loss, many steps in a row
 PATIENCE = 50
-SAVE_EVERY_S = 40.0
+SAVE_EVERY_S = 180.0
+SCENES_PER_WORKER = 100_000_000  # worker k draws its scenes from k times this on
 
 
 class Diverged(Metric3DError):
@@ -134,11 +139,16 @@ class Average:
 
 
 class Run:
-    """A training run: its state on disk, its log, and its steps."""
+    """A training run: its state on disk, its log, and its steps.
 
-    def __init__(self, folder: Path, *, seed: int) -> None:
+    Several workers may share a run: each computes its part of every batch, the gradients are averaged once per step,
+    and worker 0 writes. That wastes less than many threads on a machine that does other work too.
+    """
+
+    def __init__(self, folder: Path, *, seed: int, worker: int = 0, workers: int = 1) -> None:
         self.folder = folder
         self.seed = seed
+        self.worker, self.workers = worker, workers
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         self.learner = Learner()
@@ -218,14 +228,21 @@ class Run:
 
     def train(self, stage: Stage, *, minutes: float | None) -> None:
         """Take the stage's steps; with `minutes` the stage ends by the clock instead of by the number of steps."""
-        stream = SampleStream(seed=self.seed + self.next_scene, first_scene=self.next_scene)
+        first_scene = self.next_scene + SCENES_PER_WORKER * self.worker
+        stream = SampleStream(seed=self.seed + first_scene, first_scene=first_scene)
         chooser = random.Random(f"{self.seed}:{stage.name}:{self.step}")
         shares = [course.share for course in stage.courses]
         base = [[group["lr"] for group in o.param_groups] for o in build_optimizers(self.learner, stage)]
         started, last_saved, recent, bad = time.monotonic() - self.elapsed_s, time.monotonic(), 0.0, 0
-        bar = tqdm(total=stage.steps if minutes is None else None, initial=self.step, desc=stage.name, mininterval=5)
+        bar = tqdm(
+            total=stage.steps if minutes is None else None,
+            initial=self.step,
+            desc=stage.name,
+            mininterval=5,
+            disable=self.worker > 0,
+        )
         while True:
-            self.elapsed_s = time.monotonic() - started
+            self.elapsed_s = self._agree(time.monotonic() - started)
             progress = self.step / stage.steps if minutes is None else self.elapsed_s / (60 * minutes)
             if progress >= 1:
                 break
@@ -234,19 +251,20 @@ class Run:
             for optimizer, rates in zip(self.optimizers, base, strict=True):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * factor
-            batch = stream.batch(course.frame, count=course.count, fresh=course.fresh)
+            count, fresh = (math.ceil(n / self.workers) for n in (course.count, course.fresh))
+            batch = stream.batch(course.frame, count=count, fresh=fresh)
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
             loss = self.learner.loss(batch, whole_network=stage.whole_network)
-            value = float(loss.detach())
+            loss.backward()
+            value = self._average_gradients(float(loss.detach()))
             bad = bad + 1 if not math.isfinite(value) or (self.step > 500 and value > DIVERGED * recent) else 0
             if bad >= PATIENCE:
                 raise Diverged(
                     f"{stage.name}, step {self.step}: the loss is {value:.3g} after a mean of {recent:.3g}, "
                     f"{PATIENCE} steps in a row; lower the rate in recipe.py and resume from {self.state_file}"
                 )
-            for optimizer in self.optimizers:
-                optimizer.zero_grad(set_to_none=True)
             if math.isfinite(value):
-                loss.backward()
                 norm = float(nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP_NORM))
                 if math.isfinite(norm):
                     for optimizer in self.optimizers:
@@ -254,16 +272,38 @@ class Run:
                     self.average.update(self.learner, self.step)
                 recent = value if self.step == 0 or recent == 0 else 0.98 * recent + 0.02 * value
             self.step += 1
-            self.next_scene = stream.next_scene
+            self.next_scene = stream.next_scene - SCENES_PER_WORKER * self.worker
             bar.update()
             if self.step % 20 == 0:
                 left = "" if minutes is None else f"{max(0.0, 60 * minutes - self.elapsed_s) / 60:.1f} min left"
                 bar.set_postfix_str(f"loss {recent:.3f} {left}")
-            if bad == 0 and time.monotonic() - last_saved > SAVE_EVERY_S:
+            if self.worker == 0 and bad == 0 and time.monotonic() - last_saved > SAVE_EVERY_S:
                 self.report(stage, recent)
                 last_saved = time.monotonic()
         bar.close()
-        self.report(stage, recent)
+        if self.worker == 0:
+            self.report(stage, recent)
+
+    def _agree(self, value: float) -> float:
+        """Return worker 0's value to every worker, so that all of them stop at the same step."""
+        if self.workers == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64)
+        torch.distributed.broadcast(shared, 0)
+        return float(shared)
+
+    @torch.no_grad()
+    def _average_gradients(self, loss: float) -> float:
+        """Average the gradients and the loss over the workers; return the loss."""
+        if self.workers == 1:
+            return loss
+        gradients = [p.grad for p in self.learner.parameters() if p.grad is not None]
+        flat = torch.cat([torch.tensor([loss]), *(g.flatten() for g in gradients)])
+        torch.distributed.all_reduce(flat)
+        flat /= self.workers
+        for gradient, part in zip(gradients, flat[1:].split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return float(flat[0])
 
     def report(self, stage: Stage, loss: float) -> None:
         """Save, measure on held-out scenes, log, and draw the curves."""
@@ -283,11 +323,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", choices=list(STAGES), help="only this stage (default: all, in order)")
     parser.add_argument("--minutes", type=float, help="end each stage by the clock instead of by its steps")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: PyTorch's)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the work, one thread each")
     options = parser.parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    run = Run(options.folder, seed=options.seed)
+    if options.workers == 1:
+        return _work(0, options, 0)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = torch.multiprocessing.spawn(_work_or_fail, (options, port), nprocs=options.workers, join=False)
+    try:
+        while not context.join():
+            pass
+    except torch.multiprocessing.ProcessExitedException as error:
+        return error.exit_code
+    return 0
+
+
+def _work_or_fail(worker: int, options: argparse.Namespace, port: int) -> None:
+    sys.exit(_work(worker, options, port))
+
+
+def _work(worker: int, options: argparse.Namespace, port: int) -> int:
+    """Train as one of the workers; return the exit status."""
+    if options.workers > 1:
+        torch.set_num_threads(1)
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        torch.distributed.init_process_group("gloo", rank=worker, world_size=options.workers)
+    run = Run(options.folder, seed=options.seed, worker=worker, workers=options.workers)
     run.restore()
     names = [options.stage] if options.stage else list(STAGES)
     if not options.stage and run.stage_name:
@@ -298,7 +360,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run.start_stage(STAGES[name])
             run.train(STAGES[name], minutes=options.minutes)
     except Diverged as error:
-        print(f"error: {error}", file=sys.stderr)
+        if worker == 0:
+            print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
