@@ -26,9 +26,7 @@ def draw_curves(log: Path, picture: Path) -> None:
     images = [_panel(name, minutes, lines) for name, lines in panels.items()]
     while len(images) % 3:
         images.append(np.full((HEIGHT, WIDTH, 3), 255, np.uint8))
-    cv2.imwrite(
-        str(picture), np.concatenate([np.concatenate(images[i : i + 3], 1) for i in range(0, len(images), 3)])
-    )
+    cv2.imwrite(str(picture), np.concatenate([np.concatenate(images[i : i + 3], 1) for i in range(0, len(images), 3)]))
 
 
 def _panel(name: str, minutes: list[float], lines: dict[str, list[float]]) -> np.ndarray:

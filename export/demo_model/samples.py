@@ -51,7 +51,7 @@ class Frame:
 
 
 def draw_views(seed: int, frame: Frame) -> list[Drawn]:
-    """Return up to three good views of the scene of a seed, all with one random focal length; none if there are none."""
+    """Return up to three good views of the scene of a seed, all with one random focal length; at times none."""
     scene, rng = build_scene(seed), Rng(seed, 1)
     height, width = frame.seen_hw or frame.size_hw
     focal_px = width * rng.uniform(*FOCAL_OF_WIDTH)
@@ -67,7 +67,6 @@ def draw_views(seed: int, frame: Frame) -> list[Drawn]:
 
 def render_batch(drawn: list[Drawn], size_hw: SizeHw) -> Batch:
     """Render views at one size; where the camera is smaller, the rest is the mean colour and not valid."""
-    height, width = size_hw
     rgb, depth, normal = render_views(
         [view.scene for view in drawn],
         torch.from_numpy(np.stack([view.pose.rotation for view in drawn])),
@@ -104,7 +103,9 @@ class _Store:
                 self.oldest = (self.oldest + 1) % self.capacity
 
     def take(self, indices: Tensor) -> Batch:
-        rgb, depth, normal, valid = (torch.stack(column) for column in zip(*(self.items[i] for i in indices)))
+        rgb, depth, normal, valid = (
+            torch.stack(column) for column in zip(*(self.items[i] for i in indices), strict=True)
+        )
         normal = normal.float() * (1 / 127)
         return Batch(rgb.float(), depth.float(), normal / normal.square().sum(1, keepdim=True).sqrt(), valid)
 
@@ -161,9 +162,7 @@ def jitter(batch: Batch, generator: torch.Generator) -> Batch:
         return torch.rand((count, *shape), generator=generator) * (high - low) + low
 
     flip = torch.rand(count, generator=generator) < 0.5
-    rgb, depth, normal, valid = (
-        torch.where(flip.view(-1, *[1] * (t.dim() - 1)), t.flip(-1), t) for t in batch
-    )
+    rgb, depth, normal, valid = (torch.where(flip.view(-1, *[1] * (t.dim() - 1)), t.flip(-1), t) for t in batch)
     normal = normal * torch.where(flip[:, None], torch.tensor([-1.0, 1.0, 1.0]), torch.ones(3))[:, :, None, None]
     gain = random(0.75, 1.2, 1, 1, 1) * random(0.92, 1.08, 3, 1, 1)
     gamma = random(math.log(0.8), math.log(1.25), 1, 1, 1).exp()

@@ -105,8 +105,10 @@ def _cosine_patches(channels: int) -> Tensor:
     tints = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
     tints = tints / tints.norm(dim=1, keepdim=True)
     ranked = sorted(
-        ((math.hypot(i, j) * (1 if tint == 0 else 3) + tint, i, j, tint) for i in range(PATCH) for j in range(PATCH)
-         for tint in range(3))
+        (math.hypot(i, j) * (1 if tint == 0 else 3) + tint, i, j, tint)
+        for i in range(PATCH)
+        for j in range(PATCH)
+        for tint in range(3)
     )
     filters = [waves[i][:, None] * waves[j] * tints[tint][:, None, None] for _, i, j, tint in ranked[:channels]]
     # High frequencies are weak in pictures; this brings their outputs to a like size.

@@ -1,4 +1,4 @@
-"""`python -m metric3d_export.demo_model.train`: trains the demo model from nothing, or goes on from where it stopped."""
+"""`python -m metric3d_export.demo_model.train`: trains the demo model, or goes on from where it stopped."""
 
 import argparse
 import json
@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from metric3d_export.demo_model.curves import draw_curves
 from metric3d_export.demo_model.losses import (
-    CELL_PX,
     TokenProbe,
     accuracy,
     network_log_bins,

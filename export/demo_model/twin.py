@@ -49,9 +49,7 @@ def stack_tables(scenes: Sequence[Scene]) -> Tables:
 
     groups = [solids(scene) for scene in scenes]
     counts = (ROOM_FACES, boxes, MAX_SPHERES, MAX_CYLINDERS)
-    materials = [
-        padded([group[k] for group in groups], count, [1.0] * COLUMNS) for k, count in enumerate(counts)
-    ]
+    materials = [padded([group[k] for group in groups], count, [1.0] * COLUMNS) for k, count in enumerate(counts)]
     return Tables(
         room=torch.from_numpy(np.stack([scene.room for scene in scenes])),
         boxes=padded([scene.boxes for scene in scenes], boxes, [NOWHERE] * 6),

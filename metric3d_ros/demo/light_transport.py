@@ -345,9 +345,7 @@ def contact(ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors) -> Array:
         x, y = point.x - cylinder[..., 0, None], point.y - cylinder[..., 1, None]
         side = xp.clip(xp.sqrt(x * x + y * y) - cylinder[..., 2, None], 0.0, None)
         above = xp.clip(point.z - cylinder[..., 4, None], 0.0, None)
-        share = share * (
-            1.0 - xp.where(hit.surface == first + k, 0.0, 0.5 * fade(2.0 * side * side + above * above))
-        )
+        share = share * (1.0 - xp.where(hit.surface == first + k, 0.0, 0.5 * fade(2.0 * side * side + above * above)))
     return share
 
 

@@ -96,7 +96,9 @@ def brick(rng: Rng) -> Material:
 
 def tiles(rng: Rng, size: float) -> Material:
     """Square tiles with an edge of `size` metres."""
-    light = rng.pick([(0.72, 0.70, 0.66), (0.60, 0.58, 0.55), (0.45, 0.42, 0.40), (0.66, 0.55, 0.42), (0.62, 0.34, 0.22)])
+    light = rng.pick(
+        [(0.72, 0.70, 0.66), (0.60, 0.58, 0.55), (0.45, 0.42, 0.40), (0.66, 0.55, 0.42), (0.62, 0.34, 0.22)]
+    )
     return Material(
         colour=_tint(rng, light),
         joint_colour=_tint(rng, rng.pick([(0.30, 0.29, 0.28), (0.18, 0.18, 0.18), (0.75, 0.74, 0.72)])),
@@ -133,7 +135,9 @@ def planks(rng: Rng) -> Material:
 def plaster(rng: Rng, *, skirting: float = 0.1) -> Material:
     """A painted wall with a skirting board 0.1 m high."""
     return Material(
-        colour=_tint(rng, rng.pick([(0.80, 0.78, 0.72), (0.74, 0.76, 0.78), (0.78, 0.68, 0.52), _any_hue(rng, 0.25, 0.6)])),
+        colour=_tint(
+            rng, rng.pick([(0.80, 0.78, 0.72), (0.74, 0.76, 0.78), (0.78, 0.68, 0.52), _any_hue(rng, 0.25, 0.6)])
+        ),
         joint_colour=_tint(rng, rng.pick([(0.85, 0.85, 0.83), (0.25, 0.18, 0.12)])),
         grain=0.06,
         grain_u=0.35,

@@ -1,5 +1,6 @@
 """A small seeded source of random numbers whose values do not depend on the NumPy version."""
 
+import math
 import random
 from collections.abc import Sequence
 from typing import TypeVar
@@ -34,5 +35,5 @@ class Rng:
         share = self._random.random()
         cut = (mode - low) / (high - low)
         if share < cut:
-            return low + ((high - low) * (mode - low) * share) ** 0.5
-        return high - ((high - low) * (high - mode) * (1 - share)) ** 0.5
+            return low + math.sqrt((high - low) * (mode - low) * share)
+        return high - math.sqrt((high - low) * (high - mode) * (1 - share))

@@ -45,7 +45,7 @@ def pinhole_rays(
     """
     height, width = size_hw
     if height < 1 or width < 1 or not fx > 0 or (fy is not None and not fy > 0):
-        raise CameraError(f"pinhole camera of size {size_hw}, fx {fx}, fy {fy}: size and focal lengths must be positive")
+        raise CameraError(f"pinhole camera of size {size_hw}, fx {fx}, fy {fy}: all of them must be positive")
     fy = fx if fy is None else fy
     cx = (width - 1) / 2 if cx is None else cx
     cy = (height - 1) / 2 if cy is None else cy
@@ -71,7 +71,7 @@ def render(
     height, width = rays.shape[:2]
     forward = rays[..., 2]
     valid = np.isfinite(rays).all(axis=2) & (forward > 1e-6)
-    unit = np.where(valid[..., None], rays, np.float32([0, 0, 1]))
+    unit = np.where(valid[..., None], rays, np.array([0, 0, 1], np.float32))
     unit = unit / np.linalg.norm(unit, axis=2, keepdims=True)
     pixel_angle = _pixel_angle(unit)
 
@@ -166,7 +166,7 @@ def _colour(
     point = Vectors(*(pose.position[a] + hit.distance * direction[a] for a in range(3)))
     everything = Tables(scene.room, scene.boxes, scene.spheres, scene.cylinders, scene.materials, scene.light)
     albedo = pattern(NUMPY_OPS, everything, hit, point, direction, pixel_angle * hit.distance)
-    low, high = (np.array([edge(c) for c in point]) for edge in (np.min, np.max))
+    low, high = (np.array([edge(c) for c in point], np.float32) for edge in (np.min, np.max))
     between = _tables_in_box(scene, np.minimum(low, scene.light[:3]), np.maximum(high, scene.light[:3]))
     around = _tables_in_box(scene, low - 5 * CONTACT_RADIUS, high + 5 * CONTACT_RADIUS)
     open_share = shadow(NUMPY_OPS, between.tables, between.local(hit.surface), point, lamp_from(everything, point))
@@ -189,7 +189,8 @@ class _Selection:
         return inverse[surface]
 
 
-def _select(scene: Scene, keep: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]) -> _Selection:
+def _select(scene: Scene, keep: list[NDArray[np.bool_]]) -> _Selection:
+    """Select by one row of flags each for the boxes, the spheres and the cylinders."""
     boxes, spheres, cylinders = (np.flatnonzero(flags) for flags in keep)
     after_boxes = ROOM_FACES + len(scene.boxes)
     rows = np.concatenate(
@@ -226,10 +227,8 @@ def _bounds(scene: Scene) -> tuple[NDArray[np.float32], NDArray[np.float32], NDA
 
 def _tables_in_box(scene: Scene, low: NDArray[np.float32], high: NDArray[np.float32]) -> _Selection:
     """Select the solids that reach into an axis-aligned box; exact, as nothing else can touch what is inside."""
-    boxes, spheres, cylinders = (
-        (b[:, :3] <= high + 1e-4).all(axis=1) & (b[:, 3:] >= low - 1e-4).all(axis=1) for b in _bounds(scene)
-    )
-    return _select(scene, (boxes, spheres, cylinders))
+    keep = [np.all((bounds[:, :3] <= high + 1e-4) & (bounds[:, 3:] >= low - 1e-4), axis=1) for bounds in _bounds(scene)]
+    return _select(scene, keep)
 
 
 def _tables_in_cone(scene: Scene, apex: NDArray[np.float32], directions: NDArray[np.float32]) -> _Selection:
@@ -246,4 +245,4 @@ def _tables_in_cone(scene: Scene, apex: NDArray[np.float32], directions: NDArray
         angle = np.arccos(np.clip(offset @ axis / distance, -1.0, 1.0))
         own_angle = np.where(radius < distance, np.arcsin(np.clip(radius / distance, 0.0, 1.0)), np.pi)
         keep.append(angle <= half_angle + own_angle)
-    return _select(scene, (keep[0], keep[1], keep[2]))
+    return _select(scene, keep)

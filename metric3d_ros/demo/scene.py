@@ -197,9 +197,7 @@ def _add_door(draft: _Draft) -> None:
     draft.add_box(*_on_wall(draft, wall, start, 1.06, 0.0, 2.08, 0.03), frame)
     draft.add_box(*_on_wall(draft, wall, start + 0.08, 0.9, 0.0, 2.0, 0.05), materials.door_leaf(draft.rng))
     handle = start + (0.14 if draft.rng.chance(0.5) else 0.80)
-    draft.add_box(
-        *_on_wall(draft, wall, handle, 0.12, 1.03, 1.06, 0.11), materials.plain((0.7, 0.66, 0.55), gloss=0.6)
-    )
+    draft.add_box(*_on_wall(draft, wall, handle, 0.12, 1.03, 1.06, 0.11), materials.plain((0.7, 0.66, 0.55), gloss=0.6))
 
 
 def _add_wall_panel(draft: _Draft) -> None:

@@ -71,9 +71,7 @@ def is_clear(scene: Scene, position: tuple[float, float, float], *, clearance: f
     return True
 
 
-def good_views(
-    scene: Scene, poses: list[Pose], *, tan_half_width: float, tan_half_height: float
-) -> NDArray[np.bool_]:
+def good_views(scene: Scene, poses: list[Pose], *, tan_half_width: float, tan_half_height: float) -> NDArray[np.bool_]:
     """Tell for each pose whether a pinhole camera sees enough floor, nothing too close, and not just a near wall.
 
     A blank wall close up has no clue to its distance. The check casts 12 x 9 rays per pose.

@@ -1,5 +1,7 @@
 """The synthetic world's renderer: known depth, known normals, every camera, always the same picture."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -227,7 +229,7 @@ def test_flight_is_smooth_and_clear() -> None:
         steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         assert steps.max() < 0.3
         assert steps.sum() > 0.8
-        for before, after in zip(poses[:-1], poses[1:], strict=True):
+        for before, after in itertools.pairwise(poses):
             turn = np.arccos(np.clip((np.trace(before.rotation.T @ after.rotation) - 1) / 2, -1, 1))
             assert np.degrees(turn) < 12
         assert all(is_clear(scene, tuple(float(c) for c in position)) for position in positions)

@@ -22,7 +22,6 @@ from metric3d_export.demo_model.samples import (  # noqa: E402
     HELD_OUT_FROM,
     Batch,
     Frame,
-    SampleStream,
     draw_views,
     held_out,
     jitter,
@@ -192,8 +191,7 @@ def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two stages of a few small steps, rendered without the compiler."""
     courses = (Course(SMALL, 1.0, 2, 1),)
     stages = {
-        name: Stage(name, 4, courses, whole_network=name == "network", rate=1e-4, matrix_rate=1e-4)
-        for name in STAGES
+        name: Stage(name, 4, courses, whole_network=name == "network", rate=1e-4, matrix_rate=1e-4) for name in STAGES
     }
     monkeypatch.setattr(train, "STAGES", stages)
     monkeypatch.setattr(train, "HELD_OUT", (Course(SMALL, 1.0, 2, 2),))
