@@ -8,8 +8,6 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 
-from rclpy.node import Node
-
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimator import Estimator
@@ -18,7 +16,7 @@ from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.outputs import Output, Result
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.process import Stop, run_process
+from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.worker import Worker
 
 # Small, so that even a large network on a slow CPU is soon ready; it proves that the model runs at all.
@@ -34,7 +32,7 @@ class DepthNode:
 
         Raises ConfigurationError for a parameter that cannot be used.
         """
-        self.node = Node("depth_node", automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
+        self.node = create_node("depth_node")
         self._stop = stop
         self._log = self.node.get_logger()
         self._estimator: Estimator | None = None

@@ -1,9 +1,12 @@
 """What became of one camera's frames, and how often to say so. Knows nothing of ROS."""
 
+import re
 import time
 from collections.abc import Callable
 
 _SAY_EVERY_S = 5.0
+_MOST_REASONS = 20
+_NUMBERS = re.compile(r"\d+")
 
 
 class FrameCounts:
@@ -21,15 +24,17 @@ class FrameCounts:
         self.last_reason = ""
         """Why the last bad one was dropped."""
         self._clock_s = clock_s
-        self._said_s: dict[type[Exception], float] = {}
+        self._said_s: dict[str, float] = {}
 
     def add_bad(self, error: Exception) -> bool:
-        """Count a frame that was dropped for `error`; return whether to log it: once in 5 s for each kind of error."""
+        """Count a frame that was dropped for `error`; return whether to log it: each reason once in 5 s."""
         self.bad += 1
         self.last_reason = " ".join(str(error).split()) or type(error).__name__
+        # Sizes and lengths may differ from frame to frame; the reason is still the same.
+        reason = _NUMBERS.sub("", self.last_reason)
         now_s = self._clock_s()
-        said_s = self._said_s.get(type(error))
-        if said_s is not None and now_s - said_s < _SAY_EVERY_S:
+        self._said_s = {said: at_s for said, at_s in self._said_s.items() if now_s - at_s < _SAY_EVERY_S}
+        if reason in self._said_s or len(self._said_s) >= _MOST_REASONS:
             return False
-        self._said_s[type(error)] = now_s
+        self._said_s[reason] = now_s
         return True

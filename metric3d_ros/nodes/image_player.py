@@ -15,7 +15,6 @@ import sensor_msgs.msg
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.duration import Duration
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -26,7 +25,7 @@ from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameter_schema import add_options, options_to_values
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import PlayerParameters
-from metric3d_ros.nodes.process import Stop, run_process
+from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.qos import OUTPUT, create_input, create_output
 from metric3d_ros.recordings.calibration import read_calibration
 from metric3d_ros.recordings.images import list_images, read_rgb
@@ -47,7 +46,7 @@ class ImagePlayer:
 
     def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
         """Raises ConfigurationError or DataError for parameters that name nothing which can be played."""
-        self.node = Node("image_player", automatically_declare_parameters_from_overrides=True)
+        self.node = create_node("image_player")
         try:
             given = options_to_values(options, PlayerParameters)
             self._parameters = ParameterServer(self.node, PlayerParameters, options=given).values

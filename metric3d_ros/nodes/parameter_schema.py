@@ -1,7 +1,8 @@
 """Parameters as tables: a frozen dataclass whose fields carry type, default, description, unit, range and choices.
 
-A field that is itself such a dataclass is a group: `points: PointsParameters` with the field `stride` is the ROS
-parameter `points.stride`. Everything else follows from the table: declarations, checks, command line, documentation.
+A field that is itself such a dataclass (with `field(default_factory=...)`) is a group: `points: PointsParameters` with
+the field `stride` is the ROS parameter `points.stride`. Everything else follows from the table: declarations, checks,
+command line, documentation.
 """
 
 import argparse
@@ -104,11 +105,6 @@ def parameter(default: Any, description: str, **details: Any) -> Any:
     """Return a dataclass field for one parameter; `details` are the other fields of `Entry`."""
     entry = Entry(default=default, description=description, **details)
     return dataclasses.field(default=default, metadata={_ENTRY: entry})
-
-
-def group(table: Callable[[], Any]) -> Any:
-    """Return a dataclass field for a group of parameters, which is a table of its own."""
-    return dataclasses.field(default_factory=table)
 
 
 def entries(table: type, *, prefix: str = "") -> Iterator[Entry]:

@@ -23,8 +23,8 @@ _LARGEST_INT = 2**63 - 1
 class ParameterServer(Generic[T]):
     """The parameters of one node, always as a whole and valid table in `values`.
 
-    The node must have been made with automatically_declare_parameters_from_overrides=True: rclpy shows what the user
-    has set by no other public means, and declaring a parameter straight away would refuse an integer for a double.
+    The node comes from `process.create_node`, with what the user has set declared already: rclpy shows it by no other
+    public means, and declaring a parameter straight away would refuse an integer for a double.
     """
 
     def __init__(

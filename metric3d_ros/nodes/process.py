@@ -76,17 +76,19 @@ def run_process(
         parser: parses what is not meant for ROS; None where the node has no options of its own.
     """
     argv = list(sys.argv if argv is None else argv)
-    options = _parse(name, argv, parser)
     stop = Stop()
     clean = True
     with _stopped_by_signals(stop):
         try:
+            options = _parse(name, argv, parser)
             report = prepare_transport(
                 rmw_implementation=get_rmw_implementation_identifier(),
                 shared_memory_mib=options.shared_memory_mib,
                 keep_buffers=options.keep_buffers,
             )
-            _init_rclpy(argv)
+            with _explained_ros_errors():
+                # Our own handlers: rclpy's shut the context down at once, under the feet of whoever is publishing.
+                rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
             stop.fail(error)
@@ -122,6 +124,12 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     return clean
 
 
+def create_node(name: str) -> Node:
+    """Return a node as `ParameterServer` wants it; ConfigurationError where ROS 2 cannot make one."""
+    with _explained_ros_errors():
+        return Node(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
+
+
 def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:
     parser = parser or argparse.ArgumentParser(
         prog=name, description="Set its parameters with --ros-args -p NAME:=VALUE."
@@ -139,15 +147,20 @@ def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | Non
         default=None,
         help="let the C allocator keep large buffers for the next message (METRIC3D_KEEP_BUFFERS; default: yes)",
     )
-    return parser.parse_args(remove_ros_args(args=argv)[1:])
+    with _explained_ros_errors():
+        own = remove_ros_args(args=argv)[1:]
+    return parser.parse_args(own)
 
 
-def _init_rclpy(argv: list[str]) -> None:
+@contextlib.contextmanager
+def _explained_ros_errors() -> Iterator[None]:
+    """Raise ConfigurationError for whatever keeps ROS 2 from starting: arguments, parameter files, log folder."""
     try:
-        # Our own handlers: rclpy's shut the context down at once, under the feet of whoever is publishing.
-        rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:  # of many types, not all of them public: unknown arguments, bad YAML, no HOME for logs
-        raise ConfigurationError(f"ROS 2 cannot start: {_one_line(error)}; check what follows --ros-args") from error
+        yield
+    except Exception as error:  # of many types, few of them public
+        raise ConfigurationError(
+            f"ROS 2 cannot start: {_one_line(error)}; check what follows --ros-args, and that HOME or ROS_LOG_DIR is set"
+        ) from error
 
 
 @contextlib.contextmanager

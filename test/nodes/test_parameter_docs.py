@@ -1,0 +1,50 @@
+"""What is written about the parameters is what the code declares."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metric3d_ros.nodes.parameter_docs import main, parameters_to_markdown, parameters_to_yaml
+from metric3d_ros.nodes.parameter_schema import build, entries
+from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
+
+ROOT = Path(__file__).parents[2]
+TABLES = [DepthParameters, PlayerParameters]
+
+
+def flatten_yaml(mapping, prefix=""):
+    flat = {}
+    for name, value in mapping.items():
+        flat.update(flatten_yaml(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return flat
+
+
+def test_shipped_parameter_file_is_the_generated_one():
+    remedy = "run: python -m metric3d_ros.nodes.parameter_docs depth_node yaml > config/depth.yaml"
+    assert (ROOT / "config/depth.yaml").read_text() == parameters_to_yaml(DepthParameters), remedy
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_generated_yaml_holds_every_default(table):
+    declared = flatten_yaml(yaml.safe_load(parameters_to_yaml(table))["/**"]["ros__parameters"])
+    assert list(declared) == [entry.name for entry in entries(table)]
+    assert build(table, declared) == table()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_markdown_has_one_row_for_each_parameter(table):
+    rows = parameters_to_markdown(table).splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == [entry.name for entry in entries(table)]
+    assert all(row.count("|") == rows[0].count("|") for row in rows)
+
+
+@pytest.mark.parametrize("entry", [entry for table in TABLES for entry in entries(table)], ids=lambda entry: entry.name)
+def test_every_parameter_says_what_it_is_and_accepts_its_own_default(entry):
+    assert entry.description.endswith(".")
+    entry.accept(entry.default)
+
+
+def test_documents_are_printed(capsys):
+    assert main(["image_player", "markdown"]) == 0
+    assert capsys.readouterr().out == parameters_to_markdown(PlayerParameters)
