@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.geometry.row_blocks import row_blocks
 
 DEFAULT_MAX_JUMP = 0.1
 
@@ -50,6 +51,13 @@ def depth_edges(depth_m: NDArray[np.float32], *, max_jump: float = DEFAULT_MAX_J
     """
     if not max_jump > 0:
         raise ConfigurationError(f"max_jump is {max_jump:g}, expected above 0 (0.1 is a tenth of the nearer depth)")
+    edges = np.empty(depth_m.shape, np.bool_)
+    for block in row_blocks(len(depth_m), reach=1):
+        edges[block.rows] = _edges_of_block(depth_m[block.around], max_jump)[block.inner]
+    return edges
+
+
+def _edges_of_block(depth_m: NDArray[np.float32], max_jump: float) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         usable = (depth_m > 0) & np.isfinite(depth_m)
     everywhere = bool(usable.all())
@@ -65,8 +73,11 @@ def depth_edges(depth_m: NDArray[np.float32], *, max_jump: float = DEFAULT_MAX_J
 
 def _over_neighbours(reduce: np.ufunc, image: NDArray[np.float32], *, axis: int) -> NDArray[np.float32]:
     """Reduce each pixel with its two neighbours along `axis`."""
-    result = image.copy()
-    before, after = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (slice(1, None),)
-    reduce(result[before], image[after], out=result[before])
-    reduce(result[after], image[before], out=result[after])
+    if image.shape[axis] < 2:
+        return image
+    result = np.empty_like(image)
+    values, reduced = (image, result) if axis == 0 else (image.T, result.T)
+    pairs = reduce(values[1:], values[:-1])
+    reduced[0], reduced[-1] = pairs[0], pairs[-1]
+    reduce(pairs[1:], pairs[:-1], out=reduced[1:-1])
     return result

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.geometry.deprojection import check_size
+from metric3d_ros.geometry.row_blocks import row_blocks
 
 Array = NDArray[np.float32]
 
@@ -20,7 +21,6 @@ _MAX_JUMP = 0.25
 _MAX_BEND = 0.02
 # Pixels on each side that a normal depends on.
 _REACH = 2
-_BLOCK_ROWS = 64
 
 
 def normals_from_depth(depth_m: Array, camera: Camera) -> Array:
@@ -36,14 +36,9 @@ def normals_from_depth(depth_m: Array, camera: Camera) -> Array:
     check_size(depth_m, camera)
     normals = np.empty((*depth_m.shape, 3), np.float32)
     rays = camera.rays()
-    height = camera.height
-    # Some rows at a time, so that the many steps below stay in the processor's cache.
-    for first in range(0, height, _BLOCK_ROWS):
-        last = min(first + _BLOCK_ROWS, height)
-        above, below = min(first, _REACH), min(height - last, _REACH)
-        block = slice(first - above, last + below)
-        found = _normals_of_block(depth_m[block], rays[block], camera)
-        normals[first:last] = found[above : above + last - first]
+    for block in row_blocks(camera.height, reach=_REACH):
+        found = _normals_of_block(depth_m[block.around], rays[block.around], camera)
+        normals[block.rows] = found[block.inner]
     return normals
 
 

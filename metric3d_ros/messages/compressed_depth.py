@@ -20,6 +20,7 @@ from metric3d_ros.messages.images import MAX_PIXELS, depth_to_millimetres, milli
 
 _HEADER = struct.Struct("<iff")
 _INVERSE_DEPTH = 0
+_ENCODINGS = ("16UC1", "32FC1")
 
 DEFAULT_MAX_DEPTH_M = 10.0
 DEFAULT_QUANTIZATION = 100.0
@@ -39,8 +40,12 @@ def depth_to_compressed_depth(
     """Build the CompressedImage for (H, W) metres of depth that any compressedDepth subscriber decodes.
 
     Depth that is invalid, at or beyond `max_depth_m`, or too near to be stored becomes 0, which decodes to invalid.
-    `png_level` is 0 (fast) to 9 (small; the plugin's default, some 20 times slower).
+    `png_level` is 0 to 9: a 1080p image took 55 ms at 1 and 1.3 s at 9, the plugin's default, for a fifth less data.
+
+    Raises MessageError when the encoding is another one or the image cannot be written.
     """
+    if encoding not in _ENCODINGS:
+        raise MessageError(f"the compressed depth's encoding is {encoding!r}, expected {' or '.join(_ENCODINGS)}")
     if encoding == "16UC1":
         quantised = depth_to_millimetres(depth_m, max_depth_m=max_depth_m)
         a = b = 0.0
@@ -65,7 +70,7 @@ def compressed_depth_to_depth(message: Any, *, max_pixels: int = MAX_PIXELS) -> 
     """
     text = str(message.format)
     encoding, _, transport = (part.strip() for part in text.partition(";"))
-    known = encoding in ("16UC1", "mono16", "32FC1") and transport in ("", "compressedDepth", "compressedDepth png")
+    known = encoding in (*_ENCODINGS, "mono16") and transport in ("", "compressedDepth", "compressedDepth png")
     if not known:
         raise MessageError(
             f"the compressed depth's format is {text[:60]!r}, expected '16UC1; compressedDepth png' or "

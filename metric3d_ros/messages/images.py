@@ -159,7 +159,7 @@ def clean_depth(
             return depth_m
         cleaned = np.where(usable, depth_m, np.float32(np.nan))
         if far == "inf":
-            cleaned[(depth_m > max_depth_m) | np.isposinf(depth_m)] = np.inf
+            np.copyto(cleaned, np.float32(np.inf), where=(depth_m > max_depth_m) | (depth_m == np.inf))
     return cleaned
 
 

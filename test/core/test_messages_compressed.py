@@ -244,6 +244,11 @@ def test_inverse_depth_is_quantised_as_the_plugin_does():
     assert np.isnan(read[0, 4:]).all()
 
 
+def test_other_encodings_cannot_be_written():
+    with pytest.raises(MessageError, match="'8UC1', expected 16UC1 or 32FC1"):
+        depth_to_compressed_depth(np.ones((2, 2), np.float32), header=None, sensor_msgs=PLAIN, encoding="8UC1")
+
+
 def test_a_farther_limit_keeps_far_depth():
     depth = np.geomspace(0.6, 79, 50).astype(np.float32)[None]
     message = depth_to_compressed_depth(

@@ -175,6 +175,13 @@ def test_row_padding_does_not_skew_the_picture(encoding, padding):
     np.testing.assert_array_equal(rgb_of(encoding, 4, 6, padded.tobytes(), step=row_bytes + padding), expected)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
+def test_data_may_be_any_buffer(kind):
+    message = image("bgr8", 1, 2, b"")
+    message.data = kind(bytes([0, 0, 255, 255, 0, 0]))
+    assert image_to_rgb(message).tolist() == [[RED, BLUE]]
+
+
 def test_colour_conversion_agrees_with_opencv_at_a_real_size():
     rng = np.random.default_rng(2)
     bgr = rng.integers(0, 256, (120, 161, 3), dtype=np.uint8)
