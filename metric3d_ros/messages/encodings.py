@@ -81,7 +81,7 @@ def _convert(code: int) -> Callable[[Bytes], Bytes]:
 
 
 def _same(array: Bytes) -> Bytes:
-    return array
+    return np.ascontiguousarray(array)
 
 
 # BT.601, 16..235, what cv2 applies to the other YUV kinds. Rows: R, G, B of Y, U, V, 1.

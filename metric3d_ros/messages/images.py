@@ -13,8 +13,6 @@ from metric3d_ros.messages.encodings import Encoding, find_encoding, to_8_bit
 MAX_PIXELS = 1 << 26
 """Images with more pixels than this (67 million) are refused before anything is allocated for them."""
 
-MAX_DEPTH_16UC1_M = 65.535
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RawImage:
@@ -61,8 +59,8 @@ def image_to_array(message: Any, *, max_pixels: int = MAX_PIXELS) -> RawImage:
 def image_to_rgb(message: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Convert an Image message of any colour, gray, Bayer or YUV encoding to (H, W, 3) uint8 RGB.
 
-    Packed rgb8 is a view of the message; everything else is a new array. 16-bit samples are scaled linearly, 65535 to
-    255. Alpha is dropped. YUV is read as BT.601 with luma 16..235, as OpenCV, RViz and image_proc do.
+    The result is contiguous. rgb8 without row padding is a view of the message; everything else is a new array. 16-bit
+    samples are scaled linearly, 65535 to 255. Alpha is dropped. YUV is BT.601 with luma 16..235, as OpenCV reads it.
 
     Raises MessageError as `image_to_array` does, and for an encoding that is no picture, such as 32FC1.
     """
@@ -71,7 +69,10 @@ def image_to_rgb(message: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.ui
 
 
 def raw_to_rgb(raw: RawImage) -> NDArray[np.uint8]:
-    """Convert an image's pixels to (H, W, 3) uint8 RGB, as `image_to_rgb` does."""
+    """Convert an image's pixels to (H, W, 3) uint8 RGB, as `image_to_rgb` does.
+
+    Raises MessageError for an encoding that is no picture.
+    """
     to_rgb = find_encoding(raw.encoding).to_rgb
     if to_rgb is None:
         raise MessageError(

@@ -1,6 +1,7 @@
 """Labelled pictures side by side: what the network made of one frame, at a glance."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -115,7 +116,7 @@ def _framed(panel: Panel, height: int) -> Rgb:
 
 def _bar(colours: DepthColours, height: int) -> Rgb:
     """Return the colour bar of a depth picture, near at the bottom, with metres beside it."""
-    labels = [(value, f"{value:.2g} m" if value < 10 else f"{value:.0f} m") for value in _ticks(colours)]
+    labels = [(value, f"{value:.4g} m") for value in _ticks(colours)]
     text_width = max(text_size_px(text, size_px=_BAR_TEXT_PX)[0] for _, text in labels)
     bar = _paper(height, _BAR_GAP + _BAR_WIDTH + _BAR_GAP + text_width)
     scale = np.linspace(1, 0, height, dtype=np.float32)
@@ -135,12 +136,20 @@ def _bar(colours: DepthColours, height: int) -> Rgb:
 
 
 def _ticks(colours: DepthColours) -> list[float]:
-    """Return round depths to label, from near to far."""
-    near, far = max(colours.near_m, 1e-3), colours.far_m
-    candidates = [factor * 10.0**power for power in range(-3, 5) for factor in (1, 2, 3, 5, 7)]
-    if colours.scale == "linear":
-        step = next((value for value in candidates if value >= (far - colours.near_m) / 6), far)
-        candidates = [step * i for i in range(1, 1 + int(far / step))]
+    """Return some six round depths to label, from near to far."""
+    near, far = colours.near_m, colours.far_m
+    if colours.scale == "log" and far > 3 * near:
+        decades = math.log10(far / near)
+        factors = (
+            (1, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 2.2 else (1, 3) if decades < 3.5 else (1,)
+        )
+        powers = range(math.floor(math.log10(near)), math.ceil(math.log10(far)) + 1)
+        candidates = [factor * 10.0**power for power in powers for factor in factors]
+    else:
+        least = (far - near) / 6
+        power = 10.0 ** math.floor(math.log10(least))
+        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
+        candidates = [step * i for i in range(math.ceil(near / step), math.floor(far / step) + 1)]
     return [value for value in candidates if near <= value <= far] or [far]
 
 

@@ -172,7 +172,9 @@ def test_row_padding_does_not_skew_the_picture(encoding, padding):
     pixels = np.random.default_rng(1).integers(0, 256, (rows, row_bytes), dtype=np.uint8)
     padded = np.pad(pixels, ((0, 0), (0, padding)), constant_values=255)
     expected = rgb_of(encoding, 4, 6, pixels.tobytes())
-    np.testing.assert_array_equal(rgb_of(encoding, 4, 6, padded.tobytes(), step=row_bytes + padding), expected)
+    rgb = rgb_of(encoding, 4, 6, padded.tobytes(), step=row_bytes + padding)
+    np.testing.assert_array_equal(rgb, expected)
+    assert rgb.flags.c_contiguous
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
