@@ -46,7 +46,8 @@ def read_checkpoint(path: Path) -> Weights:
         raise CheckpointError(f"checkpoint {path} is empty: download it again")
     stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     state = stored.get(_STATE_DICT_KEY, stored)
-    tensors = {str(k).removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    named = state.items() if isinstance(state, Mapping) else ()
+    tensors = {str(name).removeprefix("module."): value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(
             f"checkpoint {path} holds no weights (its keys: {_some(map(str, stored))}), expected named tensors, at the "
@@ -72,8 +73,9 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
             f"checkpoint {path} is a web page or a pointer file, not weights: download the file itself"
         )
     try:
-        # Mapped where the format allows: a network larger than half of the memory can then be exported.
-        stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+        with torch.serialization.safe_globals(_numpy_scalar_types()):
+            # Mapped where the format allows: a network larger than half of the memory can then be exported.
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
         reason = " ".join(str(error).split())
         if "weights_only" in reason.lower() or "unsupported global" in reason.lower():
@@ -87,6 +89,14 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
     if not isinstance(stored, Mapping):
         raise CheckpointError(f"checkpoint {path} holds a {type(stored).__name__}, expected a dict of weights")
     return stored
+
+
+def _numpy_scalar_types() -> list[object]:
+    """Return what rebuilds a NumPy number, and nothing more: trainings leave losses and rates beside the weights."""
+    rebuild_scalar = np.float64(0).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in (bool, np.int32, np.int64, np.float32, np.float64)]
+    aliases = [(rebuild_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*aliases, np.dtype, *dtypes]
 
 
 def _hash_file(path: Path) -> str:

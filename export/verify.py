@@ -148,9 +148,10 @@ def require_acceptable(differences: Sequence[Difference]) -> None:
     if bad:
         worst = max(bad, key=lambda d: (d.of_most != d.of_most, d.of_most))
         limit = LIMITS[worst.output]
+        unit = limit.unit
         raise ExportError(
-            f"the exported model differs from PyTorch: {worst.output} at {worst.size} by {worst.of_most:.1e}{limit.unit}"
-            f" (largest {worst.largest:.1e}), accepted {limit.most:g}{limit.unit} (largest {limit.all:g}), and "
+            f"the exported model differs from PyTorch: {worst.output} at {worst.size} by {worst.of_most:.1e}{unit} "
+            f"(largest {worst.largest:.1e}), accepted {limit.most:g}{unit} (largest {limit.all:g}), and "
             f"{len(bad) - 1} more; nothing was written: report it with the versions of torch, onnx and onnxruntime"
         )
 

@@ -37,12 +37,13 @@ VGA = Frame((504, 644), (480, 640))
 
 ENCODER = Stage(
     name="encoder",
-    steps=7000,
+    steps=2000,
     courses=(
-        Course(Frame((112, 168)), 0.62, 32, 12),
-        Course(Frame((168, 224)), 0.25, 16, 7),
-        Course(WIDE, 0.08, 14, 7),
-        Course(DEMO, 0.05, 8, 4),
+        Course(Frame((112, 168)), 0.40, 32, 10),
+        Course(Frame((168, 224)), 0.25, 16, 6),
+        Course(WIDE, 0.12, 14, 6),
+        Course(DEMO, 0.18, 8, 4),
+        Course(PADDED, 0.05, 8, 4),
     ),
     whole_network=False,
     rate=1.5e-3,
