@@ -22,7 +22,7 @@ from metric3d_ros.demo.scene import ROOM_FACES, Scene
 from metric3d_ros.demo.viewpoint import Pose
 from metric3d_ros.errors import CameraError
 
-BLOCK = 48  # pixels of a block's side: its working set stays in the cache, and far solids can be left out
+BLOCK = 64  # pixels of a block's side: its working set stays in the cache, and far solids can be left out
 NOISE = 0.008  # standard deviation of the camera's noise, of full scale
 
 
@@ -104,23 +104,20 @@ def _pixel_angle(unit: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(angle / directions, 1e-6)
 
 
-def _shifted(unit: NDArray[np.float32], block: tuple[slice, slice], dy: float, dx: float) -> NDArray[np.float32]:
-    """Return the block's rays (h, w, 3) moved by a fraction of a pixel, from the differences of neighbours."""
-    rows, columns = block
-    centre = unit[block]
-    moved = centre.copy()
-    for axis, chosen, step in ((0, rows, dy), (1, columns, dx)):
+def _slopes(unit: NDArray[np.float32], block: tuple[slice, slice]) -> list[NDArray[np.float32]]:
+    """Return how the block's rays (h, w, 3) change per pixel, downwards and to the right."""
+    slopes = []
+    for axis, chosen in enumerate(block):
         size = unit.shape[axis]
-        if size < 2:
+        first, last = max(chosen.start - 1, 0), min(chosen.stop + 1, size)
+        strip = unit[(slice(first, last), block[1]) if axis == 0 else (block[0], slice(first, last))]
+        if last - first < 2:
+            slopes.append(np.zeros_like(strip))
             continue
-        near = np.arange(chosen.start, chosen.stop)
-        after, before = np.minimum(near + 1, size - 1), np.maximum(near - 1, 0)
-        other = (slice(None), block[1 - axis]) if axis == 0 else (block[0], slice(None))
-        strip = unit[other]
-        slope = np.take(strip, after, axis=axis) - np.take(strip, before, axis=axis)
-        scale = (step / (after - before)).astype(np.float32)
-        moved += slope * (scale[:, None, None] if axis == 0 else scale[None, :, None])
-    return moved
+        slope = np.gradient(strip, axis=axis)
+        inner = slice(chosen.start - first, chosen.stop - first)
+        slopes.append(slope[inner] if axis == 0 else slope[:, inner])
+    return slopes
 
 
 def _render_block(
@@ -134,11 +131,12 @@ def _render_block(
     """Return depth (h, w), normals (h, w, 3) and colour (h, w, 3) of one block of pixels."""
     centre = unit[block]
     shape = centre.shape[:2]
-    bundles = [centre] if len(offsets) == 1 else [centre, *(_shifted(unit, block, dy, dx) for dy, dx in offsets)]
-    directions = np.stack(bundles).reshape(-1, 3) @ pose.rotation.T  # (bundles * h * w, 3)
-    direction = Vectors(*(np.ascontiguousarray(directions[:, a]) for a in range(3)))
+    down, right = _slopes(unit, block)
+    bundles = [centre] if len(offsets) == 1 else [centre, *(centre + dy * down + dx * right for dy, dx in offsets)]
+    directions = pose.rotation @ np.stack(bundles).reshape(-1, 3).T  # (3, bundles * h * w)
+    direction = Vectors(*directions)
     origin = Vectors(*(pose.position[a, None] for a in range(3)))
-    seen = _tables_in_cone(scene, pose.position, directions)
+    seen = _tables_in_cone(scene, pose.position, directions[:, : centre.size // 3].T)
     hit = trace(NUMPY_OPS, seen.tables, origin, direction)
     hit = hit._replace(surface=seen.rows[hit.surface])
 
@@ -184,7 +182,7 @@ class _Selection:
 
     def local(self, surface: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the rows of this selection for rows of the scene; -1 where the solid is not in it."""
-        inverse = np.full(int(max(self.rows.max(), surface.max())) + 1, -1, np.int32)
+        inverse = np.full(len(self.tables.materials), -1, np.int32)
         inverse[self.rows] = np.arange(len(self.rows), dtype=np.int32)
         return inverse[surface]
 
@@ -236,7 +234,7 @@ def _tables_in_cone(scene: Scene, apex: NDArray[np.float32], directions: NDArray
     axis = directions.mean(axis=0)
     axis /= max(float(np.linalg.norm(axis)), 1e-9)
     cosines = directions @ axis / np.linalg.norm(directions, axis=1)
-    half_angle = float(np.arccos(np.clip(cosines.min(), -1.0, 1.0))) + 1e-3
+    half_angle = 1.1 * float(np.arccos(np.clip(cosines.min(), -1.0, 1.0))) + 1e-3  # samples lie a little outside
     keep = []
     for bounds in _bounds(scene):
         centre, radius = (bounds[:, :3] + bounds[:, 3:]) / 2, np.linalg.norm(bounds[:, 3:] - bounds[:, :3], axis=1) / 2

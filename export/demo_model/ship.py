@@ -1,0 +1,117 @@
+"""`python -m metric3d_export.demo_model.ship`: trained weights into the model file of the package, and back out of it."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import Tensor
+
+from metric3d_export.checkpoints import load_network, read_checkpoint
+from metric3d_export.exporter import export_model
+from metric3d_export.graph import trace_graph
+from metric3d_export.model_file import store_model
+from metric3d_export.network.variants import build_network
+from metric3d_export.progress import Progress
+from metric3d_ros.engine import DEMO_MODEL_PATH
+from metric3d_ros.errors import CheckpointError, Metric3DError
+from metric3d_ros.model_contract import METADATA_PREFIX
+
+VARIANT = "vit_demo"
+DESCRIPTION = "trained on rendered rooms only, for trying and testing the pipeline, not for robots"
+TRAINING_SIZE_HW = (252, 336)
+SIZES_HW = ((252, 336), (168, 280), (240, 320), (480, 640))
+MAX_BYTES = 8 * 2**20
+
+
+def ship(weights: Path, model: Path) -> None:
+    """Export the weights of a training as a verified model file that says what it is.
+
+    Raises CheckpointError for unreadable weights, ExportError when the file differs from PyTorch.
+    """
+    network, _ = load_network(VARIANT, read_checkpoint(weights))
+    export_model(
+        network,
+        model,
+        precision="fp32-half-weights",
+        weights_file="demo",
+        training_size_hw=TRAINING_SIZE_HW,
+        overwrite=True,
+        verified_sizes_hw=SIZES_HW,
+        progress=Progress(),
+    )
+    note = onnx.ModelProto()
+    helper.set_model_props(note, {f"{METADATA_PREFIX}description": DESCRIPTION})
+    with model.open("ab") as file:  # protobuf reads concatenated messages as one
+        file.write(note.SerializeToString())
+    size = model.stat().st_size
+    if size > MAX_BYTES:
+        raise Metric3DError(f"{model} has {size} bytes, expected at most {MAX_BYTES}: it could not be kept in git")
+    print(f"{model}: {size / 2**20:.2f} MiB")
+
+
+def read_weights(model: Path) -> dict[str, Tensor]:
+    """Return the weights in a model file that `ship` wrote, under the network's own names, float32.
+
+    The file holds them in the order of the traced graph, some transposed. Tracing the network again with each weight
+    replaced by its own number tells where everything went. Raises CheckpointError when file and network disagree.
+    """
+    network = build_network(VARIANT)
+    state = network.state_dict()
+    sizes = [tensor.numel() for tensor in state.values()]
+    total = sum(sizes)
+    if total >= 2**24:
+        raise CheckpointError(f"{VARIANT} has {total} weights, which float32 cannot number")
+    numbers = torch.arange(total, dtype=torch.float32)
+    numbered = {
+        name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), numbers.split(sizes), strict=True)
+    }
+    graph_model = trace_graph(network)
+    constants = len(graph_model.graph.initializer)
+    with tempfile.TemporaryDirectory() as folder:
+        store_model(graph_model, numbered, Path(folder) / "numbered.onnx")
+        places = onnx.load(Path(folder) / "numbered.onnx").graph.initializer[constants:]
+    stored = onnx.load(model).graph.initializer[constants:]
+    values = torch.full((total,), torch.nan)
+    if len(places) != len(stored):
+        raise CheckpointError(
+            f"{model} holds {len(stored)} weights, expected {len(places)}: read it with the version that wrote it"
+        )
+    for place, tensor in zip(places, stored, strict=True):
+        where, what = numpy_helper.to_array(place), numpy_helper.to_array(tensor)
+        if where.shape != what.shape:
+            raise CheckpointError(
+                f"{model} holds a weight of shape {what.shape}, expected {where.shape}: read it with the version that "
+                "wrote it"
+            )
+        values[torch.from_numpy(where.reshape(-1).astype(np.int64))] = torch.from_numpy(
+            what.reshape(-1).astype(np.float32)
+        )
+    found = {
+        name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), values.split(sizes), strict=True)
+    }
+    # What the graph never reads is not in the file.
+    return {name: tensor for name, tensor in found.items() if not tensor.isnan().any()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Ship the weights of a training; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.ship", description=__doc__)
+    parser.add_argument("--weights", type=Path, default=Path(".cache/demo_model/weights.pt"))
+    parser.add_argument("-o", "--output", type=Path, default=DEMO_MODEL_PATH)
+    options = parser.parse_args(arguments)
+    try:
+        ship(options.weights, options.output)
+    except Metric3DError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
