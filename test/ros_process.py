@@ -20,9 +20,16 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
+from metric3d_ros.nodes.shares import shared_file
+
 START_TIMEOUT_S = 60.0
 _DOMAINS = random.SystemRandom().sample(range(1, 101), 100)
 """ROS's port formula leaves 101 domains free of the ports that Linux gives to others; each is used once."""
+
+_PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+for _variable in _PROFILE_VARIABLES:
+    os.environ.setdefault(_variable, str(shared_file("config/fastdds.xml")))
+"""The tests' own process finds others as fast as they find each other, and large messages fit."""
 
 RELIABLE = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -42,8 +49,7 @@ def ros_environment(folder: Path, domain: int, **more: str) -> dict[str, str]:
         "RCUTILS_COLORIZED_OUTPUT": "0",
         "OMP_NUM_THREADS": "1",
     }
-    chosen_by_the_user = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    return {k: v for k, v in os.environ.items() if k not in chosen_by_the_user} | ours | more
+    return {k: v for k, v in os.environ.items() if k not in _PROFILE_VARIABLES} | ours | more
 
 
 class RosProcess:

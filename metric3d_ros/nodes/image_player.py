@@ -111,7 +111,8 @@ class ImagePlayer:
         if not self._parameters.wait_for_subscriber:
             return True
         topic = self._parameters.lockstep_topic
-        connected = self._images.get_subscription_count() > 0 and (not topic or self.node.count_publishers(topic) > 0)
+        listeners = self._images.get_subscription_count() + self._infos.get_subscription_count()
+        connected = listeners > 0 and (not topic or self.node.count_publishers(topic) > 0)
         if not connected and not self._published:
             self._ready_s = None
             return False

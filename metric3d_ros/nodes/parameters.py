@@ -100,7 +100,7 @@ class PlayerParameters:
         "bgr8", "Encoding of the Image messages.", choices=("bgr8", "rgb8", "mono8"), read_only=True
     )
     wait_for_subscriber: bool = parameter(
-        True, "Publish nothing before somebody has subscribed to the images.", read_only=True
+        True, "Publish nothing before somebody has subscribed.", read_only=True
     )
     lockstep_topic: str = parameter(
         "",

@@ -159,7 +159,8 @@ def _explained_ros_errors() -> Iterator[None]:
         yield
     except Exception as error:  # of many types, few of them public
         raise ConfigurationError(
-            f"ROS 2 cannot start: {_one_line(error)}; check what follows --ros-args, and that HOME or ROS_LOG_DIR is set"
+            f"ROS 2 cannot start: {_one_line(error)}; check what follows --ros-args, and that HOME or ROS_LOG_DIR is "
+            "set"
         ) from error
 
 
