@@ -1,6 +1,7 @@
 """FrameRecord: everything the demo knows about one frame, and its picture."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from metric3d_ros.pictures import (
     normals_to_rgb,
 )
 from metric3d_ros.pictures.cloud_views import ABOVE, SIDE, View
+from metric3d_ros.pictures.text import draw_text, text_size_px
 
 RgbImage = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
@@ -28,6 +30,7 @@ EDGE_JUMP = 0.1
 """Points from which depth jumps by more than this part of itself fly between surfaces; clouds leave them out."""
 
 _ERROR_FULL_SCALE = 0.3
+_BANNER_RGB = (190, 30, 24)
 PANEL_GAP = 14
 
 
@@ -62,7 +65,7 @@ class FrameRecord:
     @property
     def nbytes(self) -> int:
         """Memory that the arrays take."""
-        arrays = [self.rgb, self.depth_m, self.normals, self.confidence]
+        arrays: list[npt.NDArray[Any] | None] = [self.rgb, self.depth_m, self.normals, self.confidence]
         arrays += [self.truth.depth_m, self.truth.normals] if self.truth else []
         return sum(array.nbytes for array in arrays if array is not None)
 
@@ -78,8 +81,8 @@ def measure_record(depth_m: FloatImage, normals: FloatImage | None, truth: Truth
     )
 
 
-def draw_record(record: FrameRecord, *, colours: DepthColours, warning: str = "", height: int = 300) -> RgbImage:
-    """Draw a frame: image, depth, normals and points; with its truth, true depth, true normals and both errors too."""
+def draw_record(record: FrameRecord, *, colours: DepthColours, height: int = 300) -> RgbImage:
+    """Draw a frame: image, depth, normals and points; with its truth, true depth, true normals and the error too."""
     if record.truth is None or record.figures is None:
         return draw_frame(
             record.rgb,
@@ -90,7 +93,6 @@ def draw_record(record: FrameRecord, *, colours: DepthColours, warning: str = ""
             colours=colours,
             height=height,
             caption=f"{record.name}    {format_latency(record)}",
-            warning=warning,
         )
     figures, truth = record.figures, record.truth
     points = depth_to_points(record.cloud_depth_m(), record.camera)
@@ -119,7 +121,18 @@ def draw_record(record: FrameRecord, *, colours: DepthColours, warning: str = ""
     gap = compose_panels([top], height=height).shape[1] - compose_panels([bottom], height=height).shape[1]
     bottom.append(Panel(title="points from the side", picture=cloud(SIDE, max(height, gap - PANEL_GAP))))
     caption = f"{record.name}    {format_latency(record)}"
-    return compose_panels([top, bottom], height=height, caption=caption, warning=warning)
+    return compose_panels([top, bottom], height=height, caption=caption)
+
+
+def add_banner(picture: RgbImage, text: str) -> RgbImage:
+    """Return (h, w, 3) with `text` in white on a red strip above it, as large as fits; as it is without a text."""
+    if not text:
+        return picture
+    width = picture.shape[1]
+    size_px = min(20.0, 0.94 * width / text_size_px(text, size_px=1000)[0] * 1000)
+    strip = np.full((round(2.4 * size_px), width, 3), _BANNER_RGB, np.uint8)
+    draw_text(strip, text, (0.03 * width, 1.7 * size_px), size_px=size_px, rgb=(255, 255, 255))
+    return np.concatenate([strip, picture])
 
 
 def paint_error(share: FloatImage) -> RgbImage:
@@ -134,4 +147,5 @@ def paint_error(share: FloatImage) -> RgbImage:
 def format_latency(record: FrameRecord) -> str:
     """Return how long depth and points took, in words."""
     named = (("depth/image", "depth"), ("points", "points"))
-    return ", ".join(f"{name} after {record.latency_ms[topic]:.0f} ms" for topic, name in named if topic in record.latency_ms)
+    known = ((name, record.latency_ms[topic]) for topic, name in named if topic in record.latency_ms)
+    return ", ".join(f"{name} after {latency_ms:.0f} ms" for name, latency_ms in known)

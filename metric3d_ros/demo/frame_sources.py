@@ -1,5 +1,6 @@
 """Where the demo's frames come from: a camera flight through a synthetic scene, or the user's own images."""
 
+import glob
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -123,7 +124,7 @@ def render_flight(
             on_progress(done, frames)
     return FrameSource(
         title=f"a camera flight through a rendered {scene.kind} (scene {scene_seed})",
-        images=str(folder / "*_rgb.png"),
+        images=f"{glob.escape(str(folder))}/*_rgb.png",
         player_options=["--calibration", str(folder / "calibration.yaml")],
         paths=[_image_path(folder, index) for index in range(frames)],
         truth_of=partial(_read_truth, folder, poses),

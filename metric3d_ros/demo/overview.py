@@ -1,6 +1,7 @@
 """The overview picture: the points of the whole run in perspective, above a few frames and what came of them."""
 
 import dataclasses
+import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -45,12 +46,12 @@ class Overview:
             row = [dataclasses.replace(panel, title="") for panel in row]
         self._rows.append(row)
 
-    def draw(self, *, world_map: WorldMap | None, subtitle: str, warning: str) -> RgbImage:
+    def draw(self, *, world_map: WorldMap | None, subtitle: str) -> RgbImage:
         """Return the overview (h, w, 3): the points on top, then the rows of the chosen frames."""
-        rows = compose_panels(self._rows, height=_ROW_HEIGHT, caption=subtitle, warning=warning)
+        rows = compose_panels(self._rows, height=_ROW_HEIGHT, caption=subtitle)
         width = rows.shape[1]
         hero_hw = (round(width * _HERO_ASPECT), width)
-        if world_map is not None and world_map.poses:
+        if world_map is not None and len(world_map.points()[0]):
             hero = _draw_map(world_map, hero_hw)
         elif self._single is not None:
             hero = _draw_single(self._single, hero_hw)
@@ -63,7 +64,8 @@ def _draw_map(world_map: WorldMap, size_hw: tuple[int, int]) -> RgbImage:
     """Draw the map from behind and above the flight, with the ceiling cut away and the camera's path in it."""
     points, colours = world_map.points()
     low = points[:, 2] < world_map.ceiling_z_m
-    points, colours = points[low], colours[low]
+    if low.any():
+        points, colours = points[low], colours[low]
     bottom, top = (np.percentile(points, share, axis=0) for share in (1, 99))
     centre, reach = (bottom + top) / 2, float(np.linalg.norm((top - bottom)[:2]))
     ahead = np.mean([pose[:, 2] for pose in world_map.poses], axis=0)
@@ -93,7 +95,7 @@ def _draw_single(record: FrameRecord, size_hw: tuple[int, int]) -> RgbImage:
 def _dotted(path: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Return points every 2 cm along a path (N, 3)."""
     pieces = [path[:1]]
-    for start, end in zip(path[:-1], path[1:], strict=True):
+    for start, end in itertools.pairwise(path):
         count = max(1, int(np.linalg.norm(end - start) / 0.02))
         pieces.append(start + np.linspace(0, 1, count, endpoint=False)[:, None] * (end - start))
     return np.concatenate(pieces).astype(np.float32)

@@ -11,7 +11,7 @@ FloatArray = npt.NDArray[np.floating]
 
 BACKGROUND_RGB = (12, 13, 16)
 _OVERSAMPLING = 2
-_RELIEF_STRENGTH = 0.9
+_RELIEF_STRENGTH = 1.8
 _FAR = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -69,7 +69,7 @@ def _splat(
     u, v = column.astype(np.intp), row.astype(np.intp)
     inside = (u >= radius) & (u < width - radius) & (v >= radius) & (v < height - radius)
     centre, key = v[inside] * width + u[inside], key[inside]
-    # Drawn from far to near, the last assignment to a pixel is the nearest point.
+    # Of several assignments to one pixel the last one stays: from far to near, that is the nearest point.
     order = np.argsort(key)[::-1]
     centre, key = centre[order], key[order]
     for dy in range(-radius, radius + 1):
@@ -77,9 +77,7 @@ def _splat(
             if dx * dx + dy * dy > radius * radius + 0.5:
                 continue
             at = centre + (dy * width + dx)
-            layer = np.full(len(buffer), _FAR, np.uint64)
-            layer[at] = key
-            np.minimum(buffer, layer, out=buffer)
+            buffer[at] = np.minimum(buffer[at], key)
 
 
 def _relief(depth_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -90,13 +88,14 @@ def _relief(depth_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         for dy, dx in ((0, step), (0, -step), (step, 0), (-step, 0)):
             behind = log_depth - np.roll(log_depth, (dy, dx), (0, 1))
             shade += np.clip(behind, 0, 0.12)
-    return np.exp(-_RELIEF_STRENGTH * 2 * shade).astype(np.float32)
+    return np.asarray(np.exp(-_RELIEF_STRENGTH * shade), np.float32)
 
 
 def _view_from_world(eye: FloatArray, target: FloatArray) -> npt.NDArray[np.float64]:
     """Return the rotation (3, 3) into a viewer's frame: x right, y down, z ahead; the world's z is up."""
     ahead = np.asarray(target, np.float64) - np.asarray(eye, np.float64)
     ahead /= np.linalg.norm(ahead)
-    right = np.cross(ahead, [0.0, 0.0, 1.0])
+    # Straight up or down, any direction can be to the right.
+    right = np.cross(ahead, [0.0, 0.0, 1.0]) if abs(ahead[2]) < 1 - 1e-9 else np.array([1.0, 0.0, 0.0])
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(ahead, right), ahead])

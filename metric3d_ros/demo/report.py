@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros import __version__
-from metric3d_ros.demo.frame_record import FrameRecord, draw_record
+from metric3d_ros.demo.frame_record import FrameRecord, add_banner, draw_record
 from metric3d_ros.demo.overview import Overview
 from metric3d_ros.demo.page import Chart, PageFrame, Table, encode_frame, make_page
 from metric3d_ros.demo.world_map import WorldMap
@@ -92,7 +92,7 @@ class Report:
     def add(self, record: FrameRecord) -> None:
         """Write a frame's picture and PLY, and remember what the page needs."""
         colours = self._colours_for(record)
-        panels = draw_record(record, colours=colours, warning=self.warning)
+        panels = add_banner(draw_record(record, colours=colours), self.warning)
         stem = Path(record.name).stem
         write_rgb(self.folder / "frames" / f"{record.index:03d}_{stem}.jpg", panels)
         self._panel_aspect = panels.shape[1] / panels.shape[0]
@@ -134,8 +134,8 @@ class Report:
         else:
             written.append(("points per frame", self.folder / "clouds"))
         subtitle = f"{self.facts.source}    model {self.facts.model}"
-        overview = self._overview.draw(world_map=self._map, subtitle=subtitle, warning=self.warning)
-        write_rgb(self.folder / "overview.png", overview)
+        overview = self._overview.draw(world_map=self._map, subtitle=subtitle)
+        write_rgb(self.folder / "overview.png", add_banner(overview, self.warning))
         written.append(("overview", self.folder / "overview.png"))
         (self.folder / "figures.json").write_text(self._figures_json(frames_per_s, wall_s), encoding="utf-8")
         written.append(("figures", self.folder / "figures.json"))

@@ -1,36 +1,24 @@
 """`metric3d demo`: frames through image_player, DDS and depth_node, watched on the terminal and kept in a report."""
 
 import argparse
-import os
+import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
 
-import numpy as np
-
-from metric3d_ros.demo.frame_record import FrameRecord, measure_record
 from metric3d_ros.demo.frame_sources import FrameSource, open_images, render_flight
 from metric3d_ros.demo.live import LiveView
-from metric3d_ros.demo.processes import Child, running_children, start_module
 from metric3d_ros.demo.report import MEANINGLESS, Report, RunFacts
+from metric3d_ros.demo.session import DemoSession, NodeOptions
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import NATIVE, InferenceSize
-from metric3d_ros.pictures import depth_to_rgb
-
-if TYPE_CHECKING:
-    from metric3d_ros.nodes.collector import CollectedFrame, CollectorSession
 
 FLIGHT_SCENE = 7
 FLIGHT_FRAMES = 60
-_PENDING_BYTES = 512 << 20
-_PLAYER_RATE_HZ = 100.0  # the player waits for each result, so this only bounds how soon it looks for one
-_SPIN_S = 0.05
-_LINGER_S = 5.0
+_MARKER = ".metric3d_demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
             expected=len(source.paths),
         )
         report = Report(output, facts)
-        session = _Session(args, source, report, live, output / "logs")
+        options = NodeOptions(args.model, args.provider, args.inference_size)
+        session = DemoSession(
+            source, options, on_record=report.add, live=live, logs=output / "logs", timeout_s=args.timeout
+        )
         frames_per_s = session.run()
         for done, total in session.draw_pending():
             live.progress("drawing pictures", done, total)
@@ -81,145 +72,6 @@ def run(args: argparse.Namespace) -> int:
         written = report.finish(frames_per_s=frames_per_s, wall_s=time.monotonic() - started_s)
     _print_results(live, report, written, meaningless)
     return 0
-
-
-class _Session:
-    """One run of player, node and collector over a frame source."""
-
-    def __init__(
-        self, args: argparse.Namespace, source: FrameSource, report: Report, live: LiveView, logs: Path
-    ) -> None:
-        self._args = args
-        self._source = source
-        self._report = report
-        self._live = live
-        self._logs = logs
-        self._namespace = f"/metric3d_demo_{os.getpid()}"
-        self._pending: list[FrameRecord] = []
-        self._times_s: list[float] = []
-        self._drawn = 0
-
-    def run(self) -> float:
-        """Play all frames and collect what comes back; return the rate in frames per second."""
-        environment = _ros_environment(self._logs)
-        os.environ.update(environment)
-        from metric3d_ros.nodes.collector import CollectorSession  # loads rclpy, which reads the environment
-
-        with running_children() as children, CollectorSession(self._namespace, on_frame=self._take) as session:
-            node = self._start("depth_node", [], self._node_parameters(), environment)
-            children.append(node)
-            self._wait_until_ready(session, node)
-            player = self._start("image_player", self._player_options(), [], environment)
-            children.append(player)
-            self._wait_for_frames(session, node, player)
-        self._live.clear()
-        gaps = np.diff(self._times_s)
-        return float(1 / np.median(gaps)) if len(gaps) else 0.0
-
-    def draw_pending(self) -> Iterator[tuple[int, int]]:
-        """Draw what was kept for later into the report, yielding how much is done."""
-        total = len(self._pending)
-        while self._pending:
-            self._report.add(self._pending.pop(0))
-            yield total - len(self._pending), total
-
-    def _start(self, node: str, options: list[str], parameters: list[str], environment: Mapping[str, str]) -> Child:
-        ros = ["--ros-args", "-r", f"__ns:={self._namespace}", *parameters]
-        log = self._logs / f"{node}.log"
-        return start_module(f"metric3d_ros.nodes.{node}", [*options, *ros], log=log, environment=environment)
-
-    def _node_parameters(self) -> list[str]:
-        parameters = {
-            "model": _absolute_model(self._args.model),
-            "provider": self._args.provider,
-            "inference_size": self._args.inference_size,
-        }
-        return [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
-
-    def _player_options(self) -> list[str]:
-        # In step with depth_node, so that no frame is dropped however slow the model is.
-        pace = ["--rate", str(_PLAYER_RATE_HZ), "--lockstep", "depth/image"]
-        patience = ["--lockstep-timeout-s", str(self._args.timeout)]
-        return [self._source.images, *self._source.player_options, *pace, *patience]
-
-    def _wait_until_ready(self, session: "CollectorSession", node: Child) -> None:
-        """Spin until depth_node wants images; raise ChildError if it ends or never does."""
-        begun_s = time.monotonic()
-        while not session.collector.is_connected():
-            session.spin_once(_SPIN_S)
-            waited_s = time.monotonic() - begun_s
-            self._live.waiting(f"starting depth_node, loading model {self._args.model} ...", waited_s)
-            if node.exit_code is not None:
-                raise node.failure(f"ended with exit code {node.exit_code} before it was ready")
-            if waited_s > self._args.timeout:
-                raise node.failure(f"was not ready after {self._args.timeout:g} s (--timeout)")
-        self._live.clear()
-
-    def _wait_for_frames(self, session: "CollectorSession", node: Child, player: Child) -> None:
-        """Spin until every frame has come back, or the player has ended; raise ChildError for silence and failures."""
-        total = len(self._source.paths)
-        heard_s = time.monotonic()
-        while (before := len(self._times_s)) < total:
-            session.spin_once(_SPIN_S)
-            now_s = time.monotonic()
-            if len(self._times_s) > before:
-                heard_s = now_s
-            if node.exit_code is not None:
-                raise node.failure(f"ended with exit code {node.exit_code} after {before} of {total} frames")
-            if player.exit_code:
-                raise player.failure(f"ended with exit code {player.exit_code}")
-            # The player has ended well, so everything was played; what is on its way gets a moment more.
-            if player.exit_code == 0 and now_s - heard_s > _LINGER_S:
-                break
-            if now_s - heard_s > self._args.timeout:
-                raise node.failure(f"gave nothing for {self._args.timeout:g} s at frame {before + 1} of {total} (--timeout)")
-        self._live.clear()
-        if not self._times_s:
-            raise node.failure(f"gave nothing for any of the {total} frames")
-        if len(self._times_s) < total:
-            lacking = "; ".join(", ".join(sorted(topics)) for topics in session.collector.missing())
-            self._live.say(
-                f"{len(self._times_s)} of {total} frames came back whole; the logs in {self._logs} may say why"
-                + (f" (never came: {lacking})" if lacking else "")
-            )
-
-    def _take(self, frame: "CollectedFrame") -> None:
-        """Identify and measure a frame as it arrives, show it, and keep it for the report."""
-        index = self._source.index_of(frame.rgb)
-        if index is None or len(self._times_s) >= len(self._source.paths):
-            return
-        self._times_s.append(time.monotonic())
-        truth = self._source.truth_of(index) if self._source.truth_of else None
-        record = FrameRecord(
-            index=index,
-            name=self._source.paths[index].name,
-            rgb=frame.rgb,
-            camera=frame.camera,
-            depth_m=frame.depth_m,
-            normals=frame.normals,
-            confidence=frame.confidence,
-            latency_ms=frame.latency_ms,
-            truth=truth,
-            figures=measure_record(frame.depth_m, frame.normals, truth) if truth else None,
-        )
-        self._show(record)
-        self._pending.append(record)
-        # Pictures wait until the run is over, since drawing them would slow it down; only not for ever.
-        if sum(each.nbytes for each in self._pending) > _PENDING_BYTES:
-            for _ in self.draw_pending():
-                pass
-
-    def _show(self, record: FrameRecord) -> None:
-        done, total = len(self._times_s), len(self._source.paths)
-        recent = self._times_s[-10:]
-        details = [f"{(len(recent) - 1) / (recent[-1] - recent[0]):.1f} frames/s"] if len(recent) > 1 else []
-        details.append(f"latency {record.latency_ms['depth/image']:.0f} ms")
-        if record.figures is not None:
-            details.append(f"error {record.figures['abs_rel']:.1%}")
-        pictures = [record.rgb, depth_to_rgb(record.depth_m)]
-        if record.truth is not None:
-            pictures.append(depth_to_rgb(record.truth.depth_m))
-        self._live.frame(pictures, "frame", done, total, detail=", ".join(details))
 
 
 def _inspect_model(args: argparse.Namespace) -> tuple[str, bool]:
@@ -235,14 +87,18 @@ def _inspect_model(args: argparse.Namespace) -> tuple[str, bool]:
 
 
 def _make_output(folder: Path) -> Path:
-    """Make the output folder; an older run's pictures in it would be taken for this one's, so they are removed."""
+    """Make the output folder, or empty one that an earlier run made; a folder with anything else in it is refused."""
+    marker = folder / _MARKER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for pattern in ("frames/*.jpg", "clouds/*.ply", "flight/[0-9]*", "map.ply", "index.html", "overview.png"):
-            for old in folder.glob(pattern):
-                old.unlink()
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        if folder.is_dir() and any(folder.iterdir()) and not marker.exists():
+            raise ConfigurationError(
+                f"{folder} holds files that the demo did not write; name a new or empty folder with --output"
+            )
+        if folder.is_dir():
+            # An older run's pictures would be taken for this one's.
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        marker.touch()
     except OSError as error:
         raise ConfigurationError(f"cannot write to {folder} ({error.strerror}); choose another --output") from error
     return folder.resolve()
@@ -267,20 +123,6 @@ def _open_source(args: argparse.Namespace, output: Path, live: LiveView) -> Fram
     )
     live.clear()
     return source
-
-
-def _ros_environment(logs: Path) -> dict[str, str]:
-    """Return what this process and its children set for ROS, each unless the user has.
-
-    Discovery stays on this machine, so that two people in one network can run the demo; ROS refuses to start without a
-    place for its logs, which a machine without HOME would not give it.
-    """
-    chosen = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_LOG_DIR": str(logs)}
-    return {name: os.environ.get(name, value) for name, value in chosen.items()}
-
-
-def _absolute_model(model: str) -> str:
-    return model if model == DEMO_MODEL else str(Path(model).expanduser().resolve())
 
 
 @contextmanager

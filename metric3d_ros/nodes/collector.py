@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import get_rmw_implementation_identifier
+from rclpy.utilities import get_rmw_implementation_identifier, try_shutdown
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.messages import Cloud, cloud_to_points, image_to_array, image_to_depth, image_to_rgb
+from metric3d_ros.errors import MessageError
+from metric3d_ros.messages import Cloud, cloud_to_points, image_to_array, image_to_depth
 from metric3d_ros.nodes.transport import prepare_transport
 
 IMAGE = "image"
@@ -38,8 +40,8 @@ TOPICS: dict[str, Any] = {
     CONFIDENCE: Image,
     POINTS: PointCloud2,
 }
-OPTIONAL = frozenset({CONFIDENCE})
-"""What not every model gives (normals are made from depth where a network has none)."""
+OPTIONAL = frozenset({IMAGE, CONFIDENCE})
+"""What may stay away: a player can start before it knows this subscriber, and not every model has confidence."""
 
 _PENDING_STAMPS = 16
 _GRACE_S = 1.0
@@ -51,7 +53,7 @@ class CollectedFrame:
 
     Attributes:
         stamp_ns: the image's stamp, nanoseconds.
-        rgb: uint8 (H, W, 3).
+        rgb: uint8 (H, W, 3), the image's pixels, as the points carry them.
         camera: from depth/camera_info.
         depth_m: float32 (H, W), metres along the optical axis, NaN where invalid.
         normals: float32 (H, W, 3), optical frame, NaN where invalid.
@@ -94,7 +96,7 @@ class Collector:
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._prefix = namespace.rstrip("/") + "/" if namespace else ""
         for topic, kind in TOPICS.items():
-            node.create_subscription(kind, self._prefix + topic, lambda m, topic=topic: self._take(topic, m), reliable)
+            node.create_subscription(kind, self._prefix + topic, partial(self._take, topic), reliable)
         node.create_timer(_GRACE_S / 4, self._complete_without_optional)
 
     def is_connected(self) -> bool:
@@ -132,15 +134,18 @@ class Collector:
     def _finish(self, stamp_ns: int) -> None:
         frame = self._pending.pop(stamp_ns)
         got = frame.messages
+        cloud = cloud_to_points(got[POINTS])
+        if cloud.rgb is None:
+            raise MessageError(f"the cloud on {POINTS} has no colours; expected depth_node's own, with rgb")
         self._on_frame(
             CollectedFrame(
                 stamp_ns=stamp_ns,
-                rgb=image_to_rgb(got[IMAGE]),
+                rgb=cloud.rgb,
                 camera=Camera.from_camera_info(got[DEPTH_CAMERA_INFO]),
                 depth_m=image_to_depth(got[DEPTH]),
                 normals=image_to_array(got[NORMALS]).array,
                 confidence=image_to_array(got[CONFIDENCE]).array if CONFIDENCE in got else None,
-                cloud=cloud_to_points(got[POINTS]),
+                cloud=cloud,
                 latency_ms=frame.latency_ms,
             )
         )
@@ -166,7 +171,7 @@ class CollectorSession:
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown()
         self._node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
 
     def spin_once(self, timeout_s: float) -> None:
         """Wait up to `timeout_s` for one message and handle it."""
