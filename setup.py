@@ -66,7 +66,7 @@ setup(
         *(f"metric3d_export.{room}" for room in EXPORT_ROOMS),
     ],
     package_dir={"metric3d_export": "export"},
-    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "demo/*.html"]},
+    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "config/*", "demo/*.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
