@@ -95,7 +95,7 @@ def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock:
         arguments=["-d", str(SHARE / "config" / "depth.rviz"), "-f", values["fixed_frame"]],
         remappings=[(name, topic) for name, topic in topics.items() if name != topic],
         parameters=[clock],
-        output="log",
+        output="screen",
     )
 
 
