@@ -156,4 +156,3 @@ def _parse_size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit() and int(width) >= 28 and int(height) >= 28):
         raise ConfigurationError(f"--size is '{text}', expected WIDTHxHEIGHT such as 336x252, at least 28x28")
     return int(height), int(width)
-
