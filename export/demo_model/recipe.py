@@ -54,18 +54,18 @@ NETWORK = Stage(
     name="network",
     steps=3000,
     courses=(
-        Course(Frame((112, 168)), 0.30, 12, 6),
-        Course(Frame((168, 224)), 0.25, 6, 3),
-        Course(WIDE, 0.15, 6, 4),
-        Course(DEMO, 0.24, 4, 3),
-        Course(PADDED, 0.05, 4, 3),
-        Course(VGA, 0.01, 1, 1),
+        Course(Frame((112, 168)), 0.25, 12, 6),
+        Course(Frame((168, 224)), 0.23, 6, 4),
+        Course(WIDE, 0.17, 6, 4),
+        Course(DEMO, 0.25, 4, 4),
+        Course(PADDED, 0.07, 4, 4),
+        Course(VGA, 0.03, 2, 2),
     ),
     whole_network=True,
     rate=1e-3,
     matrix_rate=7e-4,
 )
 STAGES = {stage.name: stage for stage in (ENCODER, NETWORK)}
-EMA_DECAY = 0.998
+EMA_DECAY = 0.996
 CLIP_NORM = 1.0
 HELD_OUT = (Course(DEMO, 1.0, 40, 40), Course(WIDE, 1.0, 40, 40))

@@ -1,4 +1,4 @@
-"""`python -m metric3d_export.demo_model.ship`: trained weights into the model file of the package, and back out of it."""
+"""`python -m metric3d_export.demo_model.ship`: trained weights into the package's model file, and back out of it."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metric3d_export.checkpoints import load_network, read_checkpoint
 from metric3d_export.exporter import export_model
-from metric3d_export.graph import trace_graph
+from metric3d_export.graph import WEIGHT_PREFIX, trace_graph
 from metric3d_export.model_file import store_model
 from metric3d_export.network.variants import build_network
 from metric3d_export.progress import Progress
@@ -34,7 +34,8 @@ def ship(weights: Path, model: Path) -> None:
 
     Raises CheckpointError for unreadable weights, ExportError when the file differs from PyTorch.
     """
-    network, _ = load_network(VARIANT, read_checkpoint(weights))
+    trained = read_checkpoint(weights)
+    network, _ = load_network(VARIANT, trained)
     export_model(
         network,
         model,
@@ -52,6 +53,9 @@ def ship(weights: Path, model: Path) -> None:
     size = model.stat().st_size
     if size > MAX_BYTES:
         raise Metric3DError(f"{model} has {size} bytes, expected at most {MAX_BYTES}: it could not be kept in git")
+    for name, tensor in read_weights(model).items():
+        if not torch.allclose(tensor, trained.tensors[name].float(), rtol=1e-3, atol=1e-7):
+            raise Metric3DError(f"{model}: {name} cannot be read back, expected what {weights} holds: report this")
     print(f"{model}: {size / 2**20:.2f} MiB")
 
 
@@ -71,23 +75,21 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     numbered = {
         name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), numbers.split(sizes), strict=True)
     }
+    network.load_state_dict(numbered)  # the tracer merges weights that are equal, as many initial ones are
     graph_model = trace_graph(network)
-    constants = len(graph_model.graph.initializer)
+    count = sum(value.name.startswith(WEIGHT_PREFIX) for value in graph_model.graph.input)
     with tempfile.TemporaryDirectory() as folder:
         store_model(graph_model, numbered, Path(folder) / "numbered.onnx")
-        places = onnx.load(Path(folder) / "numbered.onnx").graph.initializer[constants:]
-    stored = onnx.load(model).graph.initializer[constants:]
+        # The weights come last, after the graph's own constants.
+        places = onnx.load(Path(folder) / "numbered.onnx").graph.initializer[-count:]
+    stored = onnx.load(model).graph.initializer[-count:]
     values = torch.full((total,), torch.nan)
-    if len(places) != len(stored):
-        raise CheckpointError(
-            f"{model} holds {len(stored)} weights, expected {len(places)}: read it with the version that wrote it"
-        )
-    for place, tensor in zip(places, stored, strict=True):
+    for place, tensor in zip(places, stored, strict=False):
         where, what = numpy_helper.to_array(place), numpy_helper.to_array(tensor)
-        if where.shape != what.shape:
+        if where.shape != what.shape or len(places) != len(stored):
             raise CheckpointError(
-                f"{model} holds a weight of shape {what.shape}, expected {where.shape}: read it with the version that "
-                "wrote it"
+                f"{model} holds {len(stored)} weights, one of shape {what.shape}, expected {len(places)} and "
+                f"{where.shape}: read it with the version that wrote it"
             )
         values[torch.from_numpy(where.reshape(-1).astype(np.int64))] = torch.from_numpy(
             what.reshape(-1).astype(np.float32)

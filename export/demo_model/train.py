@@ -29,6 +29,7 @@ from metric3d_export.demo_model.losses import (
 )
 from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, STAGES, Course, Stage
 from metric3d_export.demo_model.samples import Batch, SampleStream, held_out, render_batch
+from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.demo_model.starting_weights import initialise, parametrise, plain_state
 from metric3d_export.network.variants import DepthNetwork, build_network
 from metric3d_export.network.vit import PATCH
@@ -47,10 +48,12 @@ class Diverged(Metric3DError):
 class Learner(nn.Module):
     """The network and the probe, with the loss and the reading of each kind of stage."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: dict[str, Tensor] | None = None) -> None:
         super().__init__()
         self.network: DepthNetwork = build_network("vit_demo")
         initialise(self.network)
+        if weights is not None:  # those that no graph reads may be missing
+            self.network.load_state_dict({**self.network.state_dict(), **weights})
         parametrise(self.network)
         self.probe = TokenProbe(self.network.depth_model.encoder.cls_token.shape[2])
         self.register_buffer("log_bins", network_log_bins(), persistent=False)
@@ -144,13 +147,15 @@ class Run:
     and worker 0 writes. That wastes less than many threads on a machine that does other work too.
     """
 
-    def __init__(self, folder: Path, *, seed: int, worker: int = 0, workers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int, worker: int = 0, workers: int = 1, weights: dict[str, Tensor] | None = None
+    ) -> None:
         self.folder = folder
         self.seed = seed
         self.worker, self.workers = worker, workers
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
-        self.learner = Learner()
+        self.learner = Learner(weights)
         self.average = Average(self.learner)
         self.stage_name, self.step, self.elapsed_s = "", 0, 0.0
         self.optimizers: list[torch.optim.Optimizer] = []
@@ -322,6 +327,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stage", choices=list(STAGES), help="only this stage (default: all, in order)")
     parser.add_argument("--minutes", type=float, help="end each stage by the clock instead of by its steps")
+    parser.add_argument(
+        "--init-from", type=Path, metavar="MODEL.onnx", help="start from a shipped model's weights instead of nothing"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes that share the work, one thread each")
     options = parser.parse_args(arguments)
     if options.workers == 1:
@@ -348,8 +356,10 @@ def _work(worker: int, options: argparse.Namespace, port: int) -> int:
         torch.set_num_threads(1)
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         torch.distributed.init_process_group("gloo", rank=worker, world_size=options.workers)
-    run = Run(options.folder, seed=options.seed, worker=worker, workers=options.workers)
-    run.restore()
+    weights = read_weights(options.init_from) if options.init_from else None
+    run = Run(options.folder, seed=options.seed, worker=worker, workers=options.workers, weights=weights)
+    if run.restore() and weights is not None and worker == 0:
+        print(f"{run.state_file} exists and goes on; --init-from is not used", file=sys.stderr)
     names = [options.stage] if options.stage else list(STAGES)
     if not options.stage and run.stage_name:
         names = names[names.index(run.stage_name) :]

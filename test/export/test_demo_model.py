@@ -249,3 +249,27 @@ def test_curves_are_drawn_over_both_stages(tmp_path: Path) -> None:
     picture = cv2.imread(str(tmp_path / "curves.png"))
     assert picture.shape[0] >= 300
     assert (picture < 128).any()
+
+
+def test_weights_can_be_read_back_from_the_exported_model(tmp_path: Path) -> None:
+    from metric3d_export.demo_model.ship import read_weights
+    from metric3d_export.exporter import export_model
+
+    torch.manual_seed(5)
+    network = build_network("vit_demo")
+    for parameter in network.parameters():  # no two alike, as after training
+        parameter.data = (torch.randn_like(parameter) * 0.05).half().float()
+    export_model(network, tmp_path / "some.onnx", precision="fp32-half-weights")
+    found = read_weights(tmp_path / "some.onnx")
+    state = network.state_dict()
+    assert set(state) - set(found) <= {"depth_model.encoder.mask_token"}
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, state[name], rtol=0, atol=0)
+    learner = train.Learner(found)
+    image = network.normalise(random_batch().rgb)
+    with torch.no_grad():
+        assert torch.isfinite(learner.network(image).depth).all()
+    assert torch.equal(
+        learner.network.depth_model.decoder.depth_regressor[0].weight,
+        state["depth_model.decoder.depth_regressor.0.weight"],
+    )
