@@ -20,6 +20,7 @@ from metric3d_ros.errors import CheckpointError
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 
 _STATE_DICT_KEY = "model_state_dict"
+_SIGNS_OF_CODE = ("Unsupported global", "Unsupported class", "unrecognized function")  # PyTorch's words for it
 _HASHED_PIECE_BYTES = 1 << 24
 
 
@@ -77,8 +78,7 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
             # Mapped where the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())
-        if "weights_only" in reason.lower() or "unsupported global" in reason.lower():
+        if any(sign in str(error) for sign in _SIGNS_OF_CODE):
             raise CheckpointError(
                 f"checkpoint {path} holds Python objects besides tensors, and reading those could run code: "
                 "get the published file, or have its owner save it as safetensors"

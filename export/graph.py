@@ -4,9 +4,11 @@ import io
 import warnings
 
 import onnx
+import onnx_ir as ir
 import onnxscript.optimizer
 import torch
 import torch.nn.functional as F
+from onnx_ir.passes import common
 from torch import Tensor, nn
 
 from metric3d_export.graph_forms import graph_forms
@@ -17,7 +19,7 @@ OPSET = 17
 """The newest operator set that ONNX Runtime 1.18 and TensorRT 8.6 both load, and the first with LayerNormalization."""
 
 TRACED_BATCH = 2
-TRACED_SIZE_HW = (130, 190)
+TRACED_SIZE_HW = (50, 70)
 """Size of the image that is traced: no multiple of any variant's, so that padding and cropping are traced too."""
 
 WEIGHT_PREFIX = "network."
@@ -85,9 +87,26 @@ def trace_graph(network: DepthNetwork) -> onnx.ModelProto:
             output_names=contract.output_names,
             dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
         )
-    model = onnxscript.optimizer.optimize(onnx.load_from_string(traced.getvalue()))
+    model = simplify(onnx.load_from_string(traced.getvalue()))
     _name_sizes(model)
     return model
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with its constants computed, equal operators merged, and what nothing reads removed.
+
+    onnxscript's whole optimizer leaves 1276 operators of vit_demo's 2243 where this leaves 1350, and takes 25 times as
+    long, since it tries every rewriting rule at every operator.
+    """
+    graph = ir.from_proto(model)
+    for _ in range(2):  # merged shapes make further constants
+        onnxscript.optimizer.fold_constants(graph)
+        common.IdentityEliminationPass()(graph)
+        common.CommonSubexpressionEliminationPass()(graph)
+        common.RemoveUnusedNodesPass()(graph)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+    common.DeduplicateInitializersPass()(graph)
+    return ir.to_proto(graph)
 
 
 def _name_sizes(model: onnx.ModelProto) -> None:

@@ -1,0 +1,137 @@
+"""An export ends in a complete, verified file or in none."""
+
+import os
+
+import numpy as np
+import onnx
+import pytest
+
+from metric3d_export import exporter, verify
+from metric3d_export.exporter import export_model
+from metric3d_export.progress import Silence
+from metric3d_ros.engine import open_engine
+from metric3d_ros.errors import ConfigurationError, ExportError
+
+
+@pytest.fixture(autouse=True)
+def _one_small_verified_size(monkeypatch):
+    """These tests are about what happens around a verification; what it covers is tested elsewhere."""
+    monkeypatch.setattr(verify, "SIZES_NHW", ((1, 30, 60),))
+
+
+def export(network, path, **options):
+    return export_model(network, path, progress=Silence(), **options)
+
+
+def read_metadata(path) -> dict[str, str]:
+    properties = onnx.load(path, load_external_data=False).metadata_props
+    assert len({entry.key for entry in properties}) == len(properties)
+    return {entry.key: entry.value for entry in properties}
+
+
+def test_a_file_that_differs_from_pytorch_is_not_kept(demo_network, tmp_path, monkeypatch):
+    store = exporter.store_model
+
+    def store_damaged(graph_model, weights, path, **options):
+        name = "depth_model.decoder.depth_regressor.2.bias"
+        return store(graph_model, {**weights, name: weights[name].flip(0) + 1}, path, **options)
+
+    monkeypatch.setattr(exporter, "store_model", store_damaged)
+    with pytest.raises(ExportError, match="differs from PyTorch: depth"):
+        export(demo_network, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_the_file_that_was_there(demo_network, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"the old one")
+
+    def run_out_of_space(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporter, "store_model", run_out_of_space)
+    with pytest.raises(ExportError, match="No space left on device.*free some space"):
+        export(demo_network, path, overwrite=True)
+    assert path.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_large_weights_go_into_one_file_beside(demo_network, demo_onnx, tmp_path):
+    path = tmp_path / "big.onnx"
+    export(demo_network, path, inline_limit_bytes=1_000_000)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["big.onnx", "big.onnx.data"]
+    assert path.stat().st_size < 1_000_000
+    assert (tmp_path / "big.onnx.data").stat().st_size > 16_000_000
+    onnx.checker.check_model(os.fspath(path), full_check=True)
+
+    image = np.random.default_rng(0).integers(0, 256, (1, 60, 90, 3), np.uint8)
+    outputs = [
+        open_engine(file, provider="cpu").infer(image, np.array([700], np.float32), outputs=["depth"])["depth"]
+        for file in (path, demo_onnx)
+    ]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_onnx, tmp_path):
+    path = tmp_path / "half.onnx"
+    differences = export(demo_network, path, precision="fp32-half-weights", weights_file="stand-in")
+    assert max(difference.of_most for difference in differences if difference.output == "depth") < 1e-3
+    assert path.stat().st_size < 0.52 * demo_onnx.stat().st_size
+    graph = onnx.load(path).graph
+    half = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    assert half
+    assert {node.op_type for node in graph.node for name in node.input if name in half} == {"Cast"}
+    assert read_metadata(path)["metric3d.precision"] == "fp32-half-weights"
+
+
+def test_the_given_network_keeps_its_weights(demo_network, tmp_path):
+    weight = demo_network.depth_model.encoder.patch_embed.proj.weight
+    before = weight.detach().clone()
+    export(demo_network, tmp_path / "half.onnx", precision="fp32-half-weights")
+    assert (weight == before).all()
+    assert (weight.half() != before).any()
+
+
+def test_metadata_tell_a_training_of_ones_own(demo_network, tmp_path):
+    path = tmp_path / "own.onnx"
+    differences = export(demo_network, path, weights_file="own.pth", training_size_hw=(224, 308))
+    metadata = read_metadata(path)
+    assert metadata["metric3d.weights_file"] == "own.pth"
+    assert metadata["metric3d.training_size_hw"] == "[224, 308]"
+    assert float(metadata["metric3d.max_difference"]) == max(
+        difference.largest for difference in differences if difference.output in ("depth", "confidence")
+    )
+
+
+def test_further_sizes_are_verified_when_asked_for(demo_network, tmp_path):
+    differences = export(demo_network, tmp_path / "model.onnx", verified_sizes_hw=[(140, 56)])
+    assert "1 x 140 x 56" in {difference.size for difference in differences}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.pt", "does not end in .onnx"),
+        ("nowhere/model.onnx", "does not exist"),
+        ("there.onnx", "exists.*--force"),
+        ("folder.onnx", "is a directory"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path, name, message):
+    (tmp_path / "there.onnx").touch()
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ConfigurationError, match=message):
+        export(None, tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_directory_is_refused_before_any_work(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigurationError, match="not writable"):
+        export(None, tmp_path / "model.onnx")
+
+
+def test_an_unknown_precision_is_named_with_the_known_ones(demo_network, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"'fp8'.*fp32, fp32-half-weights"):
+        export(demo_network, tmp_path / "model.onnx", precision="fp8")
+    assert list(tmp_path.iterdir()) == []
