@@ -36,7 +36,6 @@ _FIGURES = (
     ("normal_within_11_25", "normals: share within 11.25 degrees", "{:.2f}"),
 )
 _TOPICS = (
-    ("image", "the image itself"),
     ("depth/image", "depth"),
     ("normals/image", "normals"),
     ("confidence/image", "confidence"),

@@ -34,7 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="default: %(default)s")
     parser.add_argument("--inference-size", default=NATIVE, help="native, trained, WIDTHxHEIGHT or 0.5MP")
     parser.add_argument("--timeout", type=float, default=180.0, metavar="S", help="longest silence (default: 180 s)")
-    parser.add_argument("--viewer", choices=["rerun", "web"], help="watch it in Rerun: its window, or your browser")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -96,8 +96,8 @@ class DemoSession:
         return [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
 
     def _player_options(self) -> list[str]:
-        # In step with depth_node, so that no frame is dropped however slow the model is.
-        pace = ["--rate", str(_PLAYER_RATE_HZ), "--lockstep", "depth/image"]
+        # In step with the collector, so that no frame is dropped however slow the model or this process is.
+        pace = ["--rate", str(_PLAYER_RATE_HZ), "--lockstep", "collected"]
         patience = ["--lockstep-timeout-s", str(self._timeout_s)]
         return [self._source.images, *self._source.player_options, *pace, *patience]
 
@@ -140,7 +140,7 @@ class DemoSession:
 
     def _tell_what_is_missing(self, session: "CollectorSession", node: Child, total: int) -> None:
         """Say how many frames came back and which topics the others lacked; raise ChildError if none came back."""
-        missing = session.collector.missing()
+        missing = session.collector.missing
         lacking = f"; never came: {', '.join(sorted(set().union(*missing)))}" if missing else ""
         if not self._times_s:
             raise node.failure(f"gave nothing that is complete for any of the {total} frames{lacking}")

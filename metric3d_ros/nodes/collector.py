@@ -4,7 +4,6 @@ import metric3d_ros.nodes.require_ros  # noqa: F401
 
 # isort: split
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,18 +31,19 @@ NORMALS = "normals/image"
 CONFIDENCE = "confidence/image"
 POINTS = "points"
 
+COLLECTED = "collected"
+"""Published when a frame is complete: an empty Image with its stamp, for image_player to keep in step with."""
+
 TOPICS: dict[str, Any] = {
-    IMAGE: Image,
     DEPTH: Image,
     DEPTH_CAMERA_INFO: CameraInfo,
     NORMALS: Image,
     CONFIDENCE: Image,
     POINTS: PointCloud2,
 }
-OPTIONAL = frozenset({IMAGE, CONFIDENCE})
-"""What may stay away: a player can start before it knows this subscriber, and not every model has confidence."""
+OPTIONAL = frozenset({CONFIDENCE})
+"""What not every model gives (normals are made from depth where a network has none)."""
 
-_PENDING_STAMPS = 16
 _GRACE_S = 1.0
 
 
@@ -80,59 +80,63 @@ class _Pending:
 
 
 class Collector:
-    """Subscribes to the image and all outputs of a depth_node in `namespace`, reliably: image_player offers that.
+    """Subscribes to all outputs of the depth_node in its own node's namespace.
 
     `on_frame` is called with each CollectedFrame, in the executor's thread, once everything with its stamp has come,
-    or everything but the optional outputs and then nothing for a second. Frames that depth_node dropped never complete
-    and are forgotten. Messages that contradict themselves raise MessageError out of the executor: here they would be
-    this package's own fault.
+    or everything but the optional outputs and then nothing for a second. `COLLECTED` is published just before, so a
+    player in step with it sends one image while `on_frame` works on the last, and nothing is ever dropped for a slow
+    `on_frame`. Frames that stay incomplete are given up after that second. Messages that contradict themselves raise
+    MessageError out of the executor: here they would be this package's own fault.
     """
 
-    def __init__(self, node: Node, *, namespace: str, on_frame: Callable[[CollectedFrame], None]) -> None:
+    def __init__(self, node: Node, *, on_frame: Callable[[CollectedFrame], None]) -> None:
         self._node = node
         self._on_frame = on_frame
-        self._pending: OrderedDict[int, _Pending] = OrderedDict()
+        self._pending: dict[int, _Pending] = {}
         self._expected = set(TOPICS)
+        self.missing: list[set[str]] = []
+        """For each frame that was given up, the topics that never came."""
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        self._prefix = namespace.rstrip("/") + "/" if namespace else ""
         for topic, kind in TOPICS.items():
-            node.create_subscription(kind, self._prefix + topic, partial(self._take, topic), reliable)
-        node.create_timer(_GRACE_S / 4, self._complete_without_optional)
+            node.create_subscription(kind, topic, partial(self._take, topic), reliable)
+        self._collected = node.create_publisher(Image, COLLECTED, reliable)
+        node.create_timer(_GRACE_S / 4, self._settle_late_frames)
 
     def is_connected(self) -> bool:
         """Whether a depth_node is there, wants images, and offers every output."""
         resolve, node = self._node.resolve_topic_name, self._node
-        offered = (node.count_publishers(resolve(self._prefix + topic)) for topic in TOPICS if topic != IMAGE)
-        others = node.count_subscribers(resolve(self._prefix + IMAGE)) - 1  # without this one
-        return others > 0 and all(offered)
-
-    def missing(self) -> list[set[str]]:
-        """Return, for each image that something but not everything has come of, which topics are missing."""
-        return [self._expected - frame.messages.keys() for frame in self._pending.values()]
+        offered = all(node.count_publishers(resolve(topic)) for topic in TOPICS)
+        return offered and node.count_subscribers(resolve(IMAGE)) > 0
 
     def _take(self, topic: str, message: Any) -> None:
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         now_ns = self._node.get_clock().now().nanoseconds
+        stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         frame = self._pending.setdefault(stamp_ns, _Pending())
         frame.messages[topic] = message
         frame.latency_ms[topic] = (now_ns - stamp_ns) / 1e6
         frame.changed_s = time.monotonic()
         if self._expected <= frame.messages.keys():
             self._finish(stamp_ns)
-        while len(self._pending) > _PENDING_STAMPS:
-            self._pending.popitem(last=False)
 
-    def _complete_without_optional(self) -> None:
+    def _settle_late_frames(self) -> None:
+        """Finish or give up the frames of which nothing has come for a while."""
         now_s = time.monotonic()
-        for stamp_ns, frame in list(self._pending.items()):
-            missing = self._expected - frame.messages.keys()
-            if missing <= OPTIONAL and now_s - frame.changed_s > _GRACE_S:
+        late = [stamp_ns for stamp_ns, frame in self._pending.items() if now_s - frame.changed_s > _GRACE_S]
+        for stamp_ns in late:
+            missing = self._expected - self._pending[stamp_ns].messages.keys()
+            if missing <= OPTIONAL:
                 self._expected -= missing  # this model does not give them; do not wait a second time
                 self._finish(stamp_ns)
+            else:
+                self.missing.append(missing)
+                self._announce(self._pending.pop(stamp_ns))
+
+    def _announce(self, frame: _Pending) -> None:
+        self._collected.publish(Image(header=next(iter(frame.messages.values())).header))
 
     def _finish(self, stamp_ns: int) -> None:
         frame = self._pending.pop(stamp_ns)
+        self._announce(frame)
         got = frame.messages
         cloud = cloud_to_points(got[POINTS])
         if cloud.rgb is None:
@@ -162,8 +166,8 @@ class CollectorSession:
         prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
         # Signals stay with the program around this: rclpy's handlers would end the context under its feet.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("demo_collector", namespace=self._namespace)
-        self.collector = Collector(self._node, namespace="", on_frame=self._on_frame)
+        self._node = Node("collector", namespace=self._namespace)
+        self.collector = Collector(self._node, on_frame=self._on_frame)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         return self
