@@ -1,6 +1,7 @@
 """One camera of depth_node: its subscriptions, its publishers, and the pairing of its images with camera_info."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ class Frame:
 
     image: Any
     camera_info: Any
+    complete_s: float = dataclasses.field(default_factory=time.monotonic)
+    """When both were there, on Python's monotonic clock."""
 
     def camera(self, parameters: DepthParameters) -> Camera:
         """Return the image's camera; CameraError where its description cannot be used."""
@@ -47,15 +50,17 @@ class CameraStream:
         *,
         parameters: DepthParameters,
         offer: Callable[["CameraStream", Frame], Frame | None],
-        prefix: str = "",
+        name: str = "",
     ) -> None:
         """Advertise the outputs; `start` subscribes.
 
         Args:
             offer: takes a frame and returns the older one that it replaced, if any.
-            prefix: goes before each topic, such as "front/".
+            name: the camera's; it goes before each topic, as in "front/image". "" where there is only one camera.
         """
         self._node = node
+        self.name = name
+        prefix = f"{name}/" if name else ""
         self._offer = offer
         self._parameters = parameters
         self._pairing = CameraInfoPairing()
@@ -88,6 +93,10 @@ class CameraStream:
         if not self._parameters.replaces_camera_info:
             topics.append(self.camera_info_topic)
         return " and ".join(self._resolved(topic) for topic in topics)
+
+    def finish(self, frame: Frame, times_ms: dict[str, float]) -> None:
+        """Count a frame whose outputs went out; `times_ms` are milliseconds by stage."""
+        self.counts.published += 1
 
     def drop(self, error: Exception) -> None:
         """Count a frame that cannot be worked on, and say so now and then."""

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimator import Estimator
-from metric3d_ros.messages import image_to_rgb
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
-from metric3d_ros.nodes.outputs import Output, Result
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.pipeline import Pipeline
 from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.worker import Worker
 
@@ -36,10 +35,14 @@ class DepthNode:
         self._stop = stop
         self._log = self.node.get_logger()
         self._estimator: Estimator | None = None
-        self._advised: set[tuple[int, int]] = set()
+        self._pipeline: Pipeline | None = None
         try:
             self._parameters = ParameterServer(self.node, DepthParameters, on_change=self._apply)
-            self._streams = [CameraStream(self.node, parameters=self._parameters.values, offer=self._offer)]
+            parameters = self._parameters.values
+            self._streams = [
+                CameraStream(self.node, parameters=parameters, offer=self._offer, name=name)
+                for name in parameters.camera_names
+            ]
         except BaseException:
             self.node.destroy_node()
             raise
@@ -81,47 +84,12 @@ class DepthNode:
         if engine.metadata is not None and engine.metadata.meaningless:
             self._log.warning(f"model {engine.model_name} has stand-in weights: depth is meaningless")
         self._estimator = estimator
+        self._pipeline = Pipeline(estimator, parameters=lambda: self._parameters.values, log=self._log)
         self._model_is_ready.trigger()
 
     def _work(self, frames: Mapping[CameraStream, Frame]) -> None:
-        for stream, frame in frames.items():
-            outputs = stream.publishers.wanted()
-            if not outputs:
-                stream.counts.unwanted += 1
-                continue
-            try:
-                stream.publishers.publish(outputs, self._make_result(frame, outputs))
-                stream.counts.published += 1
-            except Metric3DError as error:
-                stream.drop(error)
-            except Exception as error:
-                self._log.error(f"unexpected error, please report it: {traceback.format_exc()}")
-                stream.drop(error)
-
-    def _make_result(self, frame: Frame, outputs: Sequence[Output]) -> Result:
-        assert self._estimator is not None, "no frame comes before the model is ready"
-        parameters = self._parameters.values
-        rgb = image_to_rgb(frame.image)
-        camera = frame.camera(parameters)
-        needs = frozenset[str]().union(*(output.needs(parameters) for output in outputs))
-        self._advise(self._estimator, (rgb.shape[0], rgb.shape[1]))
-        return Result(
-            header=frame.image.header,
-            rgb=rgb,
-            camera=camera,
-            camera_info=frame.camera_info,
-            estimate=self._estimator.estimate(rgb, camera, outputs=needs) if needs else None,
-            parameters=parameters,
-        )
-
-    def _advise(self, estimator: Estimator, image_hw: tuple[int, int]) -> None:
-        """Say once for each image size whether it is far above what the network was trained with."""
-        if image_hw in self._advised:
-            return
-        self._advised.add(image_hw)
-        advice = estimator.size_advice(image_hw)
-        if advice:
-            self._log.warning(advice)
+        assert self._pipeline is not None, "no frame comes before the model is ready"
+        self._pipeline.run(frames)
 
     def _on_worker_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):

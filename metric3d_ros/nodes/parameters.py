@@ -1,5 +1,7 @@
 """The parameters of each node: the one place where a parameter is added, described and given its default."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
@@ -8,6 +10,22 @@ from metric3d_ros.estimator import NATIVE, InferenceSize
 from metric3d_ros.nodes.parameter_schema import parameter
 
 _NO_INTRINSICS = (0.0, 0.0, 0.0, 0.0)
+# ROS cannot tell the type of an empty list.
+_ONE_CAMERA = ("",)
+_CAMERA_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*_?")
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Raise ConfigurationError where `names` cannot stand before topics, or name one camera twice."""
+    if tuple(names) in ((), _ONE_CAMERA):
+        return
+    for name in names:
+        if not _CAMERA_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"parameter cameras has the name {name!r}, expected letters, digits and underscores, as in front_left"
+            )
+        if list(names).count(name) > 1:
+            raise ConfigurationError(f"parameter cameras names {name!r} twice: give each camera a name of its own")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +48,16 @@ class DepthParameters:
         "Size at which the network sees the image: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP, the last "
         "two as a cap. Outputs always have the image's own size.",
         check=InferenceSize.parse,
+    )
+    cameras: tuple[str, ...] = parameter(
+        _ONE_CAMERA,
+        "Names of several cameras, such as [front, left, right], that share the model: each has its own topics under "
+        'its name, as in front/image and front/depth/image. [""]: one camera, whose topics have no such prefix.',
+        check=check_camera_names,
+        read_only=True,
+    )
+    max_batch: int = parameter(
+        8, "Most images of several cameras, all of one size, that go through the model at once.", minimum=1, maximum=64
     )
     rectified: bool = parameter(
         False, "The images are rectified: use camera_info's P and no lens distortion. False uses K and D."
@@ -62,6 +90,11 @@ class DepthParameters:
             )
         if any(self.intrinsics) and self.hfov_deg:
             raise ConfigurationError("parameters intrinsics and hfov_deg are both set: set only one of them")
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """The names of `cameras`; one empty name where there is one camera without a prefix."""
+        return self.cameras or _ONE_CAMERA
 
     @property
     def replaces_camera_info(self) -> bool:
@@ -99,9 +132,7 @@ class PlayerParameters:
     encoding: str = parameter(
         "bgr8", "Encoding of the Image messages.", choices=("bgr8", "rgb8", "mono8"), read_only=True
     )
-    wait_for_subscriber: bool = parameter(
-        True, "Publish nothing before somebody has subscribed.", read_only=True
-    )
+    wait_for_subscriber: bool = parameter(True, "Publish nothing before somebody has subscribed.", read_only=True)
     lockstep_topic: str = parameter(
         "",
         "Publish the next image only when a sensor_msgs/Image with the stamp of the last one has come on this topic, "

@@ -1,0 +1,143 @@
+"""What happens to frames on the worker's thread: decode, estimate in batches, build and publish, each step timed."""
+
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.errors import Metric3DError
+from metric3d_ros.estimator import Estimate, Estimator
+from metric3d_ros.messages import image_to_rgb
+from metric3d_ros.nodes.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.outputs import Output, Result
+from metric3d_ros.nodes.parameters import DepthParameters
+
+WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
+"""Stages beside the estimator's own (prepare, infer, finish): from the frame being complete until it is worked on, its
+decoding, the building and publishing of all outputs, and all of it from complete to published. A topic's name is the
+stage of that output alone."""
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """One frame on its way."""
+
+    stream: CameraStream
+    frame: Frame
+    outputs: list[Output]
+    rgb: npt.NDArray[np.uint8]
+    camera: Camera
+    times_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def image_hw(self) -> tuple[int, int]:
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+
+class Pipeline:
+    """Turns frames into published outputs. Whatever happens, each frame ends in one of its camera's counts."""
+
+    def __init__(self, estimator: Estimator, *, parameters: Callable[[], DepthParameters], log: Any) -> None:
+        """Use `parameters()` anew for each round of frames; `log` is a ROS logger."""
+        self._estimator = estimator
+        self._parameters = parameters
+        self._log = log
+        self._advised: set[tuple[int, int]] = set()
+
+    def run(self, frames: Mapping[CameraStream, Frame]) -> None:
+        """Work on one frame of each of some cameras; those of one size go through the network together."""
+        parameters = self._parameters()
+        jobs = [job for stream, frame in frames.items() if (job := self._prepare(stream, frame, parameters))]
+        for batch in batches(jobs, most=parameters.max_batch):
+            for job, estimate in self._estimate(batch, parameters):
+                self._publish(job, estimate, parameters)
+
+    def _prepare(self, stream: CameraStream, frame: Frame, parameters: DepthParameters) -> _Job | None:
+        started_s = time.monotonic()
+        outputs = stream.publishers.wanted()
+        if not outputs:
+            stream.counts.unwanted += 1
+            return None
+        try:
+            rgb = image_to_rgb(frame.image)
+            job = _Job(stream=stream, frame=frame, outputs=outputs, rgb=rgb, camera=frame.camera(parameters))
+        except Exception as error:
+            self._drop(stream, error)
+            return None
+        job.times_ms[WAIT] = (started_s - frame.complete_s) * 1e3
+        job.times_ms[DECODE] = (time.monotonic() - started_s) * 1e3
+        return job
+
+    def _estimate(self, batch: list[_Job], parameters: DepthParameters) -> list[tuple[_Job, Estimate | None]]:
+        """Return each job that could be estimated with its estimate, None where its outputs need none."""
+        needs = frozenset[str]().union(*(output.needs(parameters) for job in batch for output in job.outputs))
+        if not needs:
+            return [(job, None) for job in batch]
+        self._advise(batch[0].image_hw)
+        try:
+            images, cameras = [job.rgb for job in batch], [job.camera for job in batch]
+            return list(zip(batch, self._estimator.estimate_batch(images, cameras, outputs=needs), strict=True))
+        except Exception as error:
+            if len(batch) > 1:
+                # Only one of them may be bad, and memory that does not suffice for all may do for one.
+                return [pair for job in batch for pair in self._estimate([job], parameters)]
+            self._drop(batch[0].stream, error)
+            return []
+
+    def _publish(self, job: _Job, estimate: Estimate | None, parameters: DepthParameters) -> None:
+        result = Result(
+            header=job.frame.image.header,
+            rgb=job.rgb,
+            camera=job.camera,
+            camera_info=job.frame.camera_info,
+            estimate=estimate,
+            parameters=parameters,
+        )
+        if estimate is not None:
+            job.times_ms |= estimate.timings_ms
+        started_s = last_s = time.monotonic()
+        try:
+            for output in job.outputs:
+                job.stream.publishers.publish([output], result)
+                now_s = time.monotonic()
+                job.times_ms[output.topic] = (now_s - last_s) * 1e3
+                last_s = now_s
+        except Exception as error:
+            self._drop(job.stream, error)
+            return
+        job.times_ms[OUTPUTS] = (last_s - started_s) * 1e3
+        job.times_ms[TOTAL] = (last_s - job.frame.complete_s) * 1e3
+        job.stream.finish(job.frame, job.times_ms)
+
+    def _drop(self, stream: CameraStream, error: Exception) -> None:
+        if not isinstance(error, Metric3DError):
+            trace = "".join(traceback.format_exception(error))
+            self._log.error(f"unexpected error, please report it: {trace}")
+        stream.drop(error)
+
+    def _advise(self, image_hw: tuple[int, int]) -> None:
+        """Say once for each image size whether it is far above what the network was trained with."""
+        if image_hw in self._advised:
+            return
+        self._advised.add(image_hw)
+        advice = self._estimator.size_advice(image_hw)
+        if advice:
+            self._log.warning(advice)
+
+
+def batches(jobs: Iterable[_Job], *, most: int) -> list[list[_Job]]:
+    """Group jobs whose images have one size, at most `most` in a group, in the order of their arrival."""
+    groups: list[list[_Job]] = []
+    for job in jobs:
+        fitting = (group for group in groups if group[0].image_hw == job.image_hw and len(group) < most)
+        group = next(fitting, None)
+        if group is None:
+            groups.append([job])
+        else:
+            group.append(job)
+    return groups
