@@ -61,10 +61,10 @@ class Entry:
         if self.choices:
             return ", ".join(choice or "''" for choice in self.choices)
         if self.minimum is not None and self.maximum is not None:
-            return f"{self.minimum:g} to {self.maximum:g}"
+            return f"{_plain(self.minimum)} to {_plain(self.maximum)}"
         if self.minimum is not None:
-            return f"at least {self.minimum:g}"
-        return f"at most {self.maximum:g}" if self.maximum is not None else ""
+            return f"at least {_plain(self.minimum)}"
+        return f"at most {_plain(self.maximum)}" if self.maximum is not None else ""
 
     def accept(self, value: Any) -> Value:
         """Return `value` as this parameter's own type; an integer is welcome where a double is expected.
@@ -182,6 +182,10 @@ def format_value(value: Value) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(format_value, value)) + "]"
     return json.dumps(value) if isinstance(value, str) else str(value)
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def _help(entry: Entry) -> str:

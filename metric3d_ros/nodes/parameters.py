@@ -2,12 +2,25 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import NATIVE, InferenceSize
+from metric3d_ros.messages import MAX_PIXELS
+from metric3d_ros.nodes.output_parameters import (
+    ColorParameters,
+    CompressedDepthParameters,
+    DepthImageParameters,
+    PointsParameters,
+    ScanParameters,
+    SnapshotParameters,
+    SwitchParameters,
+)
 from metric3d_ros.nodes.parameter_schema import parameter
+from metric3d_ros.nodes.parameters_qos import QosParameters
+
+RAW, COMPRESSED = "raw", "compressed"
 
 _NO_INTRINSICS = (0.0, 0.0, 0.0, 0.0)
 # ROS cannot tell the type of an empty list.
@@ -59,6 +72,22 @@ class DepthParameters:
     max_batch: int = parameter(
         8, "Most images of several cameras, all of one size, that go through the model at once.", minimum=1, maximum=64
     )
+    always_run: bool = parameter(
+        False, "Run the network on every image, also while nobody has subscribed to what it makes."
+    )
+    image_transport: str = parameter(
+        RAW,
+        "How images come: raw subscribes to image, compressed to image/compressed (JPEG or PNG).",
+        choices=(RAW, COMPRESSED),
+        read_only=True,
+    )
+    max_pixels: int = parameter(
+        16_777_216,
+        "Drop larger images before any memory is taken for them.",
+        unit="px",
+        minimum=784,
+        maximum=MAX_PIXELS,
+    )
     rectified: bool = parameter(
         False, "The images are rectified: use camera_info's P and no lens distortion. False uses K and D."
     )
@@ -78,6 +107,14 @@ class DepthParameters:
         maximum=179.0,
         read_only=True,
     )
+    outputs: SwitchParameters = field(default_factory=SwitchParameters)
+    depth: DepthImageParameters = field(default_factory=DepthImageParameters)
+    color: ColorParameters = field(default_factory=ColorParameters)
+    points: PointsParameters = field(default_factory=PointsParameters)
+    scan: ScanParameters = field(default_factory=ScanParameters)
+    compressed_depth: CompressedDepthParameters = field(default_factory=CompressedDepthParameters)
+    snapshot: SnapshotParameters = field(default_factory=SnapshotParameters)
+    qos: QosParameters = field(default_factory=QosParameters)
 
     def __post_init__(self) -> None:
         if len(self.intrinsics) != 4:
@@ -90,6 +127,11 @@ class DepthParameters:
             )
         if any(self.intrinsics) and self.hfov_deg:
             raise ConfigurationError("parameters intrinsics and hfov_deg are both set: set only one of them")
+        if self.outputs.scan and not self.scan.frame_id:
+            raise ConfigurationError(
+                "parameter scan.frame_id is '', expected the camera's frame with x forward and z up, such as "
+                "camera_link, because outputs.scan is true"
+            )
 
     @property
     def camera_names(self) -> tuple[str, ...]:
