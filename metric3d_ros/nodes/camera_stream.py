@@ -15,7 +15,7 @@ from metric3d_ros.nodes.frame_counts import FrameCounts
 from metric3d_ros.nodes.outputs import OutputPublishers
 from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair
 from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.qos import CAMERA_INFO_INPUT, IMAGE_INPUT, create_input
+from metric3d_ros.nodes.qos import camera_info_input, create_input, image_input, output
 
 _WATCH_PERIOD_S = 1.0
 _EXPLAIN_EVERY_S = 5.0
@@ -68,7 +68,7 @@ class CameraStream:
         self._paired_lately = False
         self._was_waiting = False
         self.image_topic, self.camera_info_topic = prefix + "image", prefix + "camera_info"
-        self.publishers = OutputPublishers(node, prefix=prefix)
+        self.publishers = OutputPublishers(node, prefix=prefix, profile=output(parameters.qos))
         self.counts = FrameCounts()
 
     def start(self) -> None:
@@ -80,12 +80,14 @@ class CameraStream:
             )
         else:
             topic = self.camera_info_topic
-            create_input(self._node, CameraInfo, topic, self._on_camera_info, profile=CAMERA_INFO_INPUT)
+            create_input(
+                self._node, CameraInfo, topic, self._on_camera_info, profile=camera_info_input(self._parameters.qos)
+            )
             # Steady, so that a simulation that stands still can be explained too.
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             self._node.create_timer(_WATCH_PERIOD_S, self._explain_waiting, clock=steady)
         # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
-        create_input(self._node, Image, self.image_topic, self._on_image, profile=IMAGE_INPUT)
+        create_input(self._node, Image, self.image_topic, self._on_image, profile=image_input(self._parameters.qos))
 
     def describe_inputs(self) -> str:
         """Return the topics that are waited for, in words."""

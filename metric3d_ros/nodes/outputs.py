@@ -11,6 +11,7 @@ import numpy.typing as npt
 import sensor_msgs.msg
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric3d_ros.camera import Camera
@@ -18,7 +19,7 @@ from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
 from metric3d_ros.geometry import depth_to_points, normals_from_depth
 from metric3d_ros.messages import array_to_image, camera_to_camera_info, depth_to_image, points_to_cloud
 from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.qos import create_output
+from metric3d_ros.nodes.qos import OUTPUT, create_output
 from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
 
 Float32Array = npt.NDArray[np.float32]
@@ -169,10 +170,11 @@ OUTPUTS: Sequence[Output] = (
 class OutputPublishers:
     """The publishers of one camera's outputs; knows which of them anybody wants."""
 
-    def __init__(self, node: Node, *, prefix: str = "") -> None:
-        """Advertise every output; `prefix` goes before each topic, such as "front/"."""
+    def __init__(self, node: Node, *, prefix: str = "", profile: QoSProfile = OUTPUT) -> None:
+        """Advertise every output with the quality `profile`; `prefix` goes before each topic, such as "front/"."""
         self._publishers: dict[str, Publisher] = {
-            output.topic: create_output(node, output.message_type, prefix + output.topic) for output in OUTPUTS
+            output.topic: create_output(node, output.message_type, prefix + output.topic, profile=profile)
+            for output in OUTPUTS
         }
 
     def wanted(self) -> list[Output]:

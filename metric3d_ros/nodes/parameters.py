@@ -18,7 +18,7 @@ from metric3d_ros.nodes.output_parameters import (
     SwitchParameters,
 )
 from metric3d_ros.nodes.parameter_schema import parameter
-from metric3d_ros.nodes.parameters_qos import QosParameters
+from metric3d_ros.nodes.qos_parameters import QosParameters
 
 RAW, COMPRESSED = "raw", "compressed"
 

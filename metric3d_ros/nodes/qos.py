@@ -14,12 +14,40 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_n
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
-# Best effort suits every camera. Depth 1: a slow callback wants the newest image, not a queue of old ones.
-IMAGE_INPUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+from metric3d_ros.nodes.qos_parameters import BEST_EFFORT, RELIABLE, QosParameters
+
 # camera_info is small and may come in bursts before its image.
-CAMERA_INFO_INPUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-# Reliable suits readers of both kinds; a best-effort writer would be invisible to reliable ones.
-OUTPUT = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE)
+_CAMERA_INFO_DEPTH = 10
+_RELIABILITY = {BEST_EFFORT: ReliabilityPolicy.BEST_EFFORT, RELIABLE: ReliabilityPolicy.RELIABLE}
+
+
+def image_input(parameters: QosParameters) -> QoSProfile:
+    """Return the profile of image subscriptions."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=parameters.input_depth,
+        reliability=_RELIABILITY[parameters.input_reliability],
+    )
+
+
+def camera_info_input(parameters: QosParameters) -> QoSProfile:
+    """Return the profile of camera_info subscriptions."""
+    profile = image_input(parameters)
+    profile.depth = max(profile.depth, _CAMERA_INFO_DEPTH)
+    return profile
+
+
+def output(parameters: QosParameters) -> QoSProfile:
+    """Return the profile of everything that is published for an image."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=parameters.output_depth,
+        reliability=_RELIABILITY[parameters.output_reliability],
+    )
+
+
+OUTPUT = output(QosParameters())
+"""The profile of outputs without parameters for it."""
 
 
 def create_input(node: Node, message_type: Any, topic: str, callback: Any, *, profile: QoSProfile) -> Subscription:
