@@ -8,14 +8,16 @@ from typing import Any
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.errors import MessageError
+from metric3d_ros.nodes.camera_images import CameraImage, from_compressed, from_image
 from metric3d_ros.nodes.frame_counts import FrameCounts
-from metric3d_ros.nodes.outputs import OutputPublishers
 from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.qos import camera_info_input, create_input, image_input, output
+from metric3d_ros.nodes.parameters import COMPRESSED, DepthParameters
+from metric3d_ros.nodes.publishers import OutputPublishers, transport_topic
+from metric3d_ros.nodes.qos import camera_info_input, create_input, image_input, subscribe_if_latched
 
 _WATCH_PERIOD_S = 1.0
 _EXPLAIN_EVERY_S = 5.0
@@ -23,9 +25,9 @@ _EXPLAIN_EVERY_S = 5.0
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """An image that can be worked on: the message and its CameraInfo, None where parameters describe the camera."""
+    """An image that can be worked on, and its CameraInfo message, None where parameters describe the camera."""
 
-    image: Any
+    image: CameraImage
     camera_info: Any
     complete_s: float = dataclasses.field(default_factory=time.monotonic)
     """When both were there, on Python's monotonic clock."""
@@ -34,7 +36,7 @@ class Frame:
         """Return the image's camera; CameraError where its description cannot be used."""
         if self.camera_info is not None:
             return Camera.from_camera_info(self.camera_info, rectified=parameters.rectified)
-        width, height = int(self.image.width), int(self.image.height)
+        width, height = self.image.width, self.image.height
         if parameters.hfov_deg:
             return Camera.from_hfov(width, height, hfov_deg=parameters.hfov_deg)
         fx, fy, cx, cy = parameters.intrinsics
@@ -68,7 +70,12 @@ class CameraStream:
         self._paired_lately = False
         self._was_waiting = False
         self.image_topic, self.camera_info_topic = prefix + "image", prefix + "camera_info"
-        self.publishers = OutputPublishers(node, prefix=prefix, profile=output(parameters.qos))
+        self._compressed = parameters.image_transport == COMPRESSED
+        self._image_input = (
+            transport_topic(node, self.image_topic, COMPRESSED) if self._compressed else self.image_topic
+        )
+        self._takes_latched_info = False
+        self.publishers = OutputPublishers(node, parameters=parameters, prefix=prefix)
         self.counts = FrameCounts()
 
     def start(self) -> None:
@@ -85,13 +92,17 @@ class CameraStream:
             )
             # Steady, so that a simulation that stands still can be explained too.
             steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self._node.create_timer(_WATCH_PERIOD_S, self._explain_waiting, clock=steady)
+            self._node.create_timer(_WATCH_PERIOD_S, self._watch_camera_info, clock=steady)
         # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
-        create_input(self._node, Image, self.image_topic, self._on_image, profile=image_input(self._parameters.qos))
+        profile = image_input(self._parameters.qos)
+        if self._compressed:
+            create_input(self._node, CompressedImage, self._image_input, self._on_compressed, profile=profile)
+        else:
+            create_input(self._node, Image, self._image_input, self._on_raw, profile=profile)
 
     def describe_inputs(self) -> str:
         """Return the topics that are waited for, in words."""
-        topics = [self.image_topic]
+        topics = [self._image_input]
         if not self._parameters.replaces_camera_info:
             topics.append(self.camera_info_topic)
         return " and ".join(self._resolved(topic) for topic in topics)
@@ -106,8 +117,20 @@ class CameraStream:
             reason = " ".join(str(error).split())
             self._node.get_logger().warning(f"{self._resolved(self.image_topic)}: frame dropped: {reason}")
 
-    def _on_image(self, image: Image) -> None:
+    def _on_raw(self, message: Image) -> None:
         self.counts.received += 1
+        self._on_image(from_image(message))
+
+    def _on_compressed(self, message: CompressedImage) -> None:
+        self.counts.received += 1
+        try:
+            image = from_compressed(message)
+        except MessageError as error:
+            self.drop(error)
+            return
+        self._on_image(image)
+
+    def _on_image(self, image: CameraImage) -> None:
         if self._parameters.replaces_camera_info:
             self._hand_on(Frame(image, None))
             return
@@ -135,6 +158,12 @@ class CameraStream:
     def _hand_on(self, frame: Frame) -> None:
         if self._offer(self, frame) is not None:
             self.counts.replaced += 1
+
+    def _watch_camera_info(self) -> None:
+        if not self._takes_latched_info:
+            topic = self.camera_info_topic
+            self._takes_latched_info = subscribe_if_latched(self._node, CameraInfo, topic, self._on_camera_info)
+        self._explain_waiting()
 
     def _explain_waiting(self) -> None:
         waiting = self._pairing.is_waiting and not self._paired_lately

@@ -3,56 +3,29 @@
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import sensor_msgs.msg
-from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
+from std_msgs.msg import Header
 
-from metric3d_ros.camera import Camera
-from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
-from metric3d_ros.geometry import depth_to_points, normals_from_depth
-from metric3d_ros.messages import array_to_image, camera_to_camera_info, depth_to_image, points_to_cloud
+from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS
+from metric3d_ros.geometry import depth_to_points, depth_to_scan, voxel_means
+from metric3d_ros.messages import (
+    array_to_image,
+    camera_to_camera_info,
+    depth_to_compressed_depth,
+    depth_to_image,
+    points_to_cloud,
+    ranges_to_scan,
+)
 from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.qos import OUTPUT, create_output
-from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
+from metric3d_ros.nodes.results import Result
+from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
 
-Float32Array = npt.NDArray[np.float32]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
-    """One image with what the network says of it; what several outputs share is computed once."""
-
-    header: Any
-    """The image's own header: every output carries it."""
-    rgb: npt.NDArray[np.uint8]
-    """(H, W, 3)."""
-    camera: Camera
-    camera_info: Any
-    """The image's CameraInfo message; None where the camera comes from parameters."""
-    estimate: Estimate | None
-    """None when no output that is wanted needs one."""
-    parameters: DepthParameters
-
-    @property
-    def depth_m(self) -> Float32Array:
-        """(H, W) metres, NaN where invalid."""
-        assert self.estimate is not None, "an output that uses depth must say that it needs it"
-        return self.estimate.depth_m
-
-    @cached_property
-    def normals(self) -> Float32Array:
-        """(H, W, 3) unit vectors that face the camera; from depth where the network has none."""
-        assert self.estimate is not None, "an output that uses normals must say that it needs them"
-        if self.estimate.normals is not None:
-            return self.estimate.normals
-        return normals_from_depth(self.depth_m, self.camera)
+_NOTHING = frozenset[str]()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +34,10 @@ class Output:
 
     topic: str
     """Relative to the node's namespace."""
+    transport_of: str = ""
+    """The topic whose form for transport this one is: it follows when that one is remapped."""
+    switch: str
+    """Its field in `SwitchParameters`."""
     message_type: Any
     description: str
     """What it holds, with its unit, for the README."""
@@ -70,13 +47,53 @@ class Output:
     """Makes the message; None where this model cannot make it."""
 
 
-def _needs(*outputs: str) -> Callable[[DepthParameters], frozenset[str]]:
-    needed = frozenset(outputs)
-    return lambda _: needed
+def _needs_nothing(_: DepthParameters) -> frozenset[str]:
+    return _NOTHING
+
+
+def _needs_normals(_: DepthParameters) -> frozenset[str]:
+    return frozenset({DEPTH, NORMALS})
+
+
+def _needs_confidence(_: DepthParameters) -> frozenset[str]:
+    return frozenset({DEPTH, CONFIDENCE})
+
+
+def _needs_depth(parameters: DepthParameters) -> frozenset[str]:
+    return frozenset({DEPTH, CONFIDENCE} if parameters.depth.min_confidence else {DEPTH})
+
+
+def _needs_points(parameters: DepthParameters) -> frozenset[str]:
+    needed = _needs_depth(parameters)
+    if parameters.points.min_confidence:
+        needed |= {CONFIDENCE}
+    return needed | {NORMALS} if parameters.points.with_normals else needed
 
 
 def _depth_image(result: Result) -> Any:
-    return depth_to_image(result.depth_m, header=result.header, sensor_msgs=sensor_msgs.msg)
+    options = result.parameters.depth
+    return depth_to_image(
+        result.far_depth_m,
+        header=result.header,
+        sensor_msgs=sensor_msgs.msg,
+        encoding=cast(Any, options.encoding),
+        max_depth_m=options.max_depth_m,
+        far=cast(Any, options.far),
+    )
+
+
+def _compressed_depth(result: Result) -> Any:
+    options, encoding = result.parameters.compressed_depth, result.parameters.depth.encoding
+    return depth_to_compressed_depth(
+        result.depth_m,
+        header=result.header,
+        sensor_msgs=sensor_msgs.msg,
+        encoding=cast(Any, encoding),
+        # Like the plugin: only inverse depth has a limit.
+        max_depth_m=options.max_m if encoding == "32FC1" else float("inf"),
+        quantization=options.quantization,
+        png_level=options.png_level,
+    )
 
 
 def _depth_camera_info(result: Result) -> Any:
@@ -89,7 +106,15 @@ def _depth_camera_info(result: Result) -> Any:
 
 
 def _depth_colour(result: Result) -> Any:
-    return array_to_image(depth_to_rgb(result.depth_m), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg)
+    options = result.parameters.color
+    style: dict[str, Any] = {"colour_map": options.map, "scale": options.scale}
+    if options.far_m:
+        colours = DepthColours(near_m=options.near_m, far_m=options.far_m, **style)
+    else:
+        colours = DepthColours.fitting(result.depth_m, **style)
+    return array_to_image(
+        depth_to_rgb(result.depth_m, colours), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg
+    )
 
 
 def _normals_image(result: Result) -> Any:
@@ -101,92 +126,130 @@ def _normals_colour(result: Result) -> Any:
 
 
 def _confidence_image(result: Result) -> Any:
-    assert result.estimate is not None
-    if result.estimate.confidence is None:
+    if result.confidence is None:
         return None
-    return array_to_image(result.estimate.confidence, "32FC1", header=result.header, sensor_msgs=sensor_msgs.msg)
+    return array_to_image(result.confidence, "32FC1", header=result.header, sensor_msgs=sensor_msgs.msg)
 
 
 def _points(result: Result) -> Any:
-    points = depth_to_points(result.depth_m, result.camera)
+    options = result.parameters.points
+    every = (slice(None, None, options.stride),) * 2
+    points = depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride)
+    attributes: dict[str, npt.NDArray[Any]] = {}
+    if options.with_colour:
+        attributes["rgb"] = result.rgb[every]
+    if options.with_normals:
+        attributes["normals"] = result.normals[every]
+    if options.voxel_m:
+        points, means = voxel_means(points, size_m=options.voxel_m, attributes=tuple(attributes.values()))
+        attributes = dict(zip(attributes, means, strict=True))
+        if options.with_normals:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                attributes["normals"] /= np.linalg.norm(attributes["normals"], axis=-1, keepdims=True)
     return points_to_cloud(
-        points, header=result.header, sensor_msgs=sensor_msgs.msg, rgb=result.rgb, normals=result.normals
+        points, header=result.header, sensor_msgs=sensor_msgs.msg, organized=options.organized, **attributes
+    )
+
+
+def _scan(result: Result) -> Any:
+    options = result.parameters.scan
+    depth_m = result.far_depth_m
+    if result.parameters.depth.max_m:
+        # What is too far for the depth image is still known to be no obstacle nearer than that.
+        with np.errstate(invalid="ignore"):
+            depth_m = np.where(depth_m > result.parameters.depth.max_m, np.float32(np.inf), depth_m)
+    scan = depth_to_scan(
+        depth_m,
+        result.camera,
+        band_px=options.band_px,
+        max_offset_m=options.max_offset_m or float("inf"),
+        min_range_m=options.min_range_m,
+        max_range_m=options.max_range_m,
+    )
+    return ranges_to_scan(
+        scan.ranges_m,
+        angle_min_rad=scan.angle_min_rad,
+        angle_increment_rad=scan.angle_increment_rad,
+        min_range_m=options.min_range_m,
+        max_range_m=options.max_range_m,
+        header=Header(stamp=result.header.stamp, frame_id=options.frame_id),
+        sensor_msgs=sensor_msgs.msg,
     )
 
 
 OUTPUTS: Sequence[Output] = (
     Output(
         topic="depth/image",
+        switch="depth",
         message_type=Image,
-        description="32FC1, metres along the optical axis, NaN where invalid",
-        needs=_needs(DEPTH),
+        description="32FC1, metres along the optical axis, NaN where invalid; or 16UC1, millimetres, 0 where invalid",
+        needs=_needs_depth,
         build=_depth_image,
     ),
     Output(
         topic="depth/camera_info",
+        switch="depth",
         message_type=CameraInfo,
-        description="the camera of the depth image: the image's own",
-        needs=_needs(),
+        description="the camera of the depth image: the image's own, pixels",
+        needs=_needs_nothing,
         build=_depth_camera_info,
     ),
     Output(
+        topic="depth/image/compressedDepth",
+        transport_of="depth/image",
+        switch="compressed_depth",
+        message_type=CompressedImage,
+        description="depth as image_transport's compressedDepth plugin sends it: a 16-bit PNG",
+        needs=_needs_depth,
+        build=_compressed_depth,
+    ),
+    Output(
         topic="depth/image_color",
+        switch="depth_color",
         message_type=Image,
-        description="rgb8, depth for people: near is warm, far is cold, invalid is black",
-        needs=_needs(DEPTH),
+        description="rgb8, depth for people: near is warm, far is cold, invalid is dark gray",
+        needs=_needs_depth,
         build=_depth_colour,
     ),
     Output(
         topic="normals/image",
+        switch="normals",
         message_type=Image,
         description="32FC3, unit vectors in the optical frame that face the camera (a wall ahead is 0, 0, -1)",
-        needs=_needs(DEPTH, NORMALS),
+        needs=_needs_normals,
         build=_normals_image,
     ),
     Output(
         topic="normals/image_color",
+        switch="normals_color",
         message_type=Image,
         description="rgb8, normals for people: (n + 1) / 2 with x as red, y as green, z as blue",
-        needs=_needs(DEPTH, NORMALS),
+        needs=_needs_normals,
         build=_normals_colour,
     ),
     Output(
         topic="confidence/image",
+        switch="confidence",
         message_type=Image,
         description="32FC1, expected accuracy of depth, about 0 to 1",
-        needs=_needs(DEPTH, CONFIDENCE),
+        needs=_needs_confidence,
         build=_confidence_image,
     ),
     Output(
         topic="points",
+        switch="points",
         message_type=PointCloud2,
-        description="organised cloud in metres, NaN where invalid: x y z, rgb, normal_x normal_y normal_z",
-        needs=_needs(DEPTH, NORMALS),
+        description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z; organised, NaN where "
+        "invalid",
+        needs=_needs_points,
         build=_points,
     ),
+    Output(
+        topic="scan",
+        switch="scan",
+        message_type=LaserScan,
+        description="metres and radians, the nearest thing in each direction at the camera's height; off by default",
+        needs=_needs_depth,
+        build=_scan,
+    ),
 )
-
-
-class OutputPublishers:
-    """The publishers of one camera's outputs; knows which of them anybody wants."""
-
-    def __init__(self, node: Node, *, prefix: str = "", profile: QoSProfile = OUTPUT) -> None:
-        """Advertise every output with the quality `profile`; `prefix` goes before each topic, such as "front/"."""
-        self._publishers: dict[str, Publisher] = {
-            output.topic: create_output(node, output.message_type, prefix + output.topic, profile=profile)
-            for output in OUTPUTS
-        }
-
-    def wanted(self) -> list[Output]:
-        """Return the outputs that somebody has subscribed to."""
-        return [output for output in OUTPUTS if self._publishers[output.topic].get_subscription_count()]
-
-    def publish(self, outputs: Sequence[Output], result: Result) -> int:
-        """Build and publish `outputs`; return how many messages went out."""
-        published = 0
-        for output in outputs:
-            message = output.build(result)
-            if message is not None:
-                self._publishers[output.topic].publish(message)
-                published += 1
-        return published

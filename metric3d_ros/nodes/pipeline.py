@@ -12,10 +12,10 @@ import numpy.typing as npt
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimator import Estimate, Estimator
-from metric3d_ros.messages import image_to_rgb
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
-from metric3d_ros.nodes.outputs import Output, Result
+from metric3d_ros.nodes.outputs import Output
 from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.results import Result
 
 WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
 """Stages beside the estimator's own (prepare, infer, finish): from the frame being complete until it is worked on, its
@@ -64,7 +64,7 @@ class Pipeline:
             stream.counts.unwanted += 1
             return None
         try:
-            rgb = image_to_rgb(frame.image)
+            rgb = frame.image.to_rgb(max_pixels=parameters.max_pixels)
             job = _Job(stream=stream, frame=frame, outputs=outputs, rgb=rgb, camera=frame.camera(parameters))
         except Exception as error:
             self._drop(stream, error)

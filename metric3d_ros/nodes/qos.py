@@ -10,7 +10,7 @@ from rclpy.event_handler import (
 )
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
@@ -69,6 +69,20 @@ def create_input(node: Node, message_type: Any, topic: str, callback: Any, *, pr
         event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
         qos_overriding_options=QoSOverridingOptions.with_default_policies(),
     )
+
+
+def subscribe_if_latched(node: Node, message_type: Any, topic: str, callback: Any) -> bool:
+    """Subscribe once more where a publisher keeps its last message for those who come late; return whether one does.
+
+    Only a subscription that is reliable and transient local gets that message, and it would hear no other publisher.
+    """
+    name = node.resolve_topic_name(topic)
+    durabilities = [each.qos_profile.durability for each in node.get_publishers_info_by_topic(name)]
+    if DurabilityPolicy.TRANSIENT_LOCAL not in durabilities:
+        return False
+    profile = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    node.create_subscription(message_type, topic, callback, profile)
+    return True
 
 
 def create_output(node: Node, message_type: Any, topic: str, *, profile: QoSProfile = OUTPUT) -> Publisher:

@@ -1,0 +1,59 @@
+"""The publishers of one camera's outputs; they know which of them anybody wants."""
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+
+from metric3d_ros.nodes.outputs import OUTPUTS, Output
+from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.qos import create_output, output
+from metric3d_ros.nodes.results import Result
+
+
+class OutputPublishers:
+    """One publisher for each output that is switched on."""
+
+    def __init__(self, node: Node, *, parameters: DepthParameters, prefix: str = "") -> None:
+        """Advertise the outputs; `prefix` goes before each topic, such as "front/"."""
+        profile = output(parameters.qos)
+        self._publishers: dict[str, Publisher] = {
+            each.topic: create_output(node, each.message_type, _topic_name(node, prefix, each), profile=profile)
+            for each in OUTPUTS
+            if getattr(parameters.outputs, each.switch)
+        }
+
+    def wanted(self) -> list[Output]:
+        """Return the outputs that somebody has subscribed to."""
+        return [
+            each
+            for each in OUTPUTS
+            if each.topic in self._publishers and self._publishers[each.topic].get_subscription_count()
+        ]
+
+    def publish(self, outputs: Sequence[Output], result: Result) -> int:
+        """Build and publish `outputs`; return how many messages went out.
+
+        Raises Metric3DError for an output that cannot be made of this frame.
+        """
+        published = 0
+        for each in outputs:
+            message = each.build(result)
+            if message is not None:
+                self._publishers[each.topic].publish(message)
+                published += 1
+        return published
+
+
+def transport_topic(node: Node, base: str, transport: str) -> str:
+    """Return image_transport's name of `base` in another form, such as /camera/image/compressed.
+
+    It follows the base topic when that is remapped, and can be remapped itself.
+    """
+    return f"{node.resolve_topic_name(base)}/{transport}"
+
+
+def _topic_name(node: Node, prefix: str, each: Output) -> str:
+    if each.transport_of:
+        return transport_topic(node, prefix + each.transport_of, each.topic.rpartition("/")[2])
+    return prefix + each.topic
