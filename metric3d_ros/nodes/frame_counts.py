@@ -20,6 +20,8 @@ class FrameCounts:
         self.without_camera_info = 0
         self.unwanted = 0
         """Nobody had subscribed to any output."""
+        self.disabled = 0
+        """The node was disabled."""
         self.bad = 0
         self.last_reason = ""
         """Why the last bad one was dropped."""

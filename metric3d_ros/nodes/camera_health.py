@@ -1,0 +1,110 @@
+"""Judges from what is seen of one camera whether it runs, what it waits for and what is wrong. Knows nothing of ROS."""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import IntEnum
+
+WINDOW_S = 5.0
+"""Rates and judgements are about this much of the past."""
+
+LOADING = "loading the model"
+DISABLED = "disabled"
+IDLE = "idle: no subscribers"
+WAITING_FOR_IMAGES = "waiting for images"
+WAITING_FOR_CAMERA_INFO = "waiting for camera_info"
+FAILING = "failing"
+RUNNING = "running"
+
+
+class Level(IntEnum):
+    """The levels of diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A level, and the state with its reason in one line."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What is known of one camera at one moment; counts are since the start."""
+
+    at_s: float
+    received: int = 0
+    published: int = 0
+    bad: int = 0
+    last_reason: str = ""
+    """Why the last bad frame was dropped."""
+    ready: bool = True
+    """The model is loaded."""
+    enabled: bool = True
+    wanted: bool = True
+    """Somebody has subscribed to an output, or it runs always."""
+    busy: bool = False
+    """A frame is being worked on."""
+    image_topic: str = "image"
+    image_publishers: int = 1
+    missing_camera_info: str = ""
+    """Why the newest image has no camera_info yet; "" where it has."""
+    loss: str = ""
+    """Which images never arrived, and the remedy; "" where all did."""
+
+
+class CameraHealth:
+    """Keeps the observations of the last seconds and judges them."""
+
+    def __init__(self) -> None:
+        self._seen: deque[Observation] = deque()
+
+    def add(self, observation: Observation) -> Judgement:
+        """Take the newest observation; return what it means together with those before."""
+        self._seen.append(observation)
+        while len(self._seen) > 2 and observation.at_s - self._seen[1].at_s >= WINDOW_S:
+            self._seen.popleft()
+        return self._judge(observation)
+
+    def rate_hz(self, count: str) -> float:
+        """Return how often a second the count of that name ("received", "published") went up lately."""
+        if len(self._seen) < 2:
+            return 0.0
+        return self._increase(count) / (self._seen[-1].at_s - self._seen[0].at_s)
+
+    def _increase(self, count: str) -> int:
+        return int(getattr(self._seen[-1], count) - getattr(self._seen[0], count))
+
+    def _judge(self, now: Observation) -> Judgement:
+        if not now.ready:
+            return Judgement(Level.OK, LOADING)
+        if not now.enabled:
+            return Judgement(Level.OK, DISABLED)
+        if not now.wanted:
+            return Judgement(Level.OK, IDLE)
+        received, published, bad = (self._increase(count) for count in ("received", "published", "bad"))
+        if bad and not published:
+            return Judgement(Level.ERROR, f"{FAILING}: {now.last_reason}")
+        if now.missing_camera_info and not published and not now.busy:
+            return Judgement(Level.WARN, f"{WAITING_FOR_CAMERA_INFO}: {now.missing_camera_info}")
+        if not received and not published and not now.busy:
+            return Judgement(Level.WARN, f"{WAITING_FOR_IMAGES}: {_explain_silence(now)}")
+        if bad:
+            return Judgement(
+                Level.WARN, f"{RUNNING}, but {bad} of {max(received, bad)} frames were bad: {now.last_reason}"
+            )
+        if now.loss:
+            return Judgement(Level.WARN, f"{RUNNING}, but images are lost: {now.loss}")
+        return Judgement(Level.OK, RUNNING)
+
+
+def _explain_silence(now: Observation) -> str:
+    if now.loss:
+        return now.loss
+    if not now.image_publishers:
+        return f"nothing publishes on {now.image_topic}; remap image to the camera's topic"
+    return f"{now.image_topic} has {now.image_publishers} publisher(s), but nothing comes from them"

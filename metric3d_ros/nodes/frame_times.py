@@ -1,0 +1,48 @@
+"""How long the latest frames took, stage by stage, and how often things happen. Knows nothing of ROS."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_S = 10.0
+_MOST_FRAMES = 1000
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Milliseconds that half of the frames, and 95 of 100, did not exceed."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+class FrameTimes:
+    """Milliseconds by stage of the frames of the last ten seconds. One thread may add while another reads."""
+
+    def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._frames: deque[tuple[float, dict[str, float]]] = deque(maxlen=_MOST_FRAMES)
+
+    def add(self, times_ms: Mapping[str, float]) -> None:
+        """Add one frame's milliseconds by stage."""
+        with self._lock:
+            self._frames.append((self._clock_s(), dict(times_ms)))
+
+    def percentiles(self) -> dict[str, Percentiles]:
+        """Return the percentiles by stage, in the order in which stages came first; empty where nothing was done."""
+        with self._lock:
+            oldest_s = self._clock_s() - WINDOW_S
+            while self._frames and self._frames[0][0] < oldest_s:
+                self._frames.popleft()
+            frames = [times_ms for _, times_ms in self._frames]
+        stages = dict.fromkeys(stage for times_ms in frames for stage in times_ms)
+        result = {}
+        for stage in stages:
+            p50, p95 = np.percentile([times_ms[stage] for times_ms in frames if stage in times_ms], [50, 95])
+            result[stage] = Percentiles(float(p50), float(p95))
+        return result

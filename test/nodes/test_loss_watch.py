@@ -1,0 +1,79 @@
+"""Images that never arrived are found by the stamps of those that did."""
+
+import numpy as np
+import pytest
+
+from metric3d_ros.nodes.loss_watch import LossWatch
+
+PERIOD_NS = 33_333_333
+
+
+def stamps(count, *, start_s=1_000_000_000, jitter=0.0):
+    noise = np.random.default_rng(0).uniform(-jitter, jitter, count)
+    return [int(start_s * 1e9 + (n + noise[n]) * PERIOD_NS) for n in range(count)]
+
+
+def watch(images, infos=()):
+    loss = LossWatch()
+    for stamp in sorted([*images, *infos]):
+        if stamp in infos:
+            loss.add_camera_info(stamp)
+        if stamp in images:
+            loss.add_image(stamp)
+    return loss.explain()
+
+
+def test_camera_without_losses_says_nothing():
+    sent = stamps(300, jitter=0.1)
+    assert watch(sent) is None
+    assert watch(sent, sent) is None
+
+
+def test_two_of_ninety_are_found_by_camera_info():
+    sent = stamps(90)
+    assert watch([sent[20], sent[70]], sent) == "by their stamps the camera sent 90 images in 3.0 s, and 2 came"
+
+
+def test_losses_without_camera_info_are_found_by_gaps_of_whole_periods():
+    sent = stamps(150)
+    kept = [sent[n] for n in range(150) if n % 10 in (0, 1, 5)]  # gaps of 1, 4 and 5 periods
+    assert watch(kept) == "by their stamps the camera sent 146 images in 4.8 s, and 45 came"
+
+
+def test_every_other_image_lost_is_not_far_below():
+    sent = stamps(150)
+    assert watch(sent[::2], sent) is None
+
+
+def test_camera_info_at_a_pace_of_its_own_proves_nothing():
+    images = stamps(40)[::8]
+    assert watch(images, [stamp + 1000 for stamp in stamps(40)]) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_images_at_irregular_times_are_not_taken_for_losses(seed):
+    gaps = np.random.default_rng(seed).exponential(1e8, 40)
+    assert watch([int(1e18 + t) for t in np.cumsum(gaps)]) is None
+
+
+def test_slow_camera_is_not_a_lossy_one():
+    assert watch([int(1e18 + n * 1e9) for n in range(20)]) is None
+
+
+def test_only_stamps_count_not_how_fast_a_recording_plays():
+    loss = LossWatch()
+    for _ in range(3):  # played three times over: stamps jump back
+        for stamp in stamps(300):
+            loss.add_image(stamp)
+            loss.add_camera_info(stamp)
+    assert loss.explain() is None
+
+
+def test_old_losses_are_forgotten():
+    sent = stamps(600)
+    early, late = sent[:300], sent[300:]
+    assert watch([early[20], early[70], *late], sent) is None
+
+
+def test_two_images_of_one_stamp_do_no_harm():
+    assert watch([10**18] * 50) is None
