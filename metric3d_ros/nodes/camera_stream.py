@@ -14,10 +14,13 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import MessageError
 from metric3d_ros.nodes.camera_images import CameraImage, from_compressed, from_image
 from metric3d_ros.nodes.frame_counts import FrameCounts
-from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair
+from metric3d_ros.nodes.frame_times import FrameTimes
+from metric3d_ros.nodes.loss_watch import LossWatch
+from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, stamp_ns
 from metric3d_ros.nodes.parameters import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.publishers import OutputPublishers, transport_topic
 from metric3d_ros.nodes.qos import camera_info_input, create_input, image_input, subscribe_if_latched
+from metric3d_ros.nodes.snapshots import SnapshotService
 
 _WATCH_PERIOD_S = 1.0
 _EXPLAIN_EVERY_S = 5.0
@@ -76,7 +79,14 @@ class CameraStream:
         )
         self._takes_latched_info = False
         self.publishers = OutputPublishers(node, parameters=parameters, prefix=prefix)
+        self.snapshots = SnapshotService(node, timeout_s=parameters.snapshot.timeout_s, camera_name=name)
         self.counts = FrameCounts()
+        self.times = FrameTimes()
+        self.loss = LossWatch()
+        self.busy = False
+        """A frame is being worked on."""
+        self.inference_size_hw: tuple[int, int] | None = None
+        """Height and width that the network last saw; None where it has seen nothing yet."""
 
     def start(self) -> None:
         """Subscribe to the camera."""
@@ -110,6 +120,17 @@ class CameraStream:
     def finish(self, frame: Frame, times_ms: dict[str, float]) -> None:
         """Count a frame whose outputs went out; `times_ms` are milliseconds by stage."""
         self.counts.published += 1
+        self.times.add(times_ms)
+
+    @property
+    def resolved_image_topic(self) -> str:
+        """The full name of the topic that images are taken from."""
+        return self._resolved(self._image_input)
+
+    @property
+    def missing_camera_info(self) -> str:
+        """Why the newest image has no camera_info yet; "" where it has, or has come a moment ago."""
+        return self._pairing.explain_waiting() if self._was_waiting and self._pairing.is_waiting else ""
 
     def drop(self, error: Exception) -> None:
         """Count a frame that cannot be worked on, and say so now and then."""
@@ -131,6 +152,7 @@ class CameraStream:
         self._on_image(image)
 
     def _on_image(self, image: CameraImage) -> None:
+        self.loss.add_image(stamp_ns(image))
         if self._parameters.replaces_camera_info:
             self._hand_on(Frame(image, None))
             return
@@ -141,6 +163,7 @@ class CameraStream:
             self._hand_on_pair(pair)
 
     def _on_camera_info(self, info: CameraInfo) -> None:
+        self.loss.add_camera_info(stamp_ns(info))
         pair = self._pairing.add_camera_info(info)
         if pair is not None:
             self._hand_on_pair(pair)

@@ -12,6 +12,8 @@ from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.diagnostics import Diagnostics, TimingPublisher
+from metric3d_ros.nodes.enable_switch import EnableSwitch
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Pipeline
@@ -43,6 +45,15 @@ class DepthNode:
                 CameraStream(self.node, parameters=parameters, offer=self._offer, name=name)
                 for name in parameters.camera_names
             ]
+            self._switch = EnableSwitch(self.node)
+            self._timing = TimingPublisher(self.node)
+            self._diagnostics = Diagnostics(
+                self.node,
+                cameras=self._streams,
+                switch=self._switch,
+                parameters=lambda: self._parameters.values,
+                estimator=lambda: self._estimator,
+            )
         except BaseException:
             self.node.destroy_node()
             raise
@@ -59,6 +70,9 @@ class DepthNode:
     # On the executor's thread.
 
     def _offer(self, stream: CameraStream, frame: Frame) -> Frame | None:
+        if not self._switch.enabled:
+            stream.counts.disabled += 1
+            return None
         return self._worker.offer(stream, frame)
 
     def _on_model_ready(self) -> None:
@@ -70,6 +84,7 @@ class DepthNode:
     def _apply(self, parameters: DepthParameters) -> None:
         """Take on changed parameters; what is read anew for each frame needs nothing here."""
         if self._estimator is not None:
+            parameters.check_model(self._estimator.engine.outputs)
             self._estimator.set_inference_size(parameters.inference_size)
 
     # On the worker's thread.
@@ -78,13 +93,20 @@ class DepthNode:
         parameters = self._parameters.values
         self._log.info(f"loading model {parameters.model}")
         engine = open_engine(parameters.model, provider=parameters.provider, threads=parameters.threads)
+        parameters.check_model(engine.outputs)
         estimator = Estimator(engine, inference_size=parameters.inference_size)
         seconds = estimator.warm_up(_WARM_UP_HW)
         self._log.info(f"model {engine.model_name} runs on {engine.provider} (first inference: {seconds:.1f} s)")
         if engine.metadata is not None and engine.metadata.meaningless:
             self._log.warning(f"model {engine.model_name} has stand-in weights: depth is meaningless")
         self._estimator = estimator
-        self._pipeline = Pipeline(estimator, parameters=lambda: self._parameters.values, log=self._log)
+        self._pipeline = Pipeline(
+            estimator,
+            parameters=lambda: self._parameters.values,
+            now_ns=lambda: self.node.get_clock().now().nanoseconds,
+            on_finished=self._timing.publish,
+            log=self._log,
+        )
         self._model_is_ready.trigger()
 
     def _work(self, frames: Mapping[CameraStream, Frame]) -> None:

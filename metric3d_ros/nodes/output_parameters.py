@@ -213,7 +213,7 @@ class SnapshotParameters:
         read_only=True,
     )
     timeout_s: float = parameter(
-        10.0, "How long ~/save_snapshot waits for an image.", unit="s", minimum=0.1, maximum=3600.0
+        10.0, "How long ~/save_snapshot waits for an image.", unit="s", minimum=0.1, maximum=3600.0, read_only=True
     )
 
 

@@ -1,12 +1,12 @@
 """The parameters of each node: the one place where a parameter is added, described and given its default."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.estimator import NATIVE, InferenceSize
+from metric3d_ros.estimator import CONFIDENCE, NATIVE, InferenceSize
 from metric3d_ros.messages import MAX_PIXELS
 from metric3d_ros.nodes.output_parameters import (
     ColorParameters,
@@ -137,6 +137,18 @@ class DepthParameters:
     def camera_names(self) -> tuple[str, ...]:
         """The names of `cameras`; one empty name where there is one camera without a prefix."""
         return self.cameras or _ONE_CAMERA
+
+    def check_model(self, outputs: Collection[str]) -> None:
+        """Raise ConfigurationError where these parameters need what a model with these `outputs` does not give."""
+        limits = {
+            "depth.min_confidence": self.depth.min_confidence,
+            "points.min_confidence": self.points.min_confidence,
+        }
+        for name, value in limits.items():
+            if value and CONFIDENCE not in outputs:
+                raise ConfigurationError(
+                    f"parameter {name} is {value:g}, expected 0 with {self.model}, a model that gives no confidence"
+                )
 
     @property
     def replaces_camera_info(self) -> bool:

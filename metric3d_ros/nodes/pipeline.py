@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
-from metric3d_ros.estimator import Estimate, Estimator
+from metric3d_ros.estimator import ALL_OUTPUTS, DEPTH, Estimate, Estimator
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.outputs import Output
+from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 
@@ -21,6 +22,8 @@ WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
 """Stages beside the estimator's own (prepare, infer, finish): from the frame being complete until it is worked on, its
 decoding, the building and publishing of all outputs, and all of it from complete to published. A topic's name is the
 stage of that output alone."""
+AGE = "age"
+"""From the image's stamp until everything was published, on the node's clock."""
 
 
 @dataclass(kw_only=True)
@@ -32,6 +35,8 @@ class _Job:
     outputs: list[Output]
     rgb: npt.NDArray[np.uint8]
     camera: Camera
+    for_snapshot: bool
+    """Whether somebody waits for a snapshot of it."""
     times_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -42,16 +47,41 @@ class _Job:
 class Pipeline:
     """Turns frames into published outputs. Whatever happens, each frame ends in one of its camera's counts."""
 
-    def __init__(self, estimator: Estimator, *, parameters: Callable[[], DepthParameters], log: Any) -> None:
-        """Use `parameters()` anew for each round of frames; `log` is a ROS logger."""
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        parameters: Callable[[], DepthParameters],
+        now_ns: Callable[[], int],
+        on_finished: Callable[[CameraStream, Frame, dict[str, float]], None],
+        log: Any,
+    ) -> None:
+        """Prepare for `run`.
+
+        Args:
+            parameters: asked anew for each round of frames.
+            now_ns: the node's clock, in nanoseconds.
+            on_finished: told of each frame whose outputs went out, with milliseconds by stage.
+            log: a ROS logger.
+        """
         self._estimator = estimator
+        self._now_ns = now_ns
+        self._on_finished = on_finished
         self._parameters = parameters
         self._log = log
         self._advised: set[tuple[int, int]] = set()
 
     def run(self, frames: Mapping[CameraStream, Frame]) -> None:
         """Work on one frame of each of some cameras; those of one size go through the network together."""
-        parameters = self._parameters()
+        for stream in frames:
+            stream.busy = True
+        try:
+            self._run(frames, self._parameters())
+        finally:
+            for stream in frames:
+                stream.busy = False
+
+    def _run(self, frames: Mapping[CameraStream, Frame], parameters: DepthParameters) -> None:
         jobs = [job for stream, frame in frames.items() if (job := self._prepare(stream, frame, parameters))]
         for batch in batches(jobs, most=parameters.max_batch):
             for job, estimate in self._estimate(batch, parameters):
@@ -60,12 +90,20 @@ class Pipeline:
     def _prepare(self, stream: CameraStream, frame: Frame, parameters: DepthParameters) -> _Job | None:
         started_s = time.monotonic()
         outputs = stream.publishers.wanted()
-        if not outputs:
+        for_snapshot = stream.snapshots.is_wanted
+        if not (outputs or parameters.always_run or for_snapshot):
             stream.counts.unwanted += 1
             return None
         try:
             rgb = frame.image.to_rgb(max_pixels=parameters.max_pixels)
-            job = _Job(stream=stream, frame=frame, outputs=outputs, rgb=rgb, camera=frame.camera(parameters))
+            job = _Job(
+                stream=stream,
+                frame=frame,
+                outputs=outputs,
+                rgb=rgb,
+                camera=frame.camera(parameters),
+                for_snapshot=for_snapshot,
+            )
         except Exception as error:
             self._drop(stream, error)
             return None
@@ -76,6 +114,10 @@ class Pipeline:
     def _estimate(self, batch: list[_Job], parameters: DepthParameters) -> list[tuple[_Job, Estimate | None]]:
         """Return each job that could be estimated with its estimate, None where its outputs need none."""
         needs = frozenset[str]().union(*(output.needs(parameters) for job in batch for output in job.outputs))
+        if parameters.always_run:
+            needs |= {DEPTH}
+        if any(job.for_snapshot for job in batch):
+            needs |= ALL_OUTPUTS
         if not needs:
             return [(job, None) for job in batch]
         self._advise(batch[0].image_hw)
@@ -100,19 +142,30 @@ class Pipeline:
         )
         if estimate is not None:
             job.times_ms |= estimate.timings_ms
+            job.stream.inference_size_hw = estimate.inference_size_hw
         started_s = last_s = time.monotonic()
-        try:
-            for output in job.outputs:
+        failure: Exception | None = None
+        for output in job.outputs:
+            try:
                 job.stream.publishers.publish([output], result)
-                now_s = time.monotonic()
-                job.times_ms[output.topic] = (now_s - last_s) * 1e3
-                last_s = now_s
-        except Exception as error:
-            self._drop(job.stream, error)
+            except Exception as error:  # the other outputs need not suffer
+                failure = failure or error
+            now_s = time.monotonic()
+            job.times_ms[output.topic] = (now_s - last_s) * 1e3
+            last_s = now_s
+        if job.for_snapshot:
+            job.stream.snapshots.save(result)
+        if failure is not None:
+            self._drop(job.stream, failure)
+            return
+        if not job.outputs:
+            job.stream.counts.unwanted += 1
             return
         job.times_ms[OUTPUTS] = (last_s - started_s) * 1e3
         job.times_ms[TOTAL] = (last_s - job.frame.complete_s) * 1e3
+        job.times_ms[AGE] = (self._now_ns() - stamp_ns(job.frame.image)) / 1e6
         job.stream.finish(job.frame, job.times_ms)
+        self._on_finished(job.stream, job.frame, job.times_ms)
 
     def _drop(self, stream: CameraStream, error: Exception) -> None:
         if not isinstance(error, Metric3DError):
