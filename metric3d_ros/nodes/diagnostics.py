@@ -1,0 +1,156 @@
+"""Says how the node and each camera are: /diagnostics once a second, ~/timing with every frame that goes out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock
+from rclpy.clock_type import ClockType
+from rclpy.node import Node
+
+from metric3d_ros.estimator import Estimator
+from metric3d_ros.nodes.camera_health import DISABLED, LOADING, RUNNING, CameraHealth, Judgement, Level, Observation
+from metric3d_ros.nodes.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.enable_switch import EnableSwitch
+from metric3d_ros.nodes.gpu_memory import read_gpu_memory
+from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.qos import OUTPUT, create_output
+from metric3d_ros.nodes.shares import shared_file
+from metric3d_ros.nodes.transport import PROFILE_FILE, PROFILE_VARIABLES
+
+DIAGNOSTICS_TOPIC = "/diagnostics"
+TIMING_TOPIC = "~/timing"
+_PERIOD_S = 1.0
+_WARN_EVERY_S = 30.0
+
+
+class Diagnostics:
+    """Publishes one DiagnosticStatus for the model and one for each camera."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        cameras: Sequence[CameraStream],
+        switch: EnableSwitch,
+        parameters: Callable[[], DepthParameters],
+        estimator: Callable[[], Estimator | None],
+    ) -> None:
+        """Start the timer; `estimator()` is None until the model is ready."""
+        self._node = node
+        self._health = {camera: CameraHealth() for camera in cameras}
+        self._switch = switch
+        self._parameters = parameters
+        self._estimator = estimator
+        self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS_TOPIC, OUTPUT)
+        # Steady, so that a simulation that stands still can be explained too.
+        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(_PERIOD_S, self._publish, clock=self._clock)
+
+    def _publish(self) -> None:
+        array = DiagnosticArray()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        array.status = [self._describe_model(), *(self._describe_camera(camera) for camera in self._health)]
+        self._publisher.publish(array)
+
+    def _describe_model(self) -> DiagnosticStatus:
+        parameters, estimator = self._parameters(), self._estimator()
+        values: dict[str, Any] = {"inference_size": parameters.inference_size, "cameras": len(self._health)}
+        text, provider = LOADING, parameters.provider
+        if estimator is not None:
+            text = RUNNING if self._switch.enabled else DISABLED
+            provider = estimator.engine.provider
+        values["model"] = parameters.model if estimator is None else estimator.engine.model_name
+        values["provider"] = provider
+        if estimator is not None and provider == "cuda":
+            memory = read_gpu_memory()
+            if memory is not None:
+                values |= {"GPU memory in use [MiB]": memory.used_mib, "GPU memory [MiB]": memory.total_mib}
+        return _status(f"{_name(self._node)}: model", provider, Judgement(Level.OK, text), values)
+
+    def _describe_camera(self, camera: CameraStream) -> DiagnosticStatus:
+        health, counts = self._health[camera], camera.counts
+        loss = self._explain_loss(camera, health)
+        judgement = health.add(
+            Observation(
+                at_s=self._clock.now().nanoseconds / 1e9,
+                received=counts.received,
+                published=counts.published,
+                bad=counts.bad,
+                last_reason=counts.last_reason,
+                ready=self._estimator() is not None,
+                enabled=self._switch.enabled,
+                wanted=self._parameters().always_run or bool(camera.publishers.wanted()),
+                busy=camera.busy,
+                image_topic=camera.resolved_image_topic,
+                image_publishers=self._node.count_publishers(camera.resolved_image_topic),
+                missing_camera_info=camera.missing_camera_info,
+                loss=loss,
+            )
+        )
+        values: dict[str, Any] = {
+            "image topic": camera.resolved_image_topic,
+            "images in [Hz]": f"{health.rate_hz('received'):.1f}",
+            "frames out [Hz]": f"{health.rate_hz('published'):.1f}",
+            "images received": counts.received,
+            "frames published": counts.published,
+            "dropped, a newer one came": counts.replaced,
+            "dropped, no camera_info": counts.without_camera_info,
+            "dropped, no subscribers": counts.unwanted,
+            "dropped, disabled": counts.disabled,
+            "dropped, bad": counts.bad,
+            "last bad frame": counts.last_reason,
+        }
+        if camera.inference_size_hw is not None:
+            values["inference size"] = f"{camera.inference_size_hw[1]}x{camera.inference_size_hw[0]}"
+        for stage, times in camera.times.percentiles().items():
+            values[f"{stage} p50 [ms]"] = f"{times.p50_ms:.1f}"
+            values[f"{stage} p95 [ms]"] = f"{times.p95_ms:.1f}"
+        return _status(camera_name(self._node, camera), camera.resolved_image_topic, judgement, values)
+
+    def _explain_loss(self, camera: CameraStream, health: CameraHealth) -> str:
+        missing = camera.loss.explain()
+        if missing is None or not health.rate_hz("received"):
+            return ""
+        text = (
+            f"{missing}: start the camera with {PROFILE_VARIABLES[0]}={shared_file(PROFILE_FILE)} in its environment "
+            "(large images do not fit into Fast DDS's shared memory), or give this machine less to do"
+        )
+        self._node.get_logger().warning(f"{camera.resolved_image_topic}: {text}", throttle_duration_sec=_WARN_EVERY_S)
+        return text
+
+
+class TimingPublisher:
+    """Publishes how long each frame took, for scripts: a DiagnosticArray with the image's own header."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._publisher = create_output(node, DiagnosticArray, TIMING_TOPIC)
+
+    def publish(self, camera: CameraStream, frame: Frame, times_ms: Mapping[str, float]) -> None:
+        """Publish milliseconds by stage, as "infer_ms", where anybody listens."""
+        if not self._publisher.get_subscription_count():
+            return
+        values = {f"{stage}_ms": f"{time_ms:.3f}" for stage, time_ms in times_ms.items()}
+        name, ok = camera_name(self._node, camera), Judgement(Level.OK, "")
+        status = _status(name, camera.resolved_image_topic, ok, values)
+        self._publisher.publish(DiagnosticArray(header=frame.image.header, status=[status]))
+
+
+def camera_name(node: Node, camera: CameraStream) -> str:
+    """Return the name under which a camera is reported, such as "depth_node: camera front"."""
+    return f"{_name(node)}: camera {camera.name}".rstrip()
+
+
+def _name(node: Node) -> str:
+    return str(node.get_fully_qualified_name()).lstrip("/")
+
+
+def _status(name: str, hardware_id: str, judgement: Judgement, values: Mapping[str, Any]) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        level=bytes([judgement.level]),
+        name=name,
+        message=judgement.text,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
