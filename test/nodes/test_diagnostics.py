@@ -1,0 +1,225 @@
+"""What depth_node says of itself: /diagnostics, ~/timing, and ~/set_enabled, all from outside over DDS."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+
+import sensor_msgs.msg
+import tiny_models
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
+
+from metric3d_ros.messages import array_to_image
+
+WIDTH, HEIGHT = 64, 48
+CAMERA, MODEL = "depth_node: camera", "depth_node: model"
+
+
+class Robot:
+    """A camera, and a listener to diagnostics."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.images, self.infos = bench.advertise(Image, "image"), bench.advertise(CameraInfo, "camera_info")
+        self.reports = bench.listen(DiagnosticArray, "/diagnostics")
+        self.sent = 0
+
+    def show(self, *, with_info=True, encoding="rgb8"):
+        header = Header(frame_id="optical", stamp=self.bench.node.get_clock().now().to_msg())
+        if with_info:
+            k = np.array([500.0, 0.0, 32.0, 0.0, 500.0, 24.0, 0.0, 0.0, 1.0])
+            self.infos.publish(CameraInfo(header=header, width=WIDTH, height=HEIGHT, k=k))
+        image = array_to_image(
+            np.full((HEIGHT, WIDTH, 3), 100, np.uint8), "rgb8", header=header, sensor_msgs=sensor_msgs.msg
+        )
+        image.encoding = encoding
+        self.images.publish(image)
+        self.sent += 1
+        return header
+
+    def status(self, name=CAMERA):
+        """Return the newest status of that name."""
+        found = [status for report in self.reports[-1:] for status in report.status if status.name == name]
+        return found[0] if found else DiagnosticStatus()
+
+    def values(self, name=CAMERA):
+        return {pair.key: pair.value for pair in self.status(name).values}
+
+    def wait_until(self, text, *, show=None, timeout_s=30.0):
+        """Show images, if told how, until the camera's status says `text`; return that status."""
+
+        def said():
+            if show is not None:
+                show()
+                self.bench.spin_for(0.05)
+            return text in self.status().message
+
+        assert self.bench.spin_until(said, timeout_s=timeout_s), f"no {text!r}, but {self.status().message!r}"
+        return self.status()
+
+    def call(self, service, request):
+        future = service.call_async(request)
+        assert self.bench.spin_until(future.done)
+        return future.result()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def robot(tmp_path_factory, model):
+    domain = next_domain()
+    environment = ros_environment(tmp_path_factory.mktemp("log"), domain)
+    with running_node("depth_node", *parameters(model=model, provider="cpu"), environment=environment) as process:
+        bench = TestBench(domain)
+        try:
+            process.wait_for("ready")
+            yield Robot(bench)
+        finally:
+            bench.close()
+
+
+def test_states_follow_what_happens_to_the_camera(robot):
+    """One story, in order: each state follows from the one before."""
+    bench = robot.bench
+    idle = robot.wait_until("idle: no subscribers", show=robot.show)
+    assert idle.level == DiagnosticStatus.OK
+
+    depth = bench.listen(Image, "depth/image")
+    running = robot.wait_until("running", show=robot.show)
+    assert running.level == DiagnosticStatus.OK
+    assert depth
+
+    failing = robot.wait_until("failing", show=lambda: robot.show(encoding="plasma7"))
+    assert failing.level == DiagnosticStatus.ERROR
+    assert "the image's encoding is 'plasma7'" in failing.message
+    assert "plasma7" in robot.values()["last bad frame"]
+
+    silent = robot.wait_until("waiting for images: /image has 1 publisher(s)")
+    assert silent.level == DiagnosticStatus.WARN
+
+
+def test_model_is_named_with_provider_and_size(robot):
+    assert robot.bench.spin_until(lambda: robot.status(MODEL).message == "running")
+    assert robot.status(MODEL).hardware_id == "cpu"
+    assert robot.values(MODEL) == {
+        "model": "tiny.onnx",
+        "provider": "cpu",
+        "inference_size": "native",
+        "cameras": "1",
+    }
+
+
+def test_reports_come_once_a_second_with_a_stamp(robot):
+    before = len(robot.reports)
+    assert robot.bench.spin_until(lambda: len(robot.reports) >= before + 4)
+    stamps = [report.header.stamp.sec + report.header.stamp.nanosec / 1e9 for report in robot.reports[-4:]]
+    assert 2.0 < stamps[-1] - stamps[0] < 4.5
+
+
+def test_every_image_is_counted_once(robot):
+    depth = robot.bench.listen(Image, "depth/image")
+    robot.wait_until("running", show=robot.show)
+    robot.bench.spin_for(1.5)
+    values = robot.values()
+    ends = ["frames published", *(key for key in values if key.startswith("dropped"))]
+    assert len(ends) == 6
+    assert int(values["images received"]) == sum(int(values[key]) for key in ends)
+    assert int(values["frames published"]) >= len(depth) > 0
+    assert robot.values()["inference size"] == f"{WIDTH}x{HEIGHT}"
+
+
+def test_latency_is_reported_by_stage(robot):
+    robot.wait_until("running", show=robot.show)
+    robot.bench.spin_until(lambda: "total p50 [ms]" in robot.values())
+    values = robot.values()
+    stages = ["wait", "decode", "prepare", "infer", "finish", "outputs", "total", "age", "depth/image"]
+    for stage in stages:
+        assert 0 <= float(values[f"{stage} p50 [ms]"]) <= float(values[f"{stage} p95 [ms]"]), stage
+    assert float(values["infer p50 [ms]"]) <= float(values["total p50 [ms]"])
+
+
+def test_timing_carries_the_images_header_and_adds_up(robot):
+    timings = robot.bench.listen(DiagnosticArray, "depth_node/timing")
+    robot.bench.listen(Image, "depth/image")
+    headers = []
+    assert robot.bench.spin_until(lambda: timings or headers.append(robot.show()) or robot.bench.spin_for(0.05))
+    assert timings[0].header in headers
+    status = timings[0].status[0]
+    assert status.name == CAMERA
+    values = {pair.key: float(pair.value) for pair in status.values}
+    parts = ["wait_ms", "decode_ms", "prepare_ms", "infer_ms", "finish_ms", "outputs_ms"]
+    assert sum(values[part] for part in parts) <= values["total_ms"] + 0.01
+    assert values["total_ms"] <= values["age_ms"]
+    assert values["depth/image_ms"] <= values["outputs_ms"] + 0.01
+
+
+def test_disabled_node_works_on_nothing_and_says_so(robot):
+    depth = robot.bench.listen(Image, "depth/image")
+    service = robot.bench.node.create_client(SetBool, "depth_node/set_enabled")
+    assert robot.bench.spin_until(service.service_is_ready)
+    robot.wait_until("running", show=robot.show)
+
+    answer = robot.call(service, SetBool.Request(data=False))
+    assert (answer.success, answer.message) == (True, "disabled")
+    robot.bench.spin_for(0.5)
+    before = len(depth)
+    disabled = robot.wait_until("disabled", show=robot.show)
+    assert disabled.level == DiagnosticStatus.OK
+    assert robot.status(MODEL).message == "disabled"
+    assert len(depth) == before
+    assert robot.call(service, SetBool.Request(data=False)).message == "already disabled"
+
+    assert robot.call(service, SetBool.Request(data=True)).message == "enabled"
+    robot.wait_until("running", show=robot.show)
+    assert len(depth) > before
+    assert int(robot.values()["dropped, disabled"]) > 0
+
+
+def test_images_without_camera_info_are_explained(tmp_path, model):
+    domain = next_domain()
+    with running_node("depth_node", *parameters(model=model), environment=ros_environment(tmp_path, domain)) as process:
+        bench = TestBench(domain)
+        try:
+            process.wait_for("ready")
+            robot = Robot(bench)
+            bench.listen(Image, "depth/image")
+            status = robot.wait_until("waiting for camera_info", show=lambda: robot.show(with_info=False))
+            assert status.level == DiagnosticStatus.WARN
+            assert "no camera_info has come for the image (frame_id 'optical', 64x48)" in status.message
+        finally:
+            bench.close()
+
+
+def test_images_that_get_lost_are_warned_about_with_the_remedy(tmp_path, model):
+    domain = next_domain()
+    with running_node("depth_node", *parameters(model=model), environment=ros_environment(tmp_path, domain)) as process:
+        bench = TestBench(domain)
+        try:
+            process.wait_for("ready")
+            robot = Robot(bench)
+            bench.listen(Image, "depth/image")
+            images, shown = robot.images, []
+
+            class EveryTenth:
+                """Loses what DDS would lose."""
+
+                def publish(self, image):
+                    shown.append(image)
+                    if len(shown) % 10 == 0:
+                        images.publish(image)
+
+            robot.images = EveryTenth()
+            status = robot.wait_until("running, but images are lost", show=robot.show)
+            assert status.level == DiagnosticStatus.WARN
+            assert "config/fastdds.xml" in status.message
+            line = process.wait_for("by their stamps the camera sent")
+            assert "[WARN]" in line
+        finally:
+            bench.close()
