@@ -18,6 +18,12 @@ SHARE = Path(get_package_share_directory(PACKAGE))
 ARGUMENTS = [
     ("image", "image", "topic of the camera's images"),
     ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
+    (
+        "depth",
+        "",
+        "topic to publish depth/image on, such as /camera/depth_registered/image_rect; camera_info beside it",
+    ),
+    ("points", "", "topic to publish points on, such as /camera/depth_registered/points"),
     ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
     ("model", "", "ONNX file, or demo for the one that comes with the package"),
@@ -48,8 +54,11 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     flags = {name: read_flag(name, values[name]) for name in ("rviz", "use_sim_time", "respawn", "keep_buffers")}
     image = values["image"]
-    camera_info = values["camera_info"] or image.rpartition("/")[0] + "/" * ("/" in image) + "camera_info"
-    remappings = [("image", image), ("camera_info", camera_info)]
+    remappings = [("image", image), ("camera_info", values["camera_info"] or beside(image, "camera_info"))]
+    if values["depth"]:
+        remappings += [("depth/image", values["depth"]), ("depth/camera_info", beside(values["depth"], "camera_info"))]
+    if values["points"]:
+        remappings += [("points", values["points"])]
     transport = [] if flags["keep_buffers"] else ["--no-keep-buffers"]
     if values["shared_memory_mib"]:
         transport += ["--shared-memory-mib", values["shared_memory_mib"]]
@@ -85,9 +94,9 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock: dict[str, bool]) -> Node:
     """Return RViz, whose configuration names the topics as they are without a namespace."""
     prefix = "/" + values["namespace"].strip("/") if values["namespace"].strip("/") else ""
-    image = dict(remappings)["image"]
-    topics = {"/image": image if image.startswith("/") else f"{prefix}/{image}"}
-    topics |= {f"/{output}": f"{prefix}/{output}" for output in OUTPUTS}
+    remapped = dict(remappings)
+    topics = {f"/{topic}": remapped.get(topic, topic) for topic in ["image", *OUTPUTS]}
+    topics = {name: topic if topic.startswith("/") else f"{prefix}/{topic}" for name, topic in topics.items()}
     return Node(
         package="rviz2",
         executable="rviz2",
@@ -97,6 +106,11 @@ def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock:
         parameters=[clock],
         output="screen",
     )
+
+
+def beside(topic: str, name: str) -> str:
+    """Return the topic `name` in the same namespace as `topic`."""
+    return topic.rpartition("/")[0] + "/" * ("/" in topic) + name
 
 
 def read_flag(name: str, text: str) -> bool:

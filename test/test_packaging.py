@@ -135,6 +135,8 @@ def test_wheel_installs_what_ros_looks_for(wheel_names):
         "share/ament_index/resource_index/packages/metric3d_ros",
         f"{share}/package.xml",
         f"{share}/launch/depth.launch.py",
+        f"{share}/launch/multi_camera.launch.py",
+        f"{share}/launch/rtabmap.launch.py",
         f"{share}/config/depth.yaml",
         f"{share}/config/depth.rviz",
         f"{share}/config/fastdds.xml",

@@ -1,11 +1,8 @@
 """depth.launch.py with real launch: what it starts, how arguments reach the nodes, and how it ends."""
 
 import os
-import shutil
 import signal
-import stat
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,83 +10,16 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 pytest.importorskip("launch_ros.actions", reason="launch_ros is not installed: it comes with a ROS 2 installation")
 
-import tiny_models
-from ros_process import RosProcess, TestBench, next_domain, ros_environment
+from ros_process import TestBench
 from sensor_msgs.msg import Image
 
 from metric3d_ros.recordings.images import write_rgb
 
-ROOT = Path(__file__).parents[2]
-
-DRIVER = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription
-from launch.launch_description_sources import AnyLaunchDescriptionSource
-
-path, *arguments = sys.argv[1:]
-included = IncludeLaunchDescription(
-    AnyLaunchDescriptionSource(path), launch_arguments=[argument.split(":=", 1) for argument in arguments]
-)
-service = LaunchService(noninteractive=True)
-service.include_launch_description(LaunchDescription([included]))
-sys.exit(service.run())
-"""
-
-PRINT_ARGUMENTS = """#!/bin/sh
-echo "arguments: $*"
-"""
-
-
-def write_program(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
-@pytest.fixture(scope="module")
-def prefix(tmp_path_factory):
-    """An ament prefix as an installation makes it, of the sources under test; its rviz2 prints what it is given."""
-    prefix = tmp_path_factory.mktemp("prefix")
-    index, share = prefix / "share/ament_index/resource_index/packages", prefix / "share/metric3d_ros"
-    index.mkdir(parents=True)
-    for package in ("metric3d_ros", "rviz2"):
-        (index / package).touch()
-    for name in ("launch", "config"):
-        shutil.copytree(ROOT / name, share / name)
-    shutil.copy(ROOT / "package.xml", share)
-    shutil.copytree(ROOT / "resource/executables", prefix / "lib/metric3d_ros")
-    write_program(prefix / "bin/python3", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    write_program(prefix / "lib/rviz2/rviz2", PRINT_ARGUMENTS)
-    return prefix
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
 
 @pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def launch(tmp_path, prefix, domain):
-    """Return a function that launches depth.launch.py with arguments and is undone after the test."""
-    prefixes = os.pathsep.join([str(prefix), os.environ.get("AMENT_PREFIX_PATH") or sys.prefix])
-    environment = ros_environment(tmp_path / "log", domain, AMENT_PREFIX_PATH=prefixes, PYTHONUNBUFFERED="1")
-    path = prefix / "share/metric3d_ros/launch/depth.launch.py"
-    started = []
-
-    def start(**arguments):
-        words = [f"{name}:={value}" for name, value in arguments.items()]
-        started.append(RosProcess([sys.executable, "-c", DRIVER, str(path), *words], environment))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.close()
+def launch(launch_file):
+    """Return a function that launches depth.launch.py with arguments."""
+    return partial(launch_file, "depth.launch.py")
 
 
 def test_images_are_played_into_the_node_and_everything_ends_with_one_interrupt(launch, model, tmp_path, domain):
@@ -160,3 +90,28 @@ def test_flag_that_is_neither_true_nor_false_is_refused(launch):
     process = launch(rviz="maybe")
     process.wait_for("launch argument rviz is 'maybe', expected true or false")
     assert process.wait() != 0
+
+
+def test_names_of_depth_image_proc_can_be_had(launch, model):
+    process = launch(
+        model=model,
+        rviz="true",
+        image="/camera/rgb/image_rect_color",
+        depth="/camera/depth_registered/image_rect",
+        points="/camera/depth_registered/points",
+    )
+    arguments = process.wait_for("arguments: ")
+    assert "-r /depth/image:=/camera/depth_registered/image_rect" in arguments
+    assert "-r /points:=/camera/depth_registered/points" in arguments
+    process.wait_for("ready: waiting for /camera/rgb/image_rect_color and /camera/rgb/camera_info")
+
+
+def test_remapped_outputs_are_published_under_their_new_names(launch, model, domain):
+    bench = TestBench(domain)
+    try:
+        launch(model=model, depth="/camera/depth_registered/image_rect", points="cloud").wait_for("ready")
+        topics = ["/camera/depth_registered/image_rect", "/camera/depth_registered/camera_info", "/cloud"]
+        assert bench.spin_until(lambda: all(bench.node.count_publishers(topic) == 1 for topic in topics))
+        assert bench.node.count_publishers("/depth/image") == 0
+    finally:
+        bench.close()

@@ -1,0 +1,80 @@
+"""Starts depth_node and RTAB-Map on one camera: visual odometry and a map in metres from a single colour camera.
+
+ros2 launch metric3d_ros rtabmap.launch.py image:=/camera/image_rect model:=vit_small.onnx frame_id:=camera_link
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import AnyLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+PACKAGE = "metric3d_ros"
+SHARE = Path(get_package_share_directory(PACKAGE))
+
+# Name, default, description.
+ARGUMENTS = [
+    ("image", "/camera/image_rect", "topic of the camera's rectified images, which RTAB-Map takes as well"),
+    ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
+    ("depth", "/camera/depth_registered/image_rect", "topic of the depth images between the two"),
+    ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
+    ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
+    ("model", "", "ONNX file; the demo model that comes with the package is not fit for mapping"),
+    ("provider", "", "where the model runs: auto, cuda or cpu"),
+    ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
+    ("rtabmap_args", "--delete_db_on_start", "command line of RTAB-Map"),
+    ("rtabmap_viz", "false", "show RTAB-Map's own window"),
+    ("sync_queue_size", "60", "images that RTAB-Map keeps until their depth comes: rate times latency, and some more"),
+    ("use_sim_time", "false", "take the time from /clock"),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what they start."""
+    declared = [DeclareLaunchArgument(name, default_value=value, description=text) for name, value, text in ARGUMENTS]
+    return LaunchDescription([*declared, OpaqueFunction(function=start_both)])
+
+
+def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return depth_node and RTAB-Map, with the topics between them."""
+    values = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
+    try:
+        rtabmap = Path(get_package_share_directory("rtabmap_launch"))
+    except PackageNotFoundError as error:
+        raise RuntimeError("rtabmap_launch is not installed: sudo apt install ros-$ROS_DISTRO-rtabmap-ros") from error
+    # RTAB-Map's nodes live in a namespace of their own, where relative topics would end.
+    image, depth = absolute(values["image"]), absolute(values["depth"])
+    camera_info = absolute(values["camera_info"] or image.rpartition("/")[0] + "/camera_info")
+    kept = ("params_file", "model", "provider", "inference_size", "use_sim_time")
+    of_depth = {name: values[name] for name in kept} | {"image": image, "camera_info": camera_info, "depth": depth}
+    of_rtabmap = {
+        "rgb_topic": image,
+        "depth_topic": depth,
+        "camera_info_topic": camera_info,
+        "frame_id": values["frame_id"],
+        # Depth carries the stamp of its image, so nothing need be guessed.
+        "approx_sync": "false",
+        "topic_queue_size": values["sync_queue_size"],
+        "sync_queue_size": values["sync_queue_size"],
+        "qos": "2",  # best effort, which hears every camera
+        "rtabmap_args": values["rtabmap_args"],
+        "rtabmap_viz": values["rtabmap_viz"],
+        "use_sim_time": values["use_sim_time"],
+    }
+    return [
+        included(SHARE / "launch" / "depth.launch.py", of_depth),
+        included(rtabmap / "launch" / "rtabmap.launch.py", of_rtabmap),
+    ]
+
+
+def included(path: Path, arguments: dict[str, str]) -> GroupAction:
+    """Return another launch file with arguments that do not reach any other."""
+    source = AnyLaunchDescriptionSource(str(path))
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())], forwarding=False)
+
+
+def absolute(topic: str) -> str:
+    """Return a topic as it is seen from the root namespace."""
+    return "/" + topic.lstrip("/")

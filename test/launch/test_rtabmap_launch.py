@@ -1,0 +1,63 @@
+"""rtabmap.launch.py with real launch and a stand-in for RTAB-Map's own launch file, which prints what it is given."""
+
+from functools import partial
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+pytest.importorskip("launch_ros.actions", reason="launch_ros is not installed: it comes with a ROS 2 installation")
+
+STAND_IN = """
+from launch import LaunchDescription
+from launch.actions import LogInfo, OpaqueFunction
+
+def show(context):
+    return [LogInfo(msg=f"rtabmap gets {name}={value}.") for name, value in context.launch_configurations.items()]
+
+def generate_launch_description():
+    return LaunchDescription([OpaqueFunction(function=show)])
+"""
+
+
+@pytest.fixture
+def launch(launch_file):
+    """Return a function that launches rtabmap.launch.py with arguments."""
+    return partial(launch_file, "rtabmap.launch.py")
+
+
+@pytest.fixture
+def rtabmap(prefix):
+    """RTAB-Map's launch file, installed for this test."""
+    marker = prefix / "share/ament_index/resource_index/packages/rtabmap_launch"
+    path = prefix / "share/rtabmap_launch/launch/rtabmap.launch.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(STAND_IN)
+    marker.touch()
+    yield
+    marker.unlink()
+
+
+def test_both_get_the_same_topics(launch, rtabmap, model):
+    process = launch(model=model, image="/eye/image_rect", frame_id="eye_link", use_sim_time="true")
+    process.wait_for("ready: waiting for /eye/image_rect and /eye/camera_info")
+    for given in [
+        "rgb_topic=/eye/image_rect.",
+        "camera_info_topic=/eye/camera_info.",
+        "depth_topic=/camera/depth_registered/image_rect.",
+        "frame_id=eye_link.",
+        "approx_sync=false.",
+        "use_sim_time=true.",
+    ]:
+        process.wait_for(f"rtabmap gets {given}")
+
+
+def test_arguments_of_depth_node_do_not_reach_rtabmap(launch, rtabmap, model):
+    process = launch(model=model)
+    process.wait_for("ready")
+    assert not [line for line in process.lines if "rtabmap gets namespace=" in line or "gets model=" in line]
+
+
+def test_missing_rtabmap_is_named_with_the_remedy(launch, model):
+    process = launch(model=model)
+    process.wait_for("rtabmap_launch is not installed: sudo apt install")
+    assert process.wait() != 0
