@@ -118,7 +118,7 @@ def stand_in_weights(variant: str) -> Weights:
     """
     with torch.device("meta"):
         shapes = {name: tuple(tensor.shape) for name, tensor in build_network(variant).state_dict().items()}
-    tensors = {name: torch.from_numpy(_stand_in(name, shape)) for name, shape in shapes.items()}
+    tensors = {name: torch.from_numpy(np.asarray(_stand_in(name, shape), np.float32)) for name, shape in shapes.items()}
     return Weights(tensors, STAND_IN_WEIGHTS, hash_tensors(tensors))
 
 

@@ -5,9 +5,10 @@ import signal
 import sys
 from pathlib import Path
 
-from metric3d_export.checkpoints import load_network, read_checkpoint, stand_in_weights
+from metric3d_export.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
 from metric3d_export.exporter import PRECISIONS, check_output_path, export_model
-from metric3d_export.network.variants import VARIANTS, find_variant
+from metric3d_export.model_file import data_path_of
+from metric3d_export.network.variants import VARIANTS, DepthNetwork, find_variant
 from metric3d_export.progress import Progress
 from metric3d_export.verify import parse_size
 from metric3d_ros.errors import ConfigurationError
@@ -48,25 +49,13 @@ def run(args: argparse.Namespace) -> int:
     sizes_hw = [parse_size(text) for text in args.verify_size]
     check_output_path(args.output, overwrite=args.force)
     progress = Progress()
-    if args.stand_in_weights:
-        progress.stage("making stand-in weights: DEPTH FROM THIS MODEL IS MEANINGLESS")
-        weights = stand_in_weights(args.variant)
-    elif args.checkpoint is not None:
-        progress.stage(f"reading {args.checkpoint}")
-        weights = read_checkpoint(args.checkpoint)
-    else:
-        raise ConfigurationError(
-            "no weights were named: give --checkpoint FILE (a published .pth or .safetensors), "
-            "or --stand-in-weights for a dry run"
-        )
-    progress.stage(f"loading {len(weights.tensors)} tensors into {args.variant}")
-    network, extra = load_network(args.variant, weights)
-    if extra:
-        progress.stage(f"{len(extra)} tensors of {weights.file} have no place in {args.variant}: {', '.join(extra)}")
+    weights = _read_weights(args, progress)
     file, sha256 = weights.file, weights.sha256
+    # Popped, not kept: the exporter frees the network before the file is loaded for verification.
+    loaded = [_load_network(args.variant, weights, progress)]
     del weights
     differences = export_model(
-        network,
+        loaded.pop(),
         args.output,
         precision=args.precision,
         weights_file=file,
@@ -78,9 +67,30 @@ def run(args: argparse.Namespace) -> int:
     progress.stage("verified against PyTorch; |a - b| / max(|b|, 1), or degrees for normals:")
     for difference in differences:
         print(f"    {difference}")
-    data = args.output.with_name(args.output.name + ".data")
+    data = data_path_of(args.output)
     size_bytes = args.output.stat().st_size + (data.stat().st_size if data.exists() else 0)
     progress.stage(f"wrote {args.output} ({size_bytes / 1e6:.1f} MB{' with its .data file' if data.exists() else ''})")
     if args.stand_in_weights:
         print("The weights are stand-ins: depth from this model is meaningless.", file=sys.stderr)
     return 0
+
+
+def _read_weights(args: argparse.Namespace, progress: Progress) -> Weights:
+    if args.stand_in_weights:
+        progress.stage("making stand-in weights: DEPTH FROM THIS MODEL IS MEANINGLESS")
+        return stand_in_weights(args.variant)
+    if args.checkpoint is not None:
+        progress.stage(f"reading {args.checkpoint}")
+        return read_checkpoint(args.checkpoint)
+    raise ConfigurationError(
+        "no weights were named: give --checkpoint FILE (a published .pth or .safetensors), "
+        "or --stand-in-weights for a dry run"
+    )
+
+
+def _load_network(variant: str, weights: Weights, progress: Progress) -> DepthNetwork:
+    progress.stage(f"loading {len(weights.tensors)} tensors into {variant}")
+    network, extra = load_network(variant, weights)
+    if extra:
+        progress.stage(f"{len(extra)} tensors of {weights.file} have no place in {variant}: {', '.join(extra)}")
+    return network

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from metric3d_export.checkpoints import hash_tensors
 from metric3d_export.graph import OPSET, WEIGHT_PREFIX, trace_graph
-from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, store_model
+from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of, store_model
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.progress import Progress
 from metric3d_export.verify import Difference, compare, make_cases, require_acceptable
@@ -75,7 +75,7 @@ def export_model(
         weights = dict(network.state_dict(keep_vars=False))
         count = sum(value.name.startswith(WEIGHT_PREFIX) for value in graph_model.graph.input)
         progress.stage(f"storing {len(graph_model.graph.node)} operators and {count} weights")
-        with tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
+        with _writing(path), tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
             stored = store_model(
                 graph_model,
                 weights,
@@ -104,11 +104,14 @@ def export_model(
         differences = compare(stored.path, cases, progress=progress)
         require_acceptable(differences)
         largest = max(d.largest for d in differences if d.output in (DEPTH, CONFIDENCE))
-        stored.write_metadata(dataclasses.replace(metadata, max_difference=largest))
-        # The data file first: there is never a model without its weights.
-        for file in (stored.data_path, stored.path):
-            if file is not None:
-                os.replace(file, path.with_name(file.name))
+        with _writing(path):
+            stored.write_metadata(dataclasses.replace(metadata, max_difference=largest))
+            # The data file first: there is never a model without its weights.
+            if stored.data_path is not None:
+                os.replace(stored.data_path, data_path_of(path))
+            os.replace(stored.path, path)
+            if stored.data_path is None:
+                data_path_of(path).unlink(missing_ok=True)  # of the model that was overwritten
     return differences
 
 
@@ -139,17 +142,26 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
         raise ConfigurationError(f"output directory {path.parent} is not writable: choose another")
     if path.is_dir():
         raise ConfigurationError(f"output {path} is a directory: name a file in it")
-    if path.exists() and not overwrite:
-        raise ConfigurationError(f"output {path} exists: choose another name, or overwrite it with --force")
+    for file in (path, data_path_of(path)):
+        if file.exists() and not overwrite:
+            raise ConfigurationError(f"output {file} exists: choose another name, or overwrite it with --force")
 
 
 @contextlib.contextmanager
 def _directory_beside(path: Path) -> Iterator[Path]:
     """Make a directory on `path`'s own file system, from which finished files can be renamed, and remove it after."""
-    directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _writing(path):
+        directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield directory
-    except OSError as error:
-        raise ExportError(f"{path} could not be written ({error}): free some space, or choose another place") from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Say what to do when the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"{path} could not be written ({error}): free some space, or choose another place") from error

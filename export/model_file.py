@@ -2,23 +2,20 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 from torch import Tensor
 
 from metric3d_export.graph import WEIGHT_PREFIX
+from metric3d_export.weight_streams import OnBytes, Weight, write_beside, write_inline
 from metric3d_ros.errors import ExportError
 from metric3d_ros.model_contract import Metadata
 
 INLINE_LIMIT_BYTES = 1_900_000_000
 """Models with more bytes of weights than this keep them in a file beside; protobuf ends at 2 GiB."""
-
-_ALIGNMENT = 4096  # ONNX Runtime maps external tensors into memory where they start on a page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +40,11 @@ class StoredModel:
             file.write(properties.SerializeToString())
 
 
+def data_path_of(path: Path) -> Path:
+    """Return where the weights of the model file `path` are, if they are not in it."""
+    return path.with_name(path.name + ".data")
+
+
 def store_model(
     graph_model: onnx.ModelProto,
     weights: Mapping[str, Tensor],
@@ -50,7 +52,7 @@ def store_model(
     *,
     half_weights: bool = False,
     inline_limit_bytes: int = INLINE_LIMIT_BYTES,
-    on_bytes: Callable[[int], object] = lambda count: None,
+    on_bytes: OnBytes = lambda count: None,
 ) -> StoredModel:
     """Turn the graph's weight inputs into initializers and write the model to `path`.
 
@@ -69,26 +71,19 @@ def store_model(
     del graph.input[:]
     graph.input.extend(inputs)
 
-    total = sum(tensor.numel() * (2 if half_weights and tensor.dim() > 1 else 4) for tensor in arrays.values())
-    data_path = path.with_name(path.name + ".data") if total > inline_limit_bytes else None
-    data = data_path.open("wb") if data_path else None
-    try:
-        for name, tensor in arrays.items():
-            array = np.ascontiguousarray(tensor.detach().numpy())
-            if half_weights and array.ndim > 1:
-                graph.initializer.append(_initializer(f"{name}.half", array.astype(np.float16), data))
-                graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-            else:
-                graph.initializer.append(_initializer(name, array, data))
-            on_bytes(array.nbytes)
-    finally:
-        if data:
-            data.close()
+    stored = []
+    for name, tensor in arrays.items():
+        half = half_weights and tensor.dim() > 1
+        stored.append(Weight(f"{name}.half" if half else name, tensor, half))
+        if half:
+            graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     if half_weights:
-        _shorten_names(graph)
-    body = graph_model.SerializeToString()
-    path.write_bytes(body)
-    return StoredModel(path, data_path, len(body))
+        _shorten_names(graph, stored)
+
+    if sum(weight.stored_bytes for weight in stored) <= inline_limit_bytes:
+        return StoredModel(path, None, write_inline(path, graph_model, stored, on_bytes))
+    data_path = data_path_of(path)
+    return StoredModel(path, data_path, write_beside(path, data_path, graph_model, stored, on_bytes))
 
 
 def check_model_file(path: Path) -> None:
@@ -138,10 +133,10 @@ def _rename_input(readers: Mapping[str, list[onnx.NodeProto]], old: str, new: st
                 node.input[index] = new
 
 
-def _shorten_names(graph: onnx.GraphProto) -> None:
+def _shorten_names(graph: onnx.GraphProto, weights: list[Weight]) -> None:
     """Number the tensors, and drop the operators' names: in a small model they are 4 % of the file."""
     short = {value.name: value.name for value in (*graph.input, *graph.output)}
-    for tensor in graph.initializer:
+    for tensor in (*graph.initializer, *weights):
         short[tensor.name] = f"w{len(short)}"
         tensor.name = short[tensor.name]
     for node in graph.node:
@@ -149,18 +144,3 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
         outputs = [short.setdefault(name, f"t{len(short)}") for name in node.output]
         inputs = [short[name] if name else "" for name in node.input]
         node.input[:], node.output[:] = inputs, outputs
-
-
-def _initializer(name: str, array: np.ndarray, data: BinaryIO | None) -> TensorProto:
-    proto = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
-    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    if data is None:
-        proto.raw_data = little_endian.tobytes()
-        return proto
-    data.write(b"\0" * (-data.tell() % _ALIGNMENT))
-    proto.data_location = TensorProto.EXTERNAL
-    entries = {"location": Path(data.name).name, "offset": str(data.tell()), "length": str(array.nbytes)}
-    for key, value in entries.items():
-        proto.external_data.add(key=key, value=value)
-    data.write(little_endian.data)
-    return proto

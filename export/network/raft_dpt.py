@@ -4,27 +4,20 @@ Levels are named by the part of the image's size they have: 1/4, 1/7 and 1/14. T
 six channels: (depth - greatest depth) / 100, depth confidence, normal x y z, normal confidence before its activation.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from metric3d_export.network.prediction import Prediction
 from metric3d_export.network.vit import LEADING_TOKENS
 
 BINS = 256
 STATE_CHANNELS = 6
 DEPTH_STEP_M = 100.0  # one unit of the state's depth channel
 UPSAMPLING = 4  # from the state's level to the image
-
-
-class Prediction(NamedTuple):
-    """What a network says of an image; normal and its confidence are None for the variants without normals."""
-
-    depth: Tensor  # (N, H, W), metres, of the canonical camera
-    confidence: Tensor  # (N, H, W)
-    normal: Tensor | None  # (N, 3, H, W), unit, camera optical frame, facing the camera
-    normal_confidence: Tensor | None  # (N, H, W), kappa > 0
 
 
 class Estimates(NamedTuple):
@@ -256,7 +249,7 @@ class RaftDptDecoder(nn.Module):
         self.context_zqr_convs = nn.ModuleList(nn.Conv2d(hidden, 3 * hidden, 3, padding=1) for _ in range(3))
         self.update_block = UpdateBlock(hidden)
         # Pinned to the CPU, so that a network built on the meta device still has its values.
-        bins_m = torch.linspace(*torch.tensor(depth_range_m, device="cpu").log().tolist(), BINS, device="cpu").exp()
+        bins_m = torch.linspace(*(math.log(depth) for depth in depth_range_m), BINS, device="cpu").exp()
         self.register_buffer("bins_m", bins_m, persistent=False)
 
     def forward(self, tokens: list[Tensor], gh: int, gw: int) -> Prediction:

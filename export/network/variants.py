@@ -1,11 +1,15 @@
 """The table of network variants, and the network that each row builds."""
 
 import dataclasses
+import functools
 
 import torch
 from torch import Tensor, nn
 
-from metric3d_export.network.raft_dpt import Estimates, Prediction, RaftDptDecoder
+from metric3d_export.network.convnext import ConvNext
+from metric3d_export.network.hourglass import HourglassDecoder
+from metric3d_export.network.prediction import Prediction
+from metric3d_export.network.raft_dpt import Estimates, RaftDptDecoder
 from metric3d_export.network.vit import PATCH, VisionTransformer
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.model_contract import MEAN_RGB, STD_RGB
@@ -69,10 +73,56 @@ class VitDepthModel(nn.Module):
         return self.decoder.estimate(tokens, image.shape[-2] // PATCH, image.shape[-1] // PATCH, every_mask=every_mask)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConvNextVariant:
+    """A row of the ConvNeXt family: ConvNeXt encoder, hourglass decoder, depth without normals."""
+
+    name: str
+    depths: tuple[int, int, int, int]
+    widths: tuple[int, int, int, int]
+    fused: tuple[int, int, int]
+    published_file: str
+    depth_range_m: tuple[float, float] = (0.3, 150.0)
+    """Of the first estimate; what is added to it at full size may lead beyond."""
+    size_multiple: int = 32
+    training_size_hw: tuple[int, int] = (544, 1216)
+    has_normals: bool = False
+
+    @property
+    def unread_parameters(self) -> frozenset[str]:
+        """As for `VitVariant`: how many batches a norm has seen in training."""
+        return frozenset(name for name in _state_names(self) if name.endswith(".num_batches_tracked"))
+
+    def build(self) -> nn.Module:
+        return ConvNextDepthModel(
+            ConvNext(depths=self.depths, widths=self.widths),
+            HourglassDecoder(widths=self.widths, fused=self.fused, depth_range_m=self.depth_range_m),
+        )
+
+
+class ConvNextDepthModel(nn.Module):
+    def __init__(self, encoder: ConvNext, decoder: HourglassDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, image: Tensor) -> Prediction:
+        return self.decoder(self.encoder(image))
+
+
+Variant = VitVariant | ConvNextVariant
+
+
+@functools.cache
+def _state_names(variant: Variant) -> tuple[str, ...]:
+    with torch.device("meta"):
+        return tuple(DepthNetwork(variant).state_dict())
+
+
 class DepthNetwork(nn.Module):
     """A network with its parameters under their published names, which all start with `depth_model.`."""
 
-    def __init__(self, variant: VitVariant) -> None:
+    def __init__(self, variant: Variant) -> None:
         super().__init__()
         self.variant = variant
         self.depth_model = variant.build()
@@ -92,7 +142,7 @@ class DepthNetwork(nn.Module):
         return self.depth_model(image)
 
 
-VARIANTS = {
+VARIANTS: dict[str, Variant] = {
     row.name: row
     for row in (
         VitVariant(
@@ -127,6 +177,20 @@ VARIANTS = {
             iterations=8,
             published_file="metric_depth_vit_giant2_800k.pth",
         ),
+        ConvNextVariant(
+            name="convnext_tiny",
+            depths=(3, 3, 9, 3),
+            widths=(96, 192, 384, 768),
+            fused=(64, 128, 256),
+            published_file="convtiny_hourglass_v1.pth",
+        ),
+        ConvNextVariant(
+            name="convnext_large",
+            depths=(3, 3, 27, 3),
+            widths=(192, 384, 768, 1536),
+            fused=(128, 256, 512),
+            published_file="convlarge_hourglass_0.3_150_step750k_v1.1.pth",
+        ),
         VitVariant(
             name="vit_demo",
             width=128,
@@ -141,7 +205,7 @@ VARIANTS = {
 }
 
 
-def find_variant(name: str) -> VitVariant:
+def find_variant(name: str) -> Variant:
     """Return the row called `name`; raises ConfigurationError that lists the known ones."""
     try:
         return VARIANTS[name]

@@ -129,7 +129,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path, tensors, zipped):
 
 def test_a_plain_pickle_does_not_run(tmp_path):
     path, canary = tmp_path / "weights.pth", tmp_path / "canary"
-    path.write_bytes(pickle.dumps(Malicious(canary)))
+    path.write_bytes(pickle.dumps(Malicious(canary), protocol=2))
     with pytest.raises(CheckpointError):
         read_checkpoint(path)
     assert not canary.exists()

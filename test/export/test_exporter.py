@@ -1,6 +1,7 @@
 """An export ends in a complete, verified file or in none."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,7 +11,7 @@ from metric3d_export import exporter, verify
 from metric3d_export.exporter import export_model
 from metric3d_export.progress import Silence
 from metric3d_ros.engine import open_engine
-from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.errors import ConfigurationError, ExportError, Metric3DError
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,7 @@ def test_a_failed_export_leaves_the_file_that_was_there(demo_network, tmp_path, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(exporter, "store_model", run_out_of_space)
-    with pytest.raises(ExportError, match="No space left on device.*free some space"):
+    with pytest.raises(ExportError, match=r"No space left on device.*free some space"):
         export(demo_network, path, overwrite=True)
     assert path.read_bytes() == b"the old one"
     assert list(tmp_path.iterdir()) == [path]
@@ -70,6 +71,15 @@ def test_large_weights_go_into_one_file_beside(demo_network, demo_onnx, tmp_path
         for file in (path, demo_onnx)
     ]
     np.testing.assert_array_equal(*outputs)
+
+
+def test_overwriting_removes_the_data_file_of_the_old_model(demo_network, tmp_path):
+    path, data_path = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
+    data_path.touch()
+    with pytest.raises(ConfigurationError, match=r"model\.onnx\.data exists"):
+        export(demo_network, path)
+    export(demo_network, path, overwrite=True)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_onnx, tmp_path):
@@ -124,11 +134,16 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path, n
         export(None, tmp_path / name)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_directory_is_refused_before_any_work(tmp_path):
-    tmp_path.chmod(0o500)
+def test_a_read_only_directory_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write anywhere
     with pytest.raises(ConfigurationError, match="not writable"):
         export(None, tmp_path / "model.onnx")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a directory in which nobody can create files")
+def test_a_file_system_that_refuses_files_is_named(demo_network):
+    with pytest.raises(Metric3DError, match=r"/proc/self/model\.onnx could not be written|not writable"):
+        export(demo_network, Path("/proc/self/model.onnx"))
 
 
 def test_an_unknown_precision_is_named_with_the_known_ones(demo_network, tmp_path):

@@ -6,7 +6,10 @@ import pytest
 import torch
 from golden_files import Golden
 
+from metric3d_export.checkpoints import load_network, stand_in_weights
+from metric3d_export.exporter import export_model
 from metric3d_export.graph import OPSET, TRACED_SIZE_HW, ContractModel
+from metric3d_export.progress import Silence
 from metric3d_export.verify import measure, sample_image
 from metric3d_ros.engine import open_engine
 from metric3d_ros.model_contract import Metadata
@@ -133,3 +136,12 @@ def test_the_metadata_are_those_of_the_export(demo_onnx):
     assert metadata.meaningless
     assert len(metadata.weights_sha256) == 64
     assert 0 < metadata.max_difference < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vit_large_84x112", "vit_giant2_56x84"])
+def test_the_exported_large_files_give_the_published_outputs(tmp_path, name):
+    variant = name.rpartition("_")[0]
+    path = tmp_path / "model.onnx"
+    export_model(load_network(variant, stand_in_weights(variant))[0], path, progress=Silence())
+    check_golden(path, name)

@@ -63,7 +63,7 @@ def test_the_error_names_the_worst_output_and_its_size():
 
 @pytest.mark.parametrize("text", ["616", "616x", "axb", "616x1064x3", "-616x1064", "27x280"])
 def test_a_size_that_is_none_or_too_small_is_refused(text):
-    with pytest.raises(ConfigurationError, match="HEIGHTxWIDTH|at least 28"):
+    with pytest.raises(ConfigurationError, match=r"HEIGHTxWIDTH|at least 28"):
         parse_size(text)
 
 

@@ -1,0 +1,98 @@
+"""Writes a model's weights one at a time, into the ONNX file itself or into a data file beside it.
+
+protobuf would hold the weights twice more in memory: as messages, and as the bytes of the file.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+from torch import Tensor
+
+OnBytes = Callable[[int], object]
+
+_PAGE_BYTES = 4096  # ONNX Runtime maps external tensors into memory where they start on a page
+
+
+@dataclasses.dataclass
+class Weight:
+    """A tensor to store as an initializer of the graph."""
+
+    name: str
+    tensor: Tensor
+    half: bool
+
+    @property
+    def stored_bytes(self) -> int:
+        return self.tensor.numel() * (2 if self.half else 4)
+
+    def header(self) -> TensorProto:
+        """Return the initializer without its values."""
+        kind = TensorProto.FLOAT16 if self.half else TensorProto.FLOAT
+        return TensorProto(name=self.name, data_type=kind, dims=self.tensor.shape)
+
+    def write_values(self, file: BinaryIO) -> None:
+        """Write the values as ONNX wants raw data: row by row, little-endian."""
+        file.write(np.ascontiguousarray(self.tensor.detach().numpy(), "<f2" if self.half else "<f4").data)
+
+
+def write_inline(path: Path, model: onnx.ModelProto, weights: Sequence[Weight], on_bytes: OnBytes) -> int:
+    """Write the model with its weights in it; return the file's length. The model is consumed.
+
+    A protobuf message is its fields in a row, each a key, a length and that many bytes; so the weights can follow the
+    rest of the graph as it was serialised.
+    """
+    graph = model.graph.SerializeToString()
+    model.ClearField("graph")
+    heads = []
+    for weight in weights:
+        head = weight.header().SerializeToString()
+        head += _field_start(TensorProto.RAW_DATA_FIELD_NUMBER, weight.stored_bytes)
+        length = len(head) + weight.stored_bytes
+        heads.append(_field_start(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, length) + head)
+    graph_bytes = len(graph) + sum(map(len, heads)) + sum(weight.stored_bytes for weight in weights)
+    with path.open("wb") as file:
+        file.write(model.SerializeToString())
+        file.write(_field_start(onnx.ModelProto.GRAPH_FIELD_NUMBER, graph_bytes))
+        file.write(graph)
+        for head, weight in zip(heads, weights, strict=True):
+            file.write(head)
+            weight.write_values(file)
+            on_bytes(weight.stored_bytes)
+        return file.tell()
+
+
+def write_beside(
+    path: Path, data_path: Path, model: onnx.ModelProto, weights: Sequence[Weight], on_bytes: OnBytes
+) -> int:
+    """Write the model to `path` and its weights to `data_path`; return the length of the former."""
+    with data_path.open("wb") as data:
+        for weight in weights:
+            data.write(b"\0" * (-data.tell() % _PAGE_BYTES))
+            place = {"location": data_path.name, "offset": data.tell(), "length": weight.stored_bytes}
+            header = weight.header()
+            header.data_location = TensorProto.EXTERNAL
+            for key, value in place.items():
+                header.external_data.add(key=key, value=str(value))
+            model.graph.initializer.append(header)
+            weight.write_values(data)
+            on_bytes(weight.stored_bytes)
+    return path.write_bytes(model.SerializeToString())
+
+
+def _field_start(number: int, length: int) -> bytes:
+    return _varint(number * 8 + 2) + _varint(length)  # 2: bytes, whose length comes first
+
+
+def _varint(value: int) -> bytes:
+    """Encode seven bits a byte, the lowest first, the top bit set on all but the last."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
