@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 from metric3d_ros.nodes.shares import shared_file
@@ -159,6 +161,23 @@ class TestBench:
     def advertise(self, message_type: Any, topic: str, qos: QoSProfile = RELIABLE) -> Any:
         """Return a publisher."""
         return self.node.create_publisher(message_type, topic, qos)
+
+    def call(self, service_type: Any, name: str, request: Any, *, timeout_s: float = 20.0) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(service_type, name)
+        try:
+            assert self.spin_until(client.service_is_ready, timeout_s=timeout_s), f"nobody offers {name}"
+            future = client.call_async(request)
+            assert self.spin_until(future.done, timeout_s=timeout_s), f"{name} did not answer"
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def set_parameters(self, node_name: str, **values: Any) -> list[Any]:
+        """Set parameters of a node as `ros2 param set` does, in one call; return the results. __ stands for a dot."""
+        given = [Parameter(name.replace("__", "."), value=value).to_parameter_msg() for name, value in values.items()]
+        request = SetParameters.Request(parameters=given)
+        return list(self.call(SetParameters, f"{node_name}/set_parameters", request).results)
 
     def spin_until(self, done: Callable[[], bool], *, timeout_s: float = 20.0) -> bool:
         """Spin until `done`; return whether it came to that."""

@@ -6,7 +6,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_schema import parameter
 from metric3d_ros.pictures import COLOUR_MAPS
 
-NAN, INF = "nan", "inf"
+INVALID, INFINITE = "invalid", "infinite"
 XYZ, XYZRGB, XYZRGB_NORMALS = "xyz", "xyzrgb", "xyzrgb+normals"
 
 _FARTHEST_M = 10_000.0
@@ -41,9 +41,9 @@ class DepthImageParameters:
         0.0, "Farther depth is invalid, or far; 0 is no limit.", unit="m", minimum=0.0, maximum=_FARTHEST_M
     )
     far: str = parameter(
-        NAN,
-        "What depth/image as 32FC1 holds beyond depth.max_m: nan, or inf, which says that nothing is nearer.",
-        choices=(NAN, INF),
+        INVALID,
+        "What depth/image as 32FC1 holds beyond depth.max_m: invalid is NaN, infinite is +Inf: nothing is nearer.",
+        choices=(INVALID, INFINITE),
     )
     min_confidence: float = parameter(
         0.0,

@@ -21,6 +21,7 @@ from metric3d_ros.messages import (
     points_to_cloud,
     ranges_to_scan,
 )
+from metric3d_ros.nodes.output_parameters import INFINITE
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
@@ -78,7 +79,7 @@ def _depth_image(result: Result) -> Any:
         sensor_msgs=sensor_msgs.msg,
         encoding=cast(Any, options.encoding),
         max_depth_m=options.max_depth_m,
-        far=cast(Any, options.far),
+        far="inf" if options.far == INFINITE else "nan",
     )
 
 

@@ -3,9 +3,9 @@
 import argparse
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from metric3d_ros.nodes.parameter_schema import Entry, entries, format_value
+from metric3d_ros.nodes.parameter_schema import Entry, Value, entries, format_value
 from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
 
 _TABLES = {"depth_node": DepthParameters, "image_player": PlayerParameters}
@@ -23,10 +23,17 @@ def parameters_to_markdown(table: type) -> str:
     return "\n".join(lines) + "\n"
 
 
-def parameters_to_yaml(table: type) -> str:
-    """Return a parameter file with every default and its description, for any node name."""
-    lines = ["# Every parameter with its default. Copy what you change into a file of your own and pass it as", "#   "]
-    lines[-1] += "ros2 launch metric3d_ros depth.launch.py params_file:=FILE"
+_ABOUT_DEFAULTS = """\
+# Every parameter with its default. Copy what you change into a file of your own and pass it as
+#   ros2 launch metric3d_ros depth.launch.py params_file:=FILE"""
+
+
+def parameters_to_yaml(table: type, *, values: Mapping[str, Value] | None = None, about: str = _ABOUT_DEFAULTS) -> str:
+    """Return a parameter file with every parameter and its description, for any node name.
+
+    `values` are by full name, those of the defaults where it is None; `about` goes first, as comments.
+    """
+    lines = about.splitlines()
     lines += ["/**:", "  ros__parameters:"]
     open_groups: list[str] = []
     for entry in entries(table):
@@ -38,7 +45,7 @@ def parameters_to_yaml(table: type) -> str:
         lines += textwrap.wrap(
             _comment(entry), _YAML_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
         )
-        lines.append(f"{indent}{name}: {format_value(entry.default)}")
+        lines.append(f"{indent}{name}: {format_value(entry.default if values is None else values[entry.name])}")
     return "\n".join(lines) + "\n"
 
 

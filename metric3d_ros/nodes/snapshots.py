@@ -3,10 +3,9 @@
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
@@ -16,6 +15,7 @@ from std_srvs.srv import Trigger
 from metric3d_ros import __version__
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.geometry import depth_to_points
+from metric3d_ros.nodes.parameter_docs import parameters_to_yaml
 from metric3d_ros.nodes.parameter_schema import flatten
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
@@ -38,7 +38,9 @@ class SnapshotService:
         self._lock = threading.Lock()
         self._waiting: Future | None = None
         name = f"~/{camera_name}/save_snapshot" if camera_name else "~/save_snapshot"
-        node.create_service(Trigger, name, self._on_request)
+        # Of its own: while the coroutine waits, nothing else of its group is called, images neither.
+        self._group = ReentrantCallbackGroup()
+        node.create_service(Trigger, name, self._on_request, callback_group=self._group)
 
     @property
     def is_wanted(self) -> bool:
@@ -66,13 +68,17 @@ class SnapshotService:
             self._finish(Trigger.Response(success=False, message=message))
 
         # Steady, so that a simulation that stands still gets its answer too.
-        timer = self._node.create_timer(self._timeout_s, give_up, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        timer = self._node.create_timer(self._timeout_s, give_up, callback_group=self._group, clock=steady)
         try:
             response = await future
         finally:
             self._node.destroy_timer(timer)
-        log = self._node.get_logger()
-        (log.info if response.success else log.warning)(f"snapshot: {response.message}")
+        # Two lines: rclpy refuses another severity from the same one.
+        if response.success:
+            self._node.get_logger().info(f"snapshot: {response.message}")
+        else:
+            self._node.get_logger().warning(f"snapshot: {response.message}")
         return response
 
     def _finish(self, response: Trigger.Response) -> None:
@@ -117,16 +123,6 @@ def _write_files(folder: Path, result: Result) -> None:
     frame_id = str(result.header.frame_id)
     write_ply(folder / "points.ply", points, rgb=result.rgb, normals=result.normals, comment=f"frame_id {frame_id}")
     write_calibration(folder / "camera_info.yaml", result.camera)
-    (folder / "parameters.yaml").write_text(_parameters_to_yaml(result), encoding="utf-8")
-
-
-def _parameters_to_yaml(result: Result) -> str:
-    nested: dict[str, Any] = {}
-    for name, value in flatten(result.parameters).items():
-        *groups, last = name.split(".")
-        place = nested
-        for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = list(value) if isinstance(value, tuple) else value
-    head = f"# metric3d_ros {__version__}; ros2 run metric3d_ros depth_node --ros-args --params-file parameters.yaml\n"
-    return head + yaml.safe_dump({"/**": {"ros__parameters": nested}}, sort_keys=False)
+    about = f"# metric3d_ros {__version__}: the parameters of this snapshot, as params_file:=parameters.yaml takes them"
+    parameters = parameters_to_yaml(type(result.parameters), values=flatten(result.parameters), about=about)
+    (folder / "parameters.yaml").write_text(parameters, encoding="utf-8")

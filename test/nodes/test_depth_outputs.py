@@ -1,0 +1,348 @@
+"""Each output of depth_node as its parameters ask for, set while the node runs and heard over DDS."""
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+
+import tiny_models
+from camera_bench import CX, CY, FX, FY, HEIGHT, SCALE, TOPICS, WIDTH, CameraBench, camera_info, expected_depth, picture
+from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from sensor_msgs.msg import CompressedImage, LaserScan
+from std_srvs.srv import Trigger
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.messages import (
+    cloud_to_points,
+    compressed_depth_to_depth,
+    image_to_array,
+)
+from metric3d_ros.nodes.parameter_schema import entries
+from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.pictures import INVALID_RGB, DepthColours, depth_to_rgb
+from metric3d_ros.recordings.calibration import read_calibration
+from metric3d_ros.recordings.images import read_rgb
+from metric3d_ros.recordings.ply import read_ply
+
+DEPTH, COLOUR, POINTS, SCAN = "depth/image", "depth/image_color", "points", "scan"
+COMPRESSED = "depth/image/compressedDepth"
+METRES = tiny_models.METRES_PER_LEVEL * SCALE
+"""Depth of one grey level."""
+DEFAULTS = {entry.name: entry.default for entry in entries(DepthParameters) if not entry.read_only}
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    domain = next_domain()
+    model = tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+    folder = tmp_path_factory.mktemp("snapshots")
+    arguments = parameters(
+        model=model, outputs__scan=True, scan__frame_id="camera_link", snapshot__folder=folder, snapshot__timeout_s=1.5
+    )
+    environment = ros_environment(tmp_path_factory.mktemp("log"), domain)
+    with running_node("depth_node", *arguments, environment=environment) as process:
+        bench = TestBench(domain)
+        try:
+            process.wait_for("ready")
+            camera = CameraBench(bench, {**TOPICS, COMPRESSED: CompressedImage, SCAN: LaserScan})
+            camera.connect()
+            yield process, camera, folder
+        finally:
+            bench.close()
+
+
+@pytest.fixture
+def camera(session):
+    """The camera of a node whose parameters are all at their defaults again."""
+    camera = session[1]
+    values = {name.replace(".", "__"): value for name, value in DEFAULTS.items() if name != "scan.frame_id"}
+    assert all(result.successful for result in camera.bench.set_parameters("depth_node", **values))
+    return camera
+
+
+def change(camera, **values):
+    for result in camera.bench.set_parameters("depth_node", **values):
+        assert result.successful, result.reason
+
+
+def depth_of(camera, array, **fields):
+    return image_to_array(camera.results(camera.show(array, **fields), [DEPTH])[DEPTH]).array
+
+
+def cloud_of(camera, array):
+    return camera.results(camera.show(array), [POINTS])[POINTS]
+
+
+def wall(level, *, width=WIDTH, height=HEIGHT):
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def half_near_half_far(near=50, far=200):
+    array = wall(near)
+    array[:, WIDTH // 2 :] = far
+    return array
+
+
+def test_scan_and_compressed_depth_carry_the_stamp_and_a_frame_that_fits(camera):
+    header = camera.show(picture())
+    results = camera.results(header, [SCAN, COMPRESSED])
+    assert results[COMPRESSED].header == header
+    assert (results[SCAN].header.stamp, results[SCAN].header.frame_id) == (header.stamp, "camera_link")
+
+
+def test_depth_in_millimetres_is_rounded_to_nearest(camera):
+    change(camera, depth__encoding="16UC1")
+    rgb = picture(1)
+    message = camera.results(camera.show(rgb), [DEPTH])[DEPTH]
+    assert (message.encoding, message.step) == ("16UC1", 2 * WIDTH)
+    difference = image_to_array(message).array.astype(np.float64) - expected_depth(rgb).astype(np.float64) * 1000
+    assert np.abs(difference).max() <= 0.501
+
+
+def test_millimetres_never_wrap_around(camera):
+    change(camera, depth__encoding="16UC1")
+    rgb = half_near_half_far(near=100, far=200)
+    # At eight times the focal length 100 levels are 32.2 m and 200 levels 64.4 m; at 8.2 times 33.0 m and 66.0 m.
+    for times, far_mm in ((8.0, 64_400), (8.2, 0)):
+        header = camera.header()
+        info = camera_info(header, k=(FX * times, 0.0, CX, 0.0, FY * times, CY, 0.0, 0.0, 1.0))
+        millimetres = depth_of(camera, rgb, header=header, info=info)
+        assert millimetres[0, 0] == round(100 * METRES * times * 1000)
+        assert millimetres[0, -1] == far_mm
+
+
+@pytest.mark.parametrize(("far", "expected"), [("invalid", np.nan), ("infinite", np.inf)])
+def test_depth_beyond_its_limit_is_nan_or_infinite_as_asked(camera, far, expected):
+    change(camera, depth__max_m=5.0, depth__far=far)
+    header = camera.show(half_near_half_far())
+    results = camera.results(header)
+    depth = image_to_array(results[DEPTH]).array
+    assert depth[0, 0] == pytest.approx(50 * METRES)
+    np.testing.assert_equal(depth[0, -1], np.float32(expected))
+    assert np.isnan(cloud_to_points(results[POINTS]).points[:, WIDTH // 2 :]).all()
+    assert np.isnan(compressed_depth_to_depth(results[COMPRESSED])[:, WIDTH // 2 :]).all()
+    assert (image_to_array(results[COLOUR]).array[:, WIDTH // 2 :] == INVALID_RGB).all()
+
+
+def test_depth_nearer_than_its_limit_is_invalid(camera):
+    change(camera, depth__min_m=3.0)
+    depth = depth_of(camera, half_near_half_far())
+    assert np.isnan(depth[:, : WIDTH // 2]).all()
+    assert np.isfinite(depth[:, WIDTH // 2 :]).all()
+
+
+@pytest.mark.parametrize(("least", "share"), [(0.7, 1.0), (0.8, 0.0)])
+def test_depth_of_less_confidence_is_invalid_everywhere(camera, least, share):
+    assert 0.7 < tiny_models.CONFIDENCE < 0.8
+    change(camera, depth__min_confidence=least)
+    results = camera.results(camera.show(picture(2)), [DEPTH, POINTS])
+    assert np.isfinite(image_to_array(results[DEPTH]).array).mean() == share
+    assert np.isfinite(cloud_to_points(results[POINTS]).points).mean() == share
+
+
+def test_edges_are_removed_where_depth_jumps(camera):
+    change(camera, depth__max_jump=0.1)
+    depth = depth_of(camera, half_near_half_far())
+    middle = WIDTH // 2
+    assert np.isnan(depth[:, middle - 1 : middle + 1]).all()
+    assert np.isfinite(depth[:, : middle - 1]).all()
+    assert np.isfinite(depth[:, middle + 1 :]).all()
+
+
+def test_limits_of_the_cloud_leave_the_depth_image_alone(camera):
+    change(camera, points__max_m=5.0, points__max_jump=0.1)
+    results = camera.results(camera.show(half_near_half_far()), [DEPTH, POINTS])
+    assert np.isfinite(image_to_array(results[DEPTH]).array).all()
+    valid = np.isfinite(cloud_to_points(results[POINTS]).points).all(axis=2)
+    assert valid[:, : WIDTH // 2 - 1].all()
+    assert not valid[:, WIDTH // 2 - 1 :].any()
+    change(camera, points__max_m=0.0, points__max_jump=0.0, points__min_confidence=0.8)
+    assert np.isnan(cloud_to_points(cloud_of(camera, picture())).points).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ("xyz", ["x", "y", "z"]),
+        ("xyzrgb", ["x", "y", "z", "rgb"]),
+        ("xyzrgb+normals", ["x", "y", "z", "rgb", "normal_x", "normal_y", "normal_z"]),
+    ],
+)
+def test_points_have_the_fields_that_are_asked_for(camera, fields, names):
+    change(camera, points__fields=fields)
+    cloud = cloud_of(camera, picture())
+    assert [field.name for field in cloud.fields] == names
+    assert cloud.point_step == 4 * len(names)
+
+
+def test_points_are_every_so_many_pixels(camera):
+    change(camera, points__stride=5)
+    rgb = picture(3)
+    message = cloud_of(camera, rgb)
+    assert (message.width, message.height) == (13, 10)  # 64 / 5 and 48 / 5, rounded up
+    cloud = cloud_to_points(message)
+    z = expected_depth(rgb)[10, 15]
+    np.testing.assert_allclose(cloud.points[2, 3], [(15 - CX) / FX * z, (10 - CY) / FY * z, z], rtol=1e-5)
+    np.testing.assert_array_equal(cloud.rgb[2, 3], rgb[10, 15])
+
+
+def test_a_cloud_that_is_not_organised_holds_valid_points_only(camera):
+    change(camera, points__organized=False, depth__max_m=5.0)
+    message = cloud_of(camera, half_near_half_far())
+    assert (message.height, message.width, message.is_dense) == (1, WIDTH * HEIGHT // 2, True)
+
+
+def test_voxels_replace_points_by_their_mean(camera):
+    change(camera, points__voxel_m=0.5)
+    message = cloud_of(camera, wall(100))  # a wall 4.025 m away, 0.32 x 0.24 m large, x from -0.1 m, y from -0.15 m
+    cloud = cloud_to_points(message)
+    # It lies in four cubes, those left and right of, above and below the axis.
+    assert message.width == 4
+    np.testing.assert_allclose(cloud.points[0, :, 2], 100 * METRES, rtol=1e-5)
+    columns = np.arange(WIDTH)
+    expected_x = (columns[columns >= CX] - CX).mean() / FX * 100 * METRES
+    assert cloud.points[0, :, 0].max() == pytest.approx(expected_x, rel=1e-4)
+    assert (cloud.rgb == 100).all()
+    np.testing.assert_allclose(cloud.normals[0], [tiny_models.NORMAL] * 4, atol=1e-6)
+
+
+def test_colours_follow_map_scale_and_range(camera):
+    rgb = picture(4)
+    change(camera, color__map="viridis", color__scale="log", color__near_m=1.0, color__far_m=8.0)
+    colours = DepthColours(near_m=1.0, far_m=8.0, colour_map="viridis", scale="log")
+    results = camera.results(camera.show(rgb), [DEPTH, COLOUR])
+    expected = depth_to_rgb(image_to_array(results[DEPTH]).array, colours)
+    np.testing.assert_array_equal(image_to_array(results[COLOUR]).array, expected)
+
+
+def test_compressed_depth_is_what_the_depth_image_is(camera):
+    rgb = picture(5)
+    decoded = {}
+    for encoding in ("32FC1", "16UC1"):
+        change(camera, depth__encoding=encoding)
+        message = camera.results(camera.show(rgb), [COMPRESSED])[COMPRESSED]
+        assert message.format == f"{encoding}; compressedDepth png"
+        decoded[encoding] = compressed_depth_to_depth(message)
+    depth = expected_depth(rgb)
+    assert np.abs(decoded["16UC1"] - depth).max() < 0.0006
+    stored = (depth > 0.2) & (depth < 10)
+    # Steps of inverse depth: 1 cm at 10 m with the plugin's defaults.
+    assert np.abs(decoded["32FC1"] - depth)[stored].max() < 0.011
+
+
+def test_scan_of_a_wall_is_its_distance_in_each_direction(camera):
+    scan = camera.results(camera.show(wall(100)), [SCAN])[SCAN]
+    z = 100 * METRES
+    angles = scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges))
+    # The right image border is at negative angles.
+    assert scan.angle_min == pytest.approx(-np.arctan((WIDTH - 1 - CX) / FX), abs=1e-6)
+    assert scan.angle_max == pytest.approx(np.arctan(CX / FX), abs=2 * scan.angle_increment)
+    np.testing.assert_allclose(scan.ranges, z / np.cos(angles), rtol=1e-4)
+    assert (scan.range_min, scan.range_max) == (pytest.approx(0.45), 10.0)
+
+
+def test_scan_says_what_is_out_of_reach(camera):
+    change(camera, scan__min_range_m=3.0, scan__max_range_m=6.0)
+    scan = camera.results(camera.show(half_near_half_far(near=50, far=200)), [SCAN])[SCAN]
+    assert scan.ranges[0] == np.inf  # on the right: 8 m away
+    assert scan.ranges[-1] == -np.inf  # on the left: 2 m away
+    change(camera, scan__min_range_m=0.0, scan__max_range_m=9.0, depth__max_m=5.0)
+    scan = camera.results(camera.show(half_near_half_far(near=50, far=200)), [SCAN])[SCAN]
+    assert scan.ranges[0] == np.inf, "what is beyond the limit of depth is no obstacle"
+    assert scan.ranges[-1] == pytest.approx(50 * METRES, rel=1e-3)
+
+
+def test_an_output_that_cannot_be_made_leaves_the_others_alone(camera, session):
+    header, rgb = camera.header(), picture(6)
+    already_said = len(session[0].lines)
+    info = camera_info(header, k=(FX, 0.0, CX, 0.0, FY, -300.0, 0.0, 0.0, 1.0))  # no row is level with this camera
+    camera.show(rgb, header=header, info=info)
+    results = camera.results(header, [DEPTH, POINTS, COMPRESSED])
+    np.testing.assert_allclose(image_to_array(results[DEPTH]).array, expected_depth(rgb), rtol=1e-5)
+    assert "outside the image's 48 rows" in session[0].wait_for("the scan's band", timeout_s=5, after=already_said)
+
+
+REFUSED = {
+    "a choice": ({"depth__encoding": "8UC1"}, "expected string 32FC1, 16UC1"),
+    "a range": ({"points__stride": 0}, "points.stride"),
+    "two that contradict each other": ({"depth__min_m": 6.0, "depth__max_m": 5.0}, "expected below depth.max_m"),
+    "a size": ({"inference_size": "10x10"}, "expected 'native'"),
+    "what the scan needs": ({"scan__frame_id": ""}, "because outputs.scan is true"),
+    "what is read only": ({"image_transport": "compressed"}, "read-only parameter"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_changes_that_cannot_be_made_are_refused_with_the_reason(camera, what):
+    values, reason = REFUSED[what]
+    # The service sets one after the other, so of two that contradict each other the second is refused.
+    result = camera.bench.set_parameters("depth_node", **values)[-1]
+    assert not result.successful
+    assert reason in result.reason
+    camera.results(camera.show(picture()))
+
+
+def test_a_snapshot_holds_everything_of_one_image(camera, session):
+    rgb = picture(7)
+    client = camera.bench.node.create_client(Trigger, "depth_node/save_snapshot")
+    assert camera.bench.spin_until(client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+    camera.bench.spin_for(0.3)
+    header = camera.show(rgb)
+    assert camera.bench.spin_until(future.done)
+    assert future.result().success, future.result().message
+    folder = session[2] / f"{header.stamp.sec}.250000000"
+    assert future.result().message == str(folder)
+    assert {path.name for path in folder.iterdir()} == {
+        "image.png",
+        "depth.npy",
+        "depth.png",
+        "depth_color.png",
+        "normals.npy",
+        "normals_color.png",
+        "confidence.npy",
+        "points.ply",
+        "camera_info.yaml",
+        "parameters.yaml",
+    }
+    np.testing.assert_array_equal(read_rgb(folder / "image.png"), rgb)
+    np.testing.assert_allclose(np.load(folder / "depth.npy"), expected_depth(rgb), rtol=1e-5)
+    millimetres = cv2.imread(str(folder / "depth.png"), cv2.IMREAD_UNCHANGED)
+    assert np.abs(millimetres / 1000 - expected_depth(rgb)).max() < 0.0006
+    assert len(read_ply(folder / "points.ply")["x"]) == WIDTH * HEIGHT
+    assert read_calibration(folder / "camera_info.yaml") == Camera(WIDTH, HEIGHT, FX, FY, CX, CY)
+    with running_node(
+        "depth_node",
+        "--ros-args",
+        "--params-file",
+        str(folder / "parameters.yaml"),
+        environment=ros_environment(folder.parent, next_domain()),
+    ) as again:
+        again.wait_for("ready")
+        assert not any("is not known" in line for line in again.lines)
+
+
+def test_a_snapshot_without_images_says_so(camera, session):
+    response = camera.bench.call(Trigger, "depth_node/save_snapshot", Trigger.Request())
+    assert not response.success
+    assert "no image that can be used came within 1.5 s" in response.message
+
+
+def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(camera, session):
+    header = camera.header()
+    blocker = session[2] / f".{header.stamp.sec}.250000000.part"
+    blocker.write_text("in the way")
+    client = camera.bench.node.create_client(Trigger, "depth_node/save_snapshot")
+    assert camera.bench.spin_until(client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+    camera.bench.spin_for(0.3)
+    camera.show(picture(), header=header)
+    assert camera.bench.spin_until(future.done)
+    assert not future.result().success
+    assert "nothing was saved" in future.result().message
+    assert not (session[2] / f"{header.stamp.sec}.250000000").exists()
+
+
+def test_nothing_unexpected_was_logged(session):
+    assert not [line for line in session[0].lines if "Traceback" in line or "[ERROR]" in line]
