@@ -36,6 +36,9 @@ $(VENV)/created:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
+# A comma would end an argument of $(call).
+comma := ,
+
 # $(call install,WORDS FOR THE PERSON WAITING,WHAT PIP INSTALLS)
 define install
 @echo "Installing $(1) into $(VENV) (once; the first time takes a minute or more) ..."
@@ -44,14 +47,14 @@ define install
 endef
 
 $(VENV)/installed-runtime: $(VENV)/created setup.py pyproject.toml
-	$(call install,ROS 2 and ONNX Runtime,--editable '.[ros,cpu]')
+	$(call install,ROS 2 and ONNX Runtime,--editable '.[ros$(comma)cpu]')
 
 $(VENV)/installed-viewer: $(VENV)/installed-runtime
-	$(call install,the Rerun viewer,--editable '.[ros,cpu,viewer]')
+	$(call install,the Rerun viewer,--editable '.[ros$(comma)cpu$(comma)viewer]')
 
 $(VENV)/installed-test: $(VENV)/installed-runtime
 	$(call install,PyTorch,'$(TORCH)')
-	$(call install,the test tools,--editable '.[ros,cpu,export,test]')
+	$(call install,the test tools,--editable '.[ros$(comma)cpu$(comma)export$(comma)test]')
 
 demo: $(VENV)/installed-$(if $(VIEWER),viewer,runtime)
 	@$(RUN) -m metric3d_ros.demo \
