@@ -136,7 +136,7 @@ class CameraStream:
         """Count a frame that cannot be worked on, and say so now and then."""
         if self.counts.add_bad(error):
             reason = " ".join(str(error).split())
-            self._node.get_logger().warning(f"{self._resolved(self.image_topic)}: frame dropped: {reason}")
+            self._node.get_logger().warning(f"{self.resolved_image_topic}: frame dropped: {reason}")
 
     def _on_raw(self, message: Image) -> None:
         self.counts.received += 1

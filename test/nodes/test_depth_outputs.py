@@ -263,6 +263,16 @@ def test_an_output_that_cannot_be_made_leaves_the_others_alone(camera, session):
     assert "outside the image's 48 rows" in session[0].wait_for("the scan's band", timeout_s=5, after=already_said)
 
 
+def test_rectified_images_are_those_of_the_projection_matrix(camera):
+    rgb, header = picture(8), camera.header()
+    info = camera_info(header, distortion_model="plumb_bob", d=[-0.3, 0.1, 0.0, 0.0, 0.0])
+    info.p[0] = info.p[5] = 1600.0
+    np.testing.assert_allclose(depth_of(camera, rgb, header=header, info=info), expected_depth(rgb), rtol=1e-5)
+    change(camera, rectified=True)
+    info.header = header = camera.header()
+    np.testing.assert_allclose(depth_of(camera, rgb, header=header, info=info), expected_depth(rgb, 1.6), rtol=1e-5)
+
+
 REFUSED = {
     "a choice": ({"depth__encoding": "8UC1"}, "expected string 32FC1, 16UC1"),
     "a range": ({"points__stride": 0}, "points.stride"),
