@@ -47,7 +47,7 @@ def files(pattern: str) -> list[str]:
     return sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern) if path.is_file())
 
 
-NODES = ["depth_node", "image_player"]
+NODES = ["depth_node", "image_player", "view"]
 
 setup(
     name=PACKAGE,
@@ -83,7 +83,7 @@ setup(
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
         "export": EXPORT,
-        "viewer": ["rerun-sdk>=0.20"],
+        "viewer": ["rerun-sdk>=0.30"],
         "test": TEST,
     },
     entry_points={

@@ -144,7 +144,7 @@ def test_wheel_installs_what_ros_looks_for(wheel_names):
         assert name in wheel_names
 
 
-@pytest.mark.parametrize("node", ["depth_node", "image_player"])
+@pytest.mark.parametrize("node", ["depth_node", "image_player", "view"])
 def test_nodes_are_executables_where_ros2_run_looks(wheel_names, node):
     info = wheel_names[f"lib/metric3d_ros/{node}"]
     assert info.external_attr >> 16 & 0o111

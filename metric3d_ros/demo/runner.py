@@ -10,8 +10,10 @@ from pathlib import Path
 
 from metric3d_ros.demo.frame_sources import FrameSource, open_images, render_flight
 from metric3d_ros.demo.live import LiveView
+from metric3d_ros.demo.processes import running_children
 from metric3d_ros.demo.report import MEANINGLESS, Report, RunFacts
 from metric3d_ros.demo.session import DemoSession, NodeOptions
+from metric3d_ros.demo.watching import VIEWERS, DemoViewer, check_viewer
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import NATIVE, InferenceSize
@@ -33,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("demo_output"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="default: %(default)s")
     parser.add_argument("--inference-size", default=NATIVE, help="native, trained, WIDTHxHEIGHT or 0.5MP")
+    parser.add_argument("--viewer", choices=VIEWERS, help="watch live in Rerun: its own window, or in a browser")
     parser.add_argument("--timeout", type=float, default=180.0, metavar="S", help="longest silence (default: 180 s)")
 
 
@@ -43,9 +46,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.timeout > 0:
         raise ConfigurationError(f"--timeout is {args.timeout:g}, expected seconds above 0")
     InferenceSize.parse(args.inference_size)
+    if args.viewer:
+        check_viewer(args.viewer)
     started_s = time.monotonic()
     live = LiveView()
-    with _terminated_as_interrupted():
+    with _terminated_as_interrupted(), running_children() as children:
         model, meaningless = _inspect_model(args)
         if meaningless:
             live.say(f"!!! {MEANINGLESS}")
@@ -64,12 +69,15 @@ def run(args: argparse.Namespace) -> int:
         session = DemoSession(
             source, options, on_record=report.add, live=live, logs=output / "logs", timeout_s=args.timeout
         )
-        frames_per_s = session.run()
+        viewer = DemoViewer(args.viewer, children=children, live=live, logs=output / "logs") if args.viewer else None
+        frames_per_s = session.run(on_ready=viewer.start if viewer else None)
         for done, total in session.draw_pending():
             live.progress("drawing pictures", done, total)
         live.progress("writing the report", 0, 1)
         written = report.finish(frames_per_s=frames_per_s, wall_s=time.monotonic() - started_s)
-    _print_results(live, report, written, meaningless)
+        _print_results(live, report, written, meaningless)
+        if viewer is not None:
+            viewer.linger()
     return 0
 
 

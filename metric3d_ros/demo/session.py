@@ -58,8 +58,11 @@ class DemoSession:
         self._pending: list[FrameRecord] = []
         self._times_s: list[float] = []
 
-    def run(self) -> float:
-        """Play all frames and collect what comes back; return the rate in frames per second."""
+    def run(self, *, on_ready: Callable[[str, Mapping[str, str]], None] | None = None) -> float:
+        """Play all frames and collect what comes back; return the rate in frames per second.
+
+        `on_ready` is called with the topics' namespace and the environment for ROS once the node waits for images.
+        """
         environment = _ros_environment(self._logs)
         os.environ.update(environment)
         from metric3d_ros.nodes.collector import CollectorSession  # loads rclpy, which reads the environment
@@ -68,6 +71,8 @@ class DemoSession:
             node = self._start("depth_node", [], self._node_parameters(), environment)
             children.append(node)
             self._wait_until_ready(session, node)
+            if on_ready is not None:
+                on_ready(self._namespace, environment)
             player = self._start("image_player", self._player_options(), [], environment)
             children.append(player)
             self._wait_for_frames(session, node, player)
