@@ -6,9 +6,9 @@ import metric3d_ros.nodes.require_ros  # noqa: F401
 import argparse
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from metric3d_ros.engine import open_engine
+from metric3d_ros.engine import Engine, open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
@@ -28,13 +28,14 @@ _CLOSE_TIMEOUT_S = 2.0
 class DepthNode:
     """Receives images on the executor's thread and works on the newest one in a thread of its own."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, *, open_engine: Callable[..., Engine] = open_engine) -> None:
         """Declare parameters, advertise outputs and start to load the model; inputs are subscribed once it has run.
 
         Raises ConfigurationError for a parameter that cannot be used.
         """
         self.node = create_node("depth_node")
         self._stop = stop
+        self._open_engine = open_engine
         self._log = self.node.get_logger()
         self._estimator: Estimator | None = None
         self._pipeline: Pipeline | None = None
@@ -92,7 +93,7 @@ class DepthNode:
     def _load_model(self) -> None:
         parameters = self._parameters.values
         self._log.info(f"loading model {parameters.model}")
-        engine = open_engine(parameters.model, provider=parameters.provider, threads=parameters.threads)
+        engine = self._open_engine(parameters.model, provider=parameters.provider, threads=parameters.threads)
         parameters.check_model(engine.outputs)
         estimator = Estimator(engine, inference_size=parameters.inference_size)
         seconds = estimator.warm_up(_WARM_UP_HW)
@@ -123,11 +124,11 @@ class DepthNode:
         )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run depth_node; return the exit code."""
+def main(argv: Sequence[str] | None = None, *, open_engine: Callable[..., Engine] = open_engine) -> int:
+    """Run depth_node; return the exit code. `open_engine` stands in for `engine.open_engine` in benchmarks."""
 
     def make_node(_: argparse.Namespace, stop: Stop) -> DepthNode:
-        return DepthNode(stop)
+        return DepthNode(stop, open_engine=open_engine)
 
     return run_process("depth_node", make_node, argv=argv)
 

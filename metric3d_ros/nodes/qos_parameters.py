@@ -19,9 +19,9 @@ class QosParameters:
         read_only=True,
     )
     input_depth: int = parameter(
-        3,
-        "How many images wait to be received while the node is busy for a moment; only the newest is worked on, so "
-        "more cost no latency, only memory.",
+        5,
+        "How many images wait to be received while the machine is busy for a moment; only the newest is worked on, so "
+        "more cost memory but no latency. What does not find room is lost uncounted.",
         minimum=1,
         maximum=100,
         read_only=True,

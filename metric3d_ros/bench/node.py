@@ -1,0 +1,153 @@
+"""Times depth_node as a process over DDS, without the network's own time: `python -m metric3d_ros.bench.node`."""
+
+import argparse
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.bench.stub_node import LATENCY_VARIABLE
+from metric3d_ros.errors import Metric3DError
+
+EVERYTHING = [
+    "depth/image",
+    "depth/camera_info",
+    "depth/image_color",
+    "normals/image",
+    "normals/image_color",
+    "confidence/image",
+    "points",
+]
+"""All outputs but the PNG of depth/image/compressedDepth, and scan, which is off by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One thing to measure."""
+
+    name: str
+    size_hw: tuple[int, int]
+    topics: Sequence[str]
+    rate_hz: float
+    latency_ms: float = 0.0
+    """How long the stand-in for the network takes."""
+    parameters: Mapping[str, str]
+    seconds: float
+
+
+SCENARIOS = [
+    Scenario(
+        name="overhead-1080p",
+        size_hw=(1080, 1920),
+        topics=EVERYTHING,
+        rate_hz=3.0,
+        parameters={"points.stride": "2"},
+        seconds=30.0,
+    ),
+    Scenario(
+        name="overhead-vga",
+        size_hw=(480, 640),
+        topics=EVERYTHING,
+        rate_hz=10.0,
+        parameters={"points.stride": "2"},
+        seconds=20.0,
+    ),
+    Scenario(
+        name="slow-network",
+        size_hw=(480, 640),
+        topics=["depth/image"],
+        rate_hz=60.0,
+        latency_ms=400.0,
+        parameters={},
+        seconds=120.0,
+    ),
+]
+
+
+def run(scenario: Scenario, *, seconds: float) -> str:
+    """Run one scenario and return its results as text; Metric3DError where the node does not answer."""
+    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # After the environment, which both read when they are imported or initialised.
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    from metric3d_ros.nodes.load_probe import LoadProbe
+    from metric3d_ros.nodes.transport import prepare_transport
+
+    environment = os.environ | {LATENCY_VARIABLE: f"{scenario.latency_ms:g}"}
+    arguments = [word for name, value in scenario.parameters.items() for word in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-m", "metric3d_ros.bench.stub_node", "--ros-args", "--log-level", "warn", *arguments]
+    node = subprocess.Popen(command, env=environment, start_new_session=True)
+    prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
+    context = Context()
+    rclpy.init(context=context)
+    probe = LoadProbe(context, topics=scenario.topics, size_hw=scenario.size_hw)
+    try:
+        if not probe.connect():
+            raise Metric3DError(f"depth_node did not answer on {', '.join(scenario.topics)}")
+        before_mib = resident_mib(node.pid)
+        measured = probe.measure(rate_hz=scenario.rate_hz, seconds=seconds)
+        after_mib = resident_mib(node.pid)
+    finally:
+        probe.close()
+        rclpy.shutdown(context=context)
+        os.killpg(node.pid, signal.SIGINT)
+        node.wait(10)
+    stages = measured.stages_ms
+    overhead_ms = np.subtract(stages["total_ms"], stages["infer_ms"])
+    height, width = scenario.size_hw
+    lines = [
+        f"{scenario.name}: {width}x{height} bgr8 at {scenario.rate_hz:g} Hz for {seconds:g} s, network "
+        f"{scenario.latency_ms:g} ms, {len(scenario.topics)} topics",
+        row("node, without the network", overhead_ms),
+        *(row(f"  {stage.removesuffix('_ms')}", times) for stage, times in stages.items() if stage != "infer_ms"),
+        *(row(f"stamp to arrival, {topic}", measured.arrival_ms[topic]) for topic in scenario.topics),
+        f"  images sent {measured.sent}, " + ", ".join(f"{key} {value}" for key, value in measured.counts.items()),
+        f"  memory {before_mib:.0f} MiB, then {after_mib:.0f} MiB",
+    ]
+    return "\n".join(lines)
+
+
+def row(name: str, times_ms: npt.ArrayLike) -> str:
+    """Return one line of the table."""
+    times_ms = np.asarray(times_ms)
+    if not times_ms.size:
+        return f"  {name:<40} nothing came"
+    p50, p95, most = np.percentile(times_ms, [50, 95, 100])
+    return f"  {name:<40} p50 {p50:7.1f}  p95 {p95:7.1f}  max {most:7.1f} ms  ({times_ms.size})"
+
+
+def resident_mib(pid: int) -> float:
+    """Return the memory that a process holds, shared memory included."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the scenarios that are asked for; return the exit code."""
+    names = [scenario.name for scenario in SCENARIOS]
+    parser = argparse.ArgumentParser(prog="python -m metric3d_ros.bench.node", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", choices=[*names, []], metavar="SCENARIO", help=", ".join(names))
+    parser.add_argument("--seconds", type=float, help="how long each one runs (default: its own length)")
+    options = parser.parse_args(argv)
+    load = os.getloadavg()[0]
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python ", end="")
+    print(platform.python_version(), flush=True)
+    for scenario in SCENARIOS:
+        if not options.scenarios or scenario.name in options.scenarios:
+            print(run(scenario, seconds=options.seconds or scenario.seconds), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""depth_node with a stand-in for the network that answers after a set time, so that everything else can be timed."""
+
+import os
+import sys
+import time
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros import model_contract
+from metric3d_ros.nodes.depth_node import main
+
+LATENCY_VARIABLE = "METRIC3D_STUB_LATENCY_MS"
+DEPTH_M = 2.0
+
+
+class StubEngine:
+    """Has an Engine's face; sees a wall from 2 to 3 m in every image."""
+
+    model_name = "stub"
+    provider = "cpu"
+    dialect = model_contract.NATIVE
+    metadata = None
+    fixed_size_hw = None
+    outputs = frozenset({model_contract.DEPTH, model_contract.CONFIDENCE, model_contract.NORMAL})
+
+    def __init__(self, latency_s: float) -> None:
+        self._latency_s = latency_s
+        self._maps: dict[tuple[int, ...], dict[str, npt.NDArray[np.float32]]] = {}
+
+    def infer(
+        self, image: npt.NDArray[Any], focal_px: npt.NDArray[np.float32] | None, *, outputs: Collection[str]
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Return the same maps for every image of one shape, after the latency."""
+        shape = image.shape[:3]
+        if shape not in self._maps:
+            depth_m = np.full(shape, DEPTH_M, np.float32)
+            # A ramp, so that colour maps and clouds have something to do.
+            depth_m += np.linspace(0.0, 1.0, shape[2], dtype=np.float32)
+            normal = np.zeros((*shape, 3), np.float32)
+            normal[..., 2] = -1.0
+            self._maps[shape] = {
+                model_contract.DEPTH: depth_m,
+                model_contract.CONFIDENCE: np.full(shape, 0.5, np.float32),
+                model_contract.NORMAL: normal,
+            }
+        time.sleep(self._latency_s)
+        return {name: array for name, array in self._maps[shape].items() if name in outputs}
+
+
+def open_stub(*_: Any, **__: Any) -> Any:
+    """Stand in for `engine.open_engine`."""
+    return StubEngine(float(os.environ.get(LATENCY_VARIABLE, "0")) / 1e3)
+
+
+if __name__ == "__main__":
+    sys.exit(main(open_engine=open_stub))
