@@ -13,6 +13,7 @@ class Course:
     share: float
     count: int  # images per batch
     fresh: int  # of which rendered anew
+    probe: bool = False  # in a stage of the whole network: only the encoder, under the probe, which is cheaper
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ ENCODER = Stage(
 )
 NETWORK = Stage(
     name="network",
-    steps=3000,
+    steps=500,
     courses=(
         Course(Frame((112, 168)), 0.25, 12, 6),
         Course(Frame((168, 224)), 0.23, 6, 4),
@@ -65,7 +66,28 @@ NETWORK = Stage(
     rate=1e-3,
     matrix_rate=7e-4,
 )
-STAGES = {stage.name: stage for stage in (ENCODER, NETWORK)}
+JOINT = Stage(
+    name="joint",
+    steps=1200,
+    courses=(
+        Course(Frame((112, 168)), 0.15, 32, 10, probe=True),
+        Course(Frame((168, 224)), 0.15, 16, 6, probe=True),
+        Course(WIDE, 0.08, 14, 6, probe=True),
+        Course(DEMO, 0.12, 8, 4, probe=True),
+        Course(Frame((112, 168)), 0.06, 12, 6),
+        Course(Frame((168, 224)), 0.10, 6, 4),
+        Course(WIDE, 0.12, 6, 4),
+        Course(DEMO, 0.16, 4, 4),
+        Course(PADDED, 0.04, 4, 4),
+        Course(VGA, 0.02, 2, 2),
+    ),
+    whole_network=True,
+    rate=8e-4,
+    matrix_rate=8e-4,
+    warm_up_steps=50,
+    cool_down=0.5,
+)
+STAGES = {stage.name: stage for stage in (ENCODER, NETWORK, JOINT)}
 EMA_DECAY = 0.996
 CLIP_NORM = 1.0
 HELD_OUT = (Course(DEMO, 1.0, 40, 40), Course(WIDE, 1.0, 40, 40))

@@ -100,8 +100,10 @@ def build_optimizers(learner: Learner, stage: Stage) -> list[torch.optim.Optimiz
     encoder = learner.network.depth_model.encoder
     matrices = [p for p in encoder.blocks.parameters() if p.dim() == 2]
     known = {id(p) for p in matrices}
-    trained = learner.network if stage.whole_network else nn.ModuleList([encoder, learner.probe])
-    rest = [p for p in trained.parameters() if p.requires_grad and id(p) not in known]
+    trained = [learner.network if stage.whole_network else encoder]
+    if not stage.whole_network or any(course.probe for course in stage.courses):
+        trained.append(learner.probe)
+    rest = [p for p in nn.ModuleList(trained).parameters() if p.requires_grad and id(p) not in known]
     groups = [
         {"params": [p for p in rest if p.dim() > 1], "weight_decay": stage.weight_decay},
         {"params": [p for p in rest if p.dim() <= 1], "weight_decay": 0.0},
@@ -259,7 +261,7 @@ class Run:
             batch = stream.batch(course.frame, count=count, fresh=fresh)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
-            loss = self.learner.loss(batch, whole_network=stage.whole_network)
+            loss = self.learner.loss(batch, whole_network=stage.whole_network and not course.probe)
             loss.backward()
             value = self._average_gradients(float(loss.detach()))
             bad = bad + 1 if not math.isfinite(value) or (self.step > 500 and value > DIVERGED * recent) else 0

@@ -260,7 +260,8 @@ def pattern(ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors, direction: 
     # An offset keeps the samples of a face off the cell borders, where rounding would choose the cell.
     i = ops.to_int32(xp.floor(shifted_u / cell_u + 1e-4))
     j = ops.to_int32(xp.floor(v / cell_v + 1e-4))
-    salt = hit.surface
+    # From the colour and not from the row: rows are numbered otherwise where tables are padded.
+    salt = ops.to_int32(column(m.RED) * 65536.0) + ops.to_int32(column(m.GREEN) * 65536.0)
     sharpness = xp.clip(1.5 - xp.maximum(reach_u / cell_u, reach_v / cell_v), 0.0, 1.0)
     lightness = 1.0 + sharpness * (
         column(m.VARIATION) * (_hash(ops, i, j, salt) - 0.5) - column(m.CHECKER) * ops.to_float32((i + j) & 1)
