@@ -1,6 +1,7 @@
 """How the demo model is trained: its images agree with the demo's, its losses pull the right way, it can resume."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -274,3 +275,28 @@ def test_weights_can_be_read_back_from_the_exported_model(tmp_path: Path) -> Non
         learner.network.depth_model.decoder.depth_regressor[0].weight,
         state["depth_model.decoder.depth_regressor.0.weight"],
     )
+
+
+class FixedScale:
+    """Stands for an estimator that sees nothing: its depth grows with the focal length alone, as `power` says."""
+
+    def __init__(self, power: float) -> None:
+        self.power = power
+
+    def estimate(self, rgb: np.ndarray, camera: object) -> SimpleNamespace:
+        return SimpleNamespace(depth_m=np.full(rgb.shape[:2], camera.focal_px**self.power, np.float32))
+
+
+@pytest.mark.parametrize(("power", "moved"), [(0.0, 0.0), (1.0, 0.6)])
+def test_focal_measure_tells_how_far_depth_follows_the_focal_length(power: float, moved: float) -> None:
+    from metric3d_export.demo_model.measure import measure_focal
+
+    assert measure_focal(FixedScale(power), scenes=2, size_hw=(48, 64)) == pytest.approx((moved, moved), abs=1e-5)
+
+
+def test_every_stage_sees_the_sizes_that_the_demo_and_the_tests_use() -> None:
+    for stage in STAGES.values():
+        assert sum(course.share for course in stage.courses) == pytest.approx(1.0)
+        sizes = {course.frame.seen_hw or course.frame.size_hw for course in stage.courses}
+        assert {(252, 336), (168, 280)} <= sizes
+        assert all(side % 28 == 0 for course in stage.courses for side in course.frame.size_hw)
