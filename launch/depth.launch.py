@@ -18,11 +18,7 @@ SHARE = Path(get_package_share_directory(PACKAGE))
 ARGUMENTS = [
     ("image", "image", "topic of the camera's images"),
     ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
-    (
-        "depth",
-        "",
-        "topic to publish depth/image on, such as /camera/depth_registered/image_rect; camera_info beside it",
-    ),
+    ("depth", "", "topic for depth/image, such as /camera/depth_registered/image_rect; camera_info goes beside it"),
     ("points", "", "topic to publish points on, such as /camera/depth_registered/points"),
     ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
