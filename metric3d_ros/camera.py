@@ -23,6 +23,9 @@ _UNDISTORTED_MODELS = ("", "none", "pinhole")
 _UNCALIBRATED_REMEDY = (
     "calibrate the camera so that its driver publishes real intrinsics, or set the parameter `intrinsics` or `hfov_deg`"
 )
+# A field of view of 179.99 degrees; what is seen through far less than that overflows float32.
+_LEAST_FOCAL_PER_SIDE = 1e-4
+_MOST_PX = 1e7
 # A ray whose reprojection misses its own pixel by more than this has no place on the lens model.
 _MAX_REPROJECTION_PX = 0.1
 
@@ -66,6 +69,12 @@ class Camera:
             raise CameraError(
                 f"focal length is {self.fx:g} x {self.fy:g} px, expected above 0 (0 means uncalibrated); "
                 f"{_UNCALIBRATED_REMEDY}"
+            )
+        least = min(self.fx / self.width, self.fy / self.height)
+        if least < _LEAST_FOCAL_PER_SIDE or max(self.fx, self.fy, abs(self.cx), abs(self.cy)) > _MOST_PX:
+            raise CameraError(
+                f"camera intrinsics (fx, fy, cx, cy) are {self.fx:g}, {self.fy:g}, {self.cx:g}, {self.cy:g} px for "
+                f"{self.width}x{self.height}, which no lens has; {_UNCALIBRATED_REMEDY}"
             )
         self._check_distortion()
 

@@ -15,6 +15,8 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError
 from metric3d_ros.geometry.deprojection import check_size
 
+_MOST_RANGES_A_COLUMN = 4
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scan:
@@ -59,8 +61,6 @@ def depth_to_scan(
         )
     rays, depth = camera.rays()[rows], depth_m[rows]
     angles = -np.arctan(rays[..., 0].astype(np.float64))  # (band, W), left is positive
-    if np.isnan(angles).all():
-        raise CameraError("the camera's lens model gives the scan's rows no rays: correct D in the camera_info")
     angle_min, angle_max, increment = _spacing(angles)
     count = round((angle_max - angle_min) / increment) + 1
     ranges = depth * np.hypot(rays[..., 0], np.float32(1))
@@ -77,8 +77,19 @@ def depth_to_scan(
 
 
 def _spacing(angles: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the least and the greatest angle and the widest step between two columns."""
-    angle_min, angle_max = float(np.nanmin(angles)), float(np.nanmax(angles))
-    if angles.shape[1] == 1:
-        return angle_min, angle_max, 1.0
-    return angle_min, angle_max, float(np.nanmax(np.abs(np.diff(angles, axis=1))))
+    """Return the least and the greatest angle and the widest step between two columns.
+
+    Raises CameraError where a broken lens model leaves so few rays, or folds them so much, that no step covers all.
+    """
+    width = angles.shape[1]
+    known = angles[np.isfinite(angles)]
+    if known.size and width == 1:
+        return float(known.min()), float(known.max()), 1.0
+    steps = np.abs(np.diff(angles, axis=1))
+    widest = float(np.max(steps, initial=0.0, where=np.isfinite(steps)))
+    if widest == 0 or known.max() - known.min() > _MOST_RANGES_A_COLUMN * width * widest:
+        raise CameraError(
+            f"the camera's lens model gives only {known.size} of the scan's {angles.size} pixels a ray, or folds them: "
+            "correct D in the camera_info"
+        )
+    return float(known.min()), float(known.max()), widest

@@ -98,7 +98,7 @@ class CameraStream:
         else:
             topic = self.camera_info_topic
             create_input(
-                self._node, CameraInfo, topic, self._on_camera_info, profile=camera_info_input(self._parameters.qos)
+                self._node, CameraInfo, topic, self.take_camera_info, profile=camera_info_input(self._parameters.qos)
             )
             # Steady, so that a simulation that stands still can be explained too.
             steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -106,9 +106,9 @@ class CameraStream:
         # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
         profile = image_input(self._parameters.qos)
         if self._compressed:
-            create_input(self._node, CompressedImage, self._image_input, self._on_compressed, profile=profile)
+            create_input(self._node, CompressedImage, self._image_input, self.take_compressed_image, profile=profile)
         else:
-            create_input(self._node, Image, self._image_input, self._on_raw, profile=profile)
+            create_input(self._node, Image, self._image_input, self.take_image, profile=profile)
 
     def describe_inputs(self) -> str:
         """Return the topics that are waited for, in words."""
@@ -138,11 +138,13 @@ class CameraStream:
             reason = " ".join(str(error).split())
             self._node.get_logger().warning(f"{self.resolved_image_topic}: frame dropped: {reason}")
 
-    def _on_raw(self, message: Image) -> None:
+    def take_image(self, message: Image) -> None:
+        """Receive an image: called for each message of its topic."""
         self.counts.received += 1
         self._on_image(from_image(message))
 
-    def _on_compressed(self, message: CompressedImage) -> None:
+    def take_compressed_image(self, message: CompressedImage) -> None:
+        """Receive a compressed image: called for each message of its topic."""
         self.counts.received += 1
         try:
             image = from_compressed(message)
@@ -162,7 +164,8 @@ class CameraStream:
         if pair is not None:
             self._hand_on_pair(pair)
 
-    def _on_camera_info(self, info: CameraInfo) -> None:
+    def take_camera_info(self, info: CameraInfo) -> None:
+        """Receive a camera_info: called for each message of its topic."""
         self.loss.add_camera_info(stamp_ns(info))
         pair = self._pairing.add_camera_info(info)
         if pair is not None:
@@ -185,7 +188,7 @@ class CameraStream:
     def _watch_camera_info(self) -> None:
         if not self._takes_latched_info:
             topic = self.camera_info_topic
-            self._takes_latched_info = subscribe_if_latched(self._node, CameraInfo, topic, self._on_camera_info)
+            self._takes_latched_info = subscribe_if_latched(self._node, CameraInfo, topic, self.take_camera_info)
         self._explain_waiting()
 
     def _explain_waiting(self) -> None:

@@ -340,6 +340,14 @@ def slow_scan(depth, camera, scan, *, rows, min_range_m, max_range_m):
     return result
 
 
+def test_a_scan_through_a_lens_that_gives_no_two_neighbours_a_ray_is_refused(monkeypatch):
+    rays = np.ones((PINHOLE.height, PINHOLE.width, 3), np.float32)
+    rays[:, ::2] = NAN
+    monkeypatch.setattr(Camera, "rays", lambda self: rays)
+    with pytest.raises(CameraError, match=r"only 480 of the scan's 970 pixels a ray"):
+        depth_to_scan(np.full(PINHOLE.size_hw, 2.0, np.float32), PINHOLE)
+
+
 def test_a_scan_agrees_with_its_definition():
     depth = np.random.default_rng(6).uniform(0.2, 14, PINHOLE.size_hw).astype(np.float32)
     depth[33:36, 20:30] = NAN
