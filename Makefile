@@ -54,7 +54,7 @@ $(VENV)/installed-viewer: $(VENV)/installed-runtime
 
 $(VENV)/installed-test: $(VENV)/installed-runtime
 	$(call install,PyTorch,'$(TORCH)')
-	$(call install,the test tools,--editable '.[ros$(comma)cpu$(comma)export$(comma)test]')
+	$(call install,the test tools,--editable '.[ros$(comma)cpu$(comma)viewer$(comma)export$(comma)test]')
 
 demo: $(VENV)/installed-$(if $(VIEWER),viewer,runtime)
 	@$(RUN) -m metric3d_ros.demo \

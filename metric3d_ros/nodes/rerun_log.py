@@ -1,6 +1,7 @@
 """RerunLog: pictures, depth and clouds as Rerun shows them best, with a layout that follows what there is; no ROS."""
 
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ _EYE_M, _TARGET_M, _UP = (1.2, -1.3, -1.8), (0.0, 0.2, 3.0), (0.0, -1.0, 0.0)
 class RerunLog:
     """One recording, written to a viewer, a file or both. Its methods belong into one thread.
 
-    What cannot be written raises whatever Rerun raises: its errors have no common type.
+    What cannot be logged raises whatever Rerun raises: its errors have no common type.
     """
 
     def __init__(self, *, grpc_url: str | None = None, file: Path | None = None, max_points: int = 500_000) -> None:
@@ -118,9 +119,20 @@ class RerunLog:
         self._recording.log(POINTS, rr.Points3D(points, colors=colours, radii=sizes))
         self._arrange(POINTS)
 
-    def flush(self, *, timeout_s: float) -> None:
-        """Wait until everything has been handed over; raises where that takes longer."""
-        self._recording.flush(timeout_sec=timeout_s)
+    def flush(self, *, timeout_s: float) -> bool:
+        """Wait until everything has been handed over; return whether that was within `timeout_s`.
+
+        Raises RuntimeError where it never will be: the viewer is gone.
+        """
+        begun_s = time.monotonic()
+        try:
+            self._recording.flush(timeout_sec=timeout_s)
+        except RuntimeError:
+            # Rerun raises the same for both. What takes no time is no timeout.
+            if time.monotonic() - begun_s < timeout_s / 2:
+                raise
+            return False
+        return True
 
     def close(self) -> None:
         """Finish the file and leave the viewer."""

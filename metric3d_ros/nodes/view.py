@@ -5,6 +5,7 @@ import metric3d_ros.nodes.require_ros  # noqa: F401
 # isort: split
 import argparse
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ if (_missing := explain_missing_rerun()) is not None:
 from metric3d_ros.nodes.rerun_log import DEPTH, IMAGE, NORMALS, POINTS, RerunLog
 
 READY = "watching"
-_FLUSH_S = 10.0
+_FLUSH_S = 2.0
 _CLOSE_S = 15.0
 _QUIET_S = 10.0
 _LOOK_AFTER_VIEWER_S = 0.5
@@ -104,7 +105,8 @@ class View:
         self._frame_id: str | None = None
         self._taken: dict[str, int] = {}
         self._dropped = 0
-        self._shown = 0
+        self._recording: RerunLog | None = None
+        self._closing = threading.Event()
         if options.save is not None:
             _check_file(options.save)
         if options.web or options.save is None:
@@ -135,9 +137,10 @@ class View:
 
     def close(self) -> bool:
         """Finish the recording; False if Rerun is still busy with it."""
+        self._closing.set()
         done = self._worker.stop(timeout_s=_CLOSE_S)
         if done and self._recording is not None:
-            self._recording.close()
+            done = self._finish_recording(self._recording)
         self._close_viewer()
         counts = ", ".join(f"{count} from {name}" for name, count in self._taken.items()) or "nothing"
         self._log.info(f"took {counts}; {self._dropped} dropped because newer ones came")
@@ -145,7 +148,16 @@ class View:
             self._log.info("the window stays open: close it when you have seen enough")
         return done
 
-    _recording: RerunLog | None = None
+    def _finish_recording(self, recording: RerunLog) -> bool:
+        """Hand over what is left and close; False where the viewer does not take it, and closing would wait for it."""
+        try:
+            if not recording.flush(timeout_s=_FLUSH_S):
+                return False
+        except RuntimeError as error:
+            if self._viewer is None or not self._viewer.has_ended:
+                self._log.error(f"the last messages are lost: {error}")
+        recording.close()
+        return True
 
     def _open(self) -> None:
         self._recording = RerunLog(
@@ -200,7 +212,8 @@ class View:
             except Metric3DError as error:
                 self._log.warning(f"{kind} not shown: {error}", throttle_duration_sec=_WARN_EVERY_S)
         # Rerun would take more than it can pass on; waiting here lets the next messages be dropped instead.
-        self._recording.flush(timeout_s=_FLUSH_S)
+        while not self._recording.flush(timeout_s=_FLUSH_S) and not self._closing.is_set():
+            self._log.warning("the viewer takes nothing: dropping what comes", throttle_duration_sec=_WARN_EVERY_S)
 
     def _show_image(self, recording: RerunLog, message: Any) -> None:
         rgb = compressed_to_rgb(message) if hasattr(message, "format") else image_to_rgb(message)
