@@ -25,6 +25,7 @@ VERBS = {
     "demo": Verb("metric3d_ros.demo.runner", "fly a camera through a scene, or feed your images, through the node"),
     "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
+    "fetch": Verb("metric3d_ros.fetch", "download a ready-made ONNX model, without PyTorch"),
     "view": Verb("metric3d_ros.nodes.view", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
 }
 

@@ -43,3 +43,7 @@ class ExportError(Metric3DError):
 
 class DataError(Metric3DError):
     """Recorded or measured data (a folder, a bag, a calibration) cannot be used."""
+
+
+class DownloadError(Metric3DError):
+    """A published file could not be downloaded, or is not the one that was published."""

@@ -1,0 +1,276 @@
+"""Downloads single published files from the Hugging Face hub: resumed where they stopped, checked by their SHA-256.
+
+Plain HTTP of the standard library. The hub's own client deletes what has arrived when it is interrupted, and with it
+hours of a large model's download.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import os
+import shutil
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any
+
+from tqdm import tqdm
+
+from metric3d_ros import __version__
+from metric3d_ros.errors import DownloadError
+
+ENDPOINT_VARIABLE = "HF_ENDPOINT"
+"""Environment variable that names a mirror, as for the hub's own tools."""
+OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
+
+_HUB = "https://huggingface.co"
+_PIECE_BYTES = 1 << 20
+_TIMEOUT_S = 30.0
+_WAITS_S = (1.0, 2.0, 4.0, 8.0)
+"""Before the attempts that follow a failure; what has arrived in between starts the row anew."""
+_PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
+_RANGE_NOT_SATISFIABLE = 416
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubFile:
+    """A file as it is in one commit of a repository on the hub."""
+
+    repository: str
+    revision: str
+    """Full hash of the commit."""
+    path: str
+    sha256: str | None = None
+    """Of the content; None where it was not known: then the hub's own statement is checked."""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    @property
+    def origin(self) -> str:
+        """What identifies the file, for people and metadata: repository@commit."""
+        return f"{self.repository}@{self.revision}"
+
+    @property
+    def url(self) -> str:
+        return f"{_endpoint()}/{self.repository}/resolve/{self.revision}/{urllib.parse.quote(self.path)}"
+
+    @property
+    def page(self) -> str:
+        """Address of the page from which a person can download the file."""
+        return f"{_endpoint()}/{self.repository}/blob/{self.revision}/{urllib.parse.quote(self.path)}"
+
+    @property
+    def cached_path(self) -> Path:
+        """Where `download_to_cache` keeps the file."""
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric3d"
+        return folder / self.repository / self.revision / self.path
+
+
+def download_to_cache(file: HubFile, *, by_hand: str) -> Path:
+    """Return the cached file, downloading it if it is not there yet; see `download`."""
+    path = file.cached_path
+    if not path.exists():
+        download(file, path, by_hand=by_hand)
+    return path
+
+
+def download(file: HubFile, target: Path, *, by_hand: str) -> str:
+    """Download `file` to `target` and return its SHA-256.
+
+    What arrives is kept beside it in a .part file, from where a later call continues; only the complete and checked
+    file takes the name `target`.
+
+    Args:
+        file: what to download.
+        target: where to; its directory is made.
+        by_hand: what to do with a file that was downloaded by hand, for the error messages.
+
+    Raises:
+        DownloadError: no connection, no such file, no space, or another content than was published.
+    """
+    part = part_path(file, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stated_sha256 = _complete(file, part, by_hand)
+        sha256 = hash_file(part)
+        expected = file.sha256 or stated_sha256
+        if expected is not None and sha256 != expected:
+            part.unlink()
+            raise DownloadError(
+                f"{file.name} arrived with SHA-256 {sha256}, expected {expected}: run the command again; if it happens "
+                f"again, get {file.page} by hand and {by_hand}"
+            )
+        os.replace(part, target)
+    except OSError as error:
+        raise DownloadError(
+            f"{target} could not be written ({error.strerror or error}): free some space or choose another place, then "
+            "run the command again; it continues where it stopped"
+        ) from error
+    return sha256
+
+
+def part_path(file: HubFile, target: Path) -> Path:
+    """Return where `download` keeps what has arrived; another file for the same target has another place."""
+    key = hashlib.sha256(f"{file.origin}/{file.path}".encode()).hexdigest()[:8]
+    return target.with_name(f"{target.name}.{key}.part")
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with (
+        path.open("rb") as file,
+        tqdm(total=path.stat().st_size, desc="hashing", unit="B", unit_scale=True, leave=False, disable=None) as bar,
+    ):
+        while piece := file.read(_PIECE_BYTES):
+            digest.update(piece)
+            bar.update(len(piece))
+    return digest.hexdigest()
+
+
+class _ConnectionLostError(Exception):
+    """The transfer failed in a way that another attempt may mend."""
+
+
+class _UnreachableError(_ConnectionLostError):
+    """There was no connection."""
+
+
+def _complete(file: HubFile, part: Path, by_hand: str) -> str | None:
+    """Append to `part` until it is whole; return the SHA-256 that the hub states, if it does."""
+    first_size = size = _size(part)
+    failures = 0
+    while True:
+        try:
+            return _append_rest(file, part, by_hand)
+        except _ConnectionLostError as error:
+            size, size_before = _size(part), size
+            # Whoever is offline wants to hear it at once; who lost the connection midway may get it back.
+            if isinstance(error, _UnreachableError) and size == first_size:
+                raise DownloadError(
+                    f"{_host(file)} cannot be reached ({error}): check the connection and HTTPS_PROXY, or get "
+                    f"{file.page} by hand and {by_hand}"
+                ) from error
+            failures = 1 if size > size_before else failures + 1
+            if failures > len(_WAITS_S):
+                raise DownloadError(
+                    f"the download of {file.name} broke off after {size / 1e6:.1f} MB ({error}): run the command "
+                    f"again, it continues there, or get {file.page} by hand and {by_hand}"
+                ) from error
+            time.sleep(_WAITS_S[failures - 1])
+
+
+def _append_rest(file: HubFile, part: Path, by_hand: str) -> str | None:
+    offset = _size(part)
+    redirects = _Redirects()
+    with _open(file, offset, redirects, by_hand) as answer:
+        if answer is None:  # nothing lies beyond what is there
+            return redirects.sha256
+        if answer.headers.get_content_type() == "text/html":
+            raise DownloadError(
+                f"{_host(file)} answered with a web page, not with {file.name}: log in to "
+                f"this network or check HTTPS_PROXY, or get {file.page} by hand and {by_hand}"
+            )
+        if answer.status != http.client.PARTIAL_CONTENT:
+            offset = 0  # the server knows no ranges: it sends all of it
+        length = answer.headers.get("Content-Length")
+        total = offset + int(length) if length else None
+        _require_space(part, (total or 0) - offset)
+        with (
+            part.open("ab" if offset else "wb") as out,
+            tqdm(total=total, initial=offset, desc=file.name, unit="B", unit_scale=True, disable=None) as bar,
+        ):
+            while piece := _read(answer):
+                out.write(piece)
+                bar.update(len(piece))
+    if total is not None and _size(part) < total:
+        raise _ConnectionLostError("the connection was closed early")
+    return redirects.sha256
+
+
+@contextlib.contextmanager
+def _open(file: HubFile, offset: int, redirects: _Redirects, by_hand: str) -> Iterator[Any]:
+    """Yield the response with the bytes from `offset` on, or None where there are none."""
+    if os.environ.get(OFFLINE_VARIABLE, "").lower() in ("1", "true", "yes", "on"):
+        raise DownloadError(
+            f"{file.name} is not on this machine and {OFFLINE_VARIABLE} forbids downloads: unset it, or get "
+            f"{file.page} by hand and {by_hand}"
+        )
+    request = urllib.request.Request(file.url, headers={"User-Agent": f"metric3d_ros/{__version__}"})
+    if offset:
+        request.add_header("Range", f"bytes={offset}-")
+    try:
+        answer = urllib.request.build_opener(redirects).open(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == _RANGE_NOT_SATISFIABLE:
+            yield None
+            return
+        if error.code in _PASSING_STATUSES:
+            raise _ConnectionLostError(f"{_host(file)} answered {error.code} {error.reason}") from error
+        raise DownloadError(
+            f"{_host(file)} answered {error.code} {error.reason} for {file.path} of {file.origin}: look for the file "
+            f"at {_endpoint()}/{file.repository}, get it by hand and {by_hand}"
+        ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _UnreachableError(str(getattr(error, "reason", error))) from error
+    with answer:
+        redirects.note(answer.headers)
+        yield answer
+
+
+def _read(answer: Any) -> bytes:
+    try:
+        return bytes(answer.read(_PIECE_BYTES))
+    except (OSError, http.client.HTTPException) as error:
+        raise _ConnectionLostError(str(error) or type(error).__name__) from error
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, and notes the SHA-256 that the hub states before it sends one to its storage."""
+
+    sha256: str | None = None
+
+    def note(self, headers: Message) -> None:
+        tag = (headers.get("X-Linked-Etag") or "").strip('"')
+        if len(tag) == hashlib.sha256().digest_size * 2:  # what is not in large-file storage has a shorter tag
+            self.sha256 = tag
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request:
+        self.note(headers)
+        return urllib.request.Request(newurl, headers=dict(req.headers), method=req.get_method())
+
+    # Python 3.10 does not know this status yet.
+    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
+
+
+def _endpoint() -> str:
+    return os.environ.get(ENDPOINT_VARIABLE, _HUB).rstrip("/") or _HUB
+
+
+def _host(file: HubFile) -> str:
+    return urllib.parse.urlsplit(file.url).netloc
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _require_space(part: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(part.parent).free
+    if needed_bytes > free_bytes:
+        raise DownloadError(
+            f"{part.parent} has {free_bytes / 1e6:.0f} MB free, and {needed_bytes / 1e6:.0f} MB are still to come: "
+            "free some space, or choose another place"
+        )

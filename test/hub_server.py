@@ -1,0 +1,97 @@
+"""A local HTTP server that answers as the Hugging Face hub does, and fails on request."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class HubServer:
+    """Files by their path on the hub, `REPOSITORY/resolve/REVISION/PATH`; and what goes wrong."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    cut_after: list[int] = field(default_factory=list)
+    """Number of bytes after which the connection of each coming transfer is closed, from the first to the last."""
+    statuses: list[int] = field(default_factory=list)
+    """What each coming request for a file is answered with, from the first to the last, in place of the file."""
+    ranges: bool = True
+    states_hash: bool = True
+    content_type: str = "application/octet-stream"
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
+    """Path and Range header of every request that came."""
+    url: str = ""
+
+    @property
+    def ranges_asked(self) -> list[str | None]:
+        """The Range headers of the transfers."""
+        return [asked for path, asked in self.requests if path.startswith("/storage/")]
+
+
+def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            hub.requests.append((self.path, self.headers.get("Range")))
+            if self.path.startswith("/storage/"):
+                self._send_content(hub.files[self.path.removeprefix("/storage/")])
+            elif hub.statuses:
+                self._send_status(hub.statuses.pop(0))
+            elif self.path.lstrip("/") in hub.files:
+                self._redirect(self.path.lstrip("/"))
+            else:
+                self._send_status(404)
+
+        def _send_status(self, status: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _redirect(self, path: str) -> None:
+            content = hub.files[path]
+            self.send_response(302)
+            self.send_header("Location", f"{hub.url}/storage/{path}")
+            self.send_header("X-Repo-Commit", path.split("/resolve/")[1].split("/")[0])
+            self.send_header("X-Linked-Size", str(len(content)))
+            if hub.states_hash:
+                self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def _send_content(self, content: bytes) -> None:
+            asked = self.headers.get("Range")
+            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and hub.ranges else 0
+            if asked and hub.ranges and start >= len(content):
+                self._send_status(416)
+                return
+            rest = content[start:]
+            self.send_response(206 if asked and hub.ranges else 200)
+            self.send_header("Content-Type", hub.content_type)
+            self.send_header("Content-Length", str(len(rest)))
+            if asked and hub.ranges:
+                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+            self.end_headers()
+            self.wfile.write(rest[: hub.cut_after.pop(0)] if hub.cut_after else rest)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    return Handler
+
+
+@contextlib.contextmanager
+def serve_hub() -> Iterator[HubServer]:
+    """Serve until the context ends; point HF_ENDPOINT at the server's `url`."""
+    hub = HubServer()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(hub)) as server:
+        hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield hub
+        finally:
+            server.shutdown()
+            thread.join()
