@@ -249,7 +249,7 @@ OUTPUTS: Sequence[Output] = (
         topic="scan",
         switch="scan",
         message_type=LaserScan,
-        description="metres and radians, the nearest thing in each direction at the camera's height; off by default",
+        description="metres and radians, the nearest thing in each direction at the camera's height",
         needs=_needs_depth,
         build=_scan,
     ),

@@ -4,7 +4,9 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_schema import Entry, Value, entries, format_value
 from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
 
@@ -54,14 +56,43 @@ def _comment(entry: Entry) -> str:
     return f"{entry.description} ({facts})" if facts else entry.description
 
 
+def replace_between(text: str, name: str, content: str) -> str:
+    """Return `text` with `content` in place of what is between <!-- name:begin --> and <!-- name:end -->.
+
+    Raises ConfigurationError when the two are not there, once each and in this order.
+    """
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed) or begin in after:
+        raise ConfigurationError(f"the text has no single {begin.strip()} with {end} behind it: put both back")
+    return f"{before}{begin}{content}{end}{after}"
+
+
+def write_readme(text: str) -> str:
+    """Return the README with the tables of topics and parameters as the code has them."""
+    from metric3d_ros.nodes.topic_docs import topics_to_markdown  # needs ROS, which the rest does not
+
+    text = replace_between(text, "topics", topics_to_markdown())
+    return replace_between(text, "parameters", parameters_to_markdown(DepthParameters))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the document that was asked for; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m metric3d_ros.nodes.parameter_docs", description=__doc__)
-    parser.add_argument("node", choices=sorted(_TABLES))
-    parser.add_argument("format", choices=["yaml", "markdown"])
+    """Print or write the document that was asked for; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m metric3d_ros.nodes.parameter_docs",
+        description=f"{__doc__} Without arguments: rewrites README.md and config/depth.yaml of this folder.",
+    )
+    parser.add_argument("node", nargs="?", choices=sorted(_TABLES))
+    parser.add_argument("format", nargs="?", choices=["yaml", "markdown"], default="yaml")
     options = parser.parse_args(argv)
-    write = parameters_to_yaml if options.format == "yaml" else parameters_to_markdown
-    sys.stdout.write(write(_TABLES[options.node]))
+    if options.node:
+        write = parameters_to_yaml if options.format == "yaml" else parameters_to_markdown
+        sys.stdout.write(write(_TABLES[options.node]))
+        return 0
+    readme = Path("README.md")
+    readme.write_text(write_readme(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    Path("config/depth.yaml").write_text(parameters_to_yaml(DepthParameters), encoding="utf-8")
     return 0
 
 

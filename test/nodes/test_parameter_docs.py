@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metric3d_ros.nodes.parameter_docs import main, parameters_to_markdown, parameters_to_yaml
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.nodes.parameter_docs import (
+    main,
+    parameters_to_markdown,
+    parameters_to_yaml,
+    replace_between,
+    write_readme,
+)
 from metric3d_ros.nodes.parameter_schema import build, entries
 from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
 
 ROOT = Path(__file__).parents[2]
+REMEDY = "run: python -m metric3d_ros.nodes.parameter_docs"
 TABLES = [DepthParameters, PlayerParameters]
 
 
@@ -21,8 +29,34 @@ def flatten_yaml(mapping, prefix=""):
 
 
 def test_shipped_parameter_file_is_the_generated_one():
-    remedy = "run: python -m metric3d_ros.nodes.parameter_docs depth_node yaml > config/depth.yaml"
-    assert (ROOT / "config/depth.yaml").read_text() == parameters_to_yaml(DepthParameters), remedy
+    assert (ROOT / "config/depth.yaml").read_text() == parameters_to_yaml(DepthParameters), REMEDY
+
+
+def test_tables_of_the_readme_are_the_generated_ones():
+    pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+    text = (ROOT / "README.md").read_text()
+    assert write_readme(text) == text, REMEDY
+
+
+def test_every_output_and_its_switch_are_in_the_tables():
+    pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+    from metric3d_ros.nodes.outputs import OUTPUTS
+
+    text = (ROOT / "README.md").read_text()
+    for output in OUTPUTS:
+        assert f"| `{output.topic}` | " in text
+        assert f"| `outputs.{output.switch}` | " in text
+
+
+def test_only_what_is_between_the_markers_is_replaced():
+    text = "above\n<!-- x:begin -->\nold\n<!-- x:end -->\nbelow\n"
+    assert replace_between(text, "x", "new\n") == "above\n<!-- x:begin -->\nnew\n<!-- x:end -->\nbelow\n"
+
+
+@pytest.mark.parametrize("text", ["nothing", "<!-- x:begin -->\n", "<!-- x:end -->\n<!-- x:begin -->\n"])
+def test_missing_markers_are_named(text):
+    with pytest.raises(ConfigurationError, match="x:begin"):
+        replace_between(text, "x", "new")
 
 
 @pytest.mark.parametrize("table", TABLES)
