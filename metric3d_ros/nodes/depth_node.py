@@ -119,9 +119,8 @@ class DepthNode:
             self._stop.fail(error)
             return
         self._log.error("".join(traceback.format_exception(error)))
-        self._stop.fail(
-            ModelError(f"unexpected {type(error).__name__} while loading the model, please report it: {error}")
-        )
+        doing = "working on an image" if self._pipeline is not None else "loading the model"
+        self._stop.fail(ModelError(f"unexpected {type(error).__name__} while {doing}, please report it: {error}"))
 
 
 def main(argv: Sequence[str] | None = None, *, open_engine: Callable[..., Engine] = open_engine) -> int:

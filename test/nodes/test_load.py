@@ -177,3 +177,18 @@ def test_subscriber_does_not_hold_up_the_others(bench, start, environment, froze
     finally:
         deaf.kill()
         deaf.wait()
+
+
+def test_nothing_is_received_before_the_model_is_loaded_and_warmed_up(bench, environment):
+    command = [sys.executable, "-m", "metric3d_ros.bench.stub_node"]
+    process = RosProcess(command, environment | {LATENCY_VARIABLE: "4000"})
+    try:
+        images, reports = bench.advertise(Image, "image"), bench.listen(DiagnosticArray, "/diagnostics")
+        assert bench.spin_until(lambda: bool(reports))
+        assert {status.message for status in reports[0].status} == {"loading the model"}
+        assert images.get_subscription_count() == 0
+        process.wait_for("ready")
+        assert bench.spin_until(lambda: images.get_subscription_count() == 1)
+        assert not [line for line in process.lines if "[WARN]" in line]
+    finally:
+        process.close()
