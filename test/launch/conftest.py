@@ -1,4 +1,7 @@
-"""Fixtures for tests of launch files: an installation of the sources under test, and real launch run on it."""
+"""Fixtures for tests of launch files: an installation of the sources under test, and real launch run on it.
+
+ROS is imported inside the fixtures: each test module skips itself where there is none, which a conftest cannot do.
+"""
 
 import os
 import shutil
@@ -7,12 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
-pytest.importorskip("launch_ros.actions", reason="launch_ros is not installed: it comes with a ROS 2 installation")
-
-import tiny_models
-from ros_process import RosProcess, next_domain, ros_environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,17 +58,23 @@ def prefix(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
+    import tiny_models
+
     return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture
 def domain():
+    from ros_process import next_domain
+
     return next_domain()
 
 
 @pytest.fixture
 def launch_file(tmp_path, prefix, domain):
     """Return a function that launches a file of the package with arguments and is undone after the test."""
+    from ros_process import RosProcess, ros_environment
+
     prefixes = os.pathsep.join([str(prefix), os.environ.get("AMENT_PREFIX_PATH") or sys.prefix])
     environment = ros_environment(tmp_path / "log", domain, AMENT_PREFIX_PATH=prefixes, PYTHONUNBUFFERED="1")
     started = []
