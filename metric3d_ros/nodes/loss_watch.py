@@ -12,6 +12,8 @@ _FEWEST_IMAGES = 8
 # A camera with a rate of its own shows gaps that are whole multiples of its period, give or take this part of it.
 _TOLERANCE = 0.15
 _REGULAR = 0.8
+_FEWEST_EVEN_GAPS = 3
+_EVEN_PERIODS = 1.5
 _MOST_STAMPS = 5000
 
 
@@ -49,10 +51,14 @@ class LossWatch:
             return None
         first, last = min(infos), max(infos)
         images = {stamp for stamp in self._images if first <= stamp <= last}
-        matched = len(images & infos)
-        if matched < _REGULAR * len(images) or not images:
+        matched = sorted(images & infos)
+        if len(matched) < _REGULAR * len(images) or not images:
             return None
-        return matched, len(infos), (last - first) / 1e9
+        gaps = np.diff(matched)
+        period = (last - first) / (len(infos) - 1)
+        if len(gaps) >= _FEWEST_EVEN_GAPS and np.ptp(gaps) < _EVEN_PERIODS * period:
+            return None  # somebody lets every so-many-th image through; losses come at random
+        return len(matched), len(infos), (last - first) / 1e9
 
     def _by_gaps(self) -> tuple[int, int, float] | None:
         stamps = np.unique(np.array(self._images, np.int64))

@@ -45,6 +45,18 @@ def test_every_other_image_lost_is_not_far_below():
     assert watch(sent[::2], sent) is None
 
 
+def test_images_that_somebody_thins_out_are_not_lost():
+    sent = stamps(150, jitter=0.1)
+    assert watch(sent[::6], sent) is None
+    assert watch(sent[::30], sent) is None
+
+
+def test_losses_at_random_are_found_by_camera_info():
+    sent = stamps(150)
+    kept = [sent[n] for n in (3, 10, 40, 42, 90, 130)]
+    assert watch(kept, sent) == "by their stamps the camera sent 150 images in 5.0 s, and 6 came"
+
+
 def test_camera_info_at_a_pace_of_its_own_proves_nothing():
     images = stamps(40)[::8]
     assert watch(images, [stamp + 1000 for stamp in stamps(40)]) is None
