@@ -26,6 +26,9 @@ _INSTALL_ONNXRUNTIME = (
     "never both"
 )
 
+# Over it ONNX Runtime 1.23 and 1.26 refuse float16 models on the CPU, 1.29 does not.
+_BROKEN_FUSION = "SimplifiedLayerNormFusion"
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -78,6 +81,8 @@ class Engine:
             model_contract.NORMAL_CONFIDENCE: self.dialect.normal_confidence,
         }
         self._tensors = {name: tensor for name, tensor in named.items() if tensor in present}
+        image = next(tensor for tensor in inputs if tensor.name == self.dialect.image)
+        self._image_dtype = np.float16 if image.type == "tensor(float16)" else None
         self.metadata: Metadata | None = None
         self.fixed_size_hw: tuple[int, int] | None = None
         if self.dialect is model_contract.NATIVE:
@@ -102,7 +107,8 @@ class Engine:
         """Run the model once.
 
         Args:
-            image: in the file's own dialect: uint8 (N, H, W, 3) RGB for ours, float32 (N, 3, H, W) 0..255 otherwise.
+            image: in the file's own dialect: uint8 (N, H, W, 3) RGB for ours, float32 (N, 3, H, W) 0..255 otherwise
+                (converted where the file takes float16).
             focal_px: float32 (N,), pixels; None for a foreign model, which takes none.
             outputs: names of the contract, a part of `self.outputs`.
 
@@ -113,7 +119,9 @@ class Engine:
             InferenceError: the provider failed, for instance for want of memory.
         """
         names = [name for name in self._tensors if name in outputs]
-        feeds: dict[str, npt.NDArray[Any]] = {self.dialect.image: image}
+        feeds: dict[str, npt.NDArray[Any]] = {
+            self.dialect.image: image.astype(self._image_dtype or image.dtype, copy=False)
+        }
         if self.dialect.focal_length is not None:
             feeds[self.dialect.focal_length] = np.asarray(focal_px, np.float32)
         try:
@@ -124,7 +132,7 @@ class Engine:
                 f"{self.model_name} failed on a {'x'.join(map(str, image.shape))} input with provider "
                 f"{self.provider}: {reason}; if memory ran out, set a smaller inference_size"
             ) from error
-        return dict(zip(names, results, strict=True))
+        return {name: np.asarray(result, np.float32) for name, result in zip(names, results, strict=True)}
 
 
 def open_engine(model: str | Path = DEMO_MODEL, *, provider: str = AUTO, threads: int = 0) -> Engine:
@@ -235,7 +243,12 @@ def _open_session(
     if provider != "cpu":
         providers.append(PROVIDERS["cpu"].ort_name)
     try:
-        return make_session(str(path), options, providers=providers)
+        try:
+            return make_session(str(path), options, providers=providers)
+        except tuple(errors) as error:
+            if _BROKEN_FUSION not in str(error):
+                raise
+            return make_session(str(path), options, providers=providers, disabled_optimizers=[_BROKEN_FUSION])
     except tuple(errors) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(

@@ -94,13 +94,17 @@ def save_authors_model(path: Path, *, size_hw: tuple[int, int]) -> Path:
     return _save(nodes, [image], [depth], [_constant("metres_per_level", METRES_PER_LEVEL, np.float32)], path)
 
 
-def save_onnx_community_model(path: Path) -> Path:
-    """Save a model with onnx-community's signature: float32 NCHW of dynamic size, canonical depth and normals out."""
-    image = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["n", 3, "h", "w"])
+def save_onnx_community_model(path: Path, *, half: bool = False) -> Path:
+    """Save a model with onnx-community's signature: NCHW 0..255 of dynamic size, canonical depth and normals out.
+
+    Their fp32 files take and return float32, their fp16 files (`half`) float16.
+    """
+    kind, dtype = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
+    image = helper.make_tensor_value_info("pixel_values", kind, ["batch_size", 3, "height", "width"])
     outputs = [
-        helper.make_tensor_value_info("predicted_depth", TensorProto.FLOAT, ["n", "h", "w"]),
-        helper.make_tensor_value_info("predicted_normal", TensorProto.FLOAT, ["n", 3, "h", "w"]),
-        helper.make_tensor_value_info("normal_confidence", TensorProto.FLOAT, ["n", "h", "w"]),
+        helper.make_tensor_value_info("predicted_depth", kind, ["batch_size", "depth_h", "depth_w"]),
+        helper.make_tensor_value_info("predicted_normal", kind, ["batch_size", 3, "normal_h", "normal_w"]),
+        helper.make_tensor_value_info("normal_confidence", kind, ["batch_size", "kappa_h", "kappa_w"]),
     ]
     nodes = [
         helper.make_node("ReduceMean", ["pixel_values"], ["grey"], axes=[1], keepdims=0),
@@ -110,9 +114,9 @@ def save_onnx_community_model(path: Path) -> Path:
         helper.make_node("Identity", ["grey"], ["normal_confidence"]),
     ]
     constants = [
-        _constant("metres_per_level", METRES_PER_LEVEL, np.float32),
-        _constant("zero", 0, np.float32),
-        _constant("normal_value", np.reshape(NORMAL, (3, 1, 1)), np.float32),
+        _constant("metres_per_level", METRES_PER_LEVEL, dtype),
+        _constant("zero", 0, dtype),
+        _constant("normal_value", np.reshape(NORMAL, (3, 1, 1)), dtype),
     ]
     return _save(nodes, [image], outputs, constants, path)
 

@@ -100,6 +100,31 @@ def test_provider_that_falls_back_by_itself_is_an_error_unless_auto(tmp_path, mo
     assert open_engine(path, provider="auto").provider == "cpu"
 
 
+def test_a_float16_model_takes_and_returns_float32(tmp_path):
+    engine = open_engine(tiny_models.save_onnx_community_model(tmp_path / "half.onnx", half=True), provider="cpu")
+    image = np.full((1, 3, 28, 56), 200, np.float32)
+    results = engine.infer(image, None, outputs=engine.outputs)
+    assert {array.dtype for array in results.values()} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(results["depth"], 200 * tiny_models.METRES_PER_LEVEL, rtol=2e-3)
+    assert results["normal"].shape == (1, 3, 28, 56)
+
+
+def test_a_fusion_that_fails_in_some_releases_is_left_out(tmp_path, monkeypatch):
+    make_session = onnxruntime.InferenceSession
+    failure = onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException
+    asked = []
+
+    def fail_in_fusion(*arguments, disabled_optimizers=(), **options):
+        asked.append(list(disabled_optimizers))
+        if "SimplifiedLayerNormFusion" not in disabled_optimizers:
+            raise failure("Attempting to get index by a name for node: /norm/Mul/SimplifiedLayerNormFusion/")
+        return make_session(*arguments, disabled_optimizers=disabled_optimizers, **options)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail_in_fusion)
+    assert open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu").provider == "cpu"
+    assert asked == [[], ["SimplifiedLayerNormFusion"]]
+
+
 def test_missing_onnxruntime_names_the_pip_line(tmp_path, monkeypatch):
     path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -144,11 +144,13 @@ def test_warm_up_runs_and_says_how_long(contract_engine):
     assert Estimator(contract_engine).warm_up((60, 80)) > 0
 
 
-def test_onnx_community_model_is_padded_scaled_and_cropped(tmp_path):
-    engine = open_engine(tiny_models.save_onnx_community_model(tmp_path / "community.onnx"))
+@pytest.mark.parametrize("half", [False, True], ids=["fp32", "fp16"])
+def test_onnx_community_model_is_padded_scaled_and_cropped(tmp_path, half):
+    engine = open_engine(tiny_models.save_onnx_community_model(tmp_path / "community.onnx", half=half))
     rgb = np.random.default_rng(1).integers(1, 255, (45, 70, 3), np.uint8)
     estimate = Estimator(engine).estimate(rgb, Camera.from_focal(70, 45, focal_px=250))
-    np.testing.assert_allclose(estimate.depth_m, rgb.mean(axis=2) * METRES * 0.25, rtol=1e-5)
+    assert estimate.depth_m.dtype == np.float32
+    np.testing.assert_allclose(estimate.depth_m, rgb.mean(axis=2) * METRES * 0.25, rtol=3e-3 if half else 1e-5)
     np.testing.assert_allclose(estimate.normals, np.broadcast_to(tiny_models.NORMAL, (45, 70, 3)))
     assert estimate.confidence is None
 
