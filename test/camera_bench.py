@@ -47,11 +47,12 @@ class CameraBench:
         header.stamp.sec, header.stamp.nanosec = self._stamp_s, 250_000_000
         return header
 
-    def show(self, array, *, encoding="rgb8", header=None, info=None, with_info=True):
+    def show(self, array, *, encoding="rgb8", header=None, info=None, with_info=True, size_hw=None):
         """Publish one image with its camera_info; return the header."""
         header = header or self.header()
+        height, width = size_hw or array.shape[:2]
         if with_info:
-            self.infos.publish(info or camera_info(header, width=array.shape[1], height=array.shape[0]))
+            self.infos.publish(info or camera_info(header, width=width, height=height))
         self.images.publish(array_to_image(array, encoding, header=header, sensor_msgs=sensor_msgs.msg))
         return header
 

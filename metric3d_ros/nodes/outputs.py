@@ -196,15 +196,6 @@ OUTPUTS: Sequence[Output] = (
         build=_depth_camera_info,
     ),
     Output(
-        topic="depth/image/compressedDepth",
-        transport_of="depth/image",
-        switch="compressed_depth",
-        message_type=CompressedImage,
-        description="depth as image_transport's compressedDepth plugin sends it: a 16-bit PNG",
-        needs=_needs_depth,
-        build=_compressed_depth,
-    ),
-    Output(
         topic="depth/image_color",
         switch="depth_color",
         message_type=Image,
@@ -252,5 +243,15 @@ OUTPUTS: Sequence[Output] = (
         description="metres and radians, the nearest thing in each direction at the camera's height",
         needs=_needs_depth,
         build=_scan,
+    ),
+    # Last: its PNG takes longer than anything before it, which need not wait.
+    Output(
+        topic="depth/image/compressedDepth",
+        transport_of="depth/image",
+        switch="compressed_depth",
+        message_type=CompressedImage,
+        description="depth as image_transport's compressedDepth plugin sends it: a 16-bit PNG",
+        needs=_needs_depth,
+        build=_compressed_depth,
     ),
 )

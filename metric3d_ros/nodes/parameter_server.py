@@ -72,7 +72,15 @@ class ParameterServer(Generic[T]):
         return overrides
 
     def _convert(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Make doubles of integers where doubles are expected, before rclpy refuses them."""
+        """Make doubles of integers where doubles are expected, before rclpy refuses them.
+
+        Of a parameter that cannot change rclpy says only that it is read-only; what to do about it goes to the log.
+        """
+        for given in parameters:
+            if given.name in self._entries and self._entries[given.name].read_only:
+                self._node.get_logger().warning(
+                    f"parameter {given.name} is read once, when the node starts: start it again with the new value"
+                )
         return [
             Parameter(given.name, Parameter.Type.DOUBLE, float(given.value))
             if given.type_ == Parameter.Type.INTEGER and self._is_double(given.name)
@@ -102,9 +110,11 @@ class ParameterServer(Generic[T]):
 def _descriptor(entry: Entry) -> ParameterDescriptor:
     unit = f" [{entry.unit}]" if entry.unit else ""
     descriptor = ParameterDescriptor(description=entry.description + unit, read_only=entry.read_only)
-    if entry.choices:
-        descriptor.additional_constraints = f"one of {entry.limits}"
-    elif entry.kind is int and (entry.minimum is not None or entry.maximum is not None):
+    constraints = [f"one of {entry.limits}"] if entry.choices else []
+    if entry.read_only:
+        constraints.append("fixed while the node runs: it is read when the node starts")
+    descriptor.additional_constraints = "; ".join(constraints)
+    if entry.kind is int and (entry.minimum is not None or entry.maximum is not None):
         lowest = -_LARGEST_INT if entry.minimum is None else int(entry.minimum)
         highest = _LARGEST_INT if entry.maximum is None else int(entry.maximum)
         descriptor.integer_range = [IntegerRange(from_value=lowest, to_value=highest, step=0)]

@@ -8,16 +8,19 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 import tiny_models
 from camera_bench import CX, CY, FX, FY, HEIGHT, SCALE, TOPICS, WIDTH, CameraBench, camera_info, expected_depth, picture
+from rcl_interfaces.srv import DescribeParameters
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
 from sensor_msgs.msg import CompressedImage, LaserScan
 from std_srvs.srv import Trigger
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.messages import (
+    COLOUR_ENCODINGS,
     cloud_to_points,
     compressed_depth_to_depth,
     image_to_array,
 )
+from metric3d_ros.messages.encodings import find_encoding
 from metric3d_ros.nodes.parameter_schema import entries
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.pictures import INVALID_RGB, DepthColours, depth_to_rgb
@@ -291,6 +294,39 @@ def test_changes_that_cannot_be_made_are_refused_with_the_reason(camera, what):
     assert not result.successful
     assert reason in result.reason
     camera.results(camera.show(picture()))
+
+
+def test_what_cannot_change_says_why_in_its_description_and_in_the_log(camera, session):
+    already_said = len(session[0].lines)
+    camera.bench.set_parameters("depth_node", model="other.onnx")
+    line = session[0].wait_for("parameter model is read once, when the node starts", timeout_s=5, after=already_said)
+    assert "start it again with the new value" in line
+    request = DescribeParameters.Request(names=["model", "provider", "points.stride"])
+    response = camera.bench.call(DescribeParameters, "depth_node/describe_parameters", request)
+    model, provider, stride = response.descriptors
+    assert model.read_only
+    assert model.additional_constraints == "fixed while the node runs: it is read when the node starts"
+    assert provider.additional_constraints.startswith("one of auto, cuda, cpu; fixed while")
+    assert (stride.read_only, stride.integer_range[0].from_value, stride.integer_range[0].to_value) == (False, 1, 64)
+    assert stride.description.endswith("[px]")
+
+
+@pytest.mark.parametrize("name", COLOUR_ENCODINGS)
+def test_a_gray_picture_gives_the_same_depth_in_every_encoding(camera, name):
+    encoding = find_encoding(name)
+    rows, level = encoding.rows(HEIGHT), 100
+    array = np.full((rows, WIDTH, encoding.channels)[: 2 + (encoding.channels > 1)], level, encoding.dtype)
+    if encoding.dtype == np.uint16:
+        array *= 257
+    luma = round(16 + level * 219 / 255)
+    if name in ("uyvy", "yuv422"):
+        array[..., 0], array[..., 1] = 128, luma
+    elif name in ("yuyv", "yuv422_yuy2"):
+        array[..., 0], array[..., 1] = luma, 128
+    elif encoding.rows_per_2 > 2:  # planes of colour below that of luma
+        array[:HEIGHT], array[HEIGHT:] = luma, 128
+    depth = depth_of(camera, array, encoding=name, size_hw=(HEIGHT, WIDTH))
+    np.testing.assert_allclose(depth, level * METRES, rtol=0.011)
 
 
 def test_a_snapshot_holds_everything_of_one_image(camera, session):
