@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.measure", description=__doc__)
     parser.add_argument("--model", default=DEMO_MODEL, help="ONNX file, or 'demo' (default)")
     parser.add_argument("--scenes", type=int, default=200, help="per size (default: %(default)s)")
+    parser.add_argument("--sizes", nargs="*", default=SIZES, metavar="WxH", help=f"default: {' '.join(SIZES)}")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     options = parser.parse_args(arguments)
     try:
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         estimator = Estimator(open_engine(model, provider="cpu", threads=options.threads))
         print(f"| {options.scenes} scenes, mean (median) image | " + " | ".join(FIGURES) + " |")
         print("|---|" + "---|" * len(FIGURES), flush=True)
-        for size in SIZES:
+        for size in options.sizes:
             width, height = (int(side) for side in size.split("x"))
             source = HeldOutScenes(count=options.scenes, size_hw=(height, width))
             totals = evaluate(source, estimator.estimate).totals()["all"]
