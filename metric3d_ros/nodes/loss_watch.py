@@ -7,8 +7,8 @@ import numpy as np
 WINDOW_S = 5.0
 _FAR_BELOW = 0.5
 # Fewer tell nothing: a camera that has just started, or one image every few seconds.
-_FEWEST_EXPECTED = 20
-_FEWEST_IMAGES = 8
+_FEWEST_EXPECTED = 10
+_FEWEST_IMAGES = 6
 # A camera with a rate of its own shows gaps that are whole multiples of its period, give or take this part of it.
 _TOLERANCE = 0.15
 _REGULAR = 0.8
@@ -38,38 +38,47 @@ class LossWatch:
         _add(self._infos, stamp_ns)
 
     def explain(self) -> str | None:
-        """Return what is missing, such as "of 150 images in 5 s only 3 came"; None where nothing conspicuous is."""
-        seen, expected, span_s = self._by_camera_info() or self._by_gaps() or (1, 1, 0.0)
-        if expected < _FEWEST_EXPECTED or seen >= _FAR_BELOW * expected:
-            return None
-        return f"by their stamps the camera sent {expected} images in {span_s:.1f} s, and {seen} came"
-
-    def _by_camera_info(self) -> tuple[int, int, float] | None:
-        """Return how many images came, were sent, in which time; None where camera_info has stamps of its own."""
+        """Return what is missing, such as "by their stamps ... 3 came"; None where nothing conspicuous is."""
         infos = set(self._infos)
-        if len(infos) < _FEWEST_EXPECTED:
-            return None
-        first, last = min(infos), max(infos)
-        images = {stamp for stamp in self._images if first <= stamp <= last}
-        matched = sorted(images & infos)
-        if len(matched) < _REGULAR * len(images) or not images:
-            return None
-        gaps = np.diff(matched)
-        period = (last - first) / (len(infos) - 1)
-        if len(gaps) >= _FEWEST_EVEN_GAPS and np.ptp(gaps) < _EVEN_PERIODS * period:
-            return None  # somebody lets every so-many-th image through; losses come at random
-        return len(matched), len(infos), (last - first) / 1e9
+        images = sorted(set(self._images))
+        matched = [stamp for stamp in images if stamp in infos]
+        by_camera_info = len(matched) >= max(1, _REGULAR * len(images))
+        return _explain_by_camera_info(matched, infos) if by_camera_info else _explain_by_gaps(images)
 
-    def _by_gaps(self) -> tuple[int, int, float] | None:
-        stamps = np.unique(np.array(self._images, np.int64))
-        if len(stamps) < _FEWEST_IMAGES:
-            return None
-        gaps = np.diff(stamps).astype(np.float64)
-        period = float(np.percentile(gaps, 10))
-        periods = gaps / period
-        if np.mean(np.abs(periods - np.round(periods)) < _TOLERANCE) < _REGULAR:
-            return None
-        return len(stamps), int(np.round(periods).sum()) + 1, float(stamps[-1] - stamps[0]) / 1e9
+
+def _explain_by_camera_info(images: list[int], infos: set[int]) -> str | None:
+    first, last = min(infos), max(infos)
+    gaps, period = np.diff(images), (last - first) / max(len(infos) - 1, 1)
+    if len(gaps) >= _FEWEST_EVEN_GAPS and np.ptp(gaps) < _EVEN_PERIODS * period:
+        return None  # somebody lets every so-many-th image through; losses come at random
+    return _explain(len(images), len(infos), last - first) if _is_far_below(len(images), len(infos)) else None
+
+
+def _explain_by_gaps(images: list[int]) -> str | None:
+    half = len(images) // 2
+    if half < _FEWEST_IMAGES:
+        return None
+    # In both halves, since a camera that changes its rate shows two kinds of gaps as well.
+    if not all(_is_far_below(len(part), _count_periods(part)) for part in (images[:half], images[half:])):
+        return None
+    return _explain(len(images), _count_periods(images), images[-1] - images[0])
+
+
+def _count_periods(images: list[int]) -> int:
+    """Return how many images a camera sent from the first to the last of these; 0 where it has no steady rate."""
+    gaps = np.diff(images).astype(np.float64)
+    periods = gaps / np.percentile(gaps, 10)
+    if np.mean(np.abs(periods - np.round(periods)) < _TOLERANCE) < _REGULAR:
+        return 0
+    return int(np.round(periods).sum()) + 1
+
+
+def _is_far_below(seen: int, sent: int) -> bool:
+    return sent >= _FEWEST_EXPECTED and seen < _FAR_BELOW * sent
+
+
+def _explain(seen: int, sent: int, span_ns: int) -> str:
+    return f"by their stamps the camera sent {sent} images in {span_ns / 1e9:.1f} s, and {seen} came"
 
 
 def _add(stamps: deque[int], stamp_ns: int) -> None:

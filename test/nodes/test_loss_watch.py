@@ -57,6 +57,15 @@ def test_losses_at_random_are_found_by_camera_info():
     assert watch(kept, sent) == "by their stamps the camera sent 150 images in 5.0 s, and 6 came"
 
 
+@pytest.mark.parametrize("shift_s", range(7))
+@pytest.mark.parametrize("with_info", [False, True])
+def test_camera_that_changes_its_rate_loses_nothing(shift_s, with_info):
+    slow = [10**18 + n * 300_000_000 for n in range(10 + shift_s)]
+    fast = [slow[-1] + n * 100_000_000 for n in range(1, 40)]
+    for sent in (slow + fast, slow + fast[: 6 * shift_s + 3]):
+        assert watch(sent, sent if with_info else ()) is None
+
+
 def test_camera_info_at_a_pace_of_its_own_proves_nothing():
     images = stamps(40)[::8]
     assert watch(images, [stamp + 1000 for stamp in stamps(40)]) is None
