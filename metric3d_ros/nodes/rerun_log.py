@@ -29,7 +29,7 @@ _FRUSTUM_M = 0.25
 # Half would do for surfaces that face the camera; most do not.
 _RADIUS_PER_SPACING = 1.4
 _POINT_PX = 2.5
-_RANGE_INERTIA = 0.9
+_RANGE_INERTIA = 0.7
 # Behind, above and beside the camera, looking ahead: x right, y down, z forward.
 _EYE_M, _TARGET_M, _UP = (1.2, -1.3, -1.8), (0.0, 0.2, 3.0), (0.0, -1.0, 0.0)
 

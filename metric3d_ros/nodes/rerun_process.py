@@ -92,7 +92,7 @@ class RerunProcess:
         arguments = ["--bind", host, "--port", str(self._grpc_port), "--hide-welcome-screen"]
         if kind == "web":
             arguments += ["--serve-web", "--web-viewer-port", str(self._web_port)]
-            arguments += ["--server-memory-limit", memory_limit]
+            arguments += ["--server-memory-limit", memory_limit, *_page_permission(host, self._web_port)]
         else:
             arguments += ["--expect-data-soon", "--memory-limit", memory_limit]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (as long as this object)
@@ -178,6 +178,15 @@ def _executable() -> Path:
     if not path.is_file():
         raise ViewerError(f"rerun-sdk brings no viewer for this machine ({path} is missing): use --save FILE.rrd")
     return path
+
+
+def _page_permission(host: str, web_port: int) -> list[str]:
+    """Return what lets the page fetch the data when it was opened under any of this machine's names."""
+    if host == LOOPBACK:
+        return []
+    # Viewers that do not know the option allow every page.
+    known = subprocess.run([_executable(), "--help"], capture_output=True, text=True, check=False).stdout
+    return ["--cors-allow-origin", f"http://*:{web_port}"] if "--cors-allow-origin" in known else []
 
 
 def _free_port(host: str, wanted: int) -> int:

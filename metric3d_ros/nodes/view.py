@@ -22,7 +22,7 @@ from metric3d_ros.messages import cloud_to_points, compressed_to_rgb, image_to_a
 from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.process import Stop, create_node, run_process
-from metric3d_ros.nodes.qos import create_input
+from metric3d_ros.nodes.qos import create_input, subscribe_if_latched
 from metric3d_ros.nodes.rerun_process import (
     GRPC_PORT,
     LOOPBACK,
@@ -44,6 +44,7 @@ _FLUSH_S = 2.0
 _CLOSE_S = 15.0
 _QUIET_S = 10.0
 _LOOK_AFTER_VIEWER_S = 0.5
+_LOOK_FOR_LATCHED_S = 1.0
 _WARN_EVERY_S = 10.0
 _COMPRESSED = "/compressed"
 
@@ -101,7 +102,10 @@ class View:
         self._options = options
         self._stop = stop
         self._viewer: RerunProcess | None = None
+        info_topics = {IMAGE: options.camera_info, DEPTH: options.depth_camera_info}
+        self._info_topics = {kind: topic for kind, topic in info_topics.items() if topic}
         self._infos: dict[str, Any] = {}
+        self._latched: set[str] = set()
         self._frame_id: str | None = None
         self._taken: dict[str, int] = {}
         self._dropped = 0
@@ -129,6 +133,7 @@ class View:
             raise
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(_LOOK_AFTER_VIEWER_S, self._look_after_viewer, clock=steady)
+        self.node.create_timer(_LOOK_FOR_LATCHED_S, self._look_for_latched, clock=steady)
         self._quiet = self.node.create_timer(_QUIET_S, self._say_what_is_quiet, clock=steady)
         self._worker.start()
         where = [f"into {options.save}"] if options.save else []
@@ -179,9 +184,8 @@ class View:
             if topic:
                 subscription = create_input(self.node, message_type, topic, partial(self._take, kind), profile=_NEWEST)
                 names.append(str(subscription.topic_name))
-        for kind, topic in ((IMAGE, options.camera_info), (DEPTH, options.depth_camera_info)):
-            if topic:
-                create_input(self.node, CameraInfo, topic, partial(self._infos.__setitem__, kind), profile=_CAMERA_INFO)
+        for kind, topic in self._info_topics.items():
+            create_input(self.node, CameraInfo, topic, partial(self._infos.__setitem__, kind), profile=_CAMERA_INFO)
         if not names:
             raise ConfigurationError("every topic is '', expected at least one to watch")
         return names
@@ -265,6 +269,15 @@ class View:
             "nothing has come yet: see `ros2 topic list`, and name topics with --image, --depth, --normals and "
             "--points, or remap them after --ros-args"
         )
+
+    def _look_for_latched(self) -> None:
+        """Ask for the camera_info that was published once, before this node was there."""
+        for kind, topic in self._info_topics.items():
+            take = partial(self._infos.__setitem__, kind)
+            if kind not in self._infos.keys() | self._latched and subscribe_if_latched(
+                self.node, CameraInfo, topic, take
+            ):
+                self._latched.add(kind)
 
     def _look_after_viewer(self) -> None:
         """End when the viewer has: its user closed it, or it failed."""

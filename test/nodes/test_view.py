@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -20,6 +21,7 @@ pytest.importorskip("rerun", reason="Rerun is not installed: pip install 'metric
 pytest.importorskip("rerun.chunk", reason="this rerun-sdk is too old to read recordings back")
 
 import sensor_msgs.msg
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rerun import chunk
 from ros_process import RosProcess, TestBench, next_domain, ros_environment
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -277,6 +279,29 @@ def test_other_robots_topics_some_missing_some_broken_none_calibrated(tmp_path):
     assert views(file) == {"image": "2D", "depth": "2D"}
 
 
+def test_a_camera_info_that_was_published_once_and_kept_is_found(tmp_path):
+    domain, file = next_domain(), tmp_path / "latched.rrd"
+    bench = TestBench(domain)
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    info = camera_to_camera_info(CAMERA, header=header(STAMPS_NS[0]), sensor_msgs=sensor_msgs.msg)
+    bench.advertise(CameraInfo, "depth/camera_info", kept).publish(info)
+    process = start_view("--save", file, environment=ros_environment(tmp_path, domain))
+    try:
+        depth = bench.advertise(Image, "depth/image")
+        process.wait_for("watching")
+        assert bench.spin_until(lambda: depth.get_subscription_count())
+        for _ in range(6):
+            depth.publish(picture(DEPTH_M, "32FC1", STAMPS_NS[0]))
+            bench.spin_for(0.4)
+        process.signal(signal.SIGINT)
+        assert process.wait() == 0
+    finally:
+        bench.close()
+        process.close()
+    assert rows_with(rows(file), "/depth", "Pinhole:resolution")
+    assert views(file) == {"depth in space": "3D", "depth": "2D"}
+
+
 def viewer_of(process):
     return next(child for child in psutil.Process(process.pid).children() if child.name() == "rerun")
 
@@ -300,6 +325,24 @@ def test_the_web_viewer_serves_its_page_to_this_machine_only_and_ends_with_the_n
         process.signal(signal.SIGINT)
         assert process.wait() == 0
         assert not viewer.is_running()
+    finally:
+        process.close()
+
+
+def test_a_page_opened_from_another_machine_may_fetch_the_data(tmp_path):
+    process = start_view("--web", "--host", "0.0.0.0", environment=ros_environment(tmp_path, next_domain()))
+    try:
+        page = urllib.parse.urlparse(page_of(process))
+        assert page.hostname == socket.gethostname().lower()
+        data = urllib.parse.urlparse(urllib.parse.parse_qs(page.query)["url"][0])
+        for origin in (f"http://robot.local:{page.port}", f"http://192.168.7.7:{page.port}"):
+            question = urllib.request.Request(
+                f"http://127.0.0.1:{data.port}/",
+                method="OPTIONS",
+                headers={"Origin": origin, "Access-Control-Request-Method": "POST"},
+            )
+            with urllib.request.urlopen(question, timeout=10) as answer:
+                assert answer.headers["access-control-allow-origin"] in (origin, "*")
     finally:
         process.close()
 
