@@ -1,6 +1,7 @@
 """Where the demo's frames come from: a camera flight through a synthetic scene, or the user's own images."""
 
 import glob
+import math
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -18,7 +19,9 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.demo.renderer import render
 from metric3d_ros.demo.scene import Scene, build_scene
 from metric3d_ros.demo.viewpoint import Pose, camera_flight
-from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.errors import ConfigurationError, DataError, ImageError
+from metric3d_ros.estimator import MIN_SIDE_PX
+from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.recordings.calibration import write_calibration
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
@@ -57,6 +60,7 @@ class FrameSource:
         paths: the images in the order in which they are played.
         truth_of: returns a frame's truth by index; None where nothing is known.
         far_m: a depth that colours and views need not exceed; None where it is not known beforehand.
+        left_out: for each image that cannot be played, one line that says why.
     """
 
     title: str
@@ -65,6 +69,7 @@ class FrameSource:
     paths: Sequence[Path]
     truth_of: Callable[[int], Truth] | None = None
     far_m: float | None = None
+    left_out: Sequence[str] = ()
     _cursor: int = field(default=0, init=False)
 
     def index_of(self, rgb: RgbImage) -> int | None:
@@ -81,9 +86,13 @@ class FrameSource:
 
 
 def open_images(
-    images: str, *, focal_px: float | None, hfov_deg: float | None, calibration: str | None, limit: int
+    images: str, *, focal_px: float | None, hfov_deg: float | None, calibration: str | None, limit: int, links: Path
 ) -> FrameSource:
-    """Use the user's own images, at most `limit` of them; raises DataError or ConfigurationError with the remedy."""
+    """Use the user's own images, at most `limit` of them; raises DataError or ConfigurationError with the remedy.
+
+    Images that depth_node would drop are left out: the run is in step with its results and would wait for them. The
+    player is then given the folder `links`, which is made with links to the others.
+    """
     given = [("--focal", focal_px), ("--hfov", hfov_deg), ("--calibration", calibration)]
     options = [(option, value) for option, value in given if value is not None]
     if len(options) != 1:
@@ -92,8 +101,48 @@ def open_images(
             "FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration YAML"
         )
     option, value = options[0]
-    paths = list_images(images)[:limit]
-    return FrameSource(title=f"{images}", images=images, player_options=[option, str(value)], paths=paths)
+    if not value or (isinstance(value, float) and not 0 < value < math.inf):
+        raise ConfigurationError(f"{option} is {value}, expected above 0: depth scales with the focal length")
+    paths, left_out = _choose_playable(list_images(images), limit)
+    if not paths:
+        raise DataError(f"no image of {images} can be used: {left_out[0]}")
+    return FrameSource(
+        title=images,
+        images=_link_images(paths, links) if left_out else images,
+        player_options=[option, str(value)],
+        paths=paths,
+        left_out=left_out,
+    )
+
+
+def _choose_playable(paths: Sequence[Path], limit: int) -> tuple[list[Path], list[str]]:
+    """Return the first `limit` images that depth_node takes, and for each image left out before the last one, why."""
+    max_pixels = DepthParameters().max_pixels
+    playable: list[Path] = []
+    left_out: list[str] = []
+    for path in paths:
+        if len(playable) == limit:
+            break
+        try:
+            height, width = read_rgb(path).shape[:2]
+        except ImageError as error:
+            left_out.append(str(error))
+            continue
+        if min(height, width) < MIN_SIDE_PX:
+            left_out.append(f"{path} is {width}x{height} pixels, expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX}")
+        elif height * width > max_pixels:
+            left_out.append(f"{path} is {width}x{height}, expected at most {max_pixels} pixels: play a smaller copy")
+        else:
+            playable.append(path)
+    return playable, left_out
+
+
+def _link_images(paths: Sequence[Path], folder: Path) -> str:
+    """Fill a new folder with numbered links to images; return the pattern that names them."""
+    folder.mkdir(parents=True)
+    for index, path in enumerate(paths):
+        (folder / f"{index:05d}_{path.name}").symlink_to(path.resolve())
+    return f"{glob.escape(str(folder))}/*"
 
 
 def render_flight(

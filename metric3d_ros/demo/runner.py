@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
             live.say(f"!!! {MEANINGLESS}")
         output = _make_output(args.output)
         source = _open_source(args, output, live)
+        for reason in source.left_out:
+            live.say(f"left out: {reason}")
         facts = RunFacts(
             source=source.title,
             model=model,
@@ -119,6 +121,7 @@ def _open_source(args: argparse.Namespace, output: Path, live: LiveView) -> Fram
             hfov_deg=args.hfov,
             calibration=args.calibration,
             limit=args.frames,
+            links=output / "played",
         )
     if args.focal or args.hfov or args.calibration:
         raise ConfigurationError("intrinsics were given without images; give --images (IMAGES=DIR) too, or neither")

@@ -134,6 +134,25 @@ def test_images_of_several_sizes_go_through_one_run(environment, model, tmp_path
     assert names == ["000_a_1.jpg", "001_a_2.jpg", "002_a_10.jpg"]
 
 
+def test_images_that_the_node_would_drop_are_left_out_and_named(environment, model, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, size in (("a.png", (48, 64)), ("b_small.png", (10, 400)), ("d.png", (60, 90))):
+        write_rgb(tmp_path / "in" / name, rng.integers(0, 255, (*size, 3), np.uint8))
+    (tmp_path / "in" / "c_broken.jpg").write_text("no image")
+    write_rgb(tmp_path / "in" / "e_large.png", np.zeros((4000, 5000, 3), np.uint8))
+    out = tmp_path / "out"
+    code, text = run_demo(
+        *("--model", model, "--images", tmp_path / "in", "--focal", 100, "--output", out, "--timeout", 20),
+        environment=environment,
+        tmp_path=tmp_path,
+    )
+    assert code == 0, text
+    assert [path.name for path in sorted((out / "frames").iterdir())] == ["000_a.jpg", "001_d.jpg"]
+    assert "b_small.png is 400x10 pixels, expected at least 28x28" in text
+    assert "e_large.png is 5000x4000, expected at most 16777216 pixels" in text
+    assert "c_broken.jpg is no image that can be decoded" in text
+
+
 def test_stand_in_weights_are_said_loudly_everywhere(environment, tmp_path):
     metadata = dataclasses.replace(tiny_models.METADATA, weights_file=STAND_IN_WEIGHTS)
     model = tiny_models.save_contract_model(tmp_path / "tiny.onnx", metadata=metadata)
@@ -204,6 +223,8 @@ def test_a_node_that_cannot_start_is_reported_with_the_end_of_its_log(environmen
         (["--timeout", "0"], "--timeout is 0"),
         (["--inference-size", "big"], "inference_size is 'big'"),
         (["--images", "missing", "--focal", "500"], "no file or folder missing"),
+        (["--images", "missing", "--focal", "0"], "--focal is 0.0, expected above 0"),
+        (["--images", "missing", "--hfov", "-60"], "--hfov is -60.0, expected above 0"),
     ],
 )
 def test_a_users_mistake_is_one_line_before_anything_starts(model, environment, tmp_path, arguments, message):
