@@ -136,6 +136,7 @@ def test_every_image_is_counted_once(robot):
 
 
 def test_latency_is_reported_by_stage(robot):
+    robot.bench.listen(Image, "depth/image")
     robot.wait_until("running", show=robot.show)
     robot.bench.spin_until(lambda: "total p50 [ms]" in robot.values())
     values = robot.values()
