@@ -13,15 +13,14 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, build_network
+from metric3d_ros.downloads import hash_file
 from metric3d_ros.errors import CheckpointError
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 
 _STATE_DICT_KEY = "model_state_dict"
 _SIGNS_OF_CODE = ("Unsupported global", "Unsupported class", "unrecognized function")  # PyTorch's words for it
-_HASHED_PIECE_BYTES = 1 << 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +32,8 @@ class Weights:
     """Base name of the file, or `STAND_IN_WEIGHTS`."""
     sha256: str
     """Of the file; of names and values where there is none."""
+    origin: str = ""
+    """Repository and commit that the file was downloaded from, if it was."""
 
 
 def read_checkpoint(path: Path) -> Weights:
@@ -54,7 +55,7 @@ def read_checkpoint(path: Path) -> Weights:
             f"checkpoint {path} holds no weights (its keys: {_some(map(str, stored))}), expected named tensors, at the "
             f"top or under {_STATE_DICT_KEY}"
         )
-    return Weights(tensors, path.name, _hash_file(path))
+    return Weights(tensors, path.name, hash_file(path))
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
@@ -97,18 +98,6 @@ def _numpy_scalar_types() -> list[object]:
     dtypes = [type(np.dtype(kind)) for kind in (bool, np.int32, np.int64, np.float32, np.float64)]
     aliases = [(rebuild_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     return [*aliases, np.dtype, *dtypes]
-
-
-def _hash_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with (
-        path.open("rb") as file,
-        tqdm(total=path.stat().st_size, desc="hashing", unit="B", unit_scale=True, leave=False, disable=None) as bar,
-    ):
-        while piece := file.read(_HASHED_PIECE_BYTES):
-            digest.update(piece)
-            bar.update(len(piece))
-    return digest.hexdigest()
 
 
 def stand_in_weights(variant: str) -> Weights:

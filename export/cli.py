@@ -1,6 +1,7 @@
 """`metric3d export`: from a variant's name and its weights to a verified ONNX file."""
 
 import argparse
+import dataclasses
 import signal
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from metric3d_export.exporter import PRECISIONS, check_output_path, export_model
 from metric3d_export.model_file import data_path_of
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, find_variant
 from metric3d_export.progress import Progress
-from metric3d_export.verify import parse_size
-from metric3d_ros.errors import ConfigurationError
+from metric3d_export.sources import download_published_weights, published_file, require_published
+from metric3d_export.torch_hub import compare_with_authors, load_authors_network
+from metric3d_export.verify import parse_size, require_acceptable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,11 +21,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("variant", help=f"the network: {', '.join(VARIANTS)}")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.onnx", help="the file to write")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights: a published .pth, or .safetensors")
+    source.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="weights: a .pth or .safetensors file (default: the published weights, downloaded once)",
+    )
     source.add_argument(
         "--stand-in-weights",
         action="store_true",
         help="pseudo-random weights, for tests and dry runs: the depth is meaningless",
+    )
+    parser.add_argument(
+        "--torch-hub",
+        metavar="FOLDER_OR_REPOSITORY",
+        help="before exporting, load the authors' code from a folder or from GitHub (yvanyin/metric3d), run it, and "
+        "compare the network with it",
     )
     parser.add_argument(
         "--precision",
@@ -54,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     # Popped, not kept: the exporter frees the network before the file is loaded for verification.
     loaded = [_load_network(args.variant, weights, progress)]
     del weights
+    if args.torch_hub is not None:
+        _compare_with_authors(loaded[0], args.torch_hub, progress)
     differences = export_model(
         loaded.pop(),
         args.output,
@@ -82,10 +97,22 @@ def _read_weights(args: argparse.Namespace, progress: Progress) -> Weights:
     if args.checkpoint is not None:
         progress.stage(f"reading {args.checkpoint}")
         return read_checkpoint(args.checkpoint)
-    raise ConfigurationError(
-        "no weights were named: give --checkpoint FILE (a published .pth or .safetensors), "
-        "or --stand-in-weights for a dry run"
-    )
+    file = published_file(args.variant)
+    progress.stage(f"taking {file.name} of {file.origin}")
+    path = download_published_weights(args.variant)
+    weights = dataclasses.replace(read_checkpoint(path), origin=file.origin)
+    require_published(args.variant, path=path, sha256=weights.sha256)
+    return weights
+
+
+def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, progress: Progress) -> None:
+    progress.stage(f"loading the authors' code from {directory_or_repository}")
+    authors = load_authors_network(directory_or_repository, network)
+    differences = compare_with_authors(network, authors, progress=progress)
+    progress.stage("compared with the authors' code; |a - b| / max(|b|, 1), or degrees for normals:")
+    for difference in differences:
+        print(f"    {difference}")
+    require_acceptable(differences, what="the network differs from the authors' code")
 
 
 def _load_network(variant: str, weights: Weights, progress: Progress) -> DepthNetwork:

@@ -142,15 +142,17 @@ def measure(output: str, size: str, found: np.ndarray, expected: np.ndarray) -> 
     return Difference(output, size, float(error.max()), float(np.quantile(error, MOST_PIXELS)), float(error.mean()))
 
 
-def require_acceptable(differences: Sequence[Difference]) -> None:
-    """Raise ExportError that names the outputs and sizes whose difference is beyond the limits."""
+def require_acceptable(
+    differences: Sequence[Difference], *, what: str = "the exported model differs from PyTorch"
+) -> None:
+    """Raise ExportError that starts with `what` and names the worst output where one is beyond the limits."""
     bad = [difference for difference in differences if not difference.acceptable]
     if bad:
         worst = max(bad, key=lambda d: (d.of_most != d.of_most, d.of_most))
         limit = LIMITS[worst.output]
         unit = limit.unit
         raise ExportError(
-            f"the exported model differs from PyTorch: {worst.output} at {worst.size} by {worst.of_most:.1e}{unit} "
+            f"{what}: {worst.output} at {worst.size} by {worst.of_most:.1e}{unit} "
             f"(largest {worst.largest:.1e}), accepted {limit.most:g}{unit} (largest {limit.all:g}), and "
             f"{len(bad) - 1} more; nothing was written: report it with the versions of torch, onnx and onnxruntime"
         )

@@ -1,0 +1,173 @@
+"""The authors' own code, loaded through torch.hub and compared with our network, output by output."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from metric3d_export.network.prediction import Prediction
+from metric3d_export.network.variants import DepthNetwork
+from metric3d_export.progress import Progress
+from metric3d_export.verify import Difference, measure, sample_image
+from metric3d_ros import model_contract
+from metric3d_ros.errors import ConfigurationError, ExportError
+
+COMPARED_SIZES_IN_MULTIPLES = ((3, 5), (5, 3), (4, 9))
+"""Heights and widths of the compared images, as multiples of the variant's own."""
+
+_AUTHORS_PACKAGES = "mmengine, mmcv below 2, timm and torchvision"
+
+
+def load_authors_network(directory_or_repository: str, network: DepthNetwork) -> nn.Module:
+    """Return the authors' network with the weights of ours. Runs their code.
+
+    Args:
+        directory_or_repository: a folder with their hubconf.py, or OWNER/NAME[:REF] on GitHub.
+        network: ours, whose variant and weights are taken.
+
+    Raises:
+        ConfigurationError: there is no such folder or repository, or it lacks the variant.
+        ExportError: their code cannot be loaded, or has parameters that ours does not have.
+    """
+    folder = Path(directory_or_repository).expanduser()
+    local = folder.is_dir()
+    if not local and directory_or_repository.count("/") != 1:
+        raise ConfigurationError(
+            f"--torch-hub {directory_or_repository} is no folder: name one with a hubconf.py, or a GitHub repository "
+            "such as yvanyin/metric3d"
+        )
+    if local and not (folder / "hubconf.py").is_file():
+        raise ConfigurationError(f"--torch-hub {folder} has no hubconf.py: name the folder of the authors' repository")
+    entry = f"metric3d_{network.variant.name}"
+    try:
+        with _cuda_is_cpu():
+            authors = torch.hub.load(
+                str(folder) if local else directory_or_repository,
+                entry,
+                source="local" if local else "github",
+                trust_repo=True,  # naming it is the consent
+                pretrain=False,
+            )
+    except ImportError as error:
+        raise ExportError(
+            f"the code in {directory_or_repository} needs {error.name or error}, which is not installed: install it "
+            f"(the authors' own needs {_AUTHORS_PACKAGES})"
+        ) from error
+    except Exception as error:  # it is others' code: it may raise anything
+        raise ExportError(
+            f"{entry} of {directory_or_repository} cannot be loaded ({_in_one_line(error)}): check the name, the "
+            f"connection, that it has this entry, and that what it needs is installed (the authors' own needs "
+            f"{_AUTHORS_PACKAGES})"
+        ) from error
+    _load_weights(authors, network)
+    return authors.eval()
+
+
+def _load_weights(authors: nn.Module, network: DepthNetwork) -> None:
+    state = network.state_dict()
+    theirs = {name: tuple(tensor.shape) for name, tensor in authors.state_dict().items()}
+    ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    different = sorted(
+        name
+        for name in theirs.keys() | ours.keys()
+        if theirs.get(name) != ours.get(name) and name not in network.variant.unread_parameters
+    )
+    if different:
+        name = different[0]
+        raise ExportError(
+            f"the authors' network and ours differ in {len(different)} parameters: {name} is {theirs.get(name)} there "
+            f"and {ours.get(name)} here; report it with the commit of their code"
+        )
+    authors.load_state_dict(state, strict=False)
+
+
+def compare_with_authors(
+    network: DepthNetwork,
+    authors: nn.Module,
+    *,
+    sizes_in_multiples: Sequence[tuple[int, int]] = COMPARED_SIZES_IN_MULTIPLES,
+    progress: Progress,
+) -> list[Difference]:
+    """Run both networks on one image of each size and return how far each output of ours is from theirs.
+
+    Raises ExportError when their code fails, or returns an output that ours has not, or none where ours has one.
+    """
+    differences = []
+    for seed, (rows, columns) in enumerate(sizes_in_multiples):
+        height, width = rows * network.variant.size_multiple, columns * network.variant.size_multiple
+        progress.stage(f"running the authors' code and ours on {height} x {width}")
+        rgb = torch.from_numpy(sample_image(height, width, seed=seed)).permute(2, 0, 1)[None].float()
+        image = network.normalise(rgb)
+        with torch.inference_mode():
+            found = _arrays(network(image))
+            expected = _arrays(_predict(authors, image))
+        if found.keys() != expected.keys():
+            raise ExportError(
+                f"the authors' code returns {', '.join(expected)}, ours {', '.join(found)}: check that both are of "
+                f"{network.variant.name}"
+            )
+        differences += [measure(name, f"{height} x {width}", found[name], expected[name]) for name in expected]
+    return differences
+
+
+def _predict(authors: nn.Module, image: Tensor) -> Prediction:
+    try:
+        with _cuda_is_cpu():
+            depth, confidence, outputs = authors.inference({"input": image})
+    except Exception as error:  # it is others' code: it may raise anything
+        size = " x ".join(map(str, image.shape[2:]))
+        raise ExportError(
+            f"the authors' code fails on a {size} image ({_in_one_line(error)}): try the commit that their checkpoints "
+            "were published with"
+        ) from error
+    normal = outputs.get("prediction_normal")  # (N, 4, H, W): the normal, then its confidence
+    if normal is None:
+        return Prediction(depth[:, 0], confidence[:, 0], None, None)
+    return Prediction(depth[:, 0], confidence[:, 0], normal[:, :3], normal[:, 3])
+
+
+def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:
+    """Return the outputs by the contract's names and in its layout."""
+    arrays = {
+        model_contract.DEPTH: prediction.depth.numpy(),
+        model_contract.CONFIDENCE: prediction.confidence.numpy(),
+    }
+    if prediction.normal is not None and prediction.normal_confidence is not None:
+        arrays[model_contract.NORMAL] = prediction.normal.permute(0, 2, 3, 1).numpy()
+        arrays[model_contract.NORMAL_CONFIDENCE] = prediction.normal_confidence.numpy()
+    return arrays
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+@contextlib.contextmanager
+def _cuda_is_cpu() -> Iterator[None]:
+    """Let code that names the device "cuda" in so many words, as the authors' does, run on a machine without one."""
+    if torch.cuda.is_available():
+        yield
+        return
+    with _CudaIsCpu():
+        yield
+
+
+class _CudaIsCpu(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if function is Tensor.cuda:
+            return args[0]
+        if _names_cuda(kwargs.get("device")):
+            kwargs["device"] = "cpu"
+        if function is Tensor.to:
+            args = (args[0], *("cpu" if _names_cuda(value) else value for value in args[1:]))
+        return function(*args, **kwargs)
+
+
+def _names_cuda(value: object) -> bool:
+    return isinstance(value, str | torch.device) and str(value).startswith("cuda")

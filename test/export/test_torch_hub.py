@@ -1,0 +1,153 @@
+"""Code from torch.hub is compared with our network output by output, and its failures are one line."""
+
+import textwrap
+
+import pytest
+import torch
+
+from metric3d_export import torch_hub
+from metric3d_export.progress import Silence
+from metric3d_export.torch_hub import compare_with_authors, load_authors_network
+from metric3d_ros.cli import main
+from metric3d_ros.errors import ConfigurationError, ExportError
+
+# The interface of the authors' hubconf.py, and how their code names the device.
+HUBCONF = """
+    dependencies = ["torch"]
+
+    import torch
+    from metric3d_export.network.variants import DepthNetwork, find_variant
+
+
+    class Model(torch.nn.Module):
+        def __init__(self, variant):
+            super().__init__()
+            self.depth_model = DepthNetwork(find_variant(variant)).depth_model
+            EXTRA
+
+        def inference(self, data):
+            offset = torch.zeros(1, device="cuda").cuda().to("cuda")
+            prediction = self.depth_model(data["input"])
+            depth, confidence = prediction.depth[:, None] + offset, prediction.confidence[:, None]
+            outputs = {"prediction": depth, "confidence": confidence}
+            if prediction.normal is not None:
+                outputs["prediction_normal"] = torch.cat(
+                    [prediction.normal, prediction.normal_confidence[:, None]], dim=1
+                )
+            CHANGE
+            return depth, confidence, outputs
+
+
+    def metric3d_vit_demo(pretrain=False, **options):
+        assert not pretrain
+        return Model("vit_demo")
+"""
+
+
+@pytest.fixture
+def make_folder(tmp_path):
+    def make(*, change: str = "pass", extra: str = "pass") -> str:
+        text = textwrap.dedent(HUBCONF).replace("CHANGE", change).replace("EXTRA", extra)
+        (tmp_path / "hubconf.py").write_text(text)
+        return str(tmp_path)
+
+    return make
+
+
+def test_the_same_network_agrees_in_every_output_at_every_size(make_folder, demo_network):
+    authors = load_authors_network(make_folder(), demo_network)
+    differences = compare_with_authors(demo_network, authors, progress=Silence())
+    assert {(d.output, d.size) for d in differences} == {
+        (output, size)
+        for output in ("depth", "confidence", "normal", "normal_confidence")
+        for size in ("84 x 140", "140 x 84", "112 x 252")
+    }
+    assert max(d.largest for d in differences) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "output"),
+    [
+        ("depth = depth * 1.01", "depth"),
+        ("confidence = confidence.flip(-1)", "confidence"),
+        ("outputs['prediction_normal'][:, 0] *= -1", "normal"),
+        ("outputs['prediction_normal'][:, 3] += 0.1", "normal_confidence"),
+    ],
+)
+def test_another_output_is_found_and_named(make_folder, demo_network, change, output):
+    authors = load_authors_network(make_folder(change=change), demo_network)
+    differences = compare_with_authors(demo_network, authors, sizes_in_multiples=[(2, 3)], progress=Silence())
+    assert {d.output for d in differences if not d.acceptable} == {output}
+
+
+def test_a_parameter_that_ours_lacks_is_named(make_folder, demo_network):
+    folder = make_folder(extra="self.depth_model.more = torch.nn.Linear(2, 3)")
+    with pytest.raises(
+        ExportError, match=r"differ in 2 parameters: depth_model\.more\.bias is \(3,\) there and None here"
+    ):
+        load_authors_network(folder, demo_network)
+
+
+def test_an_output_that_is_missing_is_named(make_folder, demo_network):
+    authors = load_authors_network(make_folder(change="del outputs['prediction_normal']"), demo_network)
+    with pytest.raises(ExportError, match="returns depth, confidence, ours depth, confidence, normal"):
+        compare_with_authors(demo_network, authors, progress=Silence())
+
+
+def test_code_that_fails_is_one_line(make_folder, demo_network):
+    authors = load_authors_network(make_folder(change="raise IndexError('two\\nlines')"), demo_network)
+    with pytest.raises(ExportError, match=r"fails on a 84 x 140 image.*IndexError: two lines") as error:
+        compare_with_authors(demo_network, authors, progress=Silence())
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_package_is_named(make_folder, demo_network):
+    with pytest.raises(ExportError, match="needs mmcv_of_old, which is not installed"):
+        load_authors_network(make_folder(extra="import mmcv_of_old"), demo_network)
+
+
+def test_a_missing_entry_is_named(make_folder, small_network):
+    with pytest.raises(ExportError, match=r"metric3d_vit_small of .* cannot be loaded"):
+        load_authors_network(make_folder(), small_network)
+
+
+def test_a_folder_without_hubconf_is_refused(tmp_path, demo_network):
+    with pytest.raises(ConfigurationError, match=r"has no hubconf\.py"):
+        load_authors_network(str(tmp_path), demo_network)
+
+
+def test_what_is_neither_folder_nor_repository_is_refused(demo_network):
+    with pytest.raises(ConfigurationError, match="is no folder: name one"):
+        load_authors_network("nowhere", demo_network)
+
+
+def test_a_repository_is_loaded_from_github(monkeypatch, demo_network):
+    asked = []
+
+    def load(repository, entry, **options):
+        asked.append((repository, entry, options["source"], options["pretrain"]))
+        raise OSError("no connection")
+
+    monkeypatch.setattr(torch_hub.torch.hub, "load", load)
+    with pytest.raises(ExportError, match=r"OSError: no connection.*check the name, the connection"):
+        load_authors_network("yvanyin/metric3d", demo_network)
+    assert asked == [("yvanyin/metric3d", "metric3d_vit_demo", "github", False)]
+
+
+def test_without_cuda_its_name_means_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with torch_hub._cuda_is_cpu():
+        assert torch.arange(3, device="cuda").device.type == "cpu"
+        assert torch.zeros(2, device=torch.device("cuda", 0)).cuda().to("cuda:0").device.type == "cpu"
+
+
+@pytest.mark.parametrize(("change", "status"), [("pass", 0), ("depth = depth + 1", 1)])
+def test_the_command_exports_only_what_agrees(make_folder, tmp_path, capsys, change, status):
+    output = tmp_path / "model.onnx"
+    words = ["export", "vit_demo", "-o", str(output), "--stand-in-weights", "--torch-hub", make_folder(change=change)]
+    assert main(words) == status
+    printed = capsys.readouterr()
+    assert "compared with the authors' code" in printed.out
+    assert output.exists() == (status == 0)
+    if status:
+        assert "the network differs from the authors' code: depth at" in printed.err
