@@ -72,15 +72,15 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         Node(
             executable="depth_node",
             name="depth_node",
-            parameters=[values["params_file"], chosen | clock],
+            parameters=[read_params_file(values["params_file"]), chosen | clock],
             respawn=flags["respawn"],
             respawn_delay=2.0,
             **common,
         )
     ]
     if values["images"]:
-        played = {"images": values["images"], "focal_px": float(values["focal"]), "rate_hz": float(values["rate"])}
-        played |= {"loop": True, "frame_id": values["fixed_frame"]}
+        numbers = {"focal_px": read_number("focal", values["focal"]), "rate_hz": read_number("rate", values["rate"])}
+        played = {"images": values["images"], "loop": True, "frame_id": values["fixed_frame"]} | numbers
         nodes.append(Node(executable="image_player", name="image_player", parameters=[played | clock], **common))
     if flags["rviz"]:
         nodes.append(start_rviz(values, remappings, clock))
@@ -115,3 +115,18 @@ def read_flag(name: str, text: str) -> bool:
     if text.lower() not in words:
         raise ValueError(f"launch argument {name} is '{text}', expected true or false")
     return words[text.lower()]
+
+
+def read_number(name: str, text: str) -> float:
+    """Return the number that an argument's text stands for."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"launch argument {name} is '{text}', expected a number") from None
+
+
+def read_params_file(path: str) -> str:
+    """Return the path of a file that exists: launch itself would start the node with defaults in place of the file."""
+    if not Path(path).expanduser().is_file():
+        raise ValueError(f"launch argument params_file is '{path}', which is no file: give the path of a YAML file")
+    return str(Path(path).expanduser())

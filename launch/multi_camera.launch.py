@@ -87,7 +87,7 @@ def start_one_node(values: dict[str, str], topics: dict[str, tuple[str, str]]) -
         executable="depth_node",
         name="depth_node",
         namespace=values["namespace"],
-        parameters=[values["params_file"], {"cameras": list(topics)} | chosen | clock],
+        parameters=[read_params_file(values["params_file"]), {"cameras": list(topics)} | chosen | clock],
         remappings=remappings,
         arguments=transport,
         ros_arguments=["--log-level", values["log_level"]],
@@ -116,3 +116,10 @@ def read_flag(name: str, text: str) -> bool:
     if text.lower() not in words:
         raise ValueError(f"launch argument {name} is '{text}', expected true or false")
     return words[text.lower()]
+
+
+def read_params_file(path: str) -> str:
+    """Return the path of a file that exists: launch itself would start the node with defaults in place of the file."""
+    if not Path(path).expanduser().is_file():
+        raise ValueError(f"launch argument params_file is '{path}', which is no file: give the path of a YAML file")
+    return str(Path(path).expanduser())

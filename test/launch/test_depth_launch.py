@@ -92,6 +92,21 @@ def test_flag_that_is_neither_true_nor_false_is_refused(launch):
     assert process.wait() != 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"images": "folder", "focal": "wide"}, "launch argument focal is 'wide', expected a number"),
+        ({"images": "folder", "rate": "2 Hz"}, "launch argument rate is '2 Hz', expected a number"),
+        ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is no file"),
+    ],
+)
+def test_argument_that_cannot_be_used_is_named_before_anything_starts(launch, arguments, text):
+    process = launch(**arguments)
+    process.wait_for(text)
+    assert process.wait() != 0
+    assert not [line for line in process.lines if "process started" in line]
+
+
 def test_names_of_depth_image_proc_can_be_had(launch, model):
     process = launch(
         model=model,
