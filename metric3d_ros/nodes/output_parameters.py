@@ -10,6 +10,7 @@ INVALID, INFINITE = "invalid", "infinite"
 XYZ, XYZRGB, XYZRGB_NORMALS = "xyz", "xyzrgb", "xyzrgb+normals"
 
 _FARTHEST_M = 10_000.0
+_LEAST_COLOR_RANGE_M = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,11 @@ class ColorParameters:
 
     def __post_init__(self) -> None:
         _check_range("color.near_m", self.near_m, "color.far_m", self.far_m)
+        if self.far_m and self.far_m - self.near_m < _LEAST_COLOR_RANGE_M:
+            raise ConfigurationError(
+                f"parameter color.far_m is {self.far_m:g} m, expected at least {_LEAST_COLOR_RANGE_M:g} m beyond "
+                f"color.near_m, {self.near_m:g} m"
+            )
         if self.scale == "log" and self.far_m and not self.near_m:
             raise ConfigurationError("parameter color.near_m is 0, expected above 0 m with color.scale log")
 

@@ -45,7 +45,7 @@ class CompressedCamera:
         return header
 
     def connect(self):
-        self.depth = self.bench.listen(Image, "depth/image")
+        self.depth = self.bench.listen(Image, "/cam/depth/image_rect")
         for _ in range(100):
             self.show(png(picture()))
             self.bench.spin_for(0.2)
@@ -80,9 +80,9 @@ def session(tmp_path_factory, model):
         always_run=True,
         max_pixels=MAX_PIXELS,
         outputs__points=False,
-        outputs__compressed_depth=False,
+        outputs__confidence=False,
     )
-    arguments += ["-r", "image:=/cam/image_raw"]
+    arguments += ["-r", "image:=/cam/image_raw", "-r", "depth/image:=/cam/depth/image_rect"]
     with running_node(
         "depth_node", *arguments, environment=ros_environment(tmp_path_factory.mktemp("log"), domain)
     ) as process:
@@ -173,8 +173,14 @@ def test_bad_picture_is_dropped_with_its_reason_and_the_next_one_works(camera, p
 
 def test_outputs_that_are_switched_off_are_not_advertised(camera):
     topics = {name for name, _ in camera.bench.node.get_topic_names_and_types()}
-    assert {"/depth/image", "/depth/camera_info", "/normals/image", "/confidence/image"} <= topics
-    assert not {"/points", "/scan", "/depth/image/compressedDepth"} & topics
+    assert {"/depth/camera_info", "/normals/image", "/depth/image_color"} <= topics
+    assert not {"/points", "/scan", "/confidence/image"} & topics
+
+
+def test_compressed_depth_follows_when_the_depth_image_is_remapped(camera):
+    topics = {name for name, _ in camera.bench.node.get_topic_names_and_types()}
+    assert {"/cam/depth/image_rect", "/cam/depth/image_rect/compressedDepth"} <= topics
+    assert not {"/depth/image", "/depth/image/compressedDepth"} & topics
 
 
 def test_nothing_unexpected_was_logged(process):

@@ -25,17 +25,18 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
 from metric3d_ros.engine import open_engine
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import Estimator
-from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image, cloud_to_points, image_to_array
+from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image, cloud_to_points, image_to_depth
 from metric3d_ros.messages.encodings import find_encoding
 from metric3d_ros.nodes.camera_stream import CameraStream
 from metric3d_ros.nodes.outputs import OUTPUTS
-from metric3d_ros.nodes.parameter_schema import build
+from metric3d_ros.nodes.parameter_schema import build, entries, flatten
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Pipeline
 
 MAX_PIXELS = 640 * 480
-STRICT = settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+STRICT = settings(max_examples=200, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 class FramePath:
@@ -68,8 +69,9 @@ class FramePath:
     def look_at(self, topic, message):
         """Depth and points are finite or NaN, never 0, infinite or negative along the optical axis."""
         if topic == "depth/image":
-            depth = image_to_array(message).array
-            assert ((depth > 0) & np.isfinite(depth) | np.isnan(depth)).all()
+            depth = image_to_depth(message)
+            infinite = self.parameters.depth.far == "infinite" and message.encoding == "32FC1"
+            assert ((depth > 0) & (np.isfinite(depth) | infinite) | np.isnan(depth)).all()
         elif topic == "points":
             assert not np.isinf(cloud_to_points(message).points).any()
 
@@ -210,6 +212,49 @@ def test_a_good_frame_is_published_after_any_bad_one(path, data):
     )
     assert path.stream.counts.published == published + 1
     path.check()
+
+
+@st.composite
+def changes(draw):
+    """Values that their entries accept, of some of the parameters that can change while the node runs."""
+    changing = [entry for entry in entries(DepthParameters) if not entry.read_only]
+    values = {}
+    for entry in draw(st.lists(st.sampled_from(changing), unique_by=lambda entry: entry.name, max_size=12)):
+        if entry.choices:
+            values[entry.name] = draw(st.sampled_from(entry.choices))
+        elif entry.kind is bool:
+            values[entry.name] = draw(st.booleans())
+        elif entry.name == "inference_size":
+            values[entry.name] = draw(st.sampled_from(["native", "trained", "28x28", "0.001MP", "10000x28"]))
+        elif entry.kind is str:
+            values[entry.name] = draw(texts)
+        else:
+            least, most = entry.minimum, entry.maximum
+            numbers_within = st.integers(int(least), int(most)) if entry.kind is int else st.floats(least, most)
+            values[entry.name] = draw(st.one_of(st.sampled_from([entry.kind(least), entry.kind(most)]), numbers_within))
+    return values
+
+
+@STRICT
+@given(changes(), st.integers(0, 2**32 - 1))
+def test_any_parameters_that_are_accepted_can_be_worked_with(path, values, seed):
+    before = path.parameters
+    try:
+        path.parameters = build(DepthParameters, flatten(before) | values)
+    except ConfigurationError:
+        event("refused")
+        return
+    try:
+        rgb = np.random.default_rng(seed).integers(0, 256, (44, 52, 3), np.uint8)
+        header = Header(frame_id="camera")
+        k = np.array([50.0, 0.0, 20.0, 0.0, 50.0, 25.0, 0.0, 0.0, 1.0])
+        path.stream.take_camera_info(CameraInfo(header=header, width=52, height=44, k=k))
+        published = path.stream.counts.published
+        path.stream.take_image(array_to_image(rgb, "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
+        path.check()
+        event("published" if path.stream.counts.published > published else path.stream.counts.last_reason[:40])
+    finally:
+        path.parameters = before
 
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
