@@ -23,7 +23,7 @@ CORE = [
     "engine",
     "errors",
     "estimator",
-    "evaluation.command",
+    "evaluation.cli",
     "foreign",
     "geometry",
     "messages",
