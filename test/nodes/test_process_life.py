@@ -125,6 +125,18 @@ def test_signal_ends_the_node_cleanly(environment, models, number):
         assert not [line for line in process.lines if "[INFO]" not in line]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", ["depth_node", "image_player"])
+def test_signal_during_imports_ends_the_node_cleanly(environment, tmp_path, name, number):
+    (tmp_path / "cv2.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)")
+    environment["PYTHONPATH"] = str(tmp_path)
+    with running_node(name, environment=environment) as process:
+        process.wait_for("importing")
+        process.signal(number)
+        assert process.wait(timeout_s=10) == 0
+        assert process.lines == ["importing"]
+
+
 def test_signals_that_keep_coming_do_not_break_the_end(environment, models):
     with running_node("depth_node", *parameters(model=models["good"]), environment=environment) as process:
         process.wait_for("ready")
