@@ -291,6 +291,8 @@ def _tilt_sensor(plane: Float64Array, tilt_x: float, tilt_y: float) -> Float64Ar
     return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], np.float64)
 
 
+# Absurd coefficients overflow, and what they give is NaN in the end.
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")
 def _undistort_polynomial(distorted: Float64Array, distortion: tuple[float, ...]) -> Float64Array:
     """Invert OpenCV's polynomial model by Newton's method, on the pixels that have not converged yet.
 
@@ -308,9 +310,8 @@ def _undistort_polynomial(distorted: Float64Array, distortion: tuple[float, ...]
         along_x = (_distort_polynomial(guess + right, distortion) - here) / step
         along_y = (_distort_polynomial(guess + down, distortion) - here) / step
         determinant = along_x[:, 0] * along_y[:, 1] - along_x[:, 1] * along_y[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            dx = (missed[:, 0] * along_y[:, 1] - missed[:, 1] * along_y[:, 0]) / determinant
-            dy = (missed[:, 1] * along_x[:, 0] - missed[:, 0] * along_x[:, 1]) / determinant
+        dx = (missed[:, 0] * along_y[:, 1] - missed[:, 1] * along_y[:, 0]) / determinant
+        dy = (missed[:, 1] * along_x[:, 0] - missed[:, 0] * along_x[:, 1]) / determinant
         # Past the lens model's turning point the determinant changes sign: no ray there belongs to this pixel.
         change = np.where((determinant > 0)[:, None], np.stack([dx, dy], axis=1), np.nan)
         plane[open_pixels] = guess + change
