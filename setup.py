@@ -21,7 +21,7 @@ ROS_WHEELS = [
     "ros-std-srvs==5.3.6",
     "ros-visualization-msgs==5.3.6",
 ]
-EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors>=0.4", "huggingface-hub>=0.24"]
+EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors>=0.4"]
 
 # The tools that judge the sources are pinned: another release may judge otherwise.
 TEST = [
