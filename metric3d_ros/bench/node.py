@@ -7,7 +7,9 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,19 +87,23 @@ def run(scenario: Scenario, *, seconds: float) -> str:
     from metric3d_ros.nodes.transport import prepare_transport
 
     environment = os.environ | {LATENCY_VARIABLE: f"{scenario.latency_ms:g}"}
-    arguments = [word for name, value in scenario.parameters.items() for word in ("-p", f"{name}:={value}")]
+    # Of its own, so that no other node on this machine's network can interfere.
+    namespace = f"bench_{os.getpid()}"
+    arguments = ["-r", f"__ns:=/{namespace}"]
+    arguments += [word for name, value in scenario.parameters.items() for word in ("-p", f"{name}:={value}")]
     command = [sys.executable, "-m", "metric3d_ros.bench.stub_node", "--ros-args", "--log-level", "warn", *arguments]
     node = subprocess.Popen(command, env=environment, start_new_session=True)
     prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
     context = Context()
     rclpy.init(context=context)
-    probe = LoadProbe(context, topics=scenario.topics, size_hw=scenario.size_hw)
+    probe = LoadProbe(context, namespace=namespace, topics=scenario.topics, size_hw=scenario.size_hw)
     try:
         if not probe.connect():
             raise Metric3DError(f"depth_node did not answer on {', '.join(scenario.topics)}")
-        before_mib, before_s = resident_mib(node.pid), cpu_seconds(node.pid)
-        measured = probe.measure(rate_hz=scenario.rate_hz, seconds=seconds)
-        after_mib, after_s = resident_mib(node.pid), cpu_seconds(node.pid)
+        before_s = cpu_seconds(node.pid)
+        with memory_samples(node.pid, every_s=seconds / 10) as samples_mib:
+            measured = probe.measure(rate_hz=scenario.rate_hz, seconds=seconds)
+        after_s = cpu_seconds(node.pid)
     finally:
         probe.close()
         rclpy.shutdown(context=context)
@@ -114,7 +120,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
         *(row(f"stamp to arrival, {topic}", measured.arrival_ms[topic]) for topic in scenario.topics),
         f"  images sent {measured.sent}, " + ", ".join(f"{key} {value}" for key, value in measured.counts.items()),
         f"  CPU time {(after_s - before_s) / max(len(overhead_ms), 1) * 1e3:.1f} ms a frame published, all threads",
-        f"  memory {before_mib:.0f} MiB, then {after_mib:.0f} MiB",
+        f"  memory in MiB, from start to end: {' '.join(f'{sample:.0f}' for sample in samples_mib)}",
     ]
     return "\n".join(lines)
 
@@ -132,6 +138,24 @@ def resident_mib(pid: int) -> float:
     """Return the memory that a process holds, shared memory included."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@contextmanager
+def memory_samples(pid: int, *, every_s: float) -> Iterator[list[float]]:
+    """Sample the memory of a process, in MiB, as long as the context lasts."""
+    samples, stop = [resident_mib(pid)], threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(every_s):
+            samples.append(resident_mib(pid))
+
+    thread = threading.Thread(target=sample, name="memory")
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()
 
 
 def cpu_seconds(pid: int) -> float:

@@ -45,9 +45,10 @@ class Measurement:
 class LoadProbe:
     """Publishes one image over and over, each time with a stamp of its own, and listens to a depth_node's outputs."""
 
-    def __init__(self, context: Context, *, topics: Sequence[str], size_hw: tuple[int, int]) -> None:
-        """Subscribe to `topics` and prepare a bgr8 image of noise."""
-        self._node = Node("load_probe", context=context)
+    def __init__(self, context: Context, *, namespace: str, topics: Sequence[str], size_hw: tuple[int, int]) -> None:
+        """Subscribe to `topics` of the depth_node in `namespace` and prepare a bgr8 image of noise."""
+        self._node = Node("load_probe", context=context, namespace=namespace)
+        self._camera_name = f"{namespace}/depth_node: camera"
         self._executor = SingleThreadedExecutor(context=context)
         self._executor.add_node(self._node)
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -124,5 +125,5 @@ class LoadProbe:
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
         for status in array.status:
-            if ": camera" in status.name:
+            if status.name == self._camera_name:
                 self.measured.counts = {pair.key: pair.value for pair in status.values}
