@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from metric3d_ros.downloads import HubFile, download
+from metric3d_ros.downloads import HubFile, download, part_path
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError
 
@@ -109,7 +109,16 @@ def fetch_model(variant: str, output: Path | None, *, precision: str, overwrite:
             raise ConfigurationError(f"output {target} is a directory: name a file in it")
         if target.exists() and not overwrite:
             raise ConfigurationError(f"output {target} exists: choose another name, or overwrite it with --force")
+    # Under names of their own until all are there: a second attempt keeps what the first one finished.
+    arrived = {target: _arrival_path(file, target) for file, target in targets.items()}
+    for file, target in targets.items():
+        if not arrived[target].exists():
+            download(file, arrived[target], by_hand=f"use it as {target.name}")
     # The weights first: there is never a model without them.
-    for file, target in reversed(targets.items()):
-        download(file, target, by_hand=f"use it as {target.name}")
+    for target, whole in reversed(arrived.items()):
+        os.replace(whole, target)
     return path
+
+
+def _arrival_path(file: HubFile, target: Path) -> Path:
+    return part_path(file, target).with_suffix(".whole")

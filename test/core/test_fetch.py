@@ -66,15 +66,35 @@ def test_a_fetched_model_estimates(hub, folder, capsys, arguments, name):
     np.testing.assert_allclose(estimate.depth_m, expected, rtol=3e-3)
 
 
-def test_weights_in_a_file_of_their_own_keep_its_name_beside_the_model(hub, folder, monkeypatch, tmp_path):
-    path = tiny_models.save_onnx_community_model(tmp_path / "whole.onnx")
+@pytest.fixture
+def giant(hub, monkeypatch, tmp_path):
+    """The hub with a model whose weights lie beside it."""
+    whole = tiny_models.save_onnx_community_model(tmp_path / "whole.onnx")
     apart = tmp_path / "apart" / "model_fp16.onnx"
     apart.parent.mkdir()
-    onnx.save(onnx.load(path), apart, save_as_external_data=True, location="model_fp16.onnx_data", size_threshold=0)
+    onnx.save(onnx.load(whole), apart, save_as_external_data=True, location="model_fp16.onnx_data", size_threshold=0)
     for file in apart.parent.iterdir():
         hub.files[resolved(GIANT, file.name)] = file.read_bytes()
     monkeypatch.setitem(MODELS, "vit_giant2", dataclasses.replace(GIANT, sha256={}))
-    assert main(["fetch", "vit_giant2", "--precision", "fp16", "-o", "giant.onnx"]) == 0
+    return hub
+
+
+FETCH_GIANT = ["fetch", "vit_giant2", "--precision", "fp16", "-o", "giant.onnx"]
+
+
+def test_weights_in_a_file_of_their_own_keep_its_name_beside_the_model(giant, folder):
+    assert main(FETCH_GIANT) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["giant.onnx", "model_fp16.onnx_data"]
+
+
+def test_a_second_attempt_keeps_the_file_that_the_first_one_finished(giant, folder):
+    weights = giant.files.pop(resolved(GIANT, "model_fp16.onnx_data"))
+    assert main(FETCH_GIANT) == 1
+    assert not (folder / "giant.onnx").exists()
+    giant.files[resolved(GIANT, "model_fp16.onnx_data")] = weights
+    del giant.requests[:]
+    assert main(FETCH_GIANT) == 0
+    assert {path.rpartition("/")[2] for path, _ in giant.requests} == {"model_fp16.onnx_data"}
     assert sorted(path.name for path in folder.iterdir()) == ["giant.onnx", "model_fp16.onnx_data"]
 
 
