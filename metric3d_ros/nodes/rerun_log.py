@@ -54,6 +54,7 @@ class RerunLog:
         self._max_points = max_points
         self._cameras: dict[str, Camera] = {}
         self._shown: set[str] = set()
+        self._arranged: set[str] = set()
         self._range_m: tuple[float, float] | None = None
 
     def set_time(self, stamp_ns: int) -> None:
@@ -77,7 +78,7 @@ class RerunLog:
                 image_plane_distance=_FRUSTUM_M,
             ),
         )
-        self._arrange(f"{entity} in space")
+        self._shown.add(f"{entity} in space")
 
     def log_picture(self, entity: str, rgb: npt.NDArray[np.uint8]) -> None:
         """Log (H, W, 3) RGB; large ones as JPEG, of which a viewer's memory holds ten times as many."""
@@ -87,7 +88,7 @@ class RerunLog:
             bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
             _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
             self._recording.log(entity, rr.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
-        self._arrange(entity)
+        self._shown.add(entity)
 
     def log_depth(self, depth_m: npt.NDArray[np.float32]) -> None:
         """Log (H, W) metres along the optical axis, NaN where invalid; colours follow the range slowly."""
@@ -99,7 +100,7 @@ class RerunLog:
         )
         image = rr.DepthImage(depth_m, meter=1.0, depth_range=self._range_m, colormap=rr.components.Colormap.Turbo)
         self._recording.log(DEPTH, image)
-        self._arrange(DEPTH)
+        self._shown.add(DEPTH)
 
     def log_cloud(self, cloud: Cloud) -> None:
         """Log a cloud's valid points in their colours.
@@ -117,13 +118,14 @@ class RerunLog:
         if camera is not None:
             sizes = points[:, 2] * np.float32(_RADIUS_PER_SPACING * columns / camera.focal_px)
         self._recording.log(POINTS, rr.Points3D(points, colors=colours, radii=sizes))
-        self._arrange(POINTS)
+        self._shown.add(POINTS)
 
     def flush(self, *, timeout_s: float) -> bool:
-        """Wait until everything has been handed over; return whether that was within `timeout_s`.
+        """Send the layout if need be and wait until all is handed over; return whether that was within `timeout_s`.
 
         Raises RuntimeError where it never will be: the viewer is gone.
         """
+        self._arrange()
         begun_s = time.monotonic()
         try:
             self._recording.flush(timeout_sec=timeout_s)
@@ -142,11 +144,11 @@ class RerunLog:
         """Return the camera that a cloud organised as an image comes from."""
         return next((camera for camera in self._cameras.values() if camera.size_hw == size_hw), None)
 
-    def _arrange(self, what: str) -> None:
-        """Send a layout when something is shown for the first time."""
-        if what in self._shown:
+    def _arrange(self) -> None:
+        """Send a layout where something is shown for the first time."""
+        if self._shown == self._arranged:
             return
-        self._shown.add(what)
+        self._arranged = set(self._shown)
         flat = [rrb.Spatial2DView(origin=name, name=name) for name in (IMAGE, DEPTH, NORMALS) if name in self._shown]
         spatial = self._views_in_space()
         columns: list[rrb.Container | rrb.View] = []
