@@ -7,9 +7,9 @@ The header is an int32 and two float32, little-endian: the format (0, inverse de
 
 import array
 import struct
+import zlib
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ from metric3d_ros.messages.images import MAX_PIXELS, depth_to_millimetres, milli
 
 _HEADER = struct.Struct("<iff")
 _INVERSE_DEPTH = 0
+_PNG_START, _UP_FILTER = b"\x89PNG\r\n\x1a\n", 2
 _ENCODINGS = ("16UC1", "32FC1")
 
 DEFAULT_MAX_DEPTH_M = 10.0
@@ -40,9 +41,9 @@ def depth_to_compressed_depth(
     """Build the CompressedImage for (H, W) metres of depth that any compressedDepth subscriber decodes.
 
     Depth that is invalid, at or beyond `max_depth_m`, or too near to be stored becomes 0, which decodes to invalid.
-    `png_level` is 0 to 9: a 1080p image took 55 ms at 1 and 1.3 s at 9, the plugin's default, for a fifth less data.
+    `png_level` is zlib's, 0 to 9; the plugin's default, 9, takes many times as long as 1 for little less data.
 
-    Raises MessageError when the encoding is another one or the image cannot be written.
+    Raises MessageError when the encoding is another one.
     """
     if encoding not in _ENCODINGS:
         raise MessageError(f"the compressed depth's encoding is {encoding!r}, expected {' or '.join(_ENCODINGS)}")
@@ -53,13 +54,8 @@ def depth_to_compressed_depth(
         a = quantization * (quantization + 1.0)
         b = 1.0 - a / max_depth_m
         quantised = _quantise(depth_m, a=np.float32(a), b=np.float32(b), max_depth_m=max_depth_m)
-    stored, png = cv2.imencode(".png", quantised, [cv2.IMWRITE_PNG_COMPRESSION, png_level])
-    if not stored:
-        raise MessageError(
-            f"a depth image of {quantised.shape[1]} x {quantised.shape[0]} pixels cannot be written as PNG"
-        )
     data = array.array("B", _HEADER.pack(_INVERSE_DEPTH, a, b))
-    data.frombytes(png.tobytes())
+    data.frombytes(_encode_png(quantised, level=png_level))
     return sensor_msgs.CompressedImage(header=header, format=f"{encoding}; compressedDepth png", data=data)
 
 
@@ -92,6 +88,25 @@ def compressed_depth_to_depth(message: Any, *, max_pixels: int = MAX_PIXELS) -> 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         depth_m = np.float32(a) / (quantised - np.float32(b))
     return np.where((quantised > 0) & np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(np.nan))
+
+
+def _encode_png(gray: NDArray[np.uint16], *, level: int) -> bytes:
+    """Write (H, W) as a 16-bit gray PNG (ISO/IEC 15948), each row as its difference from the one above.
+
+    OpenCV's writer cannot be told that filter and takes 1.8 times as long for a tenth more data (1080p, level 1).
+    """
+    height, width = gray.shape
+    rows = gray.astype(">u2").view(np.uint8)
+    filtered = np.empty((height, 1 + 2 * width), np.uint8)
+    filtered[:, 0] = _UP_FILTER
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(filtered.data, level)), (b"IEND", b""))
+    return _PNG_START + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(name)))
+        for name, body in chunks
+    )
 
 
 def _quantise(depth_m: NDArray[np.float32], *, a: np.float32, b: np.float32, max_depth_m: float) -> NDArray[np.uint16]:

@@ -198,7 +198,10 @@ class CompressedDepthParameters:
     """depth/image/compressedDepth, as image_transport's plugin of that name writes it."""
 
     png_level: int = parameter(
-        1, "Effort of the PNG compression; 9, the plugin's default, takes 20 times as long.", minimum=0, maximum=9
+        1,
+        "Effort of the PNG compression: 0 is none, 9 (the plugin's default) takes some 50 times as long as 1.",
+        minimum=0,
+        maximum=9,
     )
     max_m: float = parameter(10.0, "Farther depth is invalid; 32FC1 only.", unit="m", minimum=0.1, maximum=_FARTHEST_M)
     quantization: float = parameter(

@@ -268,6 +268,20 @@ def test_older_format_strings_are_read(form):
     np.testing.assert_allclose(compressed_depth_to_depth(message), 1.5)
 
 
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 7), (5, 1), (31, 50)])
+def test_png_of_compressed_depth_is_read_by_others_bit_by_bit(size_hw, level):
+    millimetres = np.random.default_rng(3).integers(1, 65536, size_hw).astype(np.uint16)
+    message = depth_to_compressed_depth(
+        millimetres.astype(np.float32) / 1000,
+        header=None,
+        sensor_msgs=PLAIN,
+        max_depth_m=100.0,
+        png_level=level,
+    )
+    np.testing.assert_array_equal(png_values(message), millimetres)
+
+
 @pytest.mark.parametrize(
     ("form", "data", "says"),
     [
