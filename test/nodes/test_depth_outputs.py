@@ -6,16 +6,19 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
+import sensor_msgs.msg
 import tiny_models
 from camera_bench import CX, CY, FX, FY, HEIGHT, SCALE, TOPICS, WIDTH, CameraBench, camera_info, expected_depth, picture
 from rcl_interfaces.srv import DescribeParameters
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
-from sensor_msgs.msg import CompressedImage, LaserScan
+from sensor_msgs.msg import CompressedImage, Image, LaserScan
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.messages import (
     COLOUR_ENCODINGS,
+    array_to_image,
     cloud_to_points,
     compressed_depth_to_depth,
     image_to_array,
@@ -388,6 +391,34 @@ def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(camera, se
     assert not future.result().success
     assert "nothing was saved" in future.result().message
     assert not (session[2] / f"{header.stamp.sec}.250000000").exists()
+
+
+def test_each_of_several_cameras_has_snapshots_of_its_own(tmp_path):
+    domain = next_domain()
+    model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    arguments = parameters(model=model, cameras=["front", "left"], hfov_deg=60, snapshot__folder=tmp_path)
+    bench = TestBench(domain)
+    try:
+        with running_node("depth_node", *arguments, environment=ros_environment(tmp_path, domain)) as process:
+            process.wait_for("ready")
+            images = bench.advertise(Image, "left/image")
+            client = bench.node.create_client(Trigger, "depth_node/left/save_snapshot")
+            assert bench.spin_until(lambda: client.service_is_ready() and images.get_subscription_count())
+            future = client.call_async(Trigger.Request())
+            rgb = picture(9)
+
+            def show_and_look():
+                header = Header(frame_id="left_optical_frame")
+                header.stamp.sec = 7
+                images.publish(array_to_image(rgb, "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
+                bench.spin_for(0.2)
+                return future.done()
+
+            assert any(show_and_look() for _ in range(40))
+            assert future.result().message == str(tmp_path / "left" / "7.000000000")
+            np.testing.assert_array_equal(read_rgb(tmp_path / "left" / "7.000000000" / "image.png"), rgb)
+    finally:
+        bench.close()
 
 
 def test_nothing_unexpected_was_logged(session):
