@@ -63,10 +63,14 @@ def prepare_transport(
             METRIC3D_SHARED_MEMORY_MIB, or else from the profile.
         keep_buffers: whether to set the allocator; None takes it from METRIC3D_KEEP_BUFFERS (0 or 1), or else does.
 
-    Raises ConfigurationError when one of the environment variables has no such value.
+    Raises ConfigurationError for a negative size, and when one of the environment variables has no such value.
     """
     if shared_memory_mib is None:
         shared_memory_mib = _whole_number(environment, SHARED_MEMORY_VARIABLE)
+    elif shared_memory_mib < 0:
+        raise ConfigurationError(
+            f"shared memory is {shared_memory_mib} MiB, expected 0 (leaves Fast DDS as it is) or more"
+        )
     if keep_buffers is None:
         keep_buffers = _whole_number(environment, ALLOCATOR_VARIABLE) != 0
     profile = _prepare_fastdds(rmw_implementation, shared_memory_mib, environment)

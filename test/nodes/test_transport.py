@@ -120,6 +120,11 @@ def test_full_shared_memory_leaves_fast_dds_as_it_is_with_a_warning(monkeypatch)
     assert environment == {}
 
 
+def test_negative_size_is_refused():
+    with pytest.raises(ConfigurationError, match="shared memory is -5 MiB, expected 0"):
+        prepare({}, shared_memory_mib=-5)
+
+
 @pytest.mark.parametrize("text", ["lots", "-1", "1.5"])
 def test_variable_without_a_number_is_refused(text):
     with pytest.raises(ConfigurationError, match="METRIC3D_SHARED_MEMORY_MIB"):
