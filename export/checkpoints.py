@@ -20,7 +20,8 @@ from metric3d_ros.errors import CheckpointError
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 
 _STATE_DICT_KEY = "model_state_dict"
-_SIGNS_OF_CODE = ("Unsupported global", "Unsupported class", "unrecognized function")  # PyTorch's words for it
+# PyTorch's words for it, of any case.
+_SIGNS_OF_CODE = ("unsupported global", "unsupported class", "unrecognized function")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
             # Mapped where the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
-        if any(sign in str(error) for sign in _SIGNS_OF_CODE):
+        if any(sign in str(error).lower() for sign in _SIGNS_OF_CODE):
             raise CheckpointError(
                 f"checkpoint {path} holds Python objects besides tensors, and reading those could run code: "
                 "get the published file, or have its owner save it as safetensors"
@@ -141,7 +142,7 @@ def load_network(variant: str, weights: Weights) -> tuple[DepthNetwork, list[str
     """Return the variant's network with these weights, in eval mode, and the names of weights that it has no place for.
 
     The tensors are taken over, not copied, where they are float32. Raises CheckpointError that names a missing,
-    misshapen or non-finite parameter, and the variant that the weights would fit.
+    misshapen, sparse, complex or non-finite parameter, and the variant that the weights would fit.
     """
     with torch.device("meta"):
         network = build_network(variant)
@@ -154,6 +155,10 @@ def load_network(variant: str, weights: Weights) -> tuple[DepthNetwork, list[str
         tensor = weights.tensors.get(name)
         if tensor is None:  # nothing reads it
             tensor = torch.zeros(parameter.shape, device="cpu")
+        elif tensor.layout is not torch.strided or tensor.is_complex():
+            raise CheckpointError(
+                f"{weights.file} holds {name} as {tensor.layout} {tensor.dtype}, expected dense real numbers"
+            )
         elif tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise CheckpointError(f"{weights.file} holds NaN or infinity in {name}: the file is damaged, get it again")
         state[name] = tensor.to(parameter.dtype)

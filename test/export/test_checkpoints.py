@@ -1,5 +1,6 @@
 """Checkpoints load under their published names, and a wrong or hostile file is refused in one line."""
 
+import os
 import pickle
 import zipfile
 
@@ -109,6 +110,13 @@ def test_a_weight_that_is_not_finite_is_named(tensors, value):
         load_network("vit_demo", Weights(damaged, "x.pth", ""))
 
 
+@pytest.mark.parametrize("convert", [torch.Tensor.to_sparse, lambda tensor: tensor.to(torch.complex64)])
+def test_a_weight_that_is_sparse_or_complex_is_named(tensors, convert):
+    name = "depth_model.encoder.norm.weight"
+    with pytest.raises(CheckpointError, match=f"holds {name} as torch.* expected dense real numbers"):
+        load_network("vit_demo", Weights({**tensors, name: convert(tensors[name])}, "x.pth", ""))
+
+
 class Malicious:
     def __init__(self, path) -> None:
         self.path = path
@@ -122,6 +130,19 @@ def test_code_in_a_pickle_does_not_run(tmp_path, tensors, zipped):
     path, canary = tmp_path / "weights.pth", tmp_path / "canary"
     stored = {"model_state_dict": tensors, "more": Malicious(canary)}
     torch.save(stored, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match="Python objects besides tensors, and reading those could run code"):
+        read_checkpoint(path)
+    assert not canary.exists()
+
+
+class MaliciousCommand(Malicious):
+    def __reduce__(self):
+        return (os.system, (f"touch {self.path}",))
+
+
+def test_a_shell_command_in_a_pickle_does_not_run_and_is_not_taken_for_damage(tmp_path):
+    path, canary = tmp_path / "weights.pth", tmp_path / "canary"
+    torch.save({"more": MaliciousCommand(canary)}, path)
     with pytest.raises(CheckpointError, match="Python objects besides tensors, and reading those could run code"):
         read_checkpoint(path)
     assert not canary.exists()
