@@ -95,6 +95,19 @@ def test_package_manifest_names_what_colcon_needs():
     assert re.fullmatch(r"[^@\s]+@[^@\s]+\.[a-z]+", manifest.find("maintainer").get("email"))
 
 
+def test_package_manifest_names_every_ros_package_that_is_imported():
+    """rosdep installs what the manifest names; what comes along with something else may stay away one day."""
+    manifest = ElementTree.parse(ROOT / "package.xml").getroot()
+    named = {element.text for element in manifest.findall("exec_depend")}
+    ros = re.compile(
+        r"^\s*(?:from|import) (rclpy|\w+_msgs|\w+_srvs|\w+_interfaces|ament_\w+|launch\w*)\b", re.MULTILINE
+    )
+    files = [*ROOT.glob("metric3d_ros/**/*.py"), *ROOT.glob("launch/*.py")]
+    imported = {name for file in files for name in ros.findall(file.read_text(encoding="utf-8"))}
+    assert {"rclpy", "sensor_msgs", "launch_ros"} <= imported
+    assert imported <= named
+
+
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
