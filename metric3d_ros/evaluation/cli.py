@@ -59,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table to stdout and write the JSON; raises Metric3DError for what a user can mend."""
     source = _open_source(args)
-    if args.json is not None and not args.json.parent.is_dir():
-        raise ConfigurationError(f"--json {args.json}: there is no folder {args.json.parent}; make it first")
+    if args.json is not None:
+        _check_writable(args.json)
     engine = open_engine(args.model, provider=args.provider, threads=args.threads)
     estimator = Estimator(engine, inference_size=args.inference_size)
     if engine.metadata is not None and engine.metadata.meaningless:
@@ -123,11 +123,26 @@ def _measure(sample: Sample, estimate: Estimate, max_depth_m: float | None) -> I
     return ImageResult(sample.name, sample.group, sample.camera.size_hw, figures)
 
 
+def _check_writable(path: Path) -> None:
+    """Raise ConfigurationError for a file that cannot be written, before minutes are spent on what it would hold."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"--json {path}: there is no folder {path.parent}; make it first")
+    existed = path.exists()
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ConfigurationError(f"--json {path} cannot be written ({error.strerror}); name another file") from error
+    if not existed:
+        path.unlink()
+
+
 def _open_source(args: argparse.Namespace) -> SampleSource:
     for name in ("scenes", "limit", "rows"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ConfigurationError(f"--{name} is {value}, expected at least 1")
+    if args.threads < 0:
+        raise ConfigurationError(f"--threads is {args.threads}, expected at least 0, which takes every core")
     if args.data == SCENES:
         return HeldOutScenes(count=args.scenes, size_hw=_parse_size(args.size), focal_factor=args.focal_factor)
     described = [name for name in ("depth", "normals", "depth_scale", "camera", "focal") if getattr(args, name)]

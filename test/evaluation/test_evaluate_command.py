@@ -85,6 +85,8 @@ def test_a_longer_lens_sees_the_same_scenes_from_the_same_places():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--json", "."], "--json . cannot be written (Is a directory)"),
+        (["--threads", "-1"], "--threads is -1, expected at least 0"),
         (["nowhere"], "there is no folder or dataset.yaml at nowhere"),
         (["{folder}"], "has no dataset.yaml; write one"),
         (["{folder}", "--focal", "500"], "where is the depth?"),
