@@ -43,9 +43,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit status: 0 done, 1 failed with one line of reason, 2 wrong usage, 130 Ctrl-C."""
+    """Run one verb; return the exit status: 0 done, 1 failed with one line of reason, 2 wrong usage, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = make_parser().parse_known_args(words[:1])[0].verb
+    try:
+        return _run_verb(name, words[1:])
+    except Metric3DError as error:
+        print(f"metric3d {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"metric3d {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run_verb(name: str, words: Sequence[str]) -> int:
     verb = VERBS[name]
     try:
         module = importlib.import_module(verb.module)
@@ -55,14 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     parser = argparse.ArgumentParser(prog=f"metric3d {name}", description=verb.help[0].upper() + verb.help[1:] + ".")
     module.add_arguments(parser)
-    try:
-        return int(module.run(parser.parse_args(words[1:])))
-    except Metric3DError as error:
-        print(f"metric3d {name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"metric3d {name}: interrupted", file=sys.stderr)
-        return 130
+    return int(module.run(parser.parse_args(words)))
 
 
 if __name__ == "__main__":
