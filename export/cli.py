@@ -6,11 +6,13 @@ import signal
 import sys
 from pathlib import Path
 
+from metric3d_export.benchmark import measure_runs
 from metric3d_export.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
-from metric3d_export.exporter import PRECISIONS, check_output_path, export_model
-from metric3d_export.model_file import data_path_of
+from metric3d_export.exporter import check_output_path, export_model
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, find_variant
+from metric3d_export.precision import PRECISIONS, find_precision
 from metric3d_export.progress import Progress
+from metric3d_export.report import ExportReport, write_report
 from metric3d_export.sources import download_published_weights, published_file, require_published
 from metric3d_export.torch_hub import compare_with_authors, load_authors_network
 from metric3d_export.verify import parse_size, require_acceptable
@@ -51,7 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HEIGHTxWIDTH",
         help="verify at this size too; may be given several times",
     )
-    parser.add_argument("--force", action="store_true", help="overwrite the output file")
+    parser.add_argument(
+        "--allow-degraded",
+        action="store_true",
+        help="keep a model of reduced precision that departs from float32 by more than its limits",
+    )
+    parser.add_argument("--no-benchmark", action="store_true", help="do not time the model for the report")
+    parser.add_argument("--force", action="store_true", help="overwrite the output file and its report")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,17 +67,18 @@ def run(args: argparse.Namespace) -> int:
     # SIGTERM must clean up like Ctrl-C does, or a half-written file would stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     find_variant(args.variant)
+    find_precision(args.precision)
     sizes_hw = [parse_size(text) for text in args.verify_size]
     check_output_path(args.output, overwrite=args.force)
     progress = Progress()
     weights = _read_weights(args, progress)
-    file, sha256 = weights.file, weights.sha256
+    file, sha256, source = weights.file, weights.sha256, weights.origin
     # Popped, not kept: the exporter frees the network before the file is loaded for verification.
     loaded = [_load_network(args.variant, weights, progress)]
     del weights
     if args.torch_hub is not None:
         _compare_with_authors(loaded[0], args.torch_hub, progress)
-    differences = export_model(
+    report = export_model(
         loaded.pop(),
         args.output,
         precision=args.precision,
@@ -77,17 +86,30 @@ def run(args: argparse.Namespace) -> int:
         weights_sha256=sha256,
         overwrite=args.force,
         verified_sizes_hw=sizes_hw,
+        allow_degraded=args.allow_degraded,
         progress=progress,
     )
-    progress.stage("verified against PyTorch; |a - b| / max(|b|, 1), or degrees for normals:")
-    for difference in differences:
-        print(f"    {difference}")
-    data = data_path_of(args.output)
-    size_bytes = args.output.stat().st_size + (data.stat().st_size if data.exists() else 0)
-    progress.stage(f"wrote {args.output} ({size_bytes / 1e6:.1f} MB{' with its .data file' if data.exists() else ''})")
+    _print_findings(report, progress)
+    if not args.no_benchmark:
+        progress.stage("timing the model (--no-benchmark leaves this out)")
+        report = dataclasses.replace(report, runs=measure_runs(args.output))
+    _, page = write_report(dataclasses.replace(report, source=source), args.output)
+    progress.stage(f"wrote {args.output} ({report.file_bytes / 1e6:.1f} MB) and its report {page}")
     if args.stand_in_weights:
         print("The weights are stand-ins: depth from this model is meaningless.", file=sys.stderr)
     return 0
+
+
+def _print_findings(report: ExportReport, progress: Progress) -> None:
+    progress.stage("compared with PyTorch; |a - b| / max(|b|, 1), or degrees for normals:")
+    for difference in report.differences:
+        print(f"    {difference}")
+    if report.departures:
+        progress.stage("compared with float32:")
+        for departure in report.departures:
+            print(f"    {departure}")
+    if report.degraded is not None:
+        print(f"Kept although it departs from float32 too far: {report.degraded}.", file=sys.stderr)
 
 
 def _read_weights(args: argparse.Namespace, progress: Progress) -> Weights:

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,18 +16,16 @@ from tqdm import tqdm
 
 from metric3d_export.checkpoints import hash_tensors
 from metric3d_export.graph import OPSET, WEIGHT_PREFIX, trace_graph
+from metric3d_export.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
 from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of, store_model
 from metric3d_export.network.variants import DepthNetwork
+from metric3d_export.precision import find_precision
 from metric3d_export.progress import Progress
+from metric3d_export.report import ExportReport, peak_memory_bytes, report_paths
 from metric3d_export.verify import Difference, compare, make_cases, require_acceptable
 from metric3d_ros import __version__
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
-
-PRECISIONS = {
-    "fp32": "float32 throughout",
-    "fp32-half-weights": "weights stored as float16, computed with as float32: half the file, the same speed",
-}
 
 
 def export_model(
@@ -39,48 +38,52 @@ def export_model(
     training_size_hw: tuple[int, int] | None = None,
     overwrite: bool = False,
     verified_sizes_hw: Sequence[tuple[int, int]] = (),
+    allow_degraded: bool = False,
     inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     progress: Progress | None = None,
-) -> list[Difference]:
-    """Write a network as a verified ONNX file, and return how far each output is from PyTorch at each verified size.
+) -> ExportReport:
+    """Write a network as a verified ONNX file, and return what was written and how far it is from PyTorch.
 
     Args:
         network: with its weights, from `checkpoints.load_network` or a training; on the CPU.
         path: of the file to write; a model of more than `inline_limit_bytes` has its weights in PATH.data beside it.
-        precision: a key of `PRECISIONS`.
+        precision: a key of `precision.PRECISIONS`.
         weights_file: for the metadata: where the weights come from.
         weights_sha256: for the metadata; None hashes the network's tensors.
         training_size_hw: for the metadata: what the network was trained at; None takes the variant's.
         overwrite: replace files that exist.
         verified_sizes_hw: sizes to verify besides `verify.SIZES_NHW`.
+        allow_degraded: keep a model that departs from float32 by more than its precision's limits, and say so in its
+            metadata under `guard.DEGRADED`.
 
     Raises:
         ConfigurationError: the path cannot be written, or the precision is unknown.
-        ExportError: the graph is invalid, or differs from PyTorch by more than `verify.LIMITS`.
+        ExportError: the graph is invalid, or differs from PyTorch by more than `verify.LIMITS`, or from float32 by
+            more than its precision's limits.
     """
+    started = time.monotonic()
     progress = progress or Progress()
     path = Path(path)
     check_output_path(path, overwrite=overwrite)
-    if precision not in PRECISIONS:
-        raise ConfigurationError(f"unknown precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-    half_weights = precision == "fp32-half-weights"
-    if half_weights:
-        network = round_to_half(network)
+    kind = find_precision(precision)
     network.eval()
     variant = network.variant
     with _directory_beside(path) as directory:
+        rooms = make_rooms(network, progress=progress) if kind.guard is not None else []
+        if precision == "fp32-half-weights":
+            network = round_to_half(network)
         cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
         progress.stage("tracing the graph")
         graph_model = trace_graph(network)
         weights = dict(network.state_dict(keep_vars=False))
         count = sum(value.name.startswith(WEIGHT_PREFIX) for value in graph_model.graph.input)
-        progress.stage(f"storing {len(graph_model.graph.node)} operators and {count} weights")
+        progress.stage(f"storing {len(graph_model.graph.node)} operators and {count} weights as {precision}")
         with _writing(path), tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
             stored = store_model(
                 graph_model,
                 weights,
                 directory / path.name,
-                half_weights=half_weights,
+                precision=precision,
                 inline_limit_bytes=inline_limit_bytes,
                 on_bytes=bar.update,
             )
@@ -101,18 +104,40 @@ def export_model(
         stored.write_metadata(metadata)
         progress.stage("checking the file with onnx.checker")
         check_model_file(stored.path)
-        differences = compare(stored.path, cases, progress=progress)
-        require_acceptable(differences)
+        differences: list[Difference] = []
+        departures: list[Departure] = []
+        if kind.exact:
+            differences += compare(stored.path, cases, progress=progress)
+            require_acceptable(differences)
+        if kind.guard is not None:
+            patterns = [] if kind.exact else cases
+            more, departures = judge(stored.path, kind.guard, rooms=rooms, patterns=patterns, progress=progress)
+            differences += more
+        degraded = describe_departures(departures)
+        if degraded and not allow_degraded:
+            require_faithful(departures, precision=precision)
         largest = max(d.largest for d in differences if d.output in (DEPTH, CONFIDENCE))
+        metadata = dataclasses.replace(metadata, max_difference=largest)
         with _writing(path):
-            stored.write_metadata(dataclasses.replace(metadata, max_difference=largest))
+            stored.write_metadata(metadata, notes={DEGRADED: degraded} if degraded else {})
+            file_bytes = stored.bytes
             # The data file first: there is never a model without its weights.
             if stored.data_path is not None:
                 os.replace(stored.data_path, data_path_of(path))
             os.replace(stored.path, path)
             if stored.data_path is None:
                 data_path_of(path).unlink(missing_ok=True)  # of the model that was overwritten
-    return differences
+    return ExportReport(
+        metadata=metadata,
+        file=path.name,
+        file_bytes=file_bytes,
+        differences=differences,
+        departures=departures,
+        degraded=degraded or None,
+        operators=dict(stored.operators),
+        export_s=time.monotonic() - started,
+        peak_memory_bytes=peak_memory_bytes(),
+    )
 
 
 def round_to_half(network: DepthNetwork) -> DepthNetwork:
@@ -142,7 +167,7 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
         raise ConfigurationError(f"output directory {path.parent} is not writable: choose another")
     if path.is_dir():
         raise ConfigurationError(f"output {path} is a directory: name a file in it")
-    for file in (path, data_path_of(path)):
+    for file in (path, data_path_of(path), *report_paths(path)):
         if file.exists() and not overwrite:
             raise ConfigurationError(f"output {file} exists: choose another name, or overwrite it with --force")
 

@@ -35,8 +35,10 @@ class ContractModel(nn.Module):
 
     def forward(self, image: Tensor, focal_length: Tensor) -> tuple[Tensor, ...]:
         """Map uint8 (N, H, W, 3) and float32 (N,) to the outputs of `output_names`, in that order."""
-        x = self.network.normalise(image.permute(0, 3, 1, 2).float())
-        height, width = image.shape[1], image.shape[2]
+        # First of all float32: TensorRT takes bytes as an input, and nothing of them but their cast.
+        pixels = image.float()
+        x = self.network.normalise(pixels.permute(0, 3, 1, 2))
+        height, width = pixels.shape[1], pixels.shape[2]
         multiple = self.network.variant.size_multiple
         spare_rows = (height + multiple - 1) // multiple * multiple - height
         spare_columns = (width + multiple - 1) // multiple * multiple - width

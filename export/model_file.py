@@ -2,17 +2,19 @@
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 from torch import Tensor
 
 from metric3d_export.graph import WEIGHT_PREFIX
+from metric3d_export.precision import PRECISIONS
 from metric3d_export.weight_streams import OnBytes, Weight, write_beside, write_inline
 from metric3d_ros.errors import ExportError
-from metric3d_ros.model_contract import Metadata
+from metric3d_ros.model_contract import METADATA_PREFIX, Metadata
 
 INLINE_LIMIT_BYTES = 1_900_000_000
 """Models with more bytes of weights than this keep them in a file beside; protobuf ends at 2 GiB."""
@@ -25,15 +27,23 @@ class StoredModel:
     path: Path
     data_path: Path | None
     body_bytes: int
+    operators: Counter[str]
+    """How many there are of each."""
 
-    def write_metadata(self, metadata: Metadata) -> None:
-        """Write the metadata, or write it again.
+    @property
+    def bytes(self) -> int:
+        """Of the model and its data file."""
+        return sum(file.stat().st_size for file in (self.path, self.data_path) if file is not None)
+
+    def write_metadata(self, metadata: Metadata, *, notes: Mapping[str, str] | None = None) -> None:
+        """Write the metadata, or write it again; `notes` are further properties, prefixed like the metadata.
 
         They are the file's last bytes: protobuf reads concatenated messages as one, so that the measured difference
         can be noted after verification without writing the weights a second time.
         """
         properties = onnx.ModelProto()
-        helper.set_model_props(properties, metadata.to_properties())
+        prefixed = {METADATA_PREFIX + name: note for name, note in (notes or {}).items()}
+        helper.set_model_props(properties, metadata.to_properties() | prefixed)
         with self.path.open("r+b") as file:
             file.truncate(self.body_bytes)
             file.seek(self.body_bytes)
@@ -50,7 +60,7 @@ def store_model(
     weights: Mapping[str, Tensor],
     path: Path,
     *,
-    half_weights: bool = False,
+    precision: str = "fp32",
     inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     on_bytes: OnBytes = lambda count: None,
 ) -> StoredModel:
@@ -59,8 +69,7 @@ def store_model(
     Args:
         graph_model: from `graph.trace_graph`; it is consumed.
         weights: the tensors by the network's own names.
-        half_weights: store weights of two and more dimensions as float16, cast to float32 in the graph: half the
-            file, the same arithmetic. The values must be representable (see `round_to_half`).
+        precision: a key of `precision.PRECISIONS`, which says what is rewritten.
         on_bytes: called with the number of bytes stored, weight by weight.
     """
     graph = graph_model.graph
@@ -71,19 +80,15 @@ def store_model(
     del graph.input[:]
     graph.input.extend(inputs)
 
-    stored = []
-    for name, tensor in arrays.items():
-        half = half_weights and tensor.dim() > 1
-        stored.append(Weight(f"{name}.half" if half else name, tensor, half))
-        if half:
-            graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    if half_weights:
+    stored = PRECISIONS[precision].rewrite(graph_model, arrays)
+    if precision != "fp32":
         _shorten_names(graph, stored)
+    operators = Counter(node.op_type for node in graph.node)
 
     if sum(weight.stored_bytes for weight in stored) <= inline_limit_bytes:
-        return StoredModel(path, None, write_inline(path, graph_model, stored, on_bytes))
+        return StoredModel(path, None, write_inline(path, graph_model, stored, on_bytes), operators)
     data_path = data_path_of(path)
-    return StoredModel(path, data_path, write_beside(path, data_path, graph_model, stored, on_bytes))
+    return StoredModel(path, data_path, write_beside(path, data_path, graph_model, stored, on_bytes), operators)
 
 
 def check_model_file(path: Path) -> None:

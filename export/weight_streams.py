@@ -17,27 +17,37 @@ OnBytes = Callable[[int], object]
 
 _PAGE_BYTES = 4096  # ONNX Runtime maps external tensors into memory where they start on a page
 
+UINT8_ZERO = 128
+"""What 0 is stored as in a weight of unsigned bytes."""
+
+_NUMPY_KINDS = {TensorProto.FLOAT: "<f4", TensorProto.FLOAT16: "<f2", TensorProto.UINT8: "u1"}
+
 
 @dataclasses.dataclass
 class Weight:
     """A tensor to store as an initializer of the graph."""
 
     name: str
-    tensor: Tensor
-    half: bool
+    tensor: Tensor  # float32
+    kind: int = TensorProto.FLOAT
+    """How it is stored: `TensorProto.FLOAT`, `FLOAT16`, or `UINT8`, which needs `scale`."""
+    scale: Tensor | None = None
+    """float32, of a shape that broadcasts: a weight is stored as round(weight / scale) + `UINT8_ZERO`."""
 
     @property
     def stored_bytes(self) -> int:
-        return self.tensor.numel() * (2 if self.half else 4)
+        return self.tensor.numel() * np.dtype(_NUMPY_KINDS[self.kind]).itemsize
 
     def header(self) -> TensorProto:
         """Return the initializer without its values."""
-        kind = TensorProto.FLOAT16 if self.half else TensorProto.FLOAT
-        return TensorProto(name=self.name, data_type=kind, dims=self.tensor.shape)
+        return TensorProto(name=self.name, data_type=self.kind, dims=self.tensor.shape)
 
     def write_values(self, file: BinaryIO) -> None:
         """Write the values as ONNX wants raw data: row by row, little-endian."""
-        file.write(np.ascontiguousarray(self.tensor.detach().numpy(), "<f2" if self.half else "<f4").data)
+        tensor = self.tensor.detach()
+        if self.scale is not None:
+            tensor = (tensor / self.scale).round_().add_(UINT8_ZERO).clamp_(0, 255)
+        file.write(np.ascontiguousarray(tensor.numpy(), _NUMPY_KINDS[self.kind]).data)
 
 
 def write_inline(path: Path, model: onnx.ModelProto, weights: Sequence[Weight], on_bytes: OnBytes) -> int:

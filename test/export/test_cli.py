@@ -36,7 +36,12 @@ def test_a_checkpoint_becomes_a_verified_file(tmp_path, capsys):
     assert "mean" in printed.out
     assert f"wrote {output}" in printed.out
     assert "meaningless" not in (printed.out + printed.err).lower()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "own.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.onnx",
+        "model.onnx.html",
+        "model.onnx.json",
+        "own.pth",
+    ]
 
 
 def test_stand_in_weights_are_never_used_silently(tmp_path):

@@ -84,7 +84,7 @@ def test_overwriting_removes_the_data_file_of_the_old_model(demo_network, tmp_pa
 
 def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_onnx, tmp_path):
     path = tmp_path / "half.onnx"
-    differences = export(demo_network, path, precision="fp32-half-weights", weights_file="stand-in")
+    differences = export(demo_network, path, precision="fp32-half-weights", weights_file="stand-in").differences
     assert max(difference.of_most for difference in differences if difference.output == "depth") < 1e-3
     assert path.stat().st_size < 0.52 * demo_onnx.stat().st_size
     graph = onnx.load(path).graph
@@ -104,7 +104,7 @@ def test_the_given_network_keeps_its_weights(demo_network, tmp_path):
 
 def test_metadata_tell_a_training_of_ones_own(demo_network, tmp_path):
     path = tmp_path / "own.onnx"
-    differences = export(demo_network, path, weights_file="own.pth", training_size_hw=(224, 308))
+    differences = export(demo_network, path, weights_file="own.pth", training_size_hw=(224, 308)).differences
     metadata = read_metadata(path)
     assert metadata["metric3d.weights_file"] == "own.pth"
     assert metadata["metric3d.training_size_hw"] == "[224, 308]"
@@ -114,7 +114,7 @@ def test_metadata_tell_a_training_of_ones_own(demo_network, tmp_path):
 
 
 def test_further_sizes_are_verified_when_asked_for(demo_network, tmp_path):
-    differences = export(demo_network, tmp_path / "model.onnx", verified_sizes_hw=[(140, 56)])
+    differences = export(demo_network, tmp_path / "model.onnx", verified_sizes_hw=[(140, 56)]).differences
     assert "1 x 140 x 56" in {difference.size for difference in differences}
 
 
@@ -125,11 +125,13 @@ def test_further_sizes_are_verified_when_asked_for(demo_network, tmp_path):
         ("nowhere/model.onnx", "does not exist"),
         ("there.onnx", "exists.*--force"),
         ("folder.onnx", "is a directory"),
+        ("reported.onnx", r"reported\.onnx\.json exists.*--force"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path, name, message):
     (tmp_path / "there.onnx").touch()
     (tmp_path / "folder.onnx").mkdir()
+    (tmp_path / "reported.onnx.json").touch()
     with pytest.raises(ConfigurationError, match=message):
         export(None, tmp_path / name)
 
@@ -147,6 +149,6 @@ def test_a_file_system_that_refuses_files_is_named(demo_network):
 
 
 def test_an_unknown_precision_is_named_with_the_known_ones(demo_network, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"'fp8'.*fp32, fp32-half-weights"):
+    with pytest.raises(ConfigurationError, match=r"'fp8'.*fp32, fp32-half-weights, fp16, mixed, int8"):
         export(demo_network, tmp_path / "model.onnx", precision="fp8")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,179 @@
+"""Reduced precisions: what is rewritten, what stays, how large the file is, and what the guard does with it."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from metric3d_export import guard, verify
+from metric3d_export.checkpoints import Weights, load_network
+from metric3d_export.demo_model.ship import read_weights
+from metric3d_export.exporter import export_model
+from metric3d_export.half_arithmetic import Part, compute_in_half
+from metric3d_export.progress import Silence
+from metric3d_export.quantisation import channel_scales, compute_in_bytes
+from metric3d_export.report import report_paths, write_report
+from metric3d_export.weight_streams import Weight, write_inline
+from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
+from metric3d_ros.errors import ExportError
+from metric3d_ros.estimator import Estimator
+from metric3d_ros.evaluation.cli import evaluate
+from metric3d_ros.evaluation.scenes import HeldOutScenes
+
+
+@pytest.fixture(scope="module")
+def trained_network():
+    """The network whose weights the package ships."""
+    weights = read_weights(DEMO_MODEL_PATH)
+    weights |= {name.replace("norm3", "downsample.1"): tensor for name, tensor in weights.items() if "norm3" in name}
+    return load_network("vit_demo", Weights(weights, "demo", ""))[0]
+
+
+@pytest.fixture(scope="module")
+def few_cases():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guard, "ROOM_SIZES_HW", ((112, 140),))
+        patch.setattr(verify, "SIZES_NHW", ((2, 61, 90),))
+        yield
+
+
+@pytest.fixture(scope="module", params=["fp16", "mixed", "int8"])
+def reduced(request, trained_network, few_cases, tmp_path_factory):
+    path = tmp_path_factory.mktemp(request.param) / "model.onnx"
+    return request.param, path, export_model(trained_network, path, precision=request.param, progress=Silence())
+
+
+def test_a_reduced_model_stays_within_its_limits_in_rooms_and_patterns(reduced):
+    _, _, report = reduced
+    assert report.degraded is None
+    assert {d.case for d in report.departures} == {"room 1 x 112 x 140", "pattern 2 x 61 x 90"}
+    assert {d.output for d in report.departures} == {"depth", "confidence", "normal", "normal_confidence"}
+    assert any(d.value > 0 for d in report.departures)  # it is another model
+
+
+def test_a_reduced_file_is_as_small_as_promised(reduced, demo_onnx):
+    precision, path, report = reduced
+    assert path.stat().st_size == report.file_bytes
+    assert report.file_bytes < {"fp16": 0.52, "mixed": 0.52, "int8": 0.35}[precision] * demo_onnx.stat().st_size
+
+
+def test_inputs_and_outputs_keep_their_types(reduced):
+    graph = onnx.load(reduced[1]).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.input, *graph.output)}
+    assert types.pop("image") == TensorProto.UINT8
+    assert set(types.values()) == {TensorProto.FLOAT}
+
+
+def test_metadata_and_report_say_the_precision(reduced):
+    precision, path, report = reduced
+    assert open_engine(path, provider="cpu").metadata.precision == precision
+    written, page = write_report(report, path)
+    assert (written, page) == report_paths(path)
+    record = json.loads(written.read_text())
+    assert record["model"]["precision"] == precision
+    assert len(record["guard"]) == len(report.departures)
+    assert all(entry["acceptable"] for entry in record["guard"])
+    assert "Departure from float32" in page.read_text()
+
+
+@pytest.mark.slow
+def test_int8_costs_the_demo_model_at_most_a_hundredth_of_accuracy(trained_network, tmp_path):
+    path = tmp_path / "int8.onnx"
+    export_model(trained_network, path, precision="int8", progress=Silence())
+    error = []
+    for model in (DEMO_MODEL_PATH, path):
+        estimator = Estimator(open_engine(model, provider="cpu"))
+        error.append(evaluate(HeldOutScenes(24, (168, 224)), estimator.estimate).totals()["all"]["mean"]["abs_rel"])
+    assert error[1] - error[0] <= 0.01
+
+
+def test_a_model_beyond_the_limits_is_not_kept_unless_asked(demo_network, few_cases, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        guard, "measure_departures", lambda case, *rest, **more: [guard.Departure("depth", case, "median", 0.5, 0.002)]
+    )
+    path = tmp_path / "model.onnx"
+    with pytest.raises(ExportError, match=r"precision fp16 departs from float32 too far: depth median on room"):
+        export_model(demo_network, path, precision="fp16", progress=Silence())
+    assert list(tmp_path.iterdir()) == []
+    report = export_model(demo_network, path, precision="fp16", allow_degraded=True, progress=Silence())
+    assert report.degraded.startswith("depth median on room")
+    assert open_engine(path, provider="cpu").properties["metric3d.degraded"] == report.degraded
+
+
+def small_model(weight_name="w") -> onnx.ModelProto:
+    """y = (x @ w) + 0.1, with the product and the sum under scoped names."""
+    nodes = [
+        helper.make_node("MatMul", ["x", weight_name], ["product"], "/part/MatMul"),
+        helper.make_node("Add", ["product", "c"], ["y"], "/kept/Add"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
+        [numpy_helper.from_array(np.array(0.1, np.float32), "c")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def run(model: onnx.ModelProto, stored: list[Weight], path, x: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    write_inline(path, model, stored, lambda count: None)
+    onnx.checker.check_model(path, full_check=True)
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+
+
+def test_only_what_is_not_kept_computes_in_float16(tmp_path):
+    model = small_model()
+    weight = torch.tensor([[1 + 2**-12, 2.0], [3.0, 4.0]])
+    stored = compute_in_half(model, {"w": weight}, kept=[Part("kept", "/kept/")])
+    assert [node.op_type for node in model.graph.node] == ["Cast", "MatMul", "Cast", "Add"]
+    assert [(w.name, w.kind) for w in stored] == [("w.half", TensorProto.FLOAT16)]
+    # 1 + 2**-12 is 1 in float16, and 0.1 is added in float32.
+    y = run(model, stored, tmp_path / "m.onnx", np.array([[1, 0]], np.float32))
+    np.testing.assert_array_equal(y, np.array([[1, 2]], np.float32) + np.float32(0.1))
+
+
+def test_outputs_of_float16_arithmetic_are_returned_as_float32(tmp_path):
+    model = small_model()
+    stored = compute_in_half(model, {"w": torch.eye(2)}, kept=[])
+    y = run(model, stored, tmp_path / "m.onnx", np.array([[1, 0]], np.float32))
+    assert y.dtype == np.float32
+    assert y[0, 1] == np.float32(np.float16(0.1))
+
+
+def test_a_weight_beyond_float16_is_named():
+    with pytest.raises(ExportError, match=r"w reaches 1e\+05, and float16 ends at 65504: export with precision fp32"):
+        compute_in_half(small_model(), {"w": torch.tensor([[1e5, 0.0], [0.0, 0.0]])}, kept=[])
+
+
+def test_int8_steps_are_those_of_each_output_channel(tmp_path):
+    weight = torch.tensor([[127.0, 0.5], [-64.0, -1.27]])
+    scale = channel_scales(weight, axis=1)
+    torch.testing.assert_close(scale, torch.tensor([[1.0, 0.01]]))
+    stored = Weight("w", weight, TensorProto.UINT8, scale)
+    with (tmp_path / "values").open("wb") as file:
+        stored.write_values(file)
+    assert list((tmp_path / "values").read_bytes()) == [128 + 127, 128 + 50, 128 - 64, 128 - 127]
+
+
+def test_products_of_bytes_come_out_as_products(tmp_path):
+    model = small_model()
+    weight = torch.tensor([[127.0, 0.5], [-64.0, -1.27]])
+    stored = compute_in_bytes(model, {"w": weight})
+    assert [node.op_type for node in model.graph.node][:2] == ["DynamicQuantizeLinear", "MatMulInteger"]
+    # 0 and 255 are exact with a step of 1.
+    y = run(model, stored, tmp_path / "m.onnx", np.array([[255, 0], [0, 255]], np.float32))
+    np.testing.assert_allclose(y, 255 * weight.numpy() + 0.1, rtol=1e-6)
+
+
+def test_a_channel_of_zeros_stays_zero(tmp_path):
+    weight = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    model = small_model()
+    stored = compute_in_bytes(model, {"w": weight})
+    y = run(model, stored, tmp_path / "m.onnx", np.ones((1, 2), np.float32))
+    assert y[0, 1] == np.float32(0.1)

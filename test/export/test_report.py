@@ -1,0 +1,105 @@
+"""The report says what was exported, in JSON and as a page that stands alone."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from metric3d_export.benchmark import measure_runs
+from metric3d_export.guard import Departure
+from metric3d_export.report import ExportReport, write_report
+from metric3d_export.verify import Difference
+from metric3d_ros.errors import ExportError, InferenceError
+from metric3d_ros.model_contract import Metadata
+
+METADATA = Metadata(
+    variant="vit_small",
+    precision="fp16",
+    size_multiple=28,
+    depth_range_m=(0.1, 200.0),
+    training_size_hw=(616, 1064),
+    opset=17,
+    weights_file="a<b>.pth",
+    weights_sha256="0" * 64,
+    exporter_version="1.0",
+    max_difference=1e-4,
+)
+REPORT = ExportReport(
+    metadata=METADATA,
+    file="model.onnx",
+    file_bytes=75_000_000,
+    differences=[
+        Difference("depth", "1 x 28 x 56", 3e-4, 2e-4, 1e-5),
+        Difference("normal", "1 x 28 x 56", 0.3, 0.2, 0.1),
+    ],
+    departures=[Departure("depth", "room 1 x 28 x 56", "scale drift", 3e-3, 1e-3)],
+    degraded=None,
+    operators={"MatMul": 58, "Add": 190},
+    export_s=12.3456,
+    peak_memory_bytes=3 * 2**30,
+)
+
+
+def test_the_record_holds_every_fact(tmp_path):
+    path, _ = write_report(dataclasses.replace(REPORT, source="a/b at 1234"), tmp_path / "model.onnx")
+    record = json.loads(path.read_text())
+    assert record["model"]["variant"] == "vit_small"
+    assert record["source"] == "a/b at 1234"
+    assert record["file_bytes"] == 75_000_000
+    assert record["export_peak_memory_bytes"] == 3 * 2**30
+    assert record["differences"][0]["percentile_99_9"] == 2e-4
+    assert record["differences"][1]["unit"] == "deg"
+    assert record["guard"][0]["acceptable"] is False
+    assert record["operators"] == {"MatMul": 58, "Add": 190}
+    assert set(record["versions"]) == {"python", "torch", "onnx", "onnxscript", "onnxruntime", "numpy"}
+
+
+def test_the_page_needs_nothing_besides_itself_and_escapes_names(tmp_path):
+    _, path = write_report(REPORT, tmp_path / "model.onnx")
+    page = path.read_text()
+    assert "a&lt;b&gt;.pth" in page
+    assert "a<b>" not in page
+    assert re.search(r"(src|href)=|<script|https?:", page) is None
+    for text in ("75.0 MB", "3.0 GiB", "248 in all: Add 190, MatMul 58", "beyond", "3.0e-04"):
+        assert text in page
+
+
+def test_a_degraded_model_and_stand_in_weights_are_said_first(tmp_path):
+    metadata = dataclasses.replace(METADATA, weights_file="stand-in")
+    report = dataclasses.replace(REPORT, metadata=metadata, degraded="depth scale drift: 0.003")
+    page = write_report(report, tmp_path / "model.onnx")[1].read_text()
+    assert page.index("meaningless") < page.index("<h2>")
+    assert page.index("departs from float32 too far: depth scale drift: 0.003") < page.index("<h2>")
+
+
+def test_what_is_not_finite_is_valid_json_and_named(tmp_path):
+    report = dataclasses.replace(
+        REPORT,
+        differences=[Difference("depth", "1 x 28 x 56", float("nan"), float("inf"), float("nan"))],
+        departures=[Departure("depth", "room", "values", float("inf"), 0.0)],
+    )
+    path, page = write_report(report, tmp_path / "model.onnx")
+    record = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert record["guard"][0]["value"] is None
+    assert "not finite" in page.read_text()
+
+
+def test_a_report_that_cannot_be_written_leaves_no_part_of_it(tmp_path):
+    (tmp_path / "model.onnx.json").mkdir()
+    with pytest.raises(ExportError, match=r"model\.onnx\.json could not be written.*the model .* was"):
+        write_report(REPORT, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx.json"]
+
+
+def test_each_size_is_timed_in_a_process_of_its_own(demo_onnx):
+    (run,) = measure_runs(demo_onnx, sizes_hw=((56, 84),))
+    assert (run.height, run.width, run.provider) == (56, 84, "cpu")
+    assert run.runs >= 3
+    assert run.median_ms > 0
+    assert run.peak_memory_bytes > demo_onnx.stat().st_size
+
+
+def test_a_run_that_fails_says_why(tmp_path):
+    with pytest.raises(InferenceError, match=r"no\.onnx could not be timed at 56 x 84: .*does not exist"):
+        measure_runs(tmp_path / "no.onnx", sizes_hw=((56, 84),))

@@ -1,0 +1,75 @@
+"""The exported graph is one that TensorRT takes, as far as its own table of operators and ONNX's inference can tell."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from metric3d_export.graph import trace_graph
+from metric3d_export.model_file import store_model
+from metric3d_export.network.variants import VARIANTS, DepthNetwork
+
+TABLE = json.loads((Path(__file__).parent.parent / "data" / "tensorrt_operators.json").read_text())
+
+NETWORKS = {
+    "ViT": VARIANTS["vit_demo"],
+    "ViT with SwiGLU and taps": dataclasses.replace(
+        VARIANTS["vit_demo"], swiglu_hidden=256, tap_blocks=(2, 4, 6, 8), blocks=8
+    ),
+    "ConvNeXt": dataclasses.replace(
+        VARIANTS["convnext_tiny"], depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), fused=(16, 32, 64)
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request) -> DepthNetwork:
+    return DepthNetwork(NETWORKS[request.param]).eval()
+
+
+@pytest.fixture(scope="module")
+def stored(network, tmp_path_factory) -> dict[str, onnx.ModelProto]:
+    """The network as stored in float32 and in float16; weights are untrained, which changes no operator."""
+    models = {}
+    for precision in ("fp32", "fp16"):
+        path = tmp_path_factory.mktemp(precision) / "model.onnx"
+        store_model(trace_graph(network), dict(network.state_dict()), path, precision=precision)
+        models[precision] = onnx.load(path)
+    return models
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_every_operator_is_in_tensorrts_table(stored, precision):
+    used = {node.op_type for node in stored[precision].graph.node}
+    assert used - set(TABLE["supported"]) == set()
+
+
+def test_bytes_are_read_by_a_cast_alone(stored):
+    graph = stored["fp32"].graph
+    assert {node.op_type for node in graph.node if "image" in node.input} == {"Cast"}
+
+
+def test_resizing_uses_modes_that_tensorrt_has(stored):
+    for node in stored["fp32"].graph.node:
+        if node.op_type == "Resize":
+            attributes = {attribute.name: attribute.s.decode() for attribute in node.attribute if attribute.s}
+            assert attributes["mode"] in ("nearest", "linear")
+            assert attributes["coordinate_transformation_mode"] in ("asymmetric", "align_corners", "half_pixel")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_onnx_infers_the_rank_of_every_tensor(stored, precision):
+    graph = onnx.shape_inference.infer_shapes(stored[precision], strict_mode=True, data_prop=True).graph
+    ranked = {
+        value.name
+        for value in (*graph.input, *graph.output, *graph.value_info)
+        if value.type.tensor_type.HasField("shape")
+    }
+    assert [name for node in graph.node for name in node.output if name and name not in ranked] == []
+
+
+def test_the_table_is_one_that_can_say_no():
+    assert {"MatMul", "LayerNormalization", "DepthToSpace"} <= set(TABLE["supported"])
+    assert set(TABLE["supported"]).isdisjoint({"MatMulInteger", "DynamicQuantizeLinear", "Unique"})
