@@ -62,6 +62,7 @@ class Engine:
         dialect: the tensor names and conventions of the file.
         metadata: what our exporter wrote into the file; None for a foreign model.
         fixed_size_hw: (height, width) of a model exported for one size; None where any size goes.
+        properties: every key and value that the file says of itself.
     """
 
     def __init__(
@@ -83,10 +84,11 @@ class Engine:
         self._tensors = {name: tensor for name, tensor in named.items() if tensor in present}
         image = next(tensor for tensor in inputs if tensor.name == self.dialect.image)
         self._image_dtype = np.float16 if image.type == "tensor(float16)" else None
+        self.properties: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
         self.metadata: Metadata | None = None
         self.fixed_size_hw: tuple[int, int] | None = None
         if self.dialect is model_contract.NATIVE:
-            self.metadata = Metadata.from_properties(session.get_modelmeta().custom_metadata_map)
+            self.metadata = Metadata.from_properties(self.properties)
         else:
             height, width = inputs[0].shape[2:]
             if isinstance(height, int) and isinstance(width, int):

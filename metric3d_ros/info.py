@@ -1,0 +1,74 @@
+"""`metric3d info`: what a model file is, where its weights come from, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from metric3d_ros.engine import DEMO_MODEL, DEMO_MODEL_PATH, Engine, open_engine
+from metric3d_ros.model_contract import (
+    FOREIGN_SIZE_MULTIPLE,
+    METADATA_PREFIX,
+    Metadata,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `run`."""
+    parser.add_argument("model", metavar="FILE", help=f"an ONNX file, or '{DEMO_MODEL}' for the model that comes along")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what the file is; return 0. Raises ModelError for what is no depth model, naming its tensors."""
+    engine = open_engine(args.model, provider="cpu")
+    path = DEMO_MODEL_PATH if args.model == DEMO_MODEL else Path(args.model).expanduser()
+    for name, value in describe_model(engine, path):
+        print(f"{name:14s} {value}")
+    return 0
+
+
+def describe_model(engine: Engine, path: Path) -> Iterator[tuple[str, str]]:
+    """Yield names and values of what there is to know of a loaded model and its file."""
+    data = path.with_name(path.name + ".data")
+    file_bytes = sum(file.stat().st_size for file in (path, data) if file.exists())
+    beside = f", with the weights in {data.name}" if data.exists() else ""
+    yield "file", f"{path} ({file_bytes / 1e6:.1f} MB{beside})"
+    if engine.metadata is not None:
+        yield from _describe_own(engine.metadata)
+        known = engine.metadata.to_properties().keys()
+        for key, value in engine.properties.items():
+            if key.startswith(METADATA_PREFIX) and key not in known:
+                yield key.removeprefix(METADATA_PREFIX), value
+    else:
+        yield from _describe_foreign(engine)
+    yield "outputs", ", ".join(sorted(engine.outputs))
+    page = path.with_name(path.name + ".html")
+    if page.exists():
+        yield "report", str(page)
+
+
+def _describe_own(metadata: Metadata) -> Iterator[tuple[str, str]]:
+    height, width = metadata.training_size_hw
+    near, far = metadata.depth_range_m
+    yield "kind", f"made by `metric3d export` {metadata.exporter_version}"
+    yield "variant", metadata.variant
+    yield "precision", metadata.precision
+    if metadata.meaningless:
+        yield "weights", "STAND-INS: depth from this model is meaningless"
+    else:
+        yield "weights", f"{metadata.weights_file}, SHA-256 {metadata.weights_sha256}"
+    yield "difference", f"at most {metadata.max_difference:.1e} from PyTorch, relative, in depth and confidence"
+    yield "depth range", f"{near:g} to {far:g} m, for a focal length of {metadata.canonical_focal_px:g} px"
+    yield "image size", f"any, padded to multiples of {metadata.size_multiple}; trained at {width} x {height}"
+    yield "operator set", f"{metadata.opset}, format version {metadata.format_version}"
+
+
+def _describe_foreign(engine: Engine) -> Iterator[tuple[str, str]]:
+    yield "kind", f"a foreign model, in the form of {engine.dialect.name}; runs here, but says nothing of its weights"
+    if engine.fixed_size_hw is None:
+        yield "image size", f"any, padded to multiples of {FOREIGN_SIZE_MULTIPLE} before the model"
+    else:
+        height, width = engine.fixed_size_hw
+        yield "image size", f"{width} x {height} only; other images are resized and padded before the model"
+    yield "depth", "of the canonical camera; scaled to metres by the focal length after the model"
