@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit status: 0 done, 1 failed with one line of reason, 2 wrong usage, 130 interrupted."""
+    """Run one verb; return the exit status: 0 done, 1 failed with one line of reason, 2 misused, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     name = make_parser().parse_known_args(words[:1])[0].verb
     try:
