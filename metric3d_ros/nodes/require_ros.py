@@ -11,7 +11,7 @@ _PROGRAMS = {"depth_node", "image_player", "view"}
 if importlib.util.find_spec("rclpy") is None:
     raise SystemExit(
         "metric3d_ros: rclpy cannot be imported: run `source /opt/ros/jazzy/setup.bash`, or where ROS 2 is not "
-        "installed `pip install 'metric3d_ros[ros]'`"
+        "installed `pip install '.[ros]'` in the source folder"
     )
 
 # Importing takes a second on a slow machine; `run_process` sees to signals afterwards. The handlers of a program that

@@ -113,7 +113,7 @@ def test_missing_rclpy_is_named_with_both_remedies(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "source /opt/ros/jazzy/setup.bash" in done.stderr
-    assert "pip install 'metric3d_ros[ros]'" in done.stderr
+    assert "pip install '.[ros]'" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
