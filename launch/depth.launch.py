@@ -5,7 +5,7 @@ ros2 launch metric3d_ros depth.launch.py image:=/camera/image_raw rviz:=true
 
 from pathlib import Path
 
-from ament_index_python.packages import get_package_share_directory
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
@@ -83,8 +83,17 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         played = {"images": values["images"], "loop": True, "frame_id": values["fixed_frame"]} | numbers
         nodes.append(Node(executable="image_player", name="image_player", parameters=[played | clock], **common))
     if flags["rviz"]:
+        require_rviz()
         nodes.append(start_rviz(values, remappings, clock))
     return nodes
+
+
+def require_rviz() -> None:
+    """Refuse before anything is started: launch would find out later, and end without ending depth_node."""
+    try:
+        get_package_share_directory("rviz2")
+    except PackageNotFoundError as error:
+        raise RuntimeError("rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2, or rviz:=false") from error
 
 
 def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock: dict[str, bool]) -> Node:

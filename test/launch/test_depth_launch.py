@@ -86,6 +86,18 @@ def test_rviz_shows_the_topics_of_the_namespace_in_the_images_frame(launch, mode
         assert f"-r {remapped}" in arguments
 
 
+def test_missing_rviz_is_named_before_anything_starts(launch, model, prefix):
+    entry = prefix / "share/ament_index/resource_index/packages/rviz2"
+    entry.unlink()
+    try:
+        process = launch(model=model, rviz="true")
+        process.wait_for("rviz2 is not installed: sudo apt install")
+        assert process.wait() != 0
+    finally:
+        entry.touch()
+    assert not [line for line in process.lines if "process started" in line]
+
+
 def test_flag_that_is_neither_true_nor_false_is_refused(launch):
     process = launch(rviz="maybe")
     process.wait_for("launch argument rviz is 'maybe', expected true or false")
