@@ -19,7 +19,6 @@ ROS_WHEELS = [
     "ros-geometry-msgs==5.3.6",
     "ros-diagnostic-msgs==5.3.6",
     "ros-std-srvs==5.3.6",
-    "ros-visualization-msgs==5.3.6",
 ]
 EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors>=0.4"]
 
@@ -66,7 +65,7 @@ setup(
         *(f"metric3d_export.{room}" for room in EXPORT_ROOMS),
     ],
     package_dir={"metric3d_export": "export"},
-    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "config/*", "demo/*.html"]},
+    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "demo/*.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

@@ -171,12 +171,15 @@ def open_engine(model: str | Path = DEMO_MODEL, *, provider: str = AUTO, threads
     for name in usable:
         session = _open_session(ort.InferenceSession, path, options, name, errors)
         if PROVIDERS[name].ort_name in session.get_providers():
-            return Engine(
-                session,
-                model_name=DEMO_MODEL if str(model) == DEMO_MODEL else path.name,
-                provider=name,
-                run_errors=errors,
-            )
+            try:
+                return Engine(
+                    session,
+                    model_name=DEMO_MODEL if str(model) == DEMO_MODEL else path.name,
+                    provider=name,
+                    run_errors=errors,
+                )
+            except ModelError as error:
+                raise ModelError(f"{path}: {error}") from error
         # ONNX Runtime falls back to the CPU by itself when a provider's libraries or device are missing.
         if provider != AUTO:
             break

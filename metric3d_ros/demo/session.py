@@ -103,7 +103,8 @@ class DemoSession:
     def _player_options(self) -> list[str]:
         # In step with the collector, so that no frame is dropped however slow the model or this process is.
         pace = ["--rate", str(_PLAYER_RATE_HZ), "--lockstep", "collected"]
-        patience = ["--lockstep-timeout-s", str(self._timeout_s)]
+        # Less than this process's own, so that one frame that the node drops costs a wait and not the whole demo.
+        patience = ["--lockstep-timeout-s", str(self._timeout_s / 2)]
         return [self._source.images, *self._source.player_options, *pace, *patience]
 
     def _wait_until_ready(self, session: "CollectorSession", node: Child) -> None:

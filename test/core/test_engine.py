@@ -69,8 +69,8 @@ def test_truncated_model_is_refused(tmp_path):
         open_engine(path)
 
 
-def test_other_models_tensors_are_named(tmp_path):
-    with pytest.raises(ModelError, match="x to y"):
+def test_other_models_file_and_tensors_are_named(tmp_path):
+    with pytest.raises(ModelError, match=r"other\.onnx: .*x to y"):
         open_engine(tiny_models.save_unrelated_model(tmp_path / "other.onnx"))
 
 
