@@ -38,7 +38,7 @@ VGA = Frame((504, 644), (480, 640))
 
 ENCODER = Stage(
     name="encoder",
-    steps=2000,
+    steps=1217,
     courses=(
         Course(Frame((112, 168)), 0.40, 32, 10),
         Course(Frame((168, 224)), 0.25, 16, 6),
@@ -53,7 +53,7 @@ ENCODER = Stage(
 )
 NETWORK = Stage(
     name="network",
-    steps=500,
+    steps=466,
     courses=(
         Course(Frame((112, 168)), 0.25, 12, 6),
         Course(Frame((168, 224)), 0.23, 6, 4),
@@ -68,7 +68,7 @@ NETWORK = Stage(
 )
 JOINT = Stage(
     name="joint",
-    steps=1200,
+    steps=666,
     courses=(
         Course(Frame((112, 168)), 0.15, 32, 10, probe=True),
         Course(Frame((168, 224)), 0.15, 16, 6, probe=True),

@@ -1,0 +1,59 @@
+"""The model that ships: what it says it is, and how well it sees rooms that training never showed it.
+
+Limits are the values measured when the model was made, plus a margin for other machines' rounding.
+"""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
+from metric3d_ros.estimator import Estimator
+from metric3d_ros.evaluation.cli import evaluate
+from metric3d_ros.evaluation.scenes import HeldOutScenes
+
+
+@pytest.fixture(scope="module")
+def estimator() -> Estimator:
+    return Estimator(open_engine(provider="cpu", threads=2))
+
+
+# (H, W): AbsRel, AbsRel with the scale aligned, delta1, normals in degrees; means over 24 scenes, with 4 % of margin.
+LIMITS = {
+    (252, 336): (0.130, 0.0955, 0.810, 14.8),  # measured: 0.1252, 0.0917, 0.8272, 14.37
+    (168, 280): (0.141, 0.0960, 0.790, 14.9),  # measured: 0.1357, 0.0922, 0.8098, 14.46
+}
+
+
+@pytest.mark.parametrize("size_hw", LIMITS)
+def test_shipped_model_sees_held_out_rooms_as_well_as_when_it_was_made(
+    estimator: Estimator, size_hw: tuple[int, int]
+) -> None:
+    mean = evaluate(HeldOutScenes(count=24, size_hw=size_hw), estimator.estimate).totals()["all"]["mean"]
+    abs_rel, aligned_abs_rel, delta1, normal_deg = LIMITS[size_hw]
+    assert mean["abs_rel"] < abs_rel
+    assert mean["aligned_abs_rel"] < aligned_abs_rel
+    assert mean["delta1"] > delta1
+    assert mean["normal_mean_deg"] < normal_deg
+
+
+def test_shipped_model_says_that_it_is_not_for_robots() -> None:
+    session = onnxruntime.InferenceSession(DEMO_MODEL_PATH, providers=["CPUExecutionProvider"])
+    description = session.get_modelmeta().custom_metadata_map["metric3d.description"]
+    assert "rendered rooms only" in description
+    assert "not for robots" in description
+
+
+def test_shipped_model_fits_into_git() -> None:
+    assert DEMO_MODEL_PATH.stat().st_size <= 8 * 2**20
+
+
+def test_confidence_is_higher_where_depth_is_better(estimator: Estimator) -> None:
+    errors = []
+    for sample in HeldOutScenes(count=12, size_hw=(252, 336)):
+        estimate = estimator.estimate(sample.rgb, sample.camera)
+        error = np.abs(estimate.depth_m - sample.true_depth_m) / sample.true_depth_m
+        sure = estimate.confidence > np.median(estimate.confidence)
+        errors.append((error[sure].mean(), error[~sure].mean()))
+    of_sure_half, of_other_half = np.mean(errors, axis=0)  # measured: 0.130 and 0.158
+    assert of_sure_half < 0.95 * of_other_half
