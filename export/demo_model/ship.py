@@ -97,8 +97,12 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     found = {
         name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), values.split(sizes), strict=True)
     }
-    # What the graph never reads is not in the file.
-    return {name: tensor for name, tensor in found.items() if not tensor.isnan().any()}
+    # What the graph never reads is not in the file; what has two names is there under one of them.
+    known = {name: tensor for name, tensor in found.items() if not tensor.isnan().any()}
+    by_storage = {state[name].data_ptr(): tensor for name, tensor in known.items()}
+    return known | {
+        name: by_storage[tensor.data_ptr()] for name, tensor in state.items() if tensor.data_ptr() in by_storage
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -190,10 +190,10 @@ def test_invalid_pixels_do_not_change_the_loss() -> None:
 
 @pytest.fixture
 def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two stages of a few small steps, rendered without the compiler."""
+    """Stages of a few small steps, rendered without the compiler."""
     courses = (Course(SMALL, 1.0, 2, 1),)
     stages = {
-        name: Stage(name, 4, courses, whole_network=name == "network", rate=1e-4, matrix_rate=1e-4) for name in STAGES
+        name: Stage(name, 4, courses, whole_network=name != "encoder", rate=1e-4, matrix_rate=1e-4) for name in STAGES
     }
     monkeypatch.setattr(train, "STAGES", stages)
     monkeypatch.setattr(train, "HELD_OUT", (Course(SMALL, 1.0, 2, 2),))
@@ -215,7 +215,7 @@ def test_training_writes_state_log_and_curves_and_goes_on_from_them(tmp_path: Pa
     assert train.main(["--folder", str(tmp_path)]) == 0
     second = train.Run(tmp_path, seed=1)
     assert second.restore()
-    assert (second.stage_name, second.step) == ("network", 4)
+    assert (second.stage_name, second.step) == (list(STAGES)[-1], 4)
     assert second.next_scene > first.next_scene
     weights = torch.load(tmp_path / "weights.pt", weights_only=True)
     assert all(value.dtype == torch.float16 for value in weights.values())
