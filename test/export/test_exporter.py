@@ -85,7 +85,9 @@ def test_overwriting_removes_the_data_file_of_the_old_model(demo_network, tmp_pa
 def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_onnx, tmp_path):
     path = tmp_path / "half.onnx"
     differences = export(demo_network, path, precision="fp32-half-weights", weights_file="stand-in").differences
-    assert max(difference.of_most for difference in differences if difference.output == "depth") < 1e-3
+    # First from PyTorch with the same rounded weights; then, in the guard's rooms, with the weights as they were.
+    same_weights = [d for d in differences if d.output == "depth"][: len(verify.SIZES_NHW)]
+    assert max(difference.of_most for difference in same_weights) < 1e-3
     assert path.stat().st_size < 0.52 * demo_onnx.stat().st_size
     graph = onnx.load(path).graph
     half = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
