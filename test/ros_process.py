@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -25,8 +26,9 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from metric3d_ros.nodes.shares import shared_file
 
 START_TIMEOUT_S = 60.0
-_DOMAINS = random.SystemRandom().sample(range(1, 101), 100)
-"""ROS's port formula leaves 101 domains free of the ports that Linux gives to others; each is used once."""
+_DOMAINS = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))
+"""ROS's port formula leaves 101 domains free of the ports that Linux gives to others; the one that rested longest comes
+next, when its processes have long ended."""
 
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 for _variable in _PROFILE_VARIABLES:
@@ -37,8 +39,8 @@ RELIABLE = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def next_domain() -> int:
-    """Return a domain that no other test of this run has used."""
-    return _DOMAINS.pop()
+    """Return a domain that no other test is using."""
+    return next(_DOMAINS)
 
 
 def ros_environment(folder: Path, domain: int, **more: str) -> dict[str, str]:

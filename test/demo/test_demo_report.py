@@ -191,15 +191,16 @@ def test_a_map_puts_points_into_the_world_and_keeps_one_per_cube():
 
 def test_frames_are_told_by_their_pixels_in_order(tmp_path):
     rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(3)]
+    images = [rng.integers(0, 256, (30, 40, 3), np.uint8) for _ in range(3)]
     for i, image in enumerate([images[0], images[1], images[1], images[2]]):
         write_rgb(tmp_path / f"{i}.png", image)
-    source = open_images(str(tmp_path), focal_px=50.0, hfov_deg=None, calibration=None, limit=10)
+    options = {"hfov_deg": None, "calibration": None, "limit": 10, "links": tmp_path / "links"}
+    source = open_images(str(tmp_path), focal_px=50.0, **options)
     assert source.player_options == ["--focal", "50.0"]
     assert [source.index_of(image) for image in (images[0], images[1], images[1], images[2])] == [0, 1, 2, 3]
     assert source.index_of(images[0]) is None  # it came already
     with pytest.raises(ConfigurationError, match="missing, and depth scales with it"):
-        open_images(str(tmp_path), focal_px=None, hfov_deg=None, calibration=None, limit=10)
+        open_images(str(tmp_path), focal_px=None, **options)
 
 
 def test_a_rendered_flight_is_a_folder_that_evaluate_reads_with_its_truth(tmp_path):
