@@ -19,7 +19,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import NATIVE, InferenceSize
 
 FLIGHT_SCENE = (
-    1_000_000_014  # held out: training never saw it; chosen for its looks among those that the model sees well
+    1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
 )
 FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
