@@ -18,9 +18,7 @@ from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import NATIVE, InferenceSize
 
-FLIGHT_SCENE = (
-    1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
-)
+FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
 FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
 
