@@ -24,7 +24,7 @@ help:
 	@echo "make lint        ruff, mypy and the import contracts"
 	@echo "make check       lint, then test"
 	@echo "make format      rewrite the sources as ruff formats them"
-	@echo "make bench       time the model and the node on this machine; ARGS=--quick for a short run"
+	@echo "make bench       time the node without its network on this machine; ARGS='--seconds 10' for a short run"
 	@echo "make clean       remove .venv and everything that was built"
 
 $(VENV)/created:
@@ -79,8 +79,8 @@ format: $(VENV)/installed-test
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-bench: $(VENV)/installed-test
-	@$(RUN) -m metric3d_ros.bench $(ARGS)
+bench: $(VENV)/installed-runtime
+	@$(RUN) -m metric3d_ros.bench.node $(ARGS)
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
