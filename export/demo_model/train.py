@@ -39,6 +39,8 @@ DIVERGED = 3.0  # times the recent mean loss, many steps in a row
 PATIENCE = 50
 SAVE_EVERY_S = 180.0
 SCENES_PER_WORKER = 100_000_000  # worker k draws its scenes from k times this on
+SCENES_PER_SEED = 1_000_000  # and those of seed s from (s - 1) times this on, so that another seed shows other rooms
+SEEDS = range(1, SCENES_PER_WORKER // SCENES_PER_SEED + 1)
 
 
 class Diverged(Metric3DError):
@@ -155,6 +157,7 @@ class Run:
         self.folder = folder
         self.seed = seed
         self.worker, self.workers = worker, workers
+        self._own_scenes = SCENES_PER_WORKER * worker + SCENES_PER_SEED * (seed - SEEDS[0])
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         self.learner = Learner(weights)
@@ -234,7 +237,7 @@ class Run:
 
     def train(self, stage: Stage, *, minutes: float | None) -> None:
         """Take the stage's steps; with `minutes` the stage ends by the clock instead of by the number of steps."""
-        first_scene = self.next_scene + SCENES_PER_WORKER * self.worker
+        first_scene = self.next_scene + self._own_scenes
         stream = SampleStream(seed=self.seed + first_scene, first_scene=first_scene)
         chooser = random.Random(f"{self.seed}:{stage.name}:{self.step}")
         shares = [course.share for course in stage.courses]
@@ -278,7 +281,7 @@ class Run:
                     self.average.update(self.learner, self.step)
                 recent = value if self.step == 0 or recent == 0 else 0.98 * recent + 0.02 * value
             self.step += 1
-            self.next_scene = stream.next_scene - SCENES_PER_WORKER * self.worker
+            self.next_scene = stream.next_scene - self._own_scenes
             bar.update()
             if self.step % 20 == 0:
                 left = "" if minutes is None else f"{max(0.0, 60 * minutes - self.elapsed_s) / 60:.1f} min left"
@@ -326,7 +329,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, stage by stage; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.train", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(".cache/demo_model"), help="state, log and curves")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=1,
+        choices=SEEDS,
+        metavar="N",
+        help=f"{SEEDS[0]} to {SEEDS[-1]}; another seed shows other rooms (default: %(default)s)",
+    )
     parser.add_argument("--stage", choices=list(STAGES), help="only this stage (default: all, in order)")
     parser.add_argument("--minutes", type=float, help="end each stage by the clock instead of by its steps")
     parser.add_argument(
