@@ -58,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep a model of reduced precision that departs from float32 by more than its limits",
     )
+    parser.add_argument(
+        "--no-optimize",
+        action="store_true",
+        help="store the published operations one by one, as a reference to compare with: slower, the same outputs",
+    )
     parser.add_argument("--no-benchmark", action="store_true", help="do not time the model for the report")
     parser.add_argument("--force", action="store_true", help="overwrite the output file and its report")
 
@@ -87,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.force,
         verified_sizes_hw=sizes_hw,
         allow_degraded=args.allow_degraded,
+        optimise=not args.no_optimize,
         progress=progress,
     )
     _print_findings(report, progress)

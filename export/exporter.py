@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from metric3d_export.checkpoints import hash_tensors
-from metric3d_export.graph import OPSET, WEIGHT_PREFIX, trace_graph
+from metric3d_export.graph import OPSET, trace_graph
 from metric3d_export.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
 from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of, store_model
 from metric3d_export.network.variants import DepthNetwork
@@ -39,6 +39,7 @@ def export_model(
     overwrite: bool = False,
     verified_sizes_hw: Sequence[tuple[int, int]] = (),
     allow_degraded: bool = False,
+    optimise: bool = True,
     inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     progress: Progress | None = None,
 ) -> ExportReport:
@@ -55,6 +56,7 @@ def export_model(
         verified_sizes_hw: sizes to verify besides `verify.SIZES_NHW`.
         allow_degraded: keep a model that departs from float32 by more than its precision's limits, and say so in its
             metadata under `guard.DEGRADED`.
+        optimise: False stores the published operations one by one.
 
     Raises:
         ConfigurationError: the path cannot be written, or the precision is unknown.
@@ -74,20 +76,20 @@ def export_model(
             network = round_to_half(network)
         cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
         progress.stage("tracing the graph")
-        graph_model = trace_graph(network)
-        weights = dict(network.state_dict(keep_vars=False))
-        count = sum(value.name.startswith(WEIGHT_PREFIX) for value in graph_model.graph.input)
-        progress.stage(f"storing {len(graph_model.graph.node)} operators and {count} weights as {precision}")
+        traced = trace_graph(network, optimise=optimise, scales_in_weights=kind.scales_in_weights)
+        sha256 = weights_sha256 or hash_tensors(dict(network.state_dict()))
+        del network
+        count = len(traced.weights)
+        progress.stage(f"storing {len(traced.model.graph.node)} operators and {count} weights as {precision}")
         with _writing(path), tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
             stored = store_model(
-                graph_model,
-                weights,
+                traced,
                 directory / path.name,
                 precision=precision,
                 inline_limit_bytes=inline_limit_bytes,
                 on_bytes=bar.update,
             )
-        del graph_model
+        del traced
         metadata = Metadata(
             variant=variant.name,
             precision=precision,
@@ -96,11 +98,10 @@ def export_model(
             training_size_hw=training_size_hw or variant.training_size_hw,
             opset=OPSET,
             weights_file=weights_file,
-            weights_sha256=weights_sha256 or hash_tensors(weights),
+            weights_sha256=sha256,
             exporter_version=__version__,
             max_difference=float("nan"),
         )
-        del weights, network
         stored.write_metadata(metadata)
         progress.stage("checking the file with onnx.checker")
         check_model_file(stored.path)

@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import onnx
 import onnx_ir as ir
@@ -11,9 +13,11 @@ import torch.nn.functional as F
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
+from metric3d_export.fast_encoder import ATTENTION_DOMAIN, ATTENTION_OPERATOR, attention_function
 from metric3d_export.graph_forms import graph_forms
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_ros import model_contract
+from metric3d_ros.errors import ExportError
 
 OPSET = 17
 """The newest operator set that ONNX Runtime 1.18 and TensorRT 8.6 both load, and the first with LayerNormalization."""
@@ -62,11 +66,21 @@ class ContractModel(nn.Module):
         return names
 
 
-def trace_graph(network: DepthNetwork) -> onnx.ModelProto:
-    """Return the network's graph within the contract, without weights.
+class TracedGraph(NamedTuple):
+    """A graph without its weights, and the weights that it reads, by the names of its inputs."""
 
-    The weights are inputs of the graph, named `WEIGHT_PREFIX` + their names in `network`; whoever stores the model
-    turns them into initializers. So the graph stays small enough to be rewritten at no cost, whatever the variant.
+    model: onnx.ModelProto
+    weights: dict[str, Tensor]
+
+
+def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weights: bool = True) -> TracedGraph:
+    """Return the network's graph within the contract.
+
+    `optimise` and `scales_in_weights` are those of `graph_forms.graph_forms`.
+
+    The weights are inputs of the graph, named `WEIGHT_PREFIX` + the names of the network's parameters, or of those that
+    a form has made of them; whoever stores the model turns them into initializers. So the graph stays small enough to
+    be rewritten at no cost, whatever the variant.
 
     PyTorch's tracing exporter is used: on vit_demo it took 1.3 s where the torch.export-based one took 41 s on the same
     two cores, most of it spent on symbolic sizes, and every PyTorch since 2.4 has it in the same form.
@@ -75,7 +89,8 @@ def trace_graph(network: DepthNetwork) -> onnx.ModelProto:
     image = torch.randint(0, 256, (TRACED_BATCH, *TRACED_SIZE_HW, 3), dtype=torch.uint8)
     focal_px = torch.full((TRACED_BATCH,), model_contract.CANONICAL_FOCAL_PX)
     traced = io.BytesIO()
-    with warnings.catch_warnings(), graph_forms(network), torch.no_grad():
+    forms = graph_forms(network, optimise=optimise, scales_in_weights=scales_in_weights)
+    with warnings.catch_warnings(), forms, torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer's advice, and that another exporter has become the default
         torch.onnx.export(
             contract,
@@ -87,11 +102,15 @@ def trace_graph(network: DepthNetwork) -> onnx.ModelProto:
             opset_version=OPSET,
             input_names=[model_contract.IMAGE, model_contract.FOCAL_LENGTH],
             output_names=contract.output_names,
+            custom_opsets={ATTENTION_DOMAIN: 1} if optimise else None,
             dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
         )
+        state = network.state_dict()
     model = simplify(onnx.load_from_string(traced.getvalue()))
     _name_sizes(model)
-    return model
+    _explain_attention(model)
+    names = [value.name for value in model.graph.input if value.name.startswith(WEIGHT_PREFIX)]
+    return TracedGraph(model, {name: _find_weight(name, state) for name in names})
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -109,6 +128,34 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
     common.DeduplicateInitializersPass()(graph)
     return ir.to_proto(graph)
+
+
+def _find_weight(name: str, state: Mapping[str, Tensor]) -> Tensor:
+    try:
+        return state[name.removeprefix(WEIGHT_PREFIX)]
+    except KeyError:
+        raise ExportError(
+            f"the traced graph reads {name}, which is no weight of the network: "
+            "this PyTorch names parameters differently from 2.13, which this tool is tested with"
+        ) from None
+
+
+def _explain_attention(model: onnx.ModelProto) -> None:
+    """Add the function that the attention operator stands for, where the graph has one."""
+    heads = {
+        attribute.i
+        for node in model.graph.node
+        if node.op_type == ATTENTION_OPERATOR
+        for attribute in node.attribute
+        if attribute.name == "num_heads"
+    }
+    if heads:
+        (count,) = heads
+        model.functions.append(attention_function(count, opset=OPSET))
+    else:
+        standard = [entry for entry in model.opset_import if entry.domain != ATTENTION_DOMAIN]
+        del model.opset_import[:]
+        model.opset_import.extend(standard)
 
 
 def _name_sizes(model: onnx.ModelProto) -> None:

@@ -2,34 +2,58 @@
 
 The networks under `network` keep the published operations in the published order. A form replaces one of them while a
 graph is traced, for one of two reasons: the published one would freeze the traced size into the graph, or it costs
-more than an equal one.
+more than an equal one (`fast_encoder`, `fast_decoder`).
 """
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metric3d_export.network.vit import GRID_OFFSET, HEAD_SIZE, STORED_GRID, Attention, VisionTransformer
+from metric3d_export import fast_decoder, fast_encoder, fast_hourglass
+from metric3d_export.network import hourglass, raft_dpt
+from metric3d_export.network.vit import GRID_OFFSET, HEAD_SIZE, STORED_GRID, Attention, Block, VisionTransformer
 
 
 @contextlib.contextmanager
-def graph_forms(network: nn.Module) -> Iterator[None]:
-    """Within the context, `network` computes with the forms of this module."""
-    replaced: list[tuple[nn.Module, str]] = []
-    try:
-        for module in network.modules():
-            for kind, name, form in FORMS:
+def graph_forms(network: nn.Module, *, optimise: bool = True, scales_in_weights: bool = True) -> Iterator[None]:
+    """Within the context, `network` computes with the forms of a graph, and has their parameters.
+
+    Args:
+        network: a network, or a part of one that is replaced only within.
+        optimise: take the cheaper forms; otherwise only what no graph of any size can do without.
+        scales_in_weights: with `optimise`, multiply what scales a product into the weights before it. Such weights
+            can be too small for float16.
+    """
+    parts = _fast_parts(scales_in_weights=scales_in_weights) if optimise else {}
+    with contextlib.ExitStack() as undo:
+        # From the inside out, so that a part is made of those that are replaced already.
+        for parent in reversed(list(network.modules())):
+            for name, part in list(parent.named_children()):
+                if type(part) in parts:
+                    undo.callback(setattr, parent, name, part)
+                    setattr(parent, name, parts[type(part)](part))
+        for module in list(network.modules()):
+            for kind, name, form in METHODS:
                 if isinstance(module, kind):
+                    undo.callback(delattr, module, name)
                     setattr(module, name, functools.partial(form, module))
-                    replaced.append((module, name))
         yield
-    finally:
-        for module, name in replaced:
-            delattr(module, name)
+
+
+def _fast_parts(*, scales_in_weights: bool) -> dict[type[nn.Module], Callable[[Any], nn.Module]]:
+    """Return what makes the cheaper form of each class of module."""
+    return {
+        Block: functools.partial(fast_encoder.fast_block, scales_in_weights=scales_in_weights),
+        raft_dpt.RaftDptDecoder: functools.partial(fast_decoder.FastDecoder, scales_in_weights=scales_in_weights),
+        raft_dpt.UpsampleThenProject: lambda published: fast_decoder.ProjectThenUpsample(*published),
+        raft_dpt.FusionStep: fast_decoder.FastFusionStep,
+        hourglass.HourglassDecoder: fast_hourglass.FastHourglassDecoder,
+    }
 
 
 def patch_positions(encoder: VisionTransformer, gh: int, gw: int) -> Tensor:
@@ -77,8 +101,8 @@ def attention(module: Attention, x: Tensor) -> Tensor:
     return module.proj(x.transpose(1, 2).flatten(2))
 
 
-FORMS = (
+METHODS = (
     (VisionTransformer, "patch_positions", patch_positions),
     (Attention, "forward", attention),
 )
-"""What is replaced: a module's class, the method's name, and the function to call with the module in its place."""
+"""Methods that are replaced in every graph: a module's class, the method's name, and what to call with the module."""

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 from torch import Tensor
 
-from metric3d_export.graph import WEIGHT_PREFIX
+from metric3d_export.graph import WEIGHT_PREFIX, TracedGraph
 from metric3d_export.precision import PRECISIONS
 from metric3d_export.weight_streams import OnBytes, Weight, write_beside, write_inline
 from metric3d_ros.errors import ExportError
@@ -56,8 +56,7 @@ def data_path_of(path: Path) -> Path:
 
 
 def store_model(
-    graph_model: onnx.ModelProto,
-    weights: Mapping[str, Tensor],
+    traced: TracedGraph,
     path: Path,
     *,
     precision: str = "fp32",
@@ -67,15 +66,12 @@ def store_model(
     """Turn the graph's weight inputs into initializers and write the model to `path`.
 
     Args:
-        graph_model: from `graph.trace_graph`; it is consumed.
-        weights: the tensors by the network's own names.
+        traced: from `graph.trace_graph`; it is consumed.
         precision: a key of `precision.PRECISIONS`, which says what is rewritten.
         on_bytes: called with the number of bytes stored, weight by weight.
     """
-    graph = graph_model.graph
-    names = [value.name for value in graph.input if value.name.startswith(WEIGHT_PREFIX)]
-    _check_known(names, weights)
-    arrays = _transpose_at_rest(graph_model, {name: weights[name.removeprefix(WEIGHT_PREFIX)] for name in names})
+    graph_model, graph = traced.model, traced.model.graph
+    arrays = _transpose_at_rest(graph_model, traced.weights)
     inputs = [value for value in graph.input if not value.name.startswith(WEIGHT_PREFIX)]
     del graph.input[:]
     graph.input.extend(inputs)
@@ -100,16 +96,7 @@ def check_model_file(path: Path) -> None:
         raise ExportError(f"the exported graph is not valid ONNX: {reason}") from error
 
 
-def _check_known(names: list[str], weights: Mapping[str, Tensor]) -> None:
-    unknown = [name for name in names if name.removeprefix(WEIGHT_PREFIX) not in weights]
-    if unknown:
-        raise ExportError(
-            f"the traced graph reads {unknown[0]}, which is no weight of the network: "
-            "this PyTorch names parameters differently from 2.13, which this tool is tested with"
-        )
-
-
-def _transpose_at_rest(model: onnx.ModelProto, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _transpose_at_rest(model: onnx.ModelProto, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Store matrices transposed where the graph would transpose them at every run."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in model.graph.node:

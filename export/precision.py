@@ -27,6 +27,8 @@ class Precision:
     """What it may differ from float32 by; None for float32."""
     exact: bool = False
     """Whether it computes in float32, so that it must also agree with PyTorch, given the same weights."""
+    scales_in_weights: bool = True
+    """Whether the residuals' scales are multiplied into the weights before them; float16 may not hold the products."""
 
 
 def keep_float(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list[Weight]:
@@ -55,16 +57,19 @@ PRECISIONS = {
         store_half,
         FLOAT16_LIMITS,
         exact=True,
+        scales_in_weights=False,
     ),
     "fp16": Precision(
         "float16 but for what measurably needs float32: half the file, for GPUs",
         lambda model, weights: compute_in_half(model, weights, kept=KEPT_IN_FLOAT32),
         FLOAT16_LIMITS,
+        scales_in_weights=False,
     ),
     "mixed": Precision(
         "the encoder in float16, the decoder in float32: half the file, nearer to fp32",
         lambda model, weights: compute_in_half(model, weights, kept=ENCODER_ONLY),
         FLOAT16_LIMITS,
+        scales_in_weights=False,
     ),
     "int8": Precision(
         "matrix products in 8 bits, other weights stored in 8 bits: a quarter of the file, for CPUs",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metric3d_export.checkpoints import load_network, read_checkpoint
 from metric3d_export.exporter import export_model
-from metric3d_export.graph import WEIGHT_PREFIX, trace_graph
+from metric3d_export.graph import trace_graph
 from metric3d_export.model_file import store_model
 from metric3d_export.network.variants import build_network
 from metric3d_export.progress import Progress
@@ -69,21 +69,21 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     state = network.state_dict()
     sizes = [tensor.numel() for tensor in state.values()]
     total = sum(sizes)
-    if total >= 2**24:
+    if total + 1 >= 2**24:
         raise CheckpointError(f"{VARIANT} has {total} weights, which float32 cannot number")
-    numbers = torch.arange(total, dtype=torch.float32)
+    numbers = torch.arange(1, total + 1, dtype=torch.float32)
     numbered = {
         name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), numbers.split(sizes), strict=True)
     }
     network.load_state_dict(numbered)  # the tracer merges weights that are equal, as many initial ones are
-    graph_model = trace_graph(network)
-    count = sum(value.name.startswith(WEIGHT_PREFIX) for value in graph_model.graph.input)
+    traced = trace_graph(network, scales_in_weights=False)
+    count = len(traced.weights)
     with tempfile.TemporaryDirectory() as folder:
-        store_model(graph_model, numbered, Path(folder) / "numbered.onnx")
+        store_model(traced, Path(folder) / "numbered.onnx")
         # The weights come last, after the graph's own constants.
         places = onnx.load(Path(folder) / "numbered.onnx").graph.initializer[-count:]
     stored = onnx.load(model).graph.initializer[-count:]
-    values = torch.full((total,), torch.nan)
+    values = torch.full((total + 1,), torch.nan)
     for place, tensor in zip(places, stored, strict=False):
         where, what = numpy_helper.to_array(place), numpy_helper.to_array(tensor)
         if where.shape != what.shape or len(places) != len(stored):
@@ -91,11 +91,12 @@ def read_weights(model: Path) -> dict[str, Tensor]:
                 f"{model} holds {len(stored)} weights, one of shape {what.shape}, expected {len(places)} and "
                 f"{where.shape}: read it with the version that wrote it"
             )
-        values[torch.from_numpy(where.reshape(-1).astype(np.int64))] = torch.from_numpy(
-            what.reshape(-1).astype(np.float32)
+        numbered_ones = where > 0  # a form also has weights of its own, 0 and -1
+        values[torch.from_numpy(where[numbered_ones].astype(np.int64))] = torch.from_numpy(
+            what[numbered_ones].astype(np.float32)
         )
     found = {
-        name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), values.split(sizes), strict=True)
+        name: part.view_as(tensor) for (name, tensor), part in zip(state.items(), values[1:].split(sizes), strict=True)
     }
     # What the graph never reads is not in the file; what has two names is there under one of them.
     known = {name: tensor for name, tensor in found.items() if not tensor.isnan().any()}

@@ -17,6 +17,7 @@ from metric3d_export.network.vit import LEADING_TOKENS
 BINS = 256
 STATE_CHANNELS = 6
 DEPTH_STEP_M = 100.0  # one unit of the state's depth channel
+MASK_SCALE = 0.25  # of what the mask head says
 UPSAMPLING = 4  # from the state's level to the image
 
 
@@ -270,7 +271,7 @@ class RaftDptDecoder(nn.Module):
             state = state + self.update_block.flow_head(hidden[0])
             states.append(state)
             if every_mask or iteration == self.iterations - 1:
-                masks.append(0.25 * self.update_block.mask(hidden[0]))
+                masks.append(MASK_SCALE * self.update_block.mask(hidden[0]))
         return Estimates(bin_logits, first_depth, states, masks)
 
     def _first_estimate(self, fused: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,9 +33,10 @@ def read_metadata(path) -> dict[str, str]:
 def test_a_file_that_differs_from_pytorch_is_not_kept(demo_network, tmp_path, monkeypatch):
     store = exporter.store_model
 
-    def store_damaged(graph_model, weights, path, **options):
-        name = "depth_model.decoder.depth_regressor.2.bias"
-        return store(graph_model, {**weights, name: weights[name].flip(0) + 1}, path, **options)
+    def store_damaged(traced, path, **options):
+        name = "network.depth_model.decoder.depth_regressor.2.bias"
+        damaged = {**traced.weights, name: traced.weights[name].flip(0) + 1}
+        return store(traced._replace(weights=damaged), path, **options)
 
     monkeypatch.setattr(exporter, "store_model", store_damaged)
     with pytest.raises(ExportError, match="differs from PyTorch: depth"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx.inliner
 import pytest
 import torch
 from golden_files import Golden
@@ -112,10 +113,42 @@ def test_the_file_states_the_contracts_tensors_with_dynamic_sizes(demo_onnx):
     ]
 
 
-def test_the_file_uses_standard_operators_only(demo_onnx):
+def test_the_file_uses_standard_operators_but_for_attention_which_it_explains(demo_onnx):
     model = onnx.load(demo_onnx)
+    assert {entry.domain: entry.version for entry in model.opset_import} == {"": OPSET, "com.microsoft": 1}
+    special = {(node.domain, node.op_type) for node in model.graph.node if node.domain}
+    assert special == {("com.microsoft", "MultiHeadAttention")}
+    (function,) = model.functions
+    assert (function.domain, function.name) in special
+    assert {node.domain for node in function.node} == {""}
+
+
+def test_the_attention_that_the_file_explains_is_the_operators_own(demo_onnx, demo_engine, tmp_path):
+    # What a runtime does that has no such operator: put the function in its place.
+    plain = onnx.inliner.inline_local_functions(onnx.load(demo_onnx))
+    assert {node.op_type for node in plain.graph.node} >= {"Softmax", "MatMul"}
+    assert "MultiHeadAttention" not in {node.op_type for node in plain.graph.node}
+    onnx.save(plain, tmp_path / "plain.onnx")
+    engine = open_engine(tmp_path / "plain.onnx", provider="cpu")
+    image = sample_image(84, 140, seed=5)[None]
+    focal_px = np.array([700.0], np.float32)
+    expected = demo_engine.infer(image, focal_px, outputs=demo_engine.outputs)
+    for name, output in engine.infer(image, focal_px, outputs=engine.outputs).items():
+        np.testing.assert_allclose(output, expected[name], rtol=1e-3, atol=1e-3)
+
+
+def test_without_optimisation_the_file_holds_the_published_operations_and_the_same_outputs(
+    demo_network, demo_engine, tmp_path
+):
+    path = tmp_path / "published.onnx"
+    export_model(demo_network, path, optimise=False, progress=Silence())
+    model = onnx.load(path)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
-    assert {node.domain for node in model.graph.node} == {""}
+    assert len(model.functions) == 0
+    image, focal_px = sample_image(61, 130, seed=6)[None], np.array([900.0], np.float32)
+    expected = demo_engine.infer(image, focal_px, outputs=demo_engine.outputs)
+    for name, output in open_engine(path, provider="cpu").infer(image, focal_px, outputs=expected.keys()).items():
+        np.testing.assert_allclose(output, expected[name], rtol=1e-3, atol=1e-3)
 
 
 def test_no_weight_is_transposed_at_run_time(demo_onnx):

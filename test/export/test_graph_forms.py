@@ -1,9 +1,17 @@
 """The forms that networks take in a graph equal the published operations."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from metric3d_export.graph_forms import bicubic_weights, cubic_kernel, graph_forms
+from metric3d_export.network.variants import VARIANTS, DepthNetwork
+
+SWIGLU = dataclasses.replace(VARIANTS["vit_demo"], swiglu_hidden=256, tap_blocks=(2, 4, 6, 8), blocks=8)
+CONVNEXT = dataclasses.replace(
+    VARIANTS["convnext_tiny"], depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), fused=(16, 32, 64)
+)
 
 
 def test_the_cubic_kernel_has_the_values_worked_out_by_hand():
@@ -41,21 +49,69 @@ def test_attention_as_operators_equals_the_fused_kernel(demo_network):
     tokens = torch.randn(2, 29, 128, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         fused = attention(tokens)
-        with graph_forms(demo_network):
+        with graph_forms(demo_network, optimise=False):
             torch.testing.assert_close(attention(tokens), fused, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scales_in_weights", [True, False])
+@pytest.mark.parametrize(
+    "variant", [VARIANTS["vit_demo"], SWIGLU, CONVNEXT], ids=["vit", "swiglu and taps", "convnext"]
+)
+def test_the_cheaper_forms_give_what_the_network_gives(variant, scales_in_weights):
+    torch.manual_seed(3)
+    network = DepthNetwork(variant).eval()
+    enliven(network)
+    image = torch.randn(2, 3, 224, 448)  # a multiple of 28 and of 32
+    with torch.inference_mode():
+        published = network(image)
+        with graph_forms(network, scales_in_weights=scales_in_weights):
+            cheaper = network(image)
+    for name, value in published._asdict().items():
+        if value is not None:
+            spread = float(value.std())
+            assert spread > 0, name
+            torch.testing.assert_close(getattr(cheaper, name), value, rtol=1e-4, atol=1e-4 * max(spread, 1), msg=name)
+
+
+def enliven(network: DepthNetwork) -> None:
+    """Give a fresh network's zeros and ones some spread, so that a forgotten bias, scale or statistic shows."""
+    with torch.no_grad():
+        for name, parameter in (*network.named_parameters(), *network.named_buffers()):
+            if parameter.is_floating_point() and parameter.dim() == 1 and "bins" not in name:
+                parameter += 0.1 * torch.rand_like(parameter)
+
+
+def test_every_cheaper_part_is_in_place_within_the_context_and_gone_after_it(demo_network):
+    published = {name: type(part) for name, part in demo_network.named_modules()}
+    names = set(demo_network.state_dict())
+    with graph_forms(demo_network):
+        kinds = {type(part).__name__ for part in demo_network.modules()}
+        assert {"FastAttention", "FastDecoder", "FastFusionStep", "FastGru", "ProjectThenUpsample"} <= kinds
+        assert not {"Attention", "ConvGru", "LayerScale"} & kinds
+    assert {name: type(part) for name, part in demo_network.named_modules()} == published
+    assert set(demo_network.state_dict()) == names
+
+
+def test_the_cheaper_forms_leave_the_networks_own_weights_alone(demo_network):
+    before = {name: tensor.clone() for name, tensor in demo_network.state_dict().items()}
+    with graph_forms(demo_network):
+        pass
+    for name, tensor in demo_network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
 
 
 def test_the_published_operations_are_back_after_a_failure(demo_network):
     encoder = demo_network.depth_model.encoder
+    block = encoder.blocks[0][0]
     in_context = []
 
     def fail_in_context():
         with graph_forms(demo_network):
-            in_context.append("patch_positions" in vars(encoder))
+            in_context.append("patch_positions" in vars(encoder) and encoder.blocks[0][0] is not block)
             raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
         fail_in_context()
     assert in_context == [True]
     assert "patch_positions" not in vars(encoder)
-    assert "forward" not in vars(encoder.blocks[0][0].attn)
+    assert encoder.blocks[0][0] is block
