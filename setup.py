@@ -9,7 +9,18 @@ PACKAGE = "metric3d_ros"
 HERE = Path(__file__).parent
 
 # Listed, not found: find_packages() would also install `test`.
-RUNTIME_ROOMS = ["geometry", "messages", "nodes", "pictures", "recordings", "demo", "evaluation", "bench", "models"]
+RUNTIME_ROOMS = [
+    "engine",
+    "geometry",
+    "messages",
+    "nodes",
+    "pictures",
+    "recordings",
+    "demo",
+    "evaluation",
+    "bench",
+    "models",
+]
 EXPORT_ROOMS = ["network", "demo_model"]
 
 ROS_WHEELS = [
@@ -81,6 +92,7 @@ setup(
         "ros": ROS_WHEELS,
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
+        "openvino": ["onnxruntime-openvino>=1.20"],
         "export": EXPORT,
         "viewer": ["rerun-sdk>=0.30"],
         "test": TEST,

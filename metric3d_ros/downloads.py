@@ -39,6 +39,11 @@ _PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
 _RANGE_NOT_SATISFIABLE = 416
 
 
+def cache_folder() -> Path:
+    """Return the folder for what can be downloaded or built again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric3d"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HubFile:
     """A file as it is in one commit of a repository on the hub."""
@@ -71,8 +76,7 @@ class HubFile:
     @property
     def cached_path(self) -> Path:
         """Where `download_to_cache` keeps the file."""
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric3d"
-        return folder / self.repository / self.revision / self.path
+        return cache_folder() / self.repository / self.revision / self.path
 
 
 def download_to_cache(file: HubFile, *, by_hand: str) -> Path:

@@ -17,6 +17,10 @@ class InferenceError(Metric3DError):
     """The model was loaded but failed on this input (out of memory, a provider's own failure)."""
 
 
+class OutOfMemoryError(InferenceError):
+    """The memory of the CPU or the GPU does not suffice for an input of this size."""
+
+
 class CameraError(Metric3DError):
     """A camera's intrinsics are missing, impossible, or do not fit the image."""
 

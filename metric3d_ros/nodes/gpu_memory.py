@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from metric3d_ros.engine.cuda_driver import CudaDriver
+
 _MIB = 1 << 20
 
 
@@ -17,25 +19,10 @@ class GpuMemory:
 
 
 def read_gpu_memory(load: Callable[[str], Any] = ctypes.CDLL) -> GpuMemory | None:
-    """Return the memory of the first visible CUDA device, the one that ONNX Runtime takes; None where it is not known.
-
-    Call it only once a model runs on that device: it joins the context that is there, and would make one otherwise.
-    """
-    try:
-        cuda = load("libcuda.so.1")
-    except OSError:
+    """Return the memory of the GPU that the model runs on; None where it is not known."""
+    driver = CudaDriver.load(load)
+    memory = driver.read_memory_bytes() if driver is not None else None
+    if memory is None:
         return None
-    device, context = ctypes.c_int(), ctypes.c_void_p()
-    free, total = ctypes.c_size_t(), ctypes.c_size_t()
-    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
-        return None
-    if cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
-        return None
-    try:
-        if cuda.cuCtxPushCurrent_v2(context):
-            return None
-        failed = cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
-        cuda.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
-    finally:
-        cuda.cuDevicePrimaryCtxRelease_v2(device)
-    return None if failed else GpuMemory((total.value - free.value) // _MIB, total.value // _MIB)
+    free_bytes, total_bytes = memory
+    return GpuMemory((total_bytes - free_bytes) // _MIB, total_bytes // _MIB)

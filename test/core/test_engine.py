@@ -10,8 +10,7 @@ import onnxruntime
 import pytest
 import tiny_models
 
-from metric3d_ros import engine as engine_module
-from metric3d_ros.engine import PROVIDERS, open_engine
+from metric3d_ros.engine import PROVIDERS, open_engine, opening
 from metric3d_ros.errors import ModelError, ProviderError
 
 
@@ -81,7 +80,7 @@ def test_newer_format_is_refused(tmp_path):
 
 
 def test_unknown_provider_lists_the_known_ones(tmp_path):
-    with pytest.raises(ProviderError, match="auto, cuda"):
+    with pytest.raises(ProviderError, match="auto, tensorrt, cuda, openvino, cpu"):
         open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="npu")
 
 
@@ -133,6 +132,6 @@ def test_missing_onnxruntime_names_the_pip_line(tmp_path, monkeypatch):
 
 
 def test_missing_demo_model_is_explained(tmp_path, monkeypatch):
-    monkeypatch.setattr(engine_module, "DEMO_MODEL_PATH", tmp_path / "demo.onnx")
+    monkeypatch.setattr(opening, "DEMO_MODEL_PATH", tmp_path / "demo.onnx")
     with pytest.raises(ModelError, match="install metric3d_ros again"):
         open_engine("demo")

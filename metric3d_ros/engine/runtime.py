@@ -1,0 +1,172 @@
+"""ONNX Runtime itself: imported here and nowhere else, its sessions opened and its failures told apart."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.engine.providers import (
+    CPU,
+    CUDA,
+    INSTALL_ONNXRUNTIME,
+    PROVIDERS,
+    TENSORRT,
+    Options,
+    Tuning,
+    session_providers,
+)
+from metric3d_ros.errors import ModelError, ProviderError
+
+# Over it ONNX Runtime 1.23 and 1.26 refuse float16 models on the CPU, 1.29 does not.
+_BROKEN_FUSION = "SimplifiedLayerNormFusion"
+
+_OUT_OF_MEMORY = (
+    "failed to allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "alloc_failed",  # CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
+    "cuda failure 2:",  # cudaErrorMemoryAllocation
+    "outofmemory",  # TensorRT
+)
+
+_FATAL_ONLY = 4
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An imported ONNX Runtime. `module` is onnxruntime, or what stands in for it in a test."""
+
+    module: Any
+
+    @property
+    def version(self) -> str:
+        return str(self.module.__version__)
+
+    @property
+    def present(self) -> list[str]:
+        """ONNX Runtime's names of the providers that were compiled into it."""
+        return list(self.module.get_available_providers())
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """The exceptions that a session raises; most of them share no base class."""
+        state = self.module.capi.onnxruntime_pybind11_state
+        names = (
+            "Fail",
+            "InvalidArgument",
+            "NoSuchFile",
+            "NoModel",
+            "EngineError",
+            "RuntimeException",
+            "InvalidProtobuf",
+            "NotImplemented",
+            "InvalidGraph",
+            "EPFail",
+        )
+        return (*(getattr(state, name) for name in names if hasattr(state, name)), MemoryError, RuntimeError)
+
+    def open_session(self, path: Path, provider: str, tuning: Tuning, *, more: Options | None = None) -> Any:
+        """Return a session of the model on `provider`, with `more` options.
+
+        Raises ProviderError where the provider does not work here, ModelError for a file that cannot be loaded.
+        """
+        if provider in (TENSORRT, CUDA) and hasattr(self.module, "preload_dlls"):
+            # Finds the CUDA libraries that pip installed, which no loader path names.
+            self.module.preload_dlls()
+        options = self._session_options(provider, tuning)
+        providers = session_providers(provider, tuning, more)
+        keep_to_cpus(tuning.cpus)
+        try:
+            session = self._make_session(str(path), options, providers)
+        except self.errors as error:
+            if provider != CPU and _is_about_provider(error):
+                raise _does_not_work(provider, f" ({first_line(error)})") from error
+            raise ModelError(
+                f"{path} cannot be loaded as an ONNX model ({first_line(error)}): check that it is complete, with its "
+                ".data file beside it if it has one, or make it again with `metric3d export`"
+            ) from error
+        if PROVIDERS[provider].ort_name not in session.get_providers():
+            # ONNX Runtime falls back to the CPU by itself when a provider's libraries or device are missing.
+            raise _does_not_work(provider)
+        return session
+
+    def _session_options(self, provider: str, tuning: Tuning) -> Any:
+        options = self.module.SessionOptions()
+        options.intra_op_num_threads = tuning.thread_count
+        # What fails is raised as well; printed beside that, with colours, it only hides our one line.
+        options.log_severity_level = _FATAL_ONLY
+        # It plans memory for each size of image anew and keeps every plan: 0.62 GB in place of 0.46 GB for vit_small at
+        # 640 x 480 on a CPU, at the same speed.
+        options.enable_mem_pattern = False
+        if not tuning.spinning or provider != CPU:
+            # Beside another provider the CPU's threads have little to do but to take cores away from it.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    def _make_session(self, path: str, options: Any, providers: list[tuple[str, Options]]) -> Any:
+        # `enable_fallback` would run a failing model on the CPU and print that to the terminal.
+        make = self.module.InferenceSession
+        try:
+            return make(path, options, providers=providers, enable_fallback=False)
+        except self.errors as error:
+            if _BROKEN_FUSION not in str(error):
+                raise
+            return make(path, options, providers=providers, enable_fallback=False, disabled_optimizers=[_BROKEN_FUSION])
+
+
+def import_runtime() -> Runtime:
+    """Return ONNX Runtime; ProviderError where it is not installed, or only in part."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError(f"ONNX Runtime cannot be imported ({error}): {INSTALL_ONNXRUNTIME}") from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        # What is left when one of the packages was uninstalled from over another.
+        raise ProviderError(
+            "the installed ONNX Runtime is incomplete: `pip uninstall -y onnxruntime onnxruntime-gpu "
+            "onnxruntime-openvino`, then " + INSTALL_ONNXRUNTIME
+        )
+    return Runtime(onnxruntime)
+
+
+def keep_to_cpus(cpus: tuple[int, ...]) -> None:
+    """Bind the calling thread, and with it the threads that it starts, to CPU cores; empty leaves it as it is.
+
+    Raises ProviderError where there is no such core.
+    """
+    if not cpus:
+        return
+    try:
+        os.sched_setaffinity(0, cpus)
+    except (OSError, ValueError) as error:
+        raise ProviderError(
+            f"cpus are {', '.join(map(str, cpus))}, expected cores that this process may use, which are "
+            f"{', '.join(map(str, sorted(os.sched_getaffinity(0))))} ({error})"
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a session failed for want of memory, of the CPU or the GPU."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _does_not_work(provider: str, reason: str = "") -> ProviderError:
+    remedy = PROVIDERS[provider].remedy
+    return ProviderError(f"provider '{provider}' is installed but does not work here{reason}: {remedy}")
+
+
+def _is_about_provider(error: BaseException) -> bool:
+    """Whether it is not the model that is wrong, but the provider that cannot be set up."""
+    if isinstance(error, RuntimeError):  # Python's own: raised before ONNX Runtime looks at the model
+        return True
+    return any(
+        sign in str(error) for sign in ("CUDA failure", "CUDNN", "CUBLAS", "TensorRT", "cannot open shared object")
+    )
