@@ -1,0 +1,214 @@
+"""Candidates: what can be timed, each behind one face that runs it once on the benchmark's image."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros import model_contract
+from metric3d_ros.camera import Camera
+from metric3d_ros.engine import Engine, open_engine
+from metric3d_ros.errors import InferenceError
+from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS, Estimator
+
+FP32, UNKNOWN = "fp32", "unknown"
+HOST_PROVIDERS = ("cpu", "openvino")
+"""Providers that compute on the CPU; all others have a device of their own."""
+
+Maps = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One thing to time: a model file on a provider, or PyTorch."""
+
+    name: str
+    """What it is in a table, without precision and provider."""
+    model: str
+    """Path of the file, "demo", or for PyTorch the variant's name."""
+    provider: str
+    """A key of `engine.PROVIDERS`; for PyTorch where it computes, cpu or cuda."""
+    precision: str
+    """As the file says; `UNKNOWN` for one that does not."""
+    variant: str | None
+    """None for a file that does not say."""
+    weights_sha256: str | None
+    """Of the weights before any reduction of precision; None for a file that does not say."""
+    stand_in_weights: bool
+    in_pytorch: bool = False
+
+    @property
+    def reduced(self) -> bool:
+        """Whether its precision is one that may change results."""
+        return self.precision not in (FP32, UNKNOWN)
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}, {self.precision}, {self.provider}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What every candidate is given."""
+
+    rgb: npt.NDArray[np.uint8]
+    """(H, W, 3)."""
+    camera: Camera
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One image, from its pixels in memory to its outputs in memory.
+
+    `total_ms` is by the clock, `cpu_ms` the time of all threads of the process, `stages_ms` the parts of the total:
+    prepare, infer, finish.
+    """
+
+    total_ms: float
+    cpu_ms: float
+    stages_ms: dict[str, float]
+
+
+class Runner(Protocol):
+    """A candidate that is loaded."""
+
+    @property
+    def available(self) -> frozenset[str]:
+        """What it can give: "depth", "confidence", "normals"."""
+
+    @property
+    def fixed_size_hw(self) -> tuple[int, int] | None:
+        """(height, width) of the only images that it takes as they are; None where any size goes."""
+
+    def run(self, outputs: Collection[str]) -> Run:
+        """Run it once; raises InferenceError where that fails."""
+
+    def maps(self, outputs: Collection[str]) -> Maps:
+        """Run it once and return depth (H, W) in metres, confidence (H, W) and normals (H, W, 3), as far as asked."""
+
+    def close(self) -> None:
+        """Give back its memory."""
+
+
+def open_runner(candidate: Candidate, task: Task) -> Runner:
+    """Load a candidate. Raises ModelError, ProviderError or InferenceError where it cannot run here."""
+    return TorchRunner(candidate, task) if candidate.in_pytorch else EngineRunner(candidate, task)
+
+
+class EngineRunner:
+    """A model file in this process."""
+
+    def __init__(self, candidate: Candidate, task: Task) -> None:
+        self._task = task
+        engine = open_engine(candidate.model, provider=candidate.provider, threads=task.threads)
+        self.available = available_outputs(engine)
+        self.fixed_size_hw = engine.fixed_size_hw
+        self._estimator: Estimator | None = Estimator(engine)
+
+    def run(self, outputs: Collection[str]) -> Run:
+        """Run it once."""
+        assert self._estimator is not None, "closed"
+        cpu_s, started_s = time.process_time(), time.perf_counter()
+        estimate = self._estimator.estimate(self._task.rgb, self._task.camera, outputs=outputs)
+        total_ms = (time.perf_counter() - started_s) * 1e3
+        return Run(total_ms=total_ms, cpu_ms=(time.process_time() - cpu_s) * 1e3, stages_ms=dict(estimate.timings_ms))
+
+    def maps(self, outputs: Collection[str]) -> Maps:
+        """Run it once and return copies of its outputs."""
+        assert self._estimator is not None, "closed"
+        estimate = self._estimator.estimate(self._task.rgb, self._task.camera, outputs=outputs)
+        found = {DEPTH: estimate.depth_m, CONFIDENCE: estimate.confidence, NORMALS: estimate.normals}
+        return {name: array.copy() for name, array in found.items() if name in outputs and array is not None}
+
+    def close(self) -> None:
+        """Free the session."""
+        self._estimator = None
+
+
+class TorchRunner:
+    """The network in PyTorch, in a process of its own: nothing here imports the export tool.
+
+    `python -m metric3d_export.bench_torch` answers each line that it reads with one line of JSON.
+    """
+
+    fixed_size_hw: tuple[int, int] | None = None
+
+    def __init__(self, candidate: Candidate, task: Task) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="metric3d_bench_")
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
+        image = Path(self._folder.name) / "image.npy"
+        np.save(image, task.rgb)
+        command = [sys.executable, "-m", "metric3d_export.bench_torch", candidate.model, str(image)]
+        command += ["--focal", str(task.camera.focal_px), "--threads", str(task.threads)]
+        command += ["--device", candidate.provider, "--precision", candidate.precision]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
+        )
+        try:
+            self.available = frozenset(self._ask("outputs")["outputs"])
+        except InferenceError:
+            self.close()
+            raise
+
+    def run(self, outputs: Collection[str]) -> Run:
+        """Run it once; it always computes all outputs."""
+        answer = self._ask("run")
+        return Run(total_ms=answer["total_ms"], cpu_ms=answer["cpu_ms"], stages_ms={"infer": float(answer["total_ms"])})
+
+    def maps(self, outputs: Collection[str]) -> Maps:
+        """Run it once and return its outputs."""
+        path = Path(self._folder.name) / "outputs.npz"
+        self._ask(f"save {path}")
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files if name in outputs}
+
+    def peak_memory_mib(self) -> float:
+        """Return the most memory that its process has had."""
+        return float(self._ask("memory")["peak_memory_mib"])
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()  # which it takes for the end
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._log.close()
+        self._folder.cleanup()
+
+    def _ask(self, line: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self._process.wait(20)
+            self._log.seek(0)
+            reason = (self._log.read().strip() or f"it ended with {self._process.returncode}").splitlines()[-1]
+            raise InferenceError(f"PyTorch could not be timed: {reason}")
+        return dict(json.loads(answer))
+
+
+def available_outputs(engine: Engine) -> frozenset[str]:
+    """Return the estimator's names of what a model gives."""
+    named = {DEPTH: model_contract.DEPTH, CONFIDENCE: model_contract.CONFIDENCE, NORMALS: model_contract.NORMAL}
+    return frozenset(name for name, contract in named.items() if contract in engine.outputs)

@@ -1,0 +1,250 @@
+"""`metric3d bench`: how fast models and the node are on this machine, against baselines, as table, JSON and picture."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from metric3d_ros.bench.alternation import Pace
+from metric3d_ros.bench.candidates import Task
+from metric3d_ros.bench.comparison import Compared, Refusal, Timed, compare_and_time
+from metric3d_ros.bench.machine import describe_machine, describe_versions, usable_cores
+from metric3d_ros.bench.node_stages import SHOWN, NodeTask, measure_node, ros_missing
+from metric3d_ros.bench.picture import draw_report
+from metric3d_ros.bench.plan import (
+    FULL_PACE,
+    QUICK_PACE,
+    VARIANTS,
+    Request,
+    check_names,
+    make_plan,
+    parse_size,
+)
+from metric3d_ros.bench.report import BenchReport, NodeOverhead, describe_setting
+from metric3d_ros.bench.table import comparison_table, stage_table
+from metric3d_ros.engine import PROVIDERS
+from metric3d_ros.errors import ConfigurationError, InferenceError
+from metric3d_ros.evaluation.scenes import HeldOutScenes
+from metric3d_ros.recordings.images import write_rgb
+
+TOLERANCE = 1e-3
+FOCAL_OF_WIDTH = 0.8
+_RENDERED_PIXELS = 300_000
+NODE_SCENARIOS = {"overhead-1080p": 15.0, "overhead-vga": 10.0, "slow-network": 15.0}
+"""Seconds for each of `metric3d_ros.bench.node`'s scenarios, shorter than its own."""
+QUICK_NODE_SCENARIOS = {"overhead-vga": 3.0}
+STAGE_SECONDS, QUICK_STAGE_SECONDS = 20.0, 6.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `metric3d bench`."""
+    what = parser.add_argument_group("what to measure")
+    what.add_argument(
+        "--variants", nargs="+", metavar="NAME", help=f"networks, some of {', '.join(VARIANTS)} (default: vit_small)"
+    )
+    what.add_argument("--sizes", nargs="+", metavar="HxW", help="image sizes, height first (default: 616x1064 480x640)")
+    what.add_argument(
+        "--precisions", nargs="+", metavar="NAME", help="as of `metric3d export` (default: fp32, int8; GPU: fp32, fp16)"
+    )
+    what.add_argument(
+        "--providers", nargs="+", metavar="NAME", help=f"some of {', '.join(PROVIDERS)} (default: all that work here)"
+    )
+    what.add_argument(
+        "--model", nargs="+", type=Path, default=[], metavar="FILE", help="time these files in place of made ones"
+    )
+    what.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="the baseline: anybody's export of the same weights; outputs that both have are compared",
+    )
+    what.add_argument("--no-pytorch", action="store_true", help="leave PyTorch out")
+    what.add_argument("--no-node", action="store_true", help="leave the ROS node out")
+    how = parser.add_argument_group("how")
+    how.add_argument("--quick", action="store_true", help="two minutes: one size, fp32, few rounds")
+    how.add_argument("--threads", type=int, metavar="N", help="CPU threads of each model (default: every core)")
+    how.add_argument("--seconds", type=float, metavar="S", help="of each comparison, warm-up not counted")
+    how.add_argument("--repeats", type=int, metavar="N", help="exactly so many rounds, however long they take")
+    how.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        metavar="X",
+        help="what 99.9 %% of the pixels may differ from the baseline by, relative; 100 X degrees for normals; "
+        "reduced precisions may differ, which is reported (default: %(default)g)",
+    )
+    out = parser.add_argument_group("what to write")
+    out.add_argument("--json", type=Path, metavar="FILE", help="every figure, with machine and versions")
+    out.add_argument("--picture", type=Path, metavar="FILE.png", help="the figures as bars")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write; return 0, or 1 where something differed from its baseline or nothing could be timed."""
+    pace, request = _pace(args), _request(args)
+    check_names(request)
+    for option, path in (("--json", args.json), ("--picture", args.picture)):
+        _check_writable(option, path)
+    threads = args.threads or usable_cores()
+    cv2.setNumThreads(threads)
+    started_s = time.monotonic()
+    tell = _teller(started_s)
+    report = BenchReport(
+        started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=["metric3d", "bench", *sys.argv[1:]],
+        machine=describe_machine(),
+        versions=describe_versions(),
+        settings={
+            "threads": threads,
+            "tolerance": args.tolerance,
+            "warm_up": pace.warm_up,
+            "seconds": pace.seconds,
+            "rounds": [pace.least, pace.most],
+        },
+    )
+    print("\n".join(describe_setting(report)), flush=True)
+    plan = make_plan(request, tell=tell)
+    report.left_out += plan.left_out
+    for comparison in plan.comparisons:
+        task = make_task(comparison.size_hw, threads=threads)
+        compared = compare_and_time(comparison, task, pace=pace, tolerance=args.tolerance, tell=tell)
+        report.comparisons.append(compared)
+        print("\n" + comparison_table(compared), flush=True)
+    if args.no_node:
+        report.left_out.append(Refusal(label="depth_node", reason="--no-node"))
+    elif reason := ros_missing():
+        report.left_out.append(Refusal(label="depth_node", reason=reason))
+    else:
+        _measure_stages(report, seconds=QUICK_STAGE_SECONDS if args.quick else STAGE_SECONDS, tell=tell)
+        _measure_overhead(report, QUICK_NODE_SCENARIOS if args.quick else NODE_SCENARIOS, tell=tell)
+    report.seconds = time.monotonic() - started_s
+    _finish(report, args)
+    return 0 if report.timed_any and not report.unequal else 1
+
+
+def make_task(size_hw: tuple[int, int], *, threads: int) -> Task:
+    """Return a rendered room at a size, always the same one; large ones are rendered smaller and enlarged."""
+    height, width = size_hw
+    factor = min(1.0, (_RENDERED_PIXELS / (height * width)) ** 0.5)
+    rendered_hw = (max(28, round(height * factor)), max(28, round(width * factor)))
+    sample = next(iter(HeldOutScenes(count=1, size_hw=rendered_hw, focal_factor=FOCAL_OF_WIDTH)))
+    rgb = np.asarray(cv2.resize(sample.rgb, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return Task(rgb=rgb, camera=sample.camera.scaled(width, height), threads=threads)
+
+
+def _request(args: argparse.Namespace) -> Request:
+    return Request(
+        variants=args.variants,
+        sizes_hw=[parse_size(text) for text in args.sizes] if args.sizes else None,
+        precisions=args.precisions,
+        providers=args.providers,
+        models=args.model,
+        against=args.against,
+        quick=args.quick,
+        pytorch=not args.no_pytorch,
+    )
+
+
+def _pace(args: argparse.Namespace) -> Pace:
+    for option, value, least in (("threads", args.threads, 1), ("repeats", args.repeats, 1)):
+        if value is not None and value < least:
+            raise ConfigurationError(f"--{option} is {value}, expected at least {least}")
+    for option, value in (("seconds", args.seconds), ("tolerance", args.tolerance)):
+        if value is not None and not 0 < value < float("inf"):
+            raise ConfigurationError(f"--{option} is {value:g}, expected a number above 0")
+    pace = QUICK_PACE if args.quick else FULL_PACE
+    if args.seconds is not None:
+        pace = replace(pace, seconds=args.seconds)
+    if args.repeats is not None:
+        pace = replace(pace, least=args.repeats, most=args.repeats)
+    return pace
+
+
+def _check_writable(option: str, path: Path | None) -> None:
+    """Raise ConfigurationError for a file that cannot be written, before minutes are spent on what it would hold."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    existed = path.exists()
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise ConfigurationError(f"{option} {path} cannot be written ({error.strerror}); name another file") from error
+    if not existed:
+        path.unlink()
+
+
+def _teller(started_s: float) -> Callable[[str], None]:
+    def tell(text: str) -> None:
+        print(f"[{time.monotonic() - started_s:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _measure_stages(report: BenchReport, *, seconds: float, tell: Callable[[str], None]) -> None:
+    """Run the node with the first optimised model of each comparison, or its baseline where there is no other."""
+    for compared in report.comparisons:
+        member = _for_node(compared)
+        if member is None:
+            continue
+        candidate = member.candidate
+        height, width = compared.comparison.size_hw
+        title = f"depth_node with {candidate.label}, {height}x{width}, over DDS"
+        tell(f"timing {title}")
+        task = NodeTask(
+            model=candidate.model,
+            provider=candidate.provider,
+            size_hw=(height, width),
+            threads=compared.threads,
+            image_ms=member.total.p50,
+            seconds=seconds,
+        )
+        try:
+            measured = measure_node(task, title=title)
+        except InferenceError as error:
+            report.left_out.append(Refusal(label=title, reason=str(error)))
+            continue
+        report.node_stages.append(measured)
+        shown = {stage: summary for stage, summary in measured.stages.items() if stage in SHOWN}
+        print("\n" + stage_table(title, shown), flush=True)
+
+
+def _for_node(compared: Compared) -> Timed | None:
+    runnable = [each for each in compared.timed if not each.candidate.in_pytorch]
+    return next((each for each in runnable if each.ratio is not None), runnable[0] if runnable else None)
+
+
+def _measure_overhead(report: BenchReport, scenarios: dict[str, float], *, tell: Callable[[str], None]) -> None:
+    print("\ndepth_node without its network", flush=True)
+    for scenario, seconds in scenarios.items():
+        tell(f"timing depth_node without its network: {scenario}")
+        command = [sys.executable, "-m", "metric3d_ros.bench.node", scenario, "--seconds", f"{seconds:g}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+            report.left_out.append(Refusal(label=f"depth_node, {scenario}", reason=reason))
+            continue
+        text = done.stdout.rstrip()
+        report.node_overhead.append(NodeOverhead(scenario=scenario, seconds=seconds, text=text))
+        print(text, flush=True)
+
+
+def _finish(report: BenchReport, args: argparse.Namespace) -> None:
+    for refusal in report.left_out:
+        print(f"left out: {refusal.label}: {refusal.reason}")
+    if args.json is not None:
+        args.json.write_text(report.to_json(), encoding="utf-8")
+        print(f"every figure: {args.json}")
+    if args.picture is not None:
+        write_rgb(args.picture, draw_report(report))
+        print(f"as bars: {args.picture}")
+    print(f"done in {report.seconds:.0f} s")

@@ -1,0 +1,245 @@
+"""One comparison: a baseline and its candidates on one image, equal first, then timed in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metric3d_ros.bench import equality
+from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
+from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate, Runner, Task, TorchRunner, open_runner
+from metric3d_ros.bench.one_process import Footprint, measure_footprint
+from metric3d_ros.bench.statistics import PairedRatio, Summary
+from metric3d_ros.errors import InferenceError, Metric3DError
+
+GPU_WARM_UP = 10
+"""Runs before a GPU has chosen its kernels, reached its clock rate and captured its graphs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What is compared at one size; the first of `members` is the baseline."""
+
+    title: str
+    size_hw: tuple[int, int]
+    members: Sequence[Candidate]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Something that was not timed, and why; `differs` where its outputs are not those of the baseline."""
+
+    label: str
+    reason: str
+    differs: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """One member's figures."""
+
+    candidate: Candidate
+    total: Summary
+    """Milliseconds from pixels in memory to outputs in memory."""
+    stages: dict[str, Summary]
+    images_per_s: float
+    cpu_percent: float
+    ratio: PairedRatio | None
+    """Times the baseline's; None for the baseline itself."""
+    differences: Sequence[equality.Difference]
+    footprint: Footprint | None
+    """None where it could not be measured."""
+    peak_memory_mib: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as names and values for JSON."""
+        return {
+            **dataclasses.asdict(self.candidate),
+            "label": self.candidate.label,
+            "total_ms": dataclasses.asdict(self.total),
+            "stages_ms": {stage: dataclasses.asdict(summary) for stage, summary in self.stages.items()},
+            "images_per_s": self.images_per_s,
+            "cpu_percent": self.cpu_percent,
+            "ratio": dataclasses.asdict(self.ratio) if self.ratio else None,
+            "difference": {each.output: each.to_json() for each in self.differences},
+            "peak_memory_mib": self.peak_memory_mib,
+            "gpu_memory_mib": self.footprint.gpu_memory_mib if self.footprint else None,
+            "load_s": self.footprint.load_s if self.footprint else None,
+            "first_run_s": self.footprint.first_run_s if self.footprint else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What came of a comparison; `timed` starts with the baseline, and is empty where that could not run."""
+
+    comparison: Comparison
+    outputs: Sequence[str]
+    threads: int
+    timed: Sequence[Timed]
+    refused: Sequence[Refusal]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as names and values for JSON."""
+        return {
+            "title": self.comparison.title,
+            "size_hw": list(self.comparison.size_hw),
+            "outputs": list(self.outputs),
+            "threads": self.threads,
+            "rounds": self.timed[0].total.count if self.timed else 0,
+            "timed": [each.to_json() for each in self.timed],
+            "refused": [dataclasses.asdict(each) for each in self.refused],
+        }
+
+
+def compare_and_time(
+    comparison: Comparison, task: Task, *, pace: Pace, tolerance: float, tell: Callable[[str], None]
+) -> Compared:
+    """Open all members, hold their outputs against the baseline's, and time those that may be compared.
+
+    What cannot run here, or gives something else than the baseline, is refused. A reduced precision of the same weights
+    may differ.
+    """
+    baseline, *others = comparison.members
+    runners: dict[Candidate, Runner] = {}
+    refused: list[Refusal] = []
+    torch_peaks_mib: dict[Candidate, float] = {}
+    try:
+        for member in comparison.members:
+            tell(f"{comparison.title}: loading {member.label}")
+            try:
+                runners[member] = _open_fitting(member, task, comparison.size_hw)
+            except Metric3DError as error:
+                refused.append(Refusal(label=member.label, reason=str(error)))
+                if member == baseline:
+                    return _nothing(comparison, task, refused)
+        outputs = sorted(frozenset.intersection(*(runner.available for runner in runners.values())))
+        differences = _require_equal(runners, baseline, outputs, tolerance=tolerance, refused=refused, tell=tell)
+        if others and len(runners) == 1:
+            return _nothing(comparison, task, refused)
+        on_device = any(member.provider not in HOST_PROVIDERS for member in runners)
+        if on_device:
+            pace = dataclasses.replace(pace, warm_up=max(pace.warm_up, GPU_WARM_UP))
+        tell(f"{comparison.title}: timing {len(runners)} in turn")
+        times = time_in_turn(runners, outputs=outputs, pace=pace)
+        torch_peaks_mib = {
+            member: runner.peak_memory_mib() for member, runner in runners.items() if isinstance(runner, TorchRunner)
+        }
+    finally:
+        for runner in runners.values():
+            runner.close()
+    timed = []
+    for member in runners:
+        footprint = None if member in torch_peaks_mib else _footprint(member, comparison, outputs, task, refused, tell)
+        timed.append(
+            _figures(
+                member,
+                times,
+                baseline=baseline,
+                differences=differences.get(member, []),
+                footprint=footprint,
+                peak_memory_mib=footprint.peak_memory_mib if footprint else torch_peaks_mib.get(member),
+            )
+        )
+    return Compared(comparison=comparison, outputs=outputs, threads=task.threads, timed=timed, refused=refused)
+
+
+def _nothing(comparison: Comparison, task: Task, refused: Sequence[Refusal]) -> Compared:
+    return Compared(comparison=comparison, outputs=[], threads=task.threads, timed=[], refused=refused)
+
+
+def _open_fitting(member: Candidate, task: Task, size_hw: tuple[int, int]) -> Runner:
+    """Open a member; InferenceError where it takes images of another size only."""
+    runner = open_runner(member, task)
+    if runner.fixed_size_hw not in (None, size_hw):
+        height, width = runner.fixed_size_hw or size_hw
+        runner.close()
+        raise InferenceError(
+            f"it takes images of {height}x{width} only, so that elsewhere resizing would be compared as well: "
+            f"--sizes {height}x{width}"
+        )
+    return runner
+
+
+def _require_equal(
+    runners: dict[Candidate, Runner],
+    baseline: Candidate,
+    outputs: Sequence[str],
+    *,
+    tolerance: float,
+    refused: list[Refusal],
+    tell: Callable[[str], None],
+) -> dict[Candidate, list[equality.Difference]]:
+    """Close and take out of `runners` whatever differs from the baseline and may not; return all differences."""
+    tell(f"comparing the outputs of {len(runners)}")
+    expected = runners[baseline].maps(outputs)
+    same_weights = {baseline.weights_sha256} - {None}
+    found: dict[Candidate, list[equality.Difference]] = {}
+    # Float32 first: what equals the baseline vouches for the reduced precisions of its weights.
+    for member in sorted((each for each in runners if each != baseline), key=lambda each: each.reduced):
+        try:
+            differences = equality.compare(runners[member].maps(outputs), expected)
+        except Metric3DError as error:
+            refused.append(Refusal(label=member.label, reason=str(error)))
+            runners.pop(member).close()
+            continue
+        excess = equality.describe_excess(differences, tolerance)
+        if excess is None or (member.reduced and member.weights_sha256 in same_weights):
+            found[member] = differences
+            same_weights |= {member.weights_sha256} - {None}
+        else:
+            refused.append(
+                Refusal(label=member.label, reason=f"{excess}: what is not equal is not timed", differs=True)
+            )
+            runners.pop(member).close()
+    return found
+
+
+def _footprint(
+    member: Candidate,
+    comparison: Comparison,
+    outputs: Sequence[str],
+    task: Task,
+    refused: list[Refusal],
+    tell: Callable[[str], None],
+) -> Footprint | None:
+    tell(f"{comparison.title}: memory of {member.label}")
+    try:
+        return measure_footprint(
+            member.model,
+            provider=member.provider,
+            size_hw=comparison.size_hw,
+            outputs=frozenset(outputs),
+            threads=task.threads,
+        )
+    except InferenceError as error:
+        refused.append(Refusal(label=f"memory of {member.label}", reason=str(error)))
+        return None
+
+
+def _figures(
+    member: Candidate,
+    times: dict[Candidate, Times],
+    *,
+    baseline: Candidate,
+    differences: Sequence[equality.Difference],
+    footprint: Footprint | None,
+    peak_memory_mib: float | None,
+) -> Timed:
+    own = times[member]
+    assert np.isfinite(own.total_ms).all()
+    return Timed(
+        candidate=member,
+        total=own.summary(),
+        stages=own.stages(),
+        images_per_s=own.images_per_s(),
+        cpu_percent=own.cpu_percent(),
+        ratio=None if member == baseline else own.ratio_to(times[baseline]),
+        differences=differences,
+        footprint=footprint,
+        peak_memory_mib=peak_memory_mib,
+    )

@@ -1,0 +1,106 @@
+"""Start-up time and peak memory of one model, in a process of its own: `python -m metric3d_ros.bench.one_process`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.engine import open_engine
+from metric3d_ros.errors import InferenceError, Metric3DError
+from metric3d_ros.estimator import Estimator
+from metric3d_ros.nodes.gpu_memory import read_gpu_memory
+
+_RUNS = 2
+"""The second run may need more than the first: ONNX Runtime plans its memory by what the first one took."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """What a model needs beside time.
+
+    Attributes:
+        load_s: seconds to load it.
+        first_run_s: seconds of the first image.
+        peak_memory_mib: of the whole process, Python and ONNX Runtime included.
+        gpu_memory_mib: used on the GPU by all processes together while it is loaded; None without a GPU.
+    """
+
+    load_s: float
+    first_run_s: float
+    peak_memory_mib: float
+    gpu_memory_mib: int | None
+
+
+def measure_footprint(
+    model: str, *, provider: str, size_hw: tuple[int, int], outputs: frozenset[str], threads: int
+) -> Footprint:
+    """Start a process that loads the model and runs it; raises InferenceError with that process's own words."""
+    task = {
+        "model": model,
+        "provider": provider,
+        "size_hw": size_hw,
+        "outputs": sorted(outputs),
+        "threads": threads,
+    }
+    command = [sys.executable, "-m", "metric3d_ros.bench.one_process", json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        raise InferenceError(f"the memory of {Path(model).name} could not be measured: {reason}")
+    return Footprint(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def peak_memory_mib() -> float:
+    """Return the most memory that this process has had at once, in MiB.
+
+    Not `ru_maxrss` where Linux tells better: that starts with what the parent had, and is too large beside PyTorch.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if peak is not None:
+            return int(peak.split()[1]) / 1024
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def _measure_here(
+    model: str, *, provider: str, size_hw: tuple[int, int], outputs: frozenset[str], threads: int
+) -> Footprint:
+    height, width = size_hw
+    started_s = time.perf_counter()
+    engine = open_engine(model, provider=provider, threads=threads)
+    loaded_s = time.perf_counter()
+    estimator = Estimator(engine)
+    rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    camera = Camera.from_focal(width, height, focal_px=float(width))
+    estimator.estimate(rgb, camera, outputs=outputs)
+    first_s = time.perf_counter()
+    for _ in range(_RUNS - 1):
+        estimator.estimate(rgb, camera, outputs=outputs)
+    gpu = read_gpu_memory() if engine.provider not in ("cpu", "openvino") else None
+    return Footprint(
+        load_s=loaded_s - started_s,
+        first_run_s=first_s - loaded_s,
+        peak_memory_mib=peak_memory_mib(),
+        gpu_memory_mib=gpu.used_mib if gpu else None,
+    )
+
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    height, width = asked.pop("size_hw")
+    wanted = frozenset(asked.pop("outputs"))
+    try:
+        print(json.dumps(dataclasses.asdict(_measure_here(**asked, size_hw=(height, width), outputs=wanted))))
+    except Metric3DError as error:
+        sys.exit(str(error))

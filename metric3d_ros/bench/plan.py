@@ -1,0 +1,240 @@
+"""From the options of `metric3d bench` to what is compared with what."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from metric3d_ros.bench.alternation import Pace
+from metric3d_ros.bench.candidates import FP32, HOST_PROVIDERS, UNKNOWN, Candidate
+from metric3d_ros.bench.comparison import Comparison, Refusal
+from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_export
+from metric3d_ros.engine import DEMO_MODEL, PROVIDERS, open_engine
+from metric3d_ros.errors import ConfigurationError, ExportError, ProviderError
+from metric3d_ros.estimator import MIN_SIDE_PX
+
+VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large")
+SIZES_HW = ((616, 1064), (480, 640))
+QUICK_SIZES_HW = ((480, 640),)
+DEMO_SIZES_HW = ((252, 336), (480, 640))
+"""For the demo model, which was trained at the first one."""
+
+HOST_PRECISIONS, GPU_PRECISIONS = (FP32, "int8"), (FP32, "fp16")
+TORCH_ON_GPU = ("fp32", "fp16", "fp16-compiled")
+
+FULL_PACE = Pace(seconds=60.0, least=5, most=200, warm_up=1)
+QUICK_PACE = Pace(seconds=10.0, least=3, most=50, warm_up=1)
+
+_MOST_SIDE_PX = 16384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What was asked for; None where nothing was said."""
+
+    variants: Sequence[str] | None = None
+    sizes_hw: Sequence[tuple[int, int]] | None = None
+    precisions: Sequence[str] | None = None
+    providers: Sequence[str] | None = None
+    models: Sequence[Path] = ()
+    against: Path | None = None
+    quick: bool = False
+    pytorch: bool = True
+
+
+@dataclass
+class Plan:
+    """All comparisons, and what has been left out for which reason."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    left_out: list[Refusal] = field(default_factory=list)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read HEIGHTxWIDTH; raises ConfigurationError for anything else, and for sides that no image has."""
+    found = re.fullmatch(r"(\d{1,6})\s*x\s*(\d{1,6})", text.strip().lower())
+    if found is None:
+        raise ConfigurationError(f"--sizes has '{text}', expected HEIGHTxWIDTH in pixels, such as 616x1064")
+    height, width = int(found[1]), int(found[2])
+    if min(height, width) < MIN_SIDE_PX or max(height, width) > _MOST_SIDE_PX:
+        raise ConfigurationError(f"--sizes has '{text}', expected sides of {MIN_SIDE_PX} to {_MOST_SIDE_PX} pixels")
+    return height, width
+
+
+def check_names(request: Request) -> None:
+    """Raise ConfigurationError for a variant or provider that does not exist, or a file that is not there."""
+    for option, names, known in (
+        ("--variants", request.variants, VARIANTS),
+        ("--providers", request.providers, tuple(PROVIDERS)),
+    ):
+        for name in names or ():
+            if name not in known:
+                raise ConfigurationError(f"{option} has '{name}', expected some of {', '.join(known)}")
+    for option, path in (*(("--model", each) for each in request.models), ("--against", request.against)):
+        if path is not None and str(path) != DEMO_MODEL and not path.is_file():
+            raise ConfigurationError(
+                f"{option} {path}: there is no such file; make one with `metric3d export vit_small -o {path.name}`"
+            )
+
+
+def make_plan(request: Request, *, tell: Callable[[str], None]) -> Plan:
+    """Find what can run here, make the models that are missing, and say what is compared with what.
+
+    Raises ConfigurationError, ProviderError or ModelError for what was asked for by name and is not to be had.
+    """
+    check_names(request)
+    plan = Plan()
+    providers = _providers(request, plan)
+    files = [_describe_file(path, providers[0], name=path.name) for path in request.models]
+    against = _describe_file(request.against, providers[0], name=request.against.name) if request.against else None
+    if not files and (request.variants is None) and (missing := missing_for_export()):
+        plan.left_out.append(
+            Refusal(
+                label="vit_small",
+                reason=f"making models needs {missing}: `pip install '.[export]'` in the source folder; the demo "
+                "model takes its place",
+            )
+        )
+        files = [_describe_file(Path(DEMO_MODEL), providers[0], name=DEMO_MODEL)]
+    for group in _by_variant(files):
+        sizes_hw = request.sizes_hw or (DEMO_SIZES_HW if group[0].model == DEMO_MODEL else _default_sizes(request))
+        for size_hw in sizes_hw:
+            plan.comparisons += _compare_files(group, against, providers, size_hw)
+    if request.variants is not None or not files:
+        for variant in request.variants or VARIANTS[:1]:
+            _add_variant(plan, variant, providers, request, against, tell)
+    return plan
+
+
+def _default_sizes(request: Request) -> Sequence[tuple[int, int]]:
+    return QUICK_SIZES_HW if request.quick else SIZES_HW
+
+
+def _providers(request: Request, plan: Plan) -> list[str]:
+    """Return the providers asked for, or else all that work here, the most preferred first."""
+    if request.providers:
+        for name in request.providers:
+            open_engine(DEMO_MODEL, provider=name)
+        return list(dict.fromkeys(request.providers))
+    working = []
+    for name in PROVIDERS:
+        try:
+            open_engine(DEMO_MODEL, provider=name)
+            working.append(name)
+        except ProviderError as error:
+            plan.left_out.append(Refusal(label=f"provider {name}", reason=str(error)))
+    if not working:
+        raise ProviderError(plan.left_out[-1].reason)
+    return working
+
+
+def _describe_file(path: Path, provider: str, *, name: str) -> Candidate:
+    """Open a file once and return what it says of itself, on one provider."""
+    engine = open_engine(str(path), provider=provider)
+    metadata = engine.metadata
+    return Candidate(
+        name=name,
+        model=str(path),
+        provider=provider,
+        precision=metadata.precision if metadata else UNKNOWN,
+        variant=metadata.variant if metadata else None,
+        weights_sha256=metadata.weights_sha256 if metadata else None,
+        stand_in_weights=metadata.meaningless if metadata else False,
+    )
+
+
+def _on(candidate: Candidate, provider: str) -> Candidate:
+    return dataclasses.replace(candidate, provider=provider)
+
+
+def _by_variant(files: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Return the files of each variant, which alone can be equal; those that do not say go with the first one."""
+    groups: dict[str | None, list[Candidate]] = {}
+    for file in files:
+        groups.setdefault(file.variant or files[0].variant, []).append(file)
+    return list(groups.values())
+
+
+def _compare_files(
+    files: Sequence[Candidate], against: Candidate | None, providers: Sequence[str], size_hw: tuple[int, int]
+) -> list[Comparison]:
+    """Compare files with `against`, or with the first of them, on each kind of device that `providers` compute on."""
+    comparisons = []
+    for kind in _kinds(providers):
+        first = _on(against or files[0], kind[0])
+        members = [first, *(_on(file, provider) for file in files for provider in kind)]
+        comparisons.append(_comparison(_title(files[0].name, size_hw, kind), size_hw, members))
+    return comparisons
+
+
+def _add_variant(
+    plan: Plan,
+    variant: str,
+    providers: Sequence[str],
+    request: Request,
+    against: Candidate | None,
+    tell: Callable[[str], None],
+) -> None:
+    """Compare a variant's optimised files, and PyTorch, with its plain export, and with `against` where given."""
+    for kind in _kinds(providers):
+        on_host = kind[0] in HOST_PROVIDERS
+        precisions = request.precisions or (HOST_PRECISIONS if on_host else GPU_PRECISIONS)
+        if request.quick and not request.precisions:
+            precisions = precisions[:1]
+        # The CPU provider is there in every ONNX Runtime.
+        baseline = _made(variant, PLAIN, FP32, "cpu" if on_host else kind[0], tell)
+        optimised = []
+        for precision in precisions:
+            try:
+                optimised.append(_made(variant, OPTIMISED, precision, kind[0], tell))
+            except ExportError as error:
+                plan.left_out.append(Refusal(label=f"{variant} {precision}", reason=str(error)))
+        members = [_on(each, provider) for provider in kind for each in optimised]
+        torch_members = _torch_members(baseline, on_host) if request.pytorch else []
+        for size_hw in request.sizes_hw or _default_sizes(request):
+            title = _title(variant, size_hw, kind)
+            plan.comparisons.append(_comparison(title, size_hw, [baseline, *members, *torch_members]))
+            if against is not None:
+                other = _on(against, baseline.provider)
+                plan.comparisons.append(_comparison(f"{title}, against {against.name}", size_hw, [other, *members]))
+
+
+def _torch_members(baseline: Candidate, on_host: bool) -> list[Candidate]:
+    """Return PyTorch with the baseline's network and weights."""
+    return [
+        Candidate(
+            name="PyTorch",
+            model=str(baseline.variant),
+            provider="cpu" if on_host else "cuda",
+            precision=precision,
+            variant=baseline.variant,
+            weights_sha256=baseline.weights_sha256,
+            stand_in_weights=baseline.stand_in_weights,
+            in_pytorch=True,
+        )
+        for precision in ((FP32,) if on_host else TORCH_ON_GPU)
+    ]
+
+
+def _made(variant: str, form: str, precision: str, provider: str, tell: Callable[[str], None]) -> Candidate:
+    path = make_model(variant, precision=precision, form=form, tell=tell)
+    return _describe_file(path, provider, name=form)
+
+
+def _kinds(providers: Sequence[str]) -> list[list[str]]:
+    """Return the providers by where they compute, host and device: only those of one kind are compared."""
+    host = [name for name in providers if name in HOST_PROVIDERS]
+    return [kind for kind in ([name for name in providers if name not in HOST_PROVIDERS], host) if kind]
+
+
+def _title(what: str, size_hw: tuple[int, int], kind: Sequence[str]) -> str:
+    where = "CPU" if kind[0] in HOST_PROVIDERS else "GPU"
+    return f"{what} at {size_hw[0]}x{size_hw[1]}, {where}"
+
+
+def _comparison(title: str, size_hw: tuple[int, int], members: Sequence[Candidate]) -> Comparison:
+    """Compare members, each once."""
+    return Comparison(title=title, size_hw=size_hw, members=list(dict.fromkeys(members)))
