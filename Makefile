@@ -24,7 +24,7 @@ help:
 	@echo "make lint        ruff, mypy and the import contracts"
 	@echo "make check       lint, then test"
 	@echo "make format      rewrite the sources as ruff formats them"
-	@echo "make bench       time the node without its network on this machine; ARGS='--seconds 10' for a short run"
+	@echo "make bench       time models and the node on this machine against baselines; ARGS=--quick in two minutes"
 	@echo "make clean       remove .venv and everything that was built"
 
 $(VENV)/created:
@@ -79,8 +79,9 @@ format: $(VENV)/installed-test
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
 
-bench: $(VENV)/installed-runtime
-	@$(RUN) -m metric3d_ros.bench.node $(ARGS)
+bench: $(VENV)/installed-test
+	@mkdir -p bench_output
+	@$(VENV)/bin/metric3d bench --json bench_output/bench.json --picture bench_output/bench.png $(ARGS)
 
 clean:
-	rm -rf $(VENV) build install log *.egg-info demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build install log *.egg-info demo_output bench_output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -34,7 +34,7 @@ from metric3d_ros.bench.table import comparison_table, stage_table
 from metric3d_ros.engine import PROVIDERS
 from metric3d_ros.errors import ConfigurationError, InferenceError
 from metric3d_ros.evaluation.scenes import HeldOutScenes
-from metric3d_ros.recordings.images import write_rgb
+from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
 
 TOLERANCE = 1e-3
 FOCAL_OF_WIDTH = 0.8
@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
     check_names(request)
     for option, path in (("--json", args.json), ("--picture", args.picture)):
         _check_writable(option, path)
+    if args.picture is not None and args.picture.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ConfigurationError(f"--picture {args.picture}: no format is called '{args.picture.suffix}'; write .png")
     threads = args.threads or usable_cores()
     cv2.setNumThreads(threads)
     started_s = time.monotonic()

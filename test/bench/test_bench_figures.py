@@ -1,0 +1,247 @@
+"""The arithmetic of a benchmark: percentiles, ratios, differences, the order of runs, tables and bars."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from metric3d_ros.bench import machine, table
+from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
+from metric3d_ros.bench.candidates import Candidate, Run
+from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed
+from metric3d_ros.bench.equality import Difference, compare, describe_excess
+from metric3d_ros.bench.node_stages import NodeStages, NodeTask
+from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
+from metric3d_ros.bench.report import BenchReport, describe_setting
+from metric3d_ros.bench.statistics import PairedRatio, Summary
+
+
+def candidate(name, **changes):
+    facts = {"model": f"{name}.onnx", "provider": "cpu", "precision": "fp32", "variant": "tiny"}
+    return Candidate(name=name, **(facts | {"weights_sha256": "0", "stand_in_weights": False} | changes))
+
+
+def run_of(total_ms, cpu_ms=0.0):
+    return Run(total_ms=total_ms, cpu_ms=cpu_ms, stages_ms={"infer": total_ms - 1})
+
+
+def figures(name, times_ms, baseline_ms=None, **changes):
+    times = Times([run_of(each, 2 * each) for each in times_ms])
+    return Timed(
+        candidate=candidate(name, **changes),
+        total=times.summary(),
+        stages=times.stages(),
+        images_per_s=times.images_per_s(),
+        cpu_percent=times.cpu_percent(),
+        ratio=None if baseline_ms is None else PairedRatio.of(times_ms, baseline_ms),
+        differences=[],
+        footprint=None,
+        peak_memory_mib=None,
+    )
+
+
+def a_report(**changes):
+    comparison = Comparison(title="tiny at 56x84, CPU", size_hw=(56, 84), members=[])
+    timed = [figures("plain", [200.0]), figures("fast", [100.0], [200.0]), figures("slow", [400.0], [200.0])]
+    compared = Compared(comparison=comparison, outputs=["depth"], threads=2, timed=timed, refused=[])
+    facts = {"system": "s", "board": None, "cpu": "a cpu", "cpu_instructions": [], "cores": 2, "memory_mib": 1}
+    report = BenchReport(
+        started="2026-01-01T00:00:00+00:00",
+        command=["metric3d", "bench"],
+        machine=facts | {"gpus": [], "busy_percent": 0.0},
+        versions={"python": "3"},
+        settings={"threads": 2},
+        comparisons=[compared],
+    )
+    return dataclasses.replace(report, **changes)
+
+
+def test_percentiles_lie_between_times():
+    summary = Summary.of([5.0, 1.0, 2.0, 4.0, 3.0])
+    assert (summary.count, summary.p50, summary.mean) == (5, 3.0, 3.0)
+    assert (summary.p90, summary.p99) == pytest.approx((4.6, 4.96))
+    assert Summary.of([7.0]) == Summary(count=1, p50=7.0, p90=7.0, p99=7.0, mean=7.0)
+
+
+def test_ratio_is_the_median_of_neighbours_and_not_the_ratio_of_medians():
+    ratio = PairedRatio.of([2.0, 3.0, 80.0, 5.0], [1.0, 2.0, 40.0, 4.0])  # 2, 1.5, 2, 1.25
+    assert (ratio.pairs, ratio.median) == (4, 1.75)
+    assert (ratio.low, ratio.high) == pytest.approx((1.4375, 2.0))
+    with pytest.raises(ValueError, match="broadcast"):
+        PairedRatio.of([1.0, 2.0, 3.0], [1.0, 2.0])
+
+
+def test_rate_and_cpu_share_are_those_of_all_runs():
+    times = Times([run_of(100.0, 150.0), run_of(300.0, 650.0)])
+    assert times.images_per_s() == 5.0
+    assert times.cpu_percent() == 200.0
+    assert times.stages()["infer"].p50 == 199.0
+
+
+class Recorder:
+    """Notes when it was run, on a clock that it moves."""
+
+    def __init__(self, name, log, clock, seconds):
+        self.name, self.log, self.clock, self.seconds = name, log, clock, seconds
+
+    def run(self, outputs):
+        self.log.append(self.name)
+        self.clock[0] += self.seconds
+        return run_of(self.seconds * 1e3)
+
+
+@pytest.mark.parametrize(
+    ("pace", "rounds"),
+    [
+        (Pace(seconds=10.0, least=1, most=9, warm_up=2), 4),  # 3 s a round: the fourth starts at 9 s
+        (Pace(seconds=1.0, least=3, most=9, warm_up=0), 3),
+        (Pace(seconds=100.0, least=1, most=2, warm_up=0), 2),
+    ],
+)
+def test_candidates_run_in_turn_after_their_warm_up(pace, rounds):
+    log, clock = [], [0.0]
+    runners = {candidate(name): Recorder(name, log, clock, s) for name, s in (("a", 1.0), ("b", 2.0))}
+    times = time_in_turn(
+        runners, outputs=["depth"], pace=pace, clock_s=lambda: clock[0], sleep=lambda _: None, on_round=lambda _: None
+    )
+    assert log == ["a"] * pace.warm_up + ["b"] * pace.warm_up + ["a", "b"] * rounds
+    assert [each.total_ms for each in times.values()] == [[1e3] * rounds, [2e3] * rounds]
+
+
+def test_difference_of_depth_is_relative_above_a_metre_and_absolute_below():
+    expected = np.array([[10.0, 0.5, np.nan]], np.float32)
+    found = np.array([[10.1, 0.501, np.nan]], np.float32)
+    (difference,) = compare({"depth": found}, {"depth": expected})
+    assert difference.largest == pytest.approx(0.01, rel=1e-3)
+    assert difference.most == pytest.approx(0.001 + 0.999 * 0.009, rel=1e-3)
+    assert not difference.acceptable(1e-3)
+    assert difference.acceptable(1e-2)
+
+
+def test_single_pixels_may_be_off_by_ten_times_the_tolerance():
+    expected = np.ones((100, 200), np.float32)
+    found = expected.copy()
+    found[7, 5] += 5e-3
+    assert compare({"depth": found}, {"depth": expected})[0].acceptable(1e-3)
+    found[7, 5] += 6e-3
+    assert not compare({"depth": found}, {"depth": expected})[0].acceptable(1e-3)
+
+
+def test_difference_of_normals_is_an_angle():
+    radians = np.radians(0.09)
+    expected = np.zeros((4, 6, 3), np.float32)
+    expected[..., 2] = -1
+    found = np.zeros_like(expected)
+    found[..., 0], found[..., 2] = np.sin(radians), -np.cos(radians)
+    (difference,) = compare({"normals": found}, {"normals": expected})
+    assert difference.most == pytest.approx(0.09, rel=1e-3)
+    assert difference.acceptable(1e-3)
+    assert not difference.acceptable(8e-4)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {},
+        {"depth": np.ones((3, 2), np.float32)},
+        {"depth": np.array([[1, 1, np.nan], [1, 1, 1]], np.float32)},
+        {"depth": np.full((2, 3), np.nan, np.float32)},
+    ],
+)
+def test_outputs_that_lack_pixels_or_have_another_shape_are_never_equal(found):
+    differences = compare(found, {"depth": np.ones((2, 3), np.float32)})
+    assert differences == [Difference(output="depth", most=float("inf"), largest=float("inf"))]
+    assert "depth differs by inf" in describe_excess(differences, 1.0)
+    assert differences[0].to_json()["most"] is None
+
+
+def test_excess_names_the_output_that_is_off_the_most_by_its_own_limit():
+    differences = [
+        Difference(output="depth", most=5e-3, largest=6e-3),
+        Difference(output="normals", most=0.2, largest=0.3),
+    ]
+    assert describe_excess(differences, 1e-3).startswith("depth differs by 5.0e-03 (largest 6.0e-03), accepted 1e-03")
+    assert describe_excess(differences, 1e-2) is None
+
+
+def test_table_is_aligned_and_states_ratios_and_refusals():
+    refused = [Refusal(label="other, fp32, cpu", reason="depth differs by 1", differs=True)]
+    compared = dataclasses.replace(a_report().comparisons[0], refused=refused)
+    title, heads, plain, fast, slow, refusal = table.comparison_table(compared).splitlines()
+    assert title == "tiny at 56x84, CPU: depth; 2 threads, 1 rounds in turn"
+    ends = [heads.index("ratio") + len("ratio"), heads.index("p50 ms") + len("p50 ms")]
+    for line, ratio, p50 in ((plain, "1", "200"), (fast, "0.50", "100"), (slow, "2.00", "400")):
+        assert [line[:end].split()[-1] for end in ends] == [ratio, p50]
+    assert "0.50-0.50" in fast
+    assert refusal == "  refused: other, fp32, cpu: depth differs by 1"
+
+
+def test_milliseconds_have_three_digits():
+    assert [table.format_ms(value) for value in (1234.4, 99.94, 9.994, 0.031)] == ["1234", "99.9", "9.99", "0.03"]
+
+
+def width_of(picture, rgb):
+    """Return the longest run of a colour's pixels in a row."""
+    return int((picture == rgb).all(axis=2).sum(axis=1).max())
+
+
+def test_bars_are_as_long_as_the_times_they_stand_for():
+    picture = draw_report(a_report())
+    assert picture.shape[1:] == (WIDTH, 3)
+    slow = width_of(picture, SLOWER_RGB)
+    assert slow > 400
+    assert width_of(picture, BASELINE_RGB) == pytest.approx(slow / 2, abs=3)
+    assert width_of(picture, FASTER_RGB) == pytest.approx(slow / 4, abs=3)
+
+
+def test_bars_of_the_node_show_its_stages():
+    task = NodeTask(model="m", provider="cpu", size_hw=(56, 84), threads=2, image_ms=9.0, seconds=1.0)
+    times_ms = {"decode": 2.0, "prepare": 1.0, "infer": 50.0, "finish": 1.0, "cloud": 4.0, "publish": 12.0}
+    stages = {name: Summary.of([ms]) for name, ms in times_ms.items()}
+    picture = draw_report(a_report(node_stages=[NodeStages(title="depth_node", task=task, stages=stages)]))
+    total = WIDTH - 56 - 330
+    for name, share in (("decode", 2 / 16), ("cloud", 4 / 16), ("other outputs", 8 / 16)):
+        assert width_of(picture, STAGE_RGB[name]) == pytest.approx(share * total, abs=3), name
+
+
+def test_a_long_reason_is_wrapped_between_the_margins():
+    compared = a_report().comparisons[0]
+    refused = [Refusal(label="other", reason="word " * 200, differs=True)]
+    taller = draw_report(a_report(comparisons=[dataclasses.replace(compared, refused=refused)]))
+    lower, upper = taller.shape[0], draw_report(a_report()).shape[0]
+    assert lower >= upper + 4 * 20
+    assert (taller[:, -20:] == taller[0, 0]).all()
+
+
+def test_report_is_json_and_knows_what_was_unequal():
+    report = a_report()
+    record = json.loads(report.to_json())
+    assert record["comparisons"][0]["timed"][1]["ratio"] == {"pairs": 1, "median": 0.5, "low": 0.5, "high": 0.5}
+    assert (report.timed_any, report.unequal) == (True, [])
+
+
+def test_a_busy_machine_is_told():
+    calm, busy = a_report(), a_report()
+    busy.machine = calm.machine | {"busy_percent": 60.0}
+    assert not any("BUSY" in line for line in describe_setting(calm))
+    assert any("BUSY: other programs took 60 %" in line for line in describe_setting(busy))
+
+
+def test_machine_and_versions_are_those_of_this_process():
+    facts, versions = machine.describe_machine(), machine.describe_versions()
+    assert facts["cpu"]
+    assert facts["cores"] == machine.usable_cores() >= 1
+    assert 0 <= facts["busy_percent"] <= 100
+    assert versions["numpy"] == np.__version__
+    assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_peak_memory_is_not_that_of_the_parent():
+    ballast = np.ones(60_000_000)  # 480 MB
+    command = [sys.executable, "-c", "from metric3d_ros.bench.one_process import *; print(peak_memory_mib())"]
+    peak_mib = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert ballast.nbytes / 2**20 > 450
+    assert 5 < peak_mib < 300
