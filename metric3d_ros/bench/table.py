@@ -11,6 +11,8 @@ from metric3d_ros.estimator import DEPTH, NORMALS
 _HEADS = ("", "ratio", "quartiles", "p50 ms", "p90", "p99", "images/s", "CPU %", "MiB", "start s", "off by")
 _STAGE_HEADS = ("stage", "p50 ms", "p90", "p99", "images")
 
+STAND_IN_NOTE = "stand-in weights: what a reduced precision is off by with real ones, `metric3d export` finds out"
+
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines: the first column to the left, all others to the right, two spaces between."""
@@ -33,6 +35,8 @@ def comparison_table(compared: Compared) -> str:
         rounds = compared.timed[0].total.count
         lines[0] += f": {outputs}; {compared.threads} threads, {rounds} rounds in turn"
         lines += ["  " + line for line in align([_HEADS, *(_member_row(each) for each in compared.timed)])]
+    if any(each.candidate.reduced and each.candidate.stand_in_weights and each.ratio for each in compared.timed):
+        lines.append("  " + STAND_IN_NOTE)
     lines += [f"  refused: {each.label}: {each.reason}" for each in compared.refused]
     return "\n".join(lines)
 
