@@ -2,7 +2,7 @@
 
 `python -m metric3d_export.bench_torch VARIANT IMAGE.npy --focal PX`, with stand-in weights. Lines: `outputs` (what it
 gives), `run` (once, from pixels in memory to outputs in memory), `save FILE.npz` (once more, and keep the outputs),
-`memory`. It ends with its input.
+`memory`, `work` (multiplications and additions of an image). It ends with its input.
 """
 
 import argparse
@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from metric3d_export.checkpoints import load_network, stand_in_weights
 from metric3d_export.graph import ContractModel
+from metric3d_export.network.variants import build_network
 from metric3d_ros.bench.one_process import peak_memory_mib
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS
@@ -39,6 +41,7 @@ class TorchModel:
     ) -> None:
         network, _ = load_network(variant, stand_in_weights(variant))
         contract = ContractModel(network).eval().to(device)
+        self._variant = variant
         self._names = contract.output_names
         self._forward: Callable[..., Any] = torch.compile(contract) if precision == COMPILED else contract
         self._autocast = torch.autocast(device, torch.float16, enabled=precision != EAGER)
@@ -61,6 +64,15 @@ class TorchModel:
             arrays = [result[0].float().cpu().numpy() for result in results]
         return {_NAMES[name]: array for name, array in zip(self._names, arrays, strict=True) if name in _NAMES}
 
+    def count_gflop(self) -> float:
+        """Return 1e9 multiplications and additions of one image, those of matrix products and convolutions alone."""
+        contract = (
+            ContractModel(build_network(self._variant)).eval().to("meta")
+        )  # shapes without values: no time at all
+        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
+            contract(torch.zeros(self._image.shape, dtype=torch.uint8), torch.ones(1))
+        return float(counter.get_total_flops()) / 1e9
+
 
 def answer(line: str, model: TorchModel) -> dict[str, Any]:
     """Do what one line asks for; return what to say."""
@@ -77,7 +89,9 @@ def answer(line: str, model: TorchModel) -> dict[str, Any]:
         return {"saved": rest}
     if word == "memory":
         return {"peak_memory_mib": peak_memory_mib()}
-    raise ValueError(f"{line!r} is not understood, expected outputs, run, save FILE or memory")
+    if word == "work":
+        return {"gflop": model.count_gflop()}
+    raise ValueError(f"{line!r} is not understood, expected outputs, run, save FILE, memory or work")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -177,6 +177,10 @@ class TorchRunner:
         """Return the most memory that its process has had."""
         return float(self._ask("memory")["peak_memory_mib"])
 
+    def gflop(self) -> float:
+        """Return 1e9 multiplications and additions of one image, those of matrix products and convolutions alone."""
+        return float(self._ask("work")["gflop"])
+
     def close(self) -> None:
         """End the process."""
         if self._process.stdin is not None:

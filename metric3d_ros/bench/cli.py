@@ -29,7 +29,7 @@ from metric3d_ros.bench.plan import (
     make_plan,
     parse_size,
 )
-from metric3d_ros.bench.report import BenchReport, NodeOverhead, describe_setting
+from metric3d_ros.bench.report import BenchReport, NodeOverhead, describe_setting, read_overhead_ms
 from metric3d_ros.bench.table import comparison_table, stage_table
 from metric3d_ros.engine import PROVIDERS
 from metric3d_ros.errors import ConfigurationError, InferenceError
@@ -194,12 +194,16 @@ def _teller(started_s: float) -> Callable[[str], None]:
 
 def _measure_stages(report: BenchReport, *, seconds: float, tell: Callable[[str], None]) -> None:
     """Run the node with the first optimised model of each comparison, or its baseline where there is no other."""
+    done = set()
     for compared in report.comparisons:
         member = _for_node(compared)
         if member is None:
             continue
         candidate = member.candidate
         height, width = compared.comparison.size_hw
+        if (candidate, height, width) in done:
+            continue
+        done.add((candidate, height, width))
         title = f"depth_node with {candidate.label}, {height}x{width}, over DDS"
         tell(f"timing {title}")
         task = NodeTask(
@@ -236,7 +240,9 @@ def _measure_overhead(report: BenchReport, scenarios: dict[str, float], *, tell:
             report.left_out.append(Refusal(label=f"depth_node, {scenario}", reason=reason))
             continue
         text = done.stdout.rstrip()
-        report.node_overhead.append(NodeOverhead(scenario=scenario, seconds=seconds, text=text))
+        report.node_overhead.append(
+            NodeOverhead(scenario=scenario, seconds=seconds, text=text, overhead_ms=read_overhead_ms(text))
+        )
         print(text, flush=True)
 
 

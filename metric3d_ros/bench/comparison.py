@@ -80,6 +80,8 @@ class Compared:
     comparison: Comparison
     outputs: Sequence[str]
     threads: int
+    gflop: float | None
+    """1e9 multiplications and additions of an image in PyTorch; None where that was not run."""
     timed: Sequence[Timed]
     refused: Sequence[Refusal]
 
@@ -90,6 +92,7 @@ class Compared:
             "size_hw": list(self.comparison.size_hw),
             "outputs": list(self.outputs),
             "threads": self.threads,
+            "gflop": self.gflop,
             "rounds": self.timed[0].total.count if self.timed else 0,
             "timed": [each.to_json() for each in self.timed],
             "refused": [dataclasses.asdict(each) for each in self.refused],
@@ -108,6 +111,7 @@ def compare_and_time(
     runners: dict[Candidate, Runner] = {}
     refused: list[Refusal] = []
     torch_peaks_mib: dict[Candidate, float] = {}
+    gflop: float | None = None
     try:
         for member in comparison.members:
             tell(f"{comparison.title}: loading {member.label}")
@@ -126,9 +130,10 @@ def compare_and_time(
             pace = dataclasses.replace(pace, warm_up=max(pace.warm_up, GPU_WARM_UP))
         tell(f"{comparison.title}: timing {len(runners)} in turn")
         times = time_in_turn(runners, outputs=outputs, pace=pace)
-        torch_peaks_mib = {
-            member: runner.peak_memory_mib() for member, runner in runners.items() if isinstance(runner, TorchRunner)
-        }
+        for member, runner in runners.items():
+            if isinstance(runner, TorchRunner):
+                torch_peaks_mib[member] = runner.peak_memory_mib()
+                gflop = gflop or runner.gflop()
     finally:
         for runner in runners.values():
             runner.close()
@@ -145,11 +150,13 @@ def compare_and_time(
                 peak_memory_mib=footprint.peak_memory_mib if footprint else torch_peaks_mib.get(member),
             )
         )
-    return Compared(comparison=comparison, outputs=outputs, threads=task.threads, timed=timed, refused=refused)
+    return Compared(
+        comparison=comparison, outputs=outputs, threads=task.threads, gflop=gflop, timed=timed, refused=refused
+    )
 
 
 def _nothing(comparison: Comparison, task: Task, refused: Sequence[Refusal]) -> Compared:
-    return Compared(comparison=comparison, outputs=[], threads=task.threads, timed=[], refused=refused)
+    return Compared(comparison=comparison, outputs=[], threads=task.threads, gflop=None, timed=[], refused=refused)
 
 
 def _open_fitting(member: Candidate, task: Task, size_hw: tuple[int, int]) -> Runner:

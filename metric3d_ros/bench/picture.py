@@ -45,6 +45,15 @@ def draw_report(report: BenchReport) -> Rgb:
         strips += _draw_comparison(compared)
     if report.node_stages:
         strips += _draw_nodes(report.node_stages)
+    overheads = [each for each in report.node_overhead if each.overhead_ms]
+    if overheads:
+        strips += [
+            _paper(16),
+            _text_strip("depth_node without its network, ms of a frame", size_px=_HEAD_PX, height=28),
+        ]
+        for each in overheads:
+            words = f"{each.scenario}: " + ", ".join(f"{name} {ms:.1f}" for name, ms in each.overhead_ms.items())
+            strips.append(_text_strip(words, size_px=_TEXT_PX, height=26))
     strips.append(_paper(_MARGIN))
     return np.concatenate(strips)
 

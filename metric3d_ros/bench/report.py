@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,11 +17,21 @@ _BUSY_PERCENT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOverhead:
-    """The node without its network, in one scenario of `metric3d_ros.bench.node`, in that program's own words."""
+    """The node without its network, in one scenario of `metric3d_ros.bench.node`, in that program's own words.
+
+    `overhead_ms` has the figures of its first line, such as p50: what a frame takes without the network.
+    """
 
     scenario: str
     seconds: float
     text: str
+    overhead_ms: dict[str, float]
+
+
+def read_overhead_ms(text: str) -> dict[str, float]:
+    """Return the figures of the line on the whole node from what `metric3d_ros.bench.node` prints; empty without it."""
+    line = next((line for line in text.splitlines() if "node, without the network" in line), "")
+    return {name: float(value) for name, value in re.findall(r"(p\d+|max)\s+([\d.]+)", line)}
 
 
 @dataclass(kw_only=True)

@@ -34,6 +34,10 @@ def comparison_table(compared: Compared) -> str:
     if compared.timed:
         rounds = compared.timed[0].total.count
         lines[0] += f": {outputs}; {compared.threads} threads, {rounds} rounds in turn"
+        if compared.gflop:
+            fastest = min(compared.timed, key=lambda each: each.total.p50)
+            speed = compared.gflop / fastest.total.p50  # 1e9 / ms = 1e12 / s
+            lines[0] += f"; {compared.gflop:.0f} GFLOP in PyTorch, at most {speed:.3g} TFLOP/s here"
         lines += ["  " + line for line in align([_HEADS, *(_member_row(each) for each in compared.timed)])]
     if any(each.candidate.reduced and each.candidate.stand_in_weights and each.ratio for each in compared.timed):
         lines.append("  " + STAND_IN_NOTE)

@@ -15,7 +15,7 @@ from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed
 from metric3d_ros.bench.equality import Difference, compare, describe_excess
 from metric3d_ros.bench.node_stages import NodeStages, NodeTask
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
-from metric3d_ros.bench.report import BenchReport, describe_setting
+from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
 
 
@@ -46,7 +46,7 @@ def figures(name, times_ms, baseline_ms=None, **changes):
 def a_report(**changes):
     comparison = Comparison(title="tiny at 56x84, CPU", size_hw=(56, 84), members=[])
     timed = [figures("plain", [200.0]), figures("fast", [100.0], [200.0]), figures("slow", [400.0], [200.0])]
-    compared = Compared(comparison=comparison, outputs=["depth"], threads=2, timed=timed, refused=[])
+    compared = Compared(comparison=comparison, outputs=["depth"], threads=2, gflop=50.0, timed=timed, refused=[])
     facts = {"system": "s", "board": None, "cpu": "a cpu", "cpu_instructions": [], "cores": 2, "memory_mib": 1}
     report = BenchReport(
         started="2026-01-01T00:00:00+00:00",
@@ -171,7 +171,9 @@ def test_table_is_aligned_and_states_ratios_and_refusals():
     refused = [Refusal(label="other, fp32, cpu", reason="depth differs by 1", differs=True)]
     compared = dataclasses.replace(a_report().comparisons[0], refused=refused)
     title, heads, plain, fast, slow, refusal = table.comparison_table(compared).splitlines()
-    assert title == "tiny at 56x84, CPU: depth; 2 threads, 1 rounds in turn"
+    assert (
+        title == "tiny at 56x84, CPU: depth; 2 threads, 1 rounds in turn; 50 GFLOP in PyTorch, at most 0.5 TFLOP/s here"
+    )
     ends = [heads.index("ratio") + len("ratio"), heads.index("p50 ms") + len("p50 ms")]
     for line, ratio, p50 in ((plain, "1", "200"), (fast, "0.50", "100"), (slow, "2.00", "400")):
         assert [line[:end].split()[-1] for end in ends] == [ratio, p50]
@@ -221,6 +223,15 @@ def test_report_is_json_and_knows_what_was_unequal():
     record = json.loads(report.to_json())
     assert record["comparisons"][0]["timed"][1]["ratio"] == {"pairs": 1, "median": 0.5, "low": 0.5, "high": 0.5}
     assert (report.timed_any, report.unequal) == (True, [])
+
+
+def test_the_line_on_the_whole_node_is_read_from_what_its_benchmark_prints():
+    pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+    from metric3d_ros.bench.node import row
+
+    text = f"vga: 640x480\n{row('node, without the network', [1.0, 2.0, 3.0])}\n{row('  decode', [0.1])}"
+    assert read_overhead_ms(text) == {"p50": 2.0, "p95": 2.9, "max": 3.0}
+    assert read_overhead_ms("nothing came") == {}
 
 
 def test_a_busy_machine_is_told():
