@@ -17,13 +17,17 @@ import numpy.typing as npt
 
 from metric3d_ros import model_contract
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import Engine, open_engine
+from metric3d_ros.engine import Engine, Tuning, open_engine
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS, Estimator
 
 FP32, UNKNOWN = "fp32", "unknown"
 HOST_PROVIDERS = ("cpu", "openvino")
 """Providers that compute on the CPU; all others have a device of their own."""
+
+PROVIDER_READY_S = 3600.0
+"""TensorRT may take this long for a large model."""
+_READY_POLL_S = 0.5
 
 Maps = dict[str, npt.NDArray[np.float32]]
 
@@ -45,16 +49,24 @@ class Candidate:
     weights_sha256: str | None
     """Of the weights before any reduction of precision; None for a file that does not say."""
     stand_in_weights: bool
+    computed_in: str = ""
+    """What the provider is told to compute a float32 file in, such as bf16; "" for as the file says."""
     in_pytorch: bool = False
 
     @property
     def reduced(self) -> bool:
         """Whether its precision is one that may change results."""
-        return self.precision not in (FP32, UNKNOWN)
+        return bool(self.computed_in) or self.precision not in (FP32, UNKNOWN)
+
+    @property
+    def tuning(self) -> Tuning:
+        """How the provider is set up."""
+        return Tuning(openvino_precision=self.computed_in) if self.computed_in else Tuning()
 
     @property
     def label(self) -> str:
-        return f"{self.name}, {self.precision}, {self.provider}"
+        precision = f"{self.precision} in {self.computed_in}" if self.computed_in else self.precision
+        return f"{self.name}, {precision}, {self.provider}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,29 +123,49 @@ class EngineRunner:
 
     def __init__(self, candidate: Candidate, task: Task) -> None:
         self._task = task
-        engine = open_engine(candidate.model, provider=candidate.provider, threads=task.threads)
-        self.available = available_outputs(engine)
-        self.fixed_size_hw = engine.fixed_size_hw
-        self._estimator: Estimator | None = Estimator(engine)
+        self._candidate = candidate
+        self._engine: Engine | None = open_engine(
+            candidate.model, provider=candidate.provider, threads=task.threads, tuning=candidate.tuning
+        )
+        self._estimator = Estimator(self._engine)
+        self.available = available_outputs(self._engine)
+        self.fixed_size_hw = self._engine.fixed_size_hw
 
     def run(self, outputs: Collection[str]) -> Run:
-        """Run it once."""
-        assert self._estimator is not None, "closed"
+        """Run it once; InferenceError where another provider than the one to be timed did it."""
         cpu_s, started_s = time.process_time(), time.perf_counter()
         estimate = self._estimator.estimate(self._task.rgb, self._task.camera, outputs=outputs)
         total_ms = (time.perf_counter() - started_s) * 1e3
-        return Run(total_ms=total_ms, cpu_ms=(time.process_time() - cpu_s) * 1e3, stages_ms=dict(estimate.timings_ms))
+        cpu_ms = (time.process_time() - cpu_s) * 1e3
+        if self._provider != self._candidate.provider:
+            raise InferenceError(f"{self._candidate.label} was run by {self._provider}")
+        return Run(total_ms=total_ms, cpu_ms=cpu_ms, stages_ms=dict(estimate.timings_ms))
 
     def maps(self, outputs: Collection[str]) -> Maps:
-        """Run it once and return copies of its outputs."""
-        assert self._estimator is not None, "closed"
-        estimate = self._estimator.estimate(self._task.rgb, self._task.camera, outputs=outputs)
+        """Run it once the provider is ready, and return copies of its outputs."""
+        deadline_s = time.monotonic() + PROVIDER_READY_S
+        while True:
+            estimate = self._estimator.estimate(self._task.rgb, self._task.camera, outputs=outputs)
+            if self._provider == self._candidate.provider:
+                break
+            # TensorRT's engine is built in the background, and another provider serves meanwhile.
+            if time.monotonic() > deadline_s:
+                raise InferenceError(
+                    f"{self._candidate.provider} was not ready within {PROVIDER_READY_S:.0f} s: {self._provider} ran it"
+                )
+            time.sleep(_READY_POLL_S)
         found = {DEPTH: estimate.depth_m, CONFIDENCE: estimate.confidence, NORMALS: estimate.normals}
         return {name: array.copy() for name, array in found.items() if name in outputs and array is not None}
 
     def close(self) -> None:
         """Free the session."""
-        self._estimator = None
+        self._engine = None
+        del self._estimator
+
+    @property
+    def _provider(self) -> str:
+        assert self._engine is not None, "closed"
+        return self._engine.provider
 
 
 class TorchRunner:

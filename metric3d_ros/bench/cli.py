@@ -22,6 +22,9 @@ from metric3d_ros.bench.node_stages import SHOWN, NodeTask, measure_node, ros_mi
 from metric3d_ros.bench.picture import draw_report
 from metric3d_ros.bench.plan import (
     FULL_PACE,
+    GPU_PRECISIONS,
+    HOST_PRECISIONS,
+    PRECISIONS,
     QUICK_PACE,
     VARIANTS,
     Request,
@@ -53,7 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--sizes", nargs="+", metavar="HxW", help="image sizes, height first (default: 616x1064 480x640)")
     what.add_argument(
-        "--precisions", nargs="+", metavar="NAME", help="as of `metric3d export` (default: fp32, int8; GPU: fp32, fp16)"
+        "--precisions",
+        nargs="+",
+        metavar="NAME",
+        help=f"some of {', '.join(PRECISIONS)} (default: {', '.join(HOST_PRECISIONS)}; "
+        f"on a GPU {', '.join(GPU_PRECISIONS)})",
     )
     what.add_argument(
         "--providers", nargs="+", metavar="NAME", help=f"some of {', '.join(PROVIDERS)} (default: all that work here)"

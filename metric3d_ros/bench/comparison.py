@@ -216,13 +216,7 @@ def _footprint(
 ) -> Footprint | None:
     tell(f"{comparison.title}: memory of {member.label}")
     try:
-        return measure_footprint(
-            member.model,
-            provider=member.provider,
-            size_hw=comparison.size_hw,
-            outputs=frozenset(outputs),
-            threads=task.threads,
-        )
+        return measure_footprint(member, size_hw=comparison.size_hw, outputs=outputs, threads=task.threads)
     except InferenceError as error:
         refused.append(Refusal(label=f"memory of {member.label}", reason=str(error)))
         return None

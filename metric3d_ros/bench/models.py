@@ -30,15 +30,15 @@ def make_model(variant: str, *, precision: str, form: str, tell: Callable[[str],
     Files are kept by the version and the sources of the export tool, so that none is older than the tool. Raises
     ConfigurationError where that tool is missing, ExportError with its own words where it fails.
     """
+    path = model_path(variant, precision=precision, form=form)
+    if path.exists():
+        return path
     missing = missing_for_export()
     if missing is not None:
         raise ConfigurationError(
             f"{missing} is not installed, which making {variant} needs: `pip install '.[export]'` in the source "
             "folder, or name files with --model"
         )
-    path = models_folder() / f"{variant}-{form}-{precision}.onnx"
-    if path.exists():
-        return path
     tell(f"making {path.name} (kept in {path.parent}) ...")
     path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "metric3d_export", variant, "--output", str(path), "--precision", precision]
@@ -49,6 +49,11 @@ def make_model(variant: str, *, precision: str, form: str, tell: Callable[[str],
         reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
         raise ExportError(f"{variant} could not be made as {form} {precision}: {reason}")
     return path
+
+
+def model_path(variant: str, *, precision: str, form: str) -> Path:
+    """Return where `make_model` keeps a file."""
+    return models_folder() / f"{variant}-{form}-{precision}.onnx"
 
 
 def models_folder() -> Path:

@@ -7,10 +7,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import InferenceError, Metric3DError
@@ -39,21 +41,20 @@ class Footprint:
 
 
 def measure_footprint(
-    model: str, *, provider: str, size_hw: tuple[int, int], outputs: frozenset[str], threads: int
+    candidate: Candidate, *, size_hw: tuple[int, int], outputs: Sequence[str], threads: int
 ) -> Footprint:
     """Start a process that loads the model and runs it; raises InferenceError with that process's own words."""
     task = {
-        "model": model,
-        "provider": provider,
+        "candidate": dataclasses.asdict(candidate),
         "size_hw": size_hw,
-        "outputs": sorted(outputs),
+        "outputs": outputs,
         "threads": threads,
     }
     command = [sys.executable, "-m", "metric3d_ros.bench.one_process", json.dumps(task)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
-        raise InferenceError(f"the memory of {Path(model).name} could not be measured: {reason}")
+        raise InferenceError(f"the memory of {candidate.label} could not be measured: {reason}")
     return Footprint(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -73,12 +74,10 @@ def peak_memory_mib() -> float:
     return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def _measure_here(
-    model: str, *, provider: str, size_hw: tuple[int, int], outputs: frozenset[str], threads: int
-) -> Footprint:
+def _measure_here(candidate: Candidate, *, size_hw: tuple[int, int], outputs: Sequence[str], threads: int) -> Footprint:
     height, width = size_hw
     started_s = time.perf_counter()
-    engine = open_engine(model, provider=provider, threads=threads)
+    engine = open_engine(candidate.model, provider=candidate.provider, threads=threads, tuning=candidate.tuning)
     loaded_s = time.perf_counter()
     estimator = Estimator(engine)
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
@@ -87,7 +86,7 @@ def _measure_here(
     first_s = time.perf_counter()
     for _ in range(_RUNS - 1):
         estimator.estimate(rgb, camera, outputs=outputs)
-    gpu = read_gpu_memory() if engine.provider not in ("cpu", "openvino") else None
+    gpu = None if candidate.provider in HOST_PROVIDERS else read_gpu_memory()
     return Footprint(
         load_s=loaded_s - started_s,
         first_run_s=first_s - loaded_s,
@@ -98,9 +97,7 @@ def _measure_here(
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
-    height, width = asked.pop("size_hw")
-    wanted = frozenset(asked.pop("outputs"))
     try:
-        print(json.dumps(dataclasses.asdict(_measure_here(**asked, size_hw=(height, width), outputs=wanted))))
+        print(json.dumps(dataclasses.asdict(_measure_here(Candidate(**asked.pop("candidate")), **asked))))
     except Metric3DError as error:
         sys.exit(str(error))

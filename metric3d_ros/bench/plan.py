@@ -11,7 +11,7 @@ from pathlib import Path
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import FP32, HOST_PROVIDERS, UNKNOWN, Candidate
 from metric3d_ros.bench.comparison import Comparison, Refusal
-from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_export
+from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_export, model_path
 from metric3d_ros.engine import DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError, ExportError, ProviderError
 from metric3d_ros.estimator import MIN_SIDE_PX
@@ -22,12 +22,17 @@ QUICK_SIZES_HW = ((480, 640),)
 DEMO_SIZES_HW = ((252, 336), (480, 640))
 """For the demo model, which was trained at the first one."""
 
-HOST_PRECISIONS, GPU_PRECISIONS = (FP32, "int8"), (FP32, "fp16")
+PRECISIONS = ("fp32", "fp32-half-weights", "fp16", "mixed", "int8", "bf16")
+"""Those of `metric3d export`, and bf16: the float32 file, computed in bfloat16 by a provider that can."""
+COMPUTED_IN = {"bf16": "openvino"}
+"""Precisions that are no other file, and the provider that computes in them."""
+HOST_PRECISIONS, GPU_PRECISIONS = (FP32, "bf16", "int8"), (FP32, "fp16")
 TORCH_ON_GPU = ("fp32", "fp16", "fp16-compiled")
 
 FULL_PACE = Pace(seconds=60.0, least=5, most=200, warm_up=1)
 QUICK_PACE = Pace(seconds=10.0, least=3, most=50, warm_up=1)
 
+SLOW_TO_START = ("tensorrt",)
 _MOST_SIDE_PX = 16384
 
 
@@ -65,9 +70,10 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def check_names(request: Request) -> None:
-    """Raise ConfigurationError for a variant or provider that does not exist, or a file that is not there."""
+    """Raise ConfigurationError for a name that is not known, or a file that is not there."""
     for option, names, known in (
         ("--variants", request.variants, VARIANTS),
+        ("--precisions", request.precisions, PRECISIONS),
         ("--providers", request.providers, tuple(PROVIDERS)),
     ):
         for name in names or ():
@@ -90,7 +96,8 @@ def make_plan(request: Request, *, tell: Callable[[str], None]) -> Plan:
     providers = _providers(request, plan)
     files = [_describe_file(path, providers[0], name=path.name) for path in request.models]
     against = _describe_file(request.against, providers[0], name=request.against.name) if request.against else None
-    if not files and (request.variants is None) and (missing := missing_for_export()):
+    missing = missing_for_export()
+    if not files and request.variants is None and missing and not _is_made(VARIANTS[0]):
         plan.left_out.append(
             Refusal(
                 label="vit_small",
@@ -114,13 +121,16 @@ def _default_sizes(request: Request) -> Sequence[tuple[int, int]]:
 
 
 def _providers(request: Request, plan: Plan) -> list[str]:
-    """Return the providers asked for, or else all that work here, the most preferred first."""
+    """Return the providers asked for, or else all that work here and need no minutes to start, the preferred first."""
     if request.providers:
         for name in request.providers:
             open_engine(DEMO_MODEL, provider=name)
         return list(dict.fromkeys(request.providers))
     working = []
     for name in PROVIDERS:
+        if name in SLOW_TO_START:
+            plan.left_out.append(Refusal(label=f"provider {name}", reason="it builds for minutes: name it to time it"))
+            continue
         try:
             open_engine(DEMO_MODEL, provider=name)
             working.append(name)
@@ -186,13 +196,21 @@ def _add_variant(
             precisions = precisions[:1]
         # The CPU provider is there in every ONNX Runtime.
         baseline = _made(variant, PLAIN, FP32, "cpu" if on_host else kind[0], tell)
-        optimised = []
+        members = []
         for precision in precisions:
+            able = [name for name in kind if COMPUTED_IN.get(precision, name) == name]
+            stored, computed_in = (FP32, precision) if precision in COMPUTED_IN else (precision, "")
+            if not able:
+                reason = f"only provider {COMPUTED_IN[precision]} computes in it, which is not timed here"
+                plan.left_out.append(Refusal(label=f"{variant} {precision}", reason=reason))
+                continue
             try:
-                optimised.append(_made(variant, OPTIMISED, precision, kind[0], tell))
+                made = _made(variant, OPTIMISED, stored, kind[0], tell)
             except ExportError as error:
                 plan.left_out.append(Refusal(label=f"{variant} {precision}", reason=str(error)))
-        members = [_on(each, provider) for provider in kind for each in optimised]
+                continue
+            members += [dataclasses.replace(made, provider=name, computed_in=computed_in) for name in able]
+        members.sort(key=lambda each: kind.index(each.provider))
         torch_members = _torch_members(baseline, on_host) if request.pytorch else []
         for size_hw in request.sizes_hw or _default_sizes(request):
             title = _title(variant, size_hw, kind)
@@ -200,6 +218,11 @@ def _add_variant(
             if against is not None:
                 other = _on(against, baseline.provider)
                 plan.comparisons.append(_comparison(f"{title}, against {against.name}", size_hw, [other, *members]))
+
+
+def _is_made(variant: str) -> bool:
+    """Whether the models of a variant that a comparison begins with are there from an earlier run."""
+    return all(model_path(variant, precision=FP32, form=form).exists() for form in (PLAIN, OPTIMISED))
 
 
 def _torch_members(baseline: Candidate, on_host: bool) -> list[Candidate]:

@@ -10,13 +10,15 @@ import pytest
 import tiny_models
 from onnx import numpy_helper
 
-from metric3d_ros.bench import models, node_stages
+from metric3d_ros.bench import candidates, models, node_stages
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import Candidate
 from metric3d_ros.bench.cli import make_task
 from metric3d_ros.bench.comparison import Comparison, compare_and_time
-from metric3d_ros.bench.plan import VARIANTS, Request, make_plan
+from metric3d_ros.bench.plan import COMPUTED_IN, PRECISIONS, VARIANTS, Request, make_plan
 from metric3d_ros.cli import main
+from metric3d_ros.engine import open_engine
+from metric3d_ros.errors import InferenceError
 
 PACE = Pace(seconds=0.1, least=2, most=3, warm_up=1)
 SIZE_HW = (56, 84)
@@ -185,6 +187,7 @@ def test_stages_are_those_of_the_node_with_the_model(tmp_path, monkeypatch):
         (["--against", "missing.onnx"], "--against missing.onnx: there is no such file", "metric3d export"),
         (["--providers", "cpu", "abacus"], "--providers has 'abacus'", "expected some of"),
         (["--variants", "vit_tall"], "--variants has 'vit_tall'", "vit_small"),
+        (["--precisions", "fp33"], "--precisions has 'fp33'", "int8"),
         (["--sizes", "480"], "--sizes has '480'", "HEIGHTxWIDTH"),
         (["--sizes", "8x640"], "--sizes has '8x640'", "28 to"),
         (["--sizes", "99999x640"], "--sizes has '99999x640'", "28 to"),
@@ -220,13 +223,61 @@ def test_a_file_that_is_no_depth_model_is_an_error(tmp_path, capsys):
     assert "which is no known depth model" in capsys.readouterr().err
 
 
-def test_without_pytorch_the_demo_model_is_timed_and_the_reason_given(monkeypatch):
+def test_without_pytorch_the_demo_model_is_timed_and_the_reason_given(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("metric3d_ros.bench.plan.missing_for_export", lambda: "torch")
     plan = make_plan(Request(), tell=lambda _: None)
     assert {comparison.members[0].model for comparison in plan.comparisons} == {"demo"}
     assert any("making models needs torch" in refusal.reason for refusal in plan.left_out)
     monkeypatch.setattr(models, "missing_for_export", lambda: "torch")
     assert main(["bench", "--variants", "vit_small", "--no-node"]) == 1
+
+
+def test_without_pytorch_models_that_were_made_before_are_timed(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("metric3d_ros.bench.plan.missing_for_export", lambda: "torch")
+    for form in (models.PLAIN, models.OPTIMISED):
+        path = models.model_path("vit_small", precision="fp32", form=form)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tiny_models.save_contract_model(path)
+    request = Request(sizes_hw=[SIZE_HW], precisions=["fp32", "bf16"], providers=["cpu"], pytorch=False)
+    plan = make_plan(request, tell=lambda _: None)
+    (comparison,) = plan.comparisons
+    assert [each.label for each in comparison.members] == ["plain, fp32, cpu", "optimised, fp32, cpu"]
+    assert [each.label for each in plan.left_out] == ["vit_small bf16"]
+
+
+class SlowEngine:
+    """An engine whose provider takes over after some images, as TensorRT does."""
+
+    def __init__(self, engine, *, takes_over_after):
+        self.engine, self.left = engine, takes_over_after
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    @property
+    def provider(self):
+        return "cpu" if self.left <= 0 else "another"
+
+    def infer(self, *args, **options):
+        self.left -= 1
+        return self.engine.infer(*args, **options)
+
+
+def test_a_provider_that_takes_over_late_is_waited_for_and_no_other_is_timed(tmp_path, monkeypatch):
+    model = candidate(tiny_models.save_contract_model(tmp_path / "tiny.onnx"))
+    engine = open_engine(model.model, provider="cpu")
+    monkeypatch.setattr(candidates, "_READY_POLL_S", 0.0)
+    monkeypatch.setattr(candidates, "open_engine", lambda *_, **__: SlowEngine(engine, takes_over_after=3))
+    runner = candidates.open_runner(model, make_task(SIZE_HW, threads=1))
+    with pytest.raises(InferenceError, match=r"tiny\.onnx, fp32, cpu was run by another"):
+        runner.run(["depth"])
+    assert set(runner.maps(["depth"])) == {"depth"}
+    assert runner.run(["depth"]).total_ms > 0
+    monkeypatch.setattr(candidates, "PROVIDER_READY_S", 0.0)
+    with pytest.raises(InferenceError, match="cpu was not ready within 0 s: another ran it"):
+        candidates.open_runner(model, make_task(SIZE_HW, threads=1)).maps(["depth"])
 
 
 def test_files_are_compared_within_their_variant_only(tmp_path):
@@ -250,8 +301,10 @@ def test_variants_are_made_once_and_compared_with_their_plain_form_and_pytorch(t
     assert "making" not in capsys.readouterr().err
 
 
-def test_variants_are_those_of_the_export_tool():
+def test_variants_and_precisions_are_those_of_the_export_tool():
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'metric3d_ros[export]'")
     from metric3d_export.network.variants import VARIANTS as EXPORTED
+    from metric3d_export.precision import PRECISIONS as STORED
 
     assert set(VARIANTS) == set(EXPORTED)
+    assert set(PRECISIONS) == set(STORED) | set(COMPUTED_IN)
