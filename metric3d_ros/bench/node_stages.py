@@ -16,15 +16,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from metric3d_ros.bench.statistics import Summary
 from metric3d_ros.errors import InferenceError
 
 TOPICS = ("depth/image", "depth/camera_info", "normals/image", "confidence/image", "points")
 STRIDE = 2
 
-STAGE_NAMES = {"points": "cloud", "outputs": "publish"}
-"""What a stage of ~/timing is called in a table: `cloud` is the cloud built and published, `publish` all outputs."""
-SHOWN = ("decode", "prepare", "infer", "finish", "cloud", "publish", "total")
+SHOWN = ("decode", "prepare", "infer", "finish", "cloud", "publish", "outputs", "total")
+"""What a table shows: `cloud` is the cloud's message being built, `publish` the sending of all messages, added up, and
+`outputs` the building and sending of everything by the clock, as some of it happens side by side."""
+_BUILD = " build"
+_CLOUD = "points"
 
 _MOST_RATE_HZ = 30.0
 _OFFERED = 1.5
@@ -81,12 +85,23 @@ def measure_node(task: NodeTask, *, title: str) -> NodeStages:
         reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
         raise InferenceError(f"depth_node could not be timed: {reason}")
     answer = json.loads(done.stdout.splitlines()[-1])
-    named = {STAGE_NAMES.get(stage, stage): times_ms for stage, times_ms in answer.items()}
+    named = name_stages(answer)
     order = [*SHOWN, *(stage for stage in named if stage not in SHOWN)]
     stages = {stage: Summary.of(named[stage]) for stage in order if named.get(stage)}
     if not stages:
         raise InferenceError("depth_node published nothing in the time it had: give it more with --seconds")
     return NodeStages(title=title, task=task, stages=stages)
+
+
+def name_stages(told_ms: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Return the node's own stages with `cloud` and, where it tells what is building of an output, `publish` added."""
+    built = [stage.removesuffix(_BUILD) for stage in told_ms if stage.endswith(_BUILD)]
+    added = {"cloud": told_ms.get(f"{_CLOUD}{_BUILD}", told_ms.get(_CLOUD, []))}
+    # All lists have a time for each frame; the topics of a frame are always the same ones here.
+    sent = [np.subtract(told_ms[topic], told_ms[f"{topic}{_BUILD}"]) for topic in built]
+    if sent and len({times.size for times in sent}) == 1:
+        added["publish"] = np.sum(sent, axis=0).tolist()
+    return told_ms | added
 
 
 def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:

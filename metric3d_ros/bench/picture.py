@@ -118,7 +118,7 @@ def _parts(node: NodeStages) -> dict[str, float]:
     """Return milliseconds by the stages of `STAGE_RGB`, which add up to what a frame takes beyond the network."""
     p50 = {stage: summary.p50 for stage, summary in node.stages.items()}
     cloud = p50.get("cloud", 0.0)
-    others = max(0.0, p50.get("publish", 0.0) - cloud)
+    others = max(0.0, p50.get("outputs", 0.0) - cloud)
     return {stage: p50.get(stage, 0.0) for stage in ("decode", "prepare", "finish")} | {
         "cloud": cloud,
         "other outputs": others,

@@ -13,7 +13,7 @@ from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
 from metric3d_ros.bench.candidates import Candidate, Run
 from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed
 from metric3d_ros.bench.equality import Difference, compare, describe_excess
-from metric3d_ros.bench.node_stages import NodeStages, NodeTask
+from metric3d_ros.bench.node_stages import NodeStages, NodeTask, name_stages
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
 from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
@@ -201,12 +201,20 @@ def test_bars_are_as_long_as_the_times_they_stand_for():
 
 def test_bars_of_the_node_show_its_stages():
     task = NodeTask(model="m", provider="cpu", size_hw=(56, 84), threads=2, image_ms=9.0, seconds=1.0)
-    times_ms = {"decode": 2.0, "prepare": 1.0, "infer": 50.0, "finish": 1.0, "cloud": 4.0, "publish": 12.0}
+    times_ms = {"decode": 2.0, "prepare": 1.0, "infer": 50.0, "finish": 1.0, "cloud": 4.0, "outputs": 12.0}
     stages = {name: Summary.of([ms]) for name, ms in times_ms.items()}
     picture = draw_report(a_report(node_stages=[NodeStages(title="depth_node", task=task, stages=stages)]))
     total = WIDTH - 56 - 330
     for name, share in (("decode", 2 / 16), ("cloud", 4 / 16), ("other outputs", 8 / 16)):
         assert width_of(picture, STAGE_RGB[name]) == pytest.approx(share * total, abs=3), name
+
+
+def test_building_and_sending_are_told_apart_where_the_node_does():
+    told_ms = {"points": [5.0, 7.0], "depth/image": [2.0, 3.0], "outputs": [6.0, 8.0]}
+    assert name_stages(told_ms) == told_ms | {"cloud": [5.0, 7.0]}
+    told_ms |= {"points build": [4.0, 4.0], "depth/image build": [0.5, 1.0]}
+    named = name_stages(told_ms)
+    assert (named["cloud"], named["publish"]) == ([4.0, 4.0], [2.5, 5.0])
 
 
 def test_a_long_reason_is_wrapped_between_the_margins():
