@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from metric3d_ros.bench.candidates import Candidate, Run, Runner
 from metric3d_ros.bench.statistics import PairedRatio, Summary
+from metric3d_ros.errors import Metric3DError
 
 _SETTLE_S = 0.03
 """Between two runs: threads of the one before may still be spinning, in wait of more work."""
@@ -63,21 +64,33 @@ def time_in_turn(
     *,
     outputs: Collection[str],
     pace: Pace,
-    on_round: Callable[[int], None] = lambda _: None,
+    on_failure: Callable[[Candidate, Metric3DError], None],
     clock_s: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[Candidate, Times]:
-    """Run every runner once a round, in the same order, and return each one's times."""
-    for runner in runners.values():
-        for _ in range(pace.warm_up):
-            runner.run(outputs)
+    """Run every runner once a round, in the same order, and return each one's times.
+
+    One that fails is told to `on_failure` and has no times.
+    """
     times = {candidate: Times() for candidate in runners}
-    started_s = clock_s()
-    done = 0
-    while done < pace.least or (done < pace.most and clock_s() - started_s < pace.seconds):
-        for candidate, runner in runners.items():
+
+    def run_all() -> dict[Candidate, Run]:
+        done = {}
+        for candidate in list(times):
             sleep(_SETTLE_S)
-            times[candidate].runs.append(runner.run(outputs))
-        done += 1
-        on_round(done)
+            try:
+                done[candidate] = runners[candidate].run(outputs)
+            except Metric3DError as error:
+                del times[candidate]
+                on_failure(candidate, error)
+        return done
+
+    for _ in range(pace.warm_up):
+        run_all()
+    started_s = clock_s()
+    rounds = 0
+    while times and (rounds < pace.least or (rounds < pace.most and clock_s() - started_s < pace.seconds)):
+        for candidate, run in run_all().items():
+            times[candidate].runs.append(run)
+        rounds += 1
     return times

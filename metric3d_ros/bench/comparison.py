@@ -11,7 +11,7 @@ import numpy as np
 
 from metric3d_ros.bench import equality
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
-from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate, Runner, Task, TorchRunner, open_runner
+from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate, Maps, Runner, Task, TorchRunner, open_runner
 from metric3d_ros.bench.one_process import Footprint, measure_footprint
 from metric3d_ros.bench.statistics import PairedRatio, Summary
 from metric3d_ros.errors import InferenceError, Metric3DError
@@ -122,23 +122,36 @@ def compare_and_time(
                 if member == baseline:
                     return _nothing(comparison, task, refused)
         outputs = sorted(frozenset.intersection(*(runner.available for runner in runners.values())))
-        differences = _require_equal(runners, baseline, outputs, tolerance=tolerance, refused=refused, tell=tell)
+        tell(f"comparing the outputs of {len(runners)}")
+        try:
+            expected = runners[baseline].maps(outputs)
+        except Metric3DError as error:
+            refused.append(Refusal(label=baseline.label, reason=str(error)))
+            return _nothing(comparison, task, refused)
+        differences = _require_equal(runners, baseline, expected, tolerance=tolerance, refused=refused)
         if others and len(runners) == 1:
             return _nothing(comparison, task, refused)
         on_device = any(member.provider not in HOST_PROVIDERS for member in runners)
         if on_device:
             pace = dataclasses.replace(pace, warm_up=max(pace.warm_up, GPU_WARM_UP))
         tell(f"{comparison.title}: timing {len(runners)} in turn")
-        times = time_in_turn(runners, outputs=outputs, pace=pace)
+        times = time_in_turn(
+            runners,
+            outputs=outputs,
+            pace=pace,
+            on_failure=lambda member, error: refused.append(Refusal(label=member.label, reason=str(error))),
+        )
+        if baseline not in times or (others and len(times) == 1):
+            return _nothing(comparison, task, refused)
         for member, runner in runners.items():
-            if isinstance(runner, TorchRunner):
+            if isinstance(runner, TorchRunner) and member in times:
                 torch_peaks_mib[member] = runner.peak_memory_mib()
                 gflop = gflop or runner.gflop()
     finally:
         for runner in runners.values():
             runner.close()
     timed = []
-    for member in runners:
+    for member in times:
         footprint = None if member in torch_peaks_mib else _footprint(member, comparison, outputs, task, refused, tell)
         timed.append(
             _figures(
@@ -175,21 +188,18 @@ def _open_fitting(member: Candidate, task: Task, size_hw: tuple[int, int]) -> Ru
 def _require_equal(
     runners: dict[Candidate, Runner],
     baseline: Candidate,
-    outputs: Sequence[str],
+    expected: Maps,
     *,
     tolerance: float,
     refused: list[Refusal],
-    tell: Callable[[str], None],
 ) -> dict[Candidate, list[equality.Difference]]:
     """Close and take out of `runners` whatever differs from the baseline and may not; return all differences."""
-    tell(f"comparing the outputs of {len(runners)}")
-    expected = runners[baseline].maps(outputs)
     same_weights = {baseline.weights_sha256} - {None}
     found: dict[Candidate, list[equality.Difference]] = {}
     # Float32 first: what equals the baseline vouches for the reduced precisions of its weights.
     for member in sorted((each for each in runners if each != baseline), key=lambda each: each.reduced):
         try:
-            differences = equality.compare(runners[member].maps(outputs), expected)
+            differences = equality.compare(runners[member].maps(list(expected)), expected)
         except Metric3DError as error:
             refused.append(Refusal(label=member.label, reason=str(error)))
             runners.pop(member).close()

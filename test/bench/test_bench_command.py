@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -96,6 +97,36 @@ def test_a_model_for_one_size_is_timed_at_that_size_only(tmp_path):
     compared = compare(theirs, ours, size_hw=(84, 84))
     assert compared.timed == []
     assert "--sizes 56x84" in compared.refused[0].reason
+
+
+def test_a_model_that_fails_on_the_image_is_refused_and_the_others_are_timed(tmp_path, monkeypatch):
+    plain = candidate(tiny_models.save_contract_model(tmp_path / "plain.onnx"))
+    again = candidate(tiny_models.save_contract_model(tmp_path / "again.onnx"))
+    real = candidates.open_engine
+
+    class Broken:
+        def __init__(self, engine):
+            self.engine = engine
+
+        def __getattr__(self, name):
+            return getattr(self.engine, name)
+
+        def infer(self, *_, **__):
+            raise InferenceError("out of memory")
+
+    def open_some(path, *, broken, **options):
+        return Broken(real(path, **options)) if str(path) == broken.model else real(path, **options)
+
+    monkeypatch.setattr(candidates, "open_engine", partial(open_some, broken=again))
+    compared = compare(plain, again, candidate(tmp_path / "plain.onnx", name="third"))
+    assert [each.candidate.name for each in compared.timed] == ["plain.onnx", "third"]
+    assert [(each.label, each.reason, each.differs) for each in compared.refused] == [
+        ("again.onnx, fp32, cpu", "out of memory", False)
+    ]
+    monkeypatch.setattr(candidates, "open_engine", partial(open_some, broken=plain))
+    compared = compare(plain, again)
+    assert compared.timed == []
+    assert compared.refused[0].reason == "out of memory"
 
 
 def bench(*words):

@@ -17,6 +17,7 @@ from metric3d_ros.bench.node_stages import NodeStages, NodeTask, name_stages
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
 from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
+from metric3d_ros.errors import InferenceError
 
 
 def candidate(name, **changes):
@@ -105,10 +106,30 @@ def test_candidates_run_in_turn_after_their_warm_up(pace, rounds):
     log, clock = [], [0.0]
     runners = {candidate(name): Recorder(name, log, clock, s) for name, s in (("a", 1.0), ("b", 2.0))}
     times = time_in_turn(
-        runners, outputs=["depth"], pace=pace, clock_s=lambda: clock[0], sleep=lambda _: None, on_round=lambda _: None
+        runners, outputs=["depth"], pace=pace, clock_s=lambda: clock[0], sleep=lambda _: None, on_failure=pytest.fail
     )
-    assert log == ["a"] * pace.warm_up + ["b"] * pace.warm_up + ["a", "b"] * rounds
+    assert log == ["a", "b"] * (pace.warm_up + rounds)
     assert [each.total_ms for each in times.values()] == [[1e3] * rounds, [2e3] * rounds]
+
+
+def test_a_candidate_that_fails_is_left_out_and_the_others_go_on():
+    log, clock, failures = [], [0.0], []
+
+    class Failing(Recorder):
+        def run(self, outputs):
+            if len(self.log) > 6:
+                raise InferenceError("out of memory")
+            return super().run(outputs)
+
+    bad = candidate("bad")
+    runners = {candidate("a"): Recorder("a", log, clock, 1.0), bad: Failing("bad", log, clock, 1.0)}
+    pace = Pace(seconds=1.0, least=5, most=5, warm_up=1)
+    times = time_in_turn(
+        runners, outputs=[], pace=pace, on_failure=lambda *words: failures.append(words), sleep=lambda _: None
+    )
+    assert [(member.name, len(each.runs)) for member, each in times.items()] == [("a", 5)]
+    ((failed, error),) = failures
+    assert (failed, str(error)) == (bad, "out of memory")
 
 
 def test_difference_of_depth_is_relative_above_a_metre_and_absolute_below():
