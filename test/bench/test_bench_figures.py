@@ -202,6 +202,13 @@ def test_table_is_aligned_and_states_ratios_and_refusals():
     assert refusal == "  refused: other, fp32, cpu: depth differs by 1"
 
 
+def test_reduced_precisions_of_stand_in_weights_come_with_a_note():
+    compared = a_report().comparisons[0]
+    assert table.STAND_IN_NOTE not in table.comparison_table(compared)
+    timed = [*compared.timed, figures("int8", [50.0], [200.0], precision="int8", stand_in_weights=True)]
+    assert table.STAND_IN_NOTE in table.comparison_table(dataclasses.replace(compared, timed=timed))
+
+
 def test_milliseconds_have_three_digits():
     assert [table.format_ms(value) for value in (1234.4, 99.94, 9.994, 0.031)] == ["1234", "99.9", "9.99", "0.03"]
 
