@@ -216,6 +216,14 @@ class Camera:
         """
         return _rays(self)
 
+    def ray_planes(self, *, stride: int = 1) -> tuple[Float32Array, Float32Array, Float32Array]:
+        """Return x, y and z of the rays of every `stride`-th row and column, as planes for arithmetic by axis.
+
+        Each broadcasts to (ceil(H / stride), ceil(W / stride)); a perfect lens needs no more than a row of x, a column
+        of y and a single z. NaN in all three where a pixel has no ray. Cached; the arrays are shared and read-only.
+        """
+        return _ray_planes(self, stride)
+
     def project(self, points: npt.ArrayLike) -> Float64Array:
         """Return the pixels (..., 2) float64 (u, v) where `points` (..., 3) in the optical frame appear.
 
@@ -236,9 +244,28 @@ class Camera:
 
 
 @lru_cache(maxsize=8)
+def _ray_planes(camera: Camera, stride: int) -> tuple[Float32Array, Float32Array, Float32Array]:
+    if camera.distortion:
+        x, y, z = (np.ascontiguousarray(plane) for plane in np.moveaxis(_rays(camera)[::stride, ::stride], -1, 0))
+    else:
+        u, v = _plane_coordinates(camera)
+        x, y = u[None, ::stride].astype(np.float32), v[::stride, None].astype(np.float32)
+        z = np.ones((1, 1), np.float32)
+    for plane in (x, y, z):
+        plane.flags.writeable = False
+    return x, y, z
+
+
+def _plane_coordinates(camera: Camera) -> tuple[Float64Array, Float64Array]:
+    """Return where columns (W,) and rows (H,) lie on the plane z = 1, as seen through a perfect lens."""
+    u = (np.arange(camera.width, dtype=np.float64) - camera.cx) / camera.fx
+    v = (np.arange(camera.height, dtype=np.float64) - camera.cy) / camera.fy
+    return u, v
+
+
+@lru_cache(maxsize=8)
 def _rays(camera: Camera) -> Float32Array:
-    u = (np.arange(camera.width) - camera.cx) / camera.fx
-    v = (np.arange(camera.height) - camera.cy) / camera.fy
+    u, v = _plane_coordinates(camera)
     rays = np.ones((camera.height, camera.width, 3), np.float32)
     if not camera.distortion:
         rays[..., 0] = u

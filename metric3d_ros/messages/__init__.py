@@ -5,7 +5,7 @@ anything with the same message classes. Where it reads one, any object with the 
 """
 
 from metric3d_ros.messages.cameras import camera_to_camera_info
-from metric3d_ros.messages.clouds import Cloud, cloud_to_points, points_to_cloud
+from metric3d_ros.messages.clouds import Cloud, NewCloud, cloud_to_points, points_to_cloud
 from metric3d_ros.messages.compressed import compressed_to_rgb
 from metric3d_ros.messages.compressed_depth import compressed_depth_to_depth, depth_to_compressed_depth
 from metric3d_ros.messages.encodings import COLOUR_ENCODINGS
@@ -25,6 +25,7 @@ __all__ = [
     "COLOUR_ENCODINGS",
     "MAX_PIXELS",
     "Cloud",
+    "NewCloud",
     "RawImage",
     "array_to_image",
     "camera_to_camera_info",

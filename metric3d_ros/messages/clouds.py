@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.errors import MessageError
-from metric3d_ros.messages.buffers import new_bytes, view_bytes
+from metric3d_ros.messages.buffers import share_bytes, view_bytes
 from metric3d_ros.messages.images import MAX_PIXELS
 
 _FLOAT32 = 7  # PointField.FLOAT32
@@ -58,40 +58,70 @@ def points_to_cloud(
         normals = None if normals is None else normals.reshape(-1, 3).take(kept, axis=0)[None]
         organized = False
 
-    names = ["x", "y", "z"] + ["rgb"] * (rgb is not None) + [*_NORMALS] * (normals is not None)
-    height, width = points.shape[:2]
-    point_step = 4 * len(names)
-    buffer, data = new_bytes(height * width * point_step)
-    floats = data.view("<f4").reshape(height, width, len(names))
-    bytes_ = data.reshape(height, width, point_step)
-    # Some rows at a time, so that what is written stays in the processor's cache until all its fields are (1080p with
-    # colour and normals: 10 ms against 24). One axis at a time, because an inner axis of 3 makes a slow loop.
-    block_rows = max(1, _BLOCK_BYTES // max(width * point_step, 1))
-    for first in range(0, height, block_rows):
-        rows = slice(first, first + block_rows)
-        for axis in range(3):
-            floats[rows, :, axis] = points[rows, :, axis]
-        if rgb is not None:
-            for channel, offset in enumerate((14, 13, 12)):
-                bytes_[rows, :, offset] = rgb[rows, :, channel]
-        if normals is not None:
-            for axis in range(3):
-                floats[rows, :, len(names) - 3 + axis] = normals[rows, :, axis]
+    cloud = NewCloud(*points.shape[:2], with_rgb=rgb is not None, with_normals=normals is not None)
+    cloud.fill(points=points, rgb=rgb, normals=normals)
+    return cloud.to_message(header=header, sensor_msgs=sensor_msgs, is_dense=not organized)
 
-    fields = [
-        sensor_msgs.PointField(name=name, offset=4 * i, datatype=_FLOAT32, count=1) for i, name in enumerate(names)
-    ]
-    return sensor_msgs.PointCloud2(
-        header=header,
-        height=height,
-        width=width,
-        fields=fields,
-        is_bigendian=False,
-        point_step=point_step,
-        row_step=point_step * width,
-        data=buffer,
-        is_dense=not organized,
-    )
+
+class NewCloud:
+    """A PointCloud2 in the making: its memory, field by field, for results to be written to without a copy in between.
+
+    Fields are those that `points_to_cloud` describes.
+
+    Attributes:
+        points: (H, W, 3) float32, metres.
+        rgb: (H, W, 3) uint8; None where it has no colours.
+        normals: (H, W, 3) float32; None where it has none.
+    """
+
+    def __init__(self, height: int, width: int, *, with_rgb: bool = False, with_normals: bool = False) -> None:
+        """Take memory for `height` x `width` points, all zero."""
+        self._names = ["x", "y", "z"] + ["rgb"] * with_rgb + [*_NORMALS] * with_normals
+        floats = np.zeros((height, width, len(self._names)), "<f4")
+        self._floats = floats
+        self.points: NDArray[np.float32] = floats[..., :3]
+        # PCL's order is B, G, R, 0.
+        self.rgb: NDArray[np.uint8] | None = floats.view(np.uint8)[..., 14:11:-1] if with_rgb else None
+        self.normals: NDArray[np.float32] | None = floats[..., -3:] if with_normals else None
+
+    def fill(
+        self,
+        *,
+        points: NDArray[np.float32] | None = None,
+        rgb: NDArray[np.uint8] | None = None,
+        normals: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Copy arrays of (H, W, 3), however they are strided."""
+        targets = (self.points, self.rgb, self.normals)
+        pairs = [(each, to) for each, to in zip((points, rgb, normals), targets, strict=True) if each is not None]
+        # Some rows at a time, so that what is written stays in the processor's cache until all its fields are. One axis
+        # at a time, because an inner axis of 3 makes a slow loop.
+        block_rows = max(1, _BLOCK_BYTES // max(self._floats.strides[0], 1))
+        for first in range(0, len(self._floats), block_rows):
+            rows = slice(first, first + block_rows)
+            for array, target in pairs:
+                assert target is not None, "the cloud was made without this field"
+                for axis in range(3):
+                    target[rows, :, axis] = array[rows, :, axis]
+
+    def to_message(self, *, header: Any, sensor_msgs: Any, is_dense: bool = False) -> Any:
+        """Return the PointCloud2, whose memory this is: write nothing from then on."""
+        height, width, floats = self._floats.shape
+        message = sensor_msgs.PointCloud2(
+            header=header,
+            height=height,
+            width=width,
+            fields=[
+                sensor_msgs.PointField(name=name, offset=4 * i, datatype=_FLOAT32, count=1)
+                for i, name in enumerate(self._names)
+            ],
+            is_bigendian=False,
+            point_step=4 * floats,
+            row_step=4 * floats * width,
+            is_dense=is_dense,
+        )
+        share_bytes(message, self._floats)
+        return message
 
 
 def cloud_to_points(message: Any, *, max_points: int = MAX_PIXELS) -> Cloud:

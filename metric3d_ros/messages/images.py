@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.errors import MessageError
-from metric3d_ros.messages.buffers import new_bytes, view_bytes
+from metric3d_ros.messages.buffers import new_bytes, share_bytes, view_bytes
 from metric3d_ros.messages.encodings import Encoding, find_encoding, to_8_bit
+
+_GREATEST = np.finfo(np.float32).max
 
 MAX_PIXELS = 1 << 26
 """Images with more pixels than this (67 million) are refused before anything is allocated for them."""
@@ -86,7 +88,8 @@ def raw_to_rgb(raw: RawImage) -> NDArray[np.uint8]:
 def raw_to_image(raw: RawImage, *, header: Any, sensor_msgs: Any) -> Any:
     """Build the Image message that `raw` describes; the exact inverse of `image_to_array`, padding included.
 
-    `header` is used as it is. `sensor_msgs` is the module sensor_msgs.msg, or anything with its message classes.
+    An array whose bytes are those of the message becomes its memory: do not write to it afterwards. `header` is used as
+    it is. `sensor_msgs` is the module sensor_msgs.msg, or anything with its message classes.
 
     Raises MessageError when the array does not fit its encoding.
     """
@@ -96,20 +99,24 @@ def raw_to_image(raw: RawImage, *, header: Any, sensor_msgs: Any) -> Any:
     _check_size(encoding, height=height, width=width, max_pixels=max(height * width, 1))
     row_bytes = encoding.row_bytes(width)
     step = row_bytes + (0 if raw.padding is None else raw.padding.shape[1])
-    buffer, data = new_bytes(step * rows)
-    dtype = _ordered(encoding.dtype, is_bigendian=raw.is_bigendian)
-    _grid_of_pixels(data, encoding, dtype=dtype, rows=rows, width=width, step=step)[...] = raw.array
-    if raw.padding is not None:
-        data.reshape(rows, step)[:, row_bytes:] = raw.padding
-    return sensor_msgs.Image(
+    message = sensor_msgs.Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding.name,
         is_bigendian=int(raw.is_bigendian),
         step=step,
-        data=buffer,
     )
+    dtype = _ordered(encoding.dtype, is_bigendian=raw.is_bigendian)
+    if raw.padding is None and raw.array.flags.c_contiguous and raw.array.dtype == dtype:
+        share_bytes(message, raw.array)
+        return message
+    buffer, data = new_bytes(step * rows)
+    _grid_of_pixels(data, encoding, dtype=dtype, rows=rows, width=width, step=step)[...] = raw.array
+    if raw.padding is not None:
+        data.reshape(rows, step)[:, row_bytes:] = raw.padding
+    message.data = buffer
+    return message
 
 
 def array_to_image(
@@ -117,6 +124,7 @@ def array_to_image(
 ) -> Any:
     """Build an Image message without row padding from an array in the encoding's own shape and dtype.
 
+    A contiguous array becomes the message's own memory: do not write to it afterwards.
     For example (H, W, 3) uint8 as rgb8, (H, W) float32 as 32FC1, (H, W, 3) float32 as 32FC3. Raises MessageError when
     shape or dtype is not what the encoding has.
     """
@@ -155,9 +163,10 @@ def clean_depth(
     The input itself is returned when every pixel is usable.
     """
     with np.errstate(invalid="ignore"):
-        usable = (depth_m > 0) & (depth_m <= max_depth_m) & np.isfinite(depth_m)
-        if usable.all():
+        # A NaN makes both extremes NaN, and NaN compares false; two reductions need no memory.
+        if depth_m.size and depth_m.min() > 0 and depth_m.max() <= min(max_depth_m, _GREATEST):
             return depth_m
+        usable = (depth_m > 0) & (depth_m <= max_depth_m) & np.isfinite(depth_m)
         cleaned = np.where(usable, depth_m, np.float32(np.nan))
         if far == "inf":
             np.copyto(cleaned, np.float32(np.inf), where=(depth_m > max_depth_m) | (depth_m == np.inf))

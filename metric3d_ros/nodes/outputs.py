@@ -14,6 +14,7 @@ from std_msgs.msg import Header
 from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS
 from metric3d_ros.geometry import depth_to_points, depth_to_scan, voxel_means
 from metric3d_ros.messages import (
+    NewCloud,
     array_to_image,
     camera_to_camera_info,
     depth_to_compressed_depth,
@@ -135,6 +136,8 @@ def _confidence_image(result: Result) -> Any:
 def _points(result: Result) -> Any:
     options = result.parameters.points
     every = (slice(None, None, options.stride),) * 2
+    if options.organized and not options.voxel_m:
+        return _organized_points(result, every)
     points = depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride)
     attributes: dict[str, npt.NDArray[Any]] = {}
     if options.with_colour:
@@ -150,6 +153,18 @@ def _points(result: Result) -> Any:
     return points_to_cloud(
         points, header=result.header, sensor_msgs=sensor_msgs.msg, organized=options.organized, **attributes
     )
+
+
+def _organized_points(result: Result, every: tuple[slice, slice]) -> Any:
+    """Write an organised cloud straight into its message's memory."""
+    options = result.parameters.points
+    rgb = result.rgb[every]
+    cloud = NewCloud(*rgb.shape[:2], with_rgb=options.with_colour, with_normals=options.with_normals)
+    depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride, out=cloud.points)
+    cloud.fill(
+        rgb=rgb if options.with_colour else None, normals=result.normals[every] if options.with_normals else None
+    )
+    return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs.msg)
 
 
 def _scan(result: Result) -> Any:

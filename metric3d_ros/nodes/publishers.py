@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 
+from metric3d_ros.nodes.direct_publish import direct_publish
 from metric3d_ros.nodes.outputs import OUTPUTS, Output
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import create_output, output
@@ -21,6 +22,11 @@ class OutputPublishers:
             each.topic: create_output(node, each.message_type, _topic_name(node, prefix, each), profile=profile)
             for each in OUTPUTS
             if getattr(parameters.outputs, each.switch)
+        }
+        self._publish = {
+            each.topic: direct_publish(self._publishers[each.topic], each.message_type)
+            for each in OUTPUTS
+            if each.topic in self._publishers
         }
 
     def wanted(self) -> list[Output]:
@@ -40,7 +46,7 @@ class OutputPublishers:
         for each in outputs:
             message = each.build(result)
             if message is not None:
-                self._publishers[each.topic].publish(message)
+                self._publish[each.topic](message)
                 published += 1
         return published
 

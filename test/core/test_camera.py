@@ -188,3 +188,13 @@ def test_rays_are_computed_once_and_read_only():
     assert camera.rays() is Camera.from_focal(20, 10, focal_px=10).rays()
     with pytest.raises(ValueError, match="read-only"):
         camera.rays()[0, 0, 0] = 1
+
+
+@pytest.mark.parametrize("distortion", [(), (-0.3, 0.1, 0.001, -0.002), (5.0, 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("stride", [1, 2, 5])
+def test_planes_of_rays_are_the_rays(distortion, stride):
+    camera = Camera(33, 21, 30.0, 31.0, 15.5, 9.0, "plumb_bob" if distortion else "", distortion)
+    planes = np.broadcast_arrays(*camera.ray_planes(stride=stride), np.empty((-(-21 // stride), -(-33 // stride))))
+    np.testing.assert_array_equal(np.dstack(planes[:3]), camera.rays()[::stride, ::stride])
+    with pytest.raises(ValueError, match="read-only"):
+        camera.ray_planes(stride=stride)[0][0, 0] = 1

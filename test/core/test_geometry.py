@@ -425,3 +425,15 @@ def test_a_horizon_outside_the_image_is_refused():
     camera = Camera(20, 10, 20.0, 20.0, 9.5, -30.0)
     with pytest.raises(ConfigurationError, match="outside the image's 10 rows"):
         depth_to_scan(np.ones((10, 20), np.float32), camera)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_points_are_written_where_the_caller_wants_them(stride):
+    camera = Camera(7, 5, 20.0, 21.0, 2.5, 2.0)
+    depth_m = np.linspace(1, 4, 35, dtype=np.float32).reshape(5, 7)
+    depth_m[0, 3] = np.nan
+    expected = depth_to_points(depth_m, camera, stride=stride)
+    records = np.full((*expected.shape[:2], 7), -1, np.float32)
+    depth_to_points(depth_m, camera, stride=stride, out=records[..., :3])
+    np.testing.assert_array_equal(records[..., :3], expected)
+    assert (records[..., 3:] == -1).all()

@@ -271,3 +271,28 @@ def test_a_frame_without_any_depth_can_be_drawn():
     camera = Camera.from_focal(40, 30, focal_px=30.0)
     picture = draw_frame(plain(30, 40), np.full((30, 40), NAN, np.float32), camera, height=100)
     assert (picture == INVALID_RGB).all(axis=-1).sum() > 100 * 130
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+@pytest.mark.parametrize(("near_m", "far_m"), [(0.5, 4.0), (2.0, 80.0), (3.0, 3.01), (0.1, 900.0)])
+def test_places_on_the_map_are_the_fractions_in_254_steps(scale, near_m, far_m):
+    colours = DepthColours(near_m=near_m, far_m=far_m, scale=scale)
+    depth_m = np.linspace(near_m / 2, far_m * 2, 20_001, dtype=np.float32).reshape(-1, 3)
+    steps = 1 + 254 * colours.fractions(depth_m).astype(np.float64)
+    # Rounded to nearest, give or take what two ways of computing in float32 differ by.
+    assert np.abs(colours.indices(depth_m) - steps).max() < 0.5 + 0.01
+    assert {colours.indices(np.array([[metres]], np.float32)).item() for metres in (near_m, near_m / 3)} == {255}
+    assert {colours.indices(np.array([[metres]], np.float32)).item() for metres in (far_m, far_m * 3)} == {1}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 0.0, -1.0])
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_one_pixel_without_depth_is_gray_and_the_others_keep_their_colours(scale, bad):
+    depth_m = np.linspace(1, 5, 12, dtype=np.float32).reshape(3, 4)
+    colours = DepthColours(near_m=1, far_m=5, scale=scale)
+    painted = depth_to_rgb(depth_m, colours)
+    depth_m[1, 2] = bad
+    again = depth_to_rgb(depth_m, colours)
+    assert tuple(again[1, 2]) == INVALID_RGB
+    again[1, 2] = painted[1, 2]
+    np.testing.assert_array_equal(again, painted)
