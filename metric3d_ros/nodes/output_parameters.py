@@ -82,7 +82,8 @@ class ColorParameters:
     near_m: float = parameter(0.0, "Depth with the nearest colour.", unit="m", minimum=0.0, maximum=_FARTHEST_M)
     far_m: float = parameter(
         0.0,
-        "Depth with the farthest colour; 0 fits the range to each image, and color.near_m is not used.",
+        "Depth with the farthest colour; 0 fits the range to the images, smoothly from one to the next, and "
+        "color.near_m is not used.",
         unit="m",
         minimum=0.0,
         maximum=_FARTHEST_M,

@@ -23,6 +23,7 @@ from metric3d_ros.messages import (
     ranges_to_scan,
 )
 from metric3d_ros.nodes.output_parameters import INFINITE
+from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
@@ -109,11 +110,10 @@ def _depth_camera_info(result: Result) -> Any:
 
 def _depth_colour(result: Result) -> Any:
     options = result.parameters.color
-    style: dict[str, Any] = {"colour_map": options.map, "scale": options.scale}
-    if options.far_m:
-        colours = DepthColours(near_m=options.near_m, far_m=options.far_m, **style)
-    else:
-        colours = DepthColours.fitting(result.depth_m, **style)
+    near_m, far_m = options.near_m, options.far_m
+    if not far_m:
+        near_m, far_m = result.depth_range.follow(result.depth_m, stamp_ns=stamp_ns(result), of=result.header.frame_id)
+    colours = DepthColours(near_m=near_m, far_m=far_m, colour_map=options.map, scale=cast(Any, options.scale))
     return array_to_image(
         depth_to_rgb(result.depth_m, colours), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg
     )

@@ -1,8 +1,9 @@
 """One image with what the network says of it; what several outputs share is computed once, and only if asked for."""
 
 import dataclasses
+import threading
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,20 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.estimator import Estimate
 from metric3d_ros.geometry import filter_depth, normals_from_depth
 from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.pictures import SteadyRange
 
 Float32Array = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+class _computed_once(cached_property[T]):
+    """A cached_property of a Result that one thread computes while others wait: Python does so up to 3.11 only."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        with instance.lock:
+            return super().__get__(instance, owner)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,8 +42,12 @@ class Result:
     estimate: Estimate | None
     """None when no output that is wanted needs one."""
     parameters: DepthParameters
+    depth_range: SteadyRange = dataclasses.field(default_factory=SteadyRange)
+    """The camera's own, from one image to the next."""
+    lock: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
+    """Held while something shared is computed."""
 
-    @cached_property
+    @_computed_once
     def far_depth_m(self) -> Float32Array:
         """(H, W) metres, NaN where the limits of `depth.*` do not trust them; beyond `depth.max_m` as it is."""
         estimate, limits = self._estimate, self.parameters.depth
@@ -44,7 +61,7 @@ class Result:
             max_jump=limits.max_jump or None,
         )
 
-    @cached_property
+    @_computed_once
     def depth_m(self) -> Float32Array:
         """(H, W) metres, NaN where the limits of `depth.*` do not trust them, `depth.max_m` included."""
         limits = self.parameters.depth
@@ -52,7 +69,7 @@ class Result:
             return self.far_depth_m
         return filter_depth(self.far_depth_m, max_depth_m=limits.max_depth_m)
 
-    @cached_property
+    @_computed_once
     def cloud_depth_m(self) -> Float32Array:
         """(H, W) metres, NaN where `depth.*` or `points.*` leave them out."""
         limits = self.parameters.points
@@ -66,7 +83,7 @@ class Result:
             max_jump=limits.max_jump or None,
         )
 
-    @cached_property
+    @_computed_once
     def normals(self) -> Float32Array:
         """(H, W, 3) unit vectors that face the camera; from depth where the network has none."""
         estimate = self._estimate

@@ -10,12 +10,14 @@ from metric3d_ros.pictures.colours import (
     normals_to_rgb,
 )
 from metric3d_ros.pictures.panels import Panel, compose_panels, draw_frame
+from metric3d_ros.pictures.steady_range import SteadyRange
 
 __all__ = [
     "COLOUR_MAPS",
     "INVALID_RGB",
     "DepthColours",
     "Panel",
+    "SteadyRange",
     "compose_panels",
     "confidence_to_rgb",
     "depth_to_rgb",

@@ -15,6 +15,9 @@ Rgb = NDArray[np.uint8]
 INVALID_RGB = (48, 48, 52)
 """What pixels without a value look like: dark gray, which no colour map contains."""
 
+DEFAULT_RANGE_M = (0.1, 10.0)
+"""What colours span where an image has no depth."""
+
 _MAPS = {
     "turbo": cv2.COLORMAP_TURBO,
     "jet": cv2.COLORMAP_JET,
@@ -50,16 +53,9 @@ class DepthColours:
     def fitting(
         cls, depth_m: NDArray[np.float32], *, colour_map: str = "turbo", scale: Literal["linear", "log"] = "linear"
     ) -> "DepthColours":
-        """Choose the range from an image: where 98 % of its valid depth lies, looking at some 20 000 pixels."""
-        step = max(1, int((depth_m.size / 20_000) ** 0.5))
-        sample = depth_m[::step, ::step]
-        sample = sample[(sample > 0) & np.isfinite(sample)]
-        if not sample.size:
-            return cls(near_m=0.1, far_m=10.0, colour_map=colour_map, scale=scale)
-        near, far = (float(value) for value in np.percentile(sample, (1, 99)))
-        # A flat scene still needs a range: a tenth of its depth.
-        far = max(far, near * 1.1)
-        return cls(near_m=near, far_m=far, colour_map=colour_map, scale=scale)
+        """Choose the range that `fit_range` finds in an image."""
+        near_m, far_m = fit_range(depth_m) or DEFAULT_RANGE_M
+        return cls(near_m=near_m, far_m=far_m, colour_map=colour_map, scale=scale)
 
     def fractions(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return 1 at `near_m` and nearer, 0 at `far_m` and farther, in between by the scale; NaN for NaN."""
@@ -82,6 +78,21 @@ class DepthColours:
         np.maximum(steps, np.float32(0), out=steps)
         # Scales, rounds and writes bytes in one pass.
         return np.asarray(cv2.convertScaleAbs(steps, alpha=254 / span, beta=1), dtype=np.uint8).reshape(depth_m.shape)
+
+
+def fit_range(depth_m: NDArray[np.float32]) -> tuple[float, float] | None:
+    """Return the metres between which 98 % of an image's valid depth lies, looking at some 20 000 pixels.
+
+    None where nothing is valid.
+    """
+    step = max(1, int((depth_m.size / 20_000) ** 0.5))
+    sample = depth_m[::step, ::step]
+    sample = sample[(sample > 0) & np.isfinite(sample)]
+    if not sample.size:
+        return None
+    near_m, far_m = (float(value) for value in np.percentile(sample, (1, 99)))
+    # A flat scene still needs a range: a tenth of its depth.
+    return near_m, max(far_m, near_m * 1.1)
 
 
 def depth_to_rgb(depth_m: NDArray[np.float32], colours: DepthColours | None = None) -> Rgb:

@@ -1,13 +1,24 @@
 """What each output needs of the network: nothing is computed that nobody asked for."""
 
+import dataclasses
+import threading
+import time
+
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS
+import numpy as np
+from std_msgs.msg import Header
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
+from metric3d_ros.messages import image_to_array
 from metric3d_ros.nodes.outputs import OUTPUTS
 from metric3d_ros.nodes.parameter_schema import build, entries
 from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.results import Result
+from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb
 
 BY_TOPIC = {output.topic: output for output in OUTPUTS}
 
@@ -41,3 +52,59 @@ def test_every_output_has_a_switch_and_every_switch_an_output():
 
 def test_topics_are_different():
     assert len(BY_TOPIC) == len(OUTPUTS)
+
+
+def result_of(depth_m, *, sec, **shared):
+    camera = Camera.from_focal(depth_m.shape[1], depth_m.shape[0], focal_px=500.0)
+    estimate = Estimate(depth_m, None, None, camera, depth_m.shape, {})
+    header = Header(frame_id="camera")
+    header.stamp.sec, header.stamp.nanosec = int(sec), round(sec % 1 * 1e9)
+    return Result(
+        header=header,
+        rgb=np.zeros((*depth_m.shape, 3), np.uint8),
+        camera=camera,
+        camera_info=None,
+        estimate=estimate,
+        parameters=DepthParameters(),
+        **shared,
+    )
+
+
+def test_colours_of_depth_are_steady_from_one_image_to_the_next():
+    depth_m = np.geomspace(1, 5, 48 * 64, dtype=np.float32).reshape(48, 64)
+    shared = {"depth_range": SteadyRange()}
+    build = BY_TOPIC["depth/image_color"].build
+    first = image_to_array(build(result_of(depth_m, sec=1, **shared))).array
+    np.testing.assert_array_equal(first, depth_to_rgb(depth_m))
+    # A moment later everything seems 10 % farther: the colours say so, where a range of its own would hide it.
+    second = image_to_array(build(result_of(depth_m * np.float32(1.1), sec=1.001, **shared))).array
+    kept = DepthColours.fitting(depth_m)
+    np.testing.assert_allclose(second, depth_to_rgb(depth_m * np.float32(1.1), kept), atol=10)  # one step of the map
+    assert (second != first).any(axis=2).mean() > 0.8
+
+
+def test_what_outputs_share_is_computed_once_by_threads_that_want_it_at_once(monkeypatch):
+    started, computed = threading.Barrier(4), []
+
+    def slow(depth_m, **_):
+        computed.append(1)
+        time.sleep(0.05)
+        return depth_m
+
+    monkeypatch.setattr("metric3d_ros.nodes.results.filter_depth", slow)
+    result = result_of(np.ones((4, 4), np.float32), sec=1)
+    limited = dataclasses.replace(result, parameters=build(DepthParameters, {"depth.min_m": 0.5}))
+
+    def want():
+        started.wait(10)
+        got.append(limited.depth_m)
+
+    got = []
+    threads = [threading.Thread(target=want) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(computed) == 1
+    assert len({id(each) for each in got}) == 1
+    assert len(got) == 4
