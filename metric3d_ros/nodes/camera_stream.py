@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.clock import Clock
@@ -20,7 +20,9 @@ from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, stamp_ns
 from metric3d_ros.nodes.parameters import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.publishers import OutputPublishers, transport_topic
 from metric3d_ros.nodes.qos import camera_info_input, create_input, image_input, subscribe_if_latched
+from metric3d_ros.nodes.sequence_watch import SequenceWatch
 from metric3d_ros.nodes.snapshots import SnapshotService
+from metric3d_ros.pictures import SteadyRange
 
 _WATCH_PERIOD_S = 1.0
 _EXPLAIN_EVERY_S = 5.0
@@ -83,6 +85,8 @@ class CameraStream:
         self.counts = FrameCounts()
         self.times = FrameTimes()
         self.loss = LossWatch()
+        self._sequence = SequenceWatch(self._image_publishers)
+        self.depth_range = SteadyRange()
         self.busy = False
         """A frame is being worked on."""
         self.inference_size_hw: tuple[int, int] | None = None
@@ -105,10 +109,15 @@ class CameraStream:
             self._node.create_timer(_WATCH_PERIOD_S, self._watch_camera_info, clock=steady)
         # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
         profile = image_input(self._parameters.qos)
-        if self._compressed:
-            create_input(self._node, CompressedImage, self._image_input, self.take_compressed_image, profile=profile)
-        else:
-            create_input(self._node, Image, self._image_input, self.take_image, profile=profile)
+        message_type, take = (
+            (CompressedImage, self.take_compressed_image) if self._compressed else (Image, self.take_image)
+        )
+
+        def count_and_take(message: Any, info: Mapping[str, Any]) -> None:
+            self.counts.lost += self._sequence.add(info.get("publication_sequence_number"))
+            take(message)
+
+        create_input(self._node, message_type, self._image_input, count_and_take, profile=profile)
 
     def describe_inputs(self) -> str:
         """Return the topics that are waited for, in words."""
@@ -121,6 +130,10 @@ class CameraStream:
         """Count a frame whose outputs went out; `times_ms` are milliseconds by stage."""
         self.counts.published += 1
         self.times.add(times_ms)
+
+    def _image_publishers(self) -> list[bytes]:
+        publishers = self._node.get_publishers_info_by_topic(self.resolved_image_topic)
+        return [bytes(each.endpoint_gid) for each in publishers]
 
     @property
     def resolved_image_topic(self) -> str:

@@ -16,13 +16,16 @@ from metric3d_ros.nodes.diagnostics import Diagnostics, TimingPublisher
 from metric3d_ros.nodes.enable_switch import EnableSwitch
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.pipeline import Pipeline
+from metric3d_ros.nodes.pipeline import Estimated, Pipeline
 from metric3d_ros.nodes.process import Stop, create_node, run_process
+from metric3d_ros.nodes.two_stages import TwoStages
 from metric3d_ros.nodes.worker import Worker
 
 # Small, so that even a large network on a slow CPU is soon ready; it proves that the model runs at all.
 _WARM_UP_HW = (112, 168)
 _CLOSE_TIMEOUT_S = 2.0
+_BESIDE_THE_PROCESSOR = ("cuda", "tensorrt")
+"""Providers that leave the processor's cores free while the network runs."""
 
 
 class DepthNode:
@@ -38,7 +41,7 @@ class DepthNode:
         self._open_engine = open_engine
         self._log = self.node.get_logger()
         self._estimator: Estimator | None = None
-        self._pipeline: Pipeline | None = None
+        self._stages: TwoStages[Mapping[CameraStream, Frame], list[Estimated]] | None = None
         try:
             self._parameters = ParameterServer(self.node, DepthParameters, on_change=self._apply)
             parameters = self._parameters.values
@@ -60,13 +63,19 @@ class DepthNode:
             raise
         self._model_is_ready = self.node.create_guard_condition(self._on_model_ready)
         self._worker: Worker[CameraStream, Frame] = Worker(
-            prepare=self._load_model, work=self._work, on_error=self._on_worker_error, name="metric3d_inference"
+            prepare=self._load_model,
+            pace=self._pace,
+            work=self._work,
+            on_error=self._on_worker_error,
+            name="metric3d_inference",
         )
         self._worker.start()
 
     def close(self) -> bool:
-        """End the worker; False if an inference keeps it busy."""
-        return self._worker.stop(timeout_s=_CLOSE_TIMEOUT_S)
+        """End the threads; False if an inference keeps one busy."""
+        stopped = self._worker.stop(timeout_s=_CLOSE_TIMEOUT_S)
+        published = self._stages is None or self._stages.close(timeout_s=_CLOSE_TIMEOUT_S)
+        return stopped and published
 
     # On the executor's thread.
 
@@ -101,25 +110,37 @@ class DepthNode:
         if engine.metadata is not None and engine.metadata.meaningless:
             self._log.warning(f"model {engine.model_name} has stand-in weights: depth is meaningless")
         self._estimator = estimator
-        self._pipeline = Pipeline(
+        pipeline = Pipeline(
             estimator,
             parameters=lambda: self._parameters.values,
             now_ns=lambda: self.node.get_clock().now().nanoseconds,
             on_finished=self._timing.publish,
             log=self._log,
         )
+        self._stages = TwoStages(
+            first=pipeline.estimate,
+            second=pipeline.publish,
+            on_error=self._on_worker_error,
+            name="metric3d_outputs",
+            # A network on the processor takes all of its cores: beside it, outputs would only come later.
+            overlap=engine.provider in _BESIDE_THE_PROCESSOR,
+        )
         self._model_is_ready.trigger()
 
+    def _pace(self) -> None:
+        assert self._stages is not None, "no frame comes before the model is ready"
+        self._stages.pace()
+
     def _work(self, frames: Mapping[CameraStream, Frame]) -> None:
-        assert self._pipeline is not None, "no frame comes before the model is ready"
-        self._pipeline.run(frames)
+        assert self._stages is not None, "no frame comes before the model is ready"
+        self._stages.run(frames)
 
     def _on_worker_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):
             self._stop.fail(error)
             return
         self._log.error("".join(traceback.format_exception(error)))
-        doing = "working on an image" if self._pipeline is not None else "loading the model"
+        doing = "working on an image" if self._stages is not None else "loading the model"
         self._stop.fail(ModelError(f"unexpected {type(error).__name__} while {doing}, please report it: {error}"))
 
 

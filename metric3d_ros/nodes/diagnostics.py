@@ -93,6 +93,7 @@ class Diagnostics:
             "images in [Hz]": f"{health.rate_hz('received'):.1f}",
             "frames out [Hz]": f"{health.rate_hz('published'):.1f}",
             "images received": counts.received,
+            "images lost on the way": counts.lost,
             "frames published": counts.published,
             "dropped, a newer one came": counts.replaced,
             "dropped, no camera_info": counts.without_camera_info,

@@ -1,9 +1,12 @@
-"""What happens to frames on the worker's thread: decode, estimate in batches, build and publish, each step timed."""
+"""What happens to frames once they are chosen: decode, estimate in batches, build and publish, each step timed."""
 
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,11 +20,12 @@ from metric3d_ros.nodes.outputs import Output
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
+from metric3d_ros.nodes.side_by_side import SideBySide
 
 WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
 """Stages beside the estimator's own (prepare, infer, finish): from the frame being complete until it is worked on, its
 decoding, the building and publishing of all outputs, and all of it from complete to published. A topic's name is the
-stage of that output alone."""
+stage of that output alone; outputs are made side by side."""
 AGE = "age"
 """From the image's stamp until everything was published, on the node's clock."""
 
@@ -42,6 +46,17 @@ class _Job:
     @property
     def image_hw(self) -> tuple[int, int]:
         return self.rgb.shape[0], self.rgb.shape[1]
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """A frame with what the network says of it, on its way to being published."""
+
+    job: _Job
+    estimate: Estimate | None
+    """None where no output needs one."""
+    parameters: DepthParameters
+    """Those that it was estimated with."""
 
 
 class Pipeline:
@@ -70,29 +85,48 @@ class Pipeline:
         self._parameters = parameters
         self._log = log
         self._advised: set[tuple[int, int]] = set()
+        self._side_by_side = SideBySide()
+        self._lock = threading.Lock()
+        self._in_flight: Counter[CameraStream] = Counter()
 
     def run(self, frames: Mapping[CameraStream, Frame]) -> None:
-        """Work on one frame of each of some cameras; those of one size go through the network together."""
-        for stream in frames:
-            stream.busy = True
-        try:
-            self._run(frames, self._parameters())
-        finally:
-            for stream in frames:
-                stream.busy = False
+        """Work on one frame of each of some cameras, from message to message."""
+        self.publish(self.estimate(frames))
 
-    def _run(self, frames: Mapping[CameraStream, Frame], parameters: DepthParameters) -> None:
-        jobs = [job for stream, frame in frames.items() if (job := self._prepare(stream, frame, parameters))]
-        for batch in batches(jobs, most=parameters.max_batch):
-            for job, estimate in self._estimate(batch, parameters):
-                self._publish(job, estimate, parameters)
+    def estimate(self, frames: Mapping[CameraStream, Frame]) -> list[Estimated]:
+        """Decode one frame of each of some cameras and run the network; those of one size go through it together."""
+        parameters = self._parameters()
+        estimated: list[Estimated] = []
+        self._count_in_flight(frames, 1)
+        try:
+            jobs = [job for stream, frame in frames.items() if (job := self._prepare(stream, frame, parameters))]
+            for batch in batches(jobs, most=parameters.max_batch):
+                estimated += [Estimated(*pair, parameters) for pair in self._estimate(batch, parameters)]
+        finally:
+            going_on = {each.job.stream for each in estimated}
+            self._count_in_flight([stream for stream in frames if stream not in going_on], -1)
+        return estimated
+
+    def publish(self, estimated: Sequence[Estimated]) -> None:
+        """Build and publish what is wanted of each; may run on another thread, beside `estimate` of later frames."""
+        for each in estimated:
+            try:
+                self._publish(each.job, each.estimate, each.parameters)
+            finally:
+                self._count_in_flight([each.job.stream], -1)
+
+    def _count_in_flight(self, streams: Iterable[CameraStream], change: int) -> None:
+        with self._lock:
+            for stream in streams:
+                self._in_flight[stream] += change
+                stream.busy = self._in_flight[stream] > 0
 
     def _prepare(self, stream: CameraStream, frame: Frame, parameters: DepthParameters) -> _Job | None:
         started_s = time.monotonic()
         outputs = stream.publishers.wanted()
         for_snapshot = stream.snapshots.is_wanted
         if not (outputs or parameters.always_run or for_snapshot):
-            stream.counts.unwanted += 1
+            stream.counts.add_unwanted()
             return None
         try:
             rgb = frame.image.to_rgb(max_pixels=parameters.max_pixels)
@@ -139,27 +173,31 @@ class Pipeline:
             camera_info=job.frame.camera_info,
             estimate=estimate,
             parameters=parameters,
+            depth_range=job.stream.depth_range,
         )
         if estimate is not None:
             job.times_ms |= estimate.timings_ms
             job.stream.inference_size_hw = estimate.inference_size_hw
-        started_s = last_s = time.monotonic()
-        failure: Exception | None = None
-        for output in job.outputs:
+        started_s = time.monotonic()
+        failures: list[Exception] = []
+
+        def publish(output: Output) -> None:
+            output_started_s = time.monotonic()
             try:
                 job.stream.publishers.publish([output], result)
             except Exception as error:  # the other outputs need not suffer
-                failure = failure or error
-            now_s = time.monotonic()
-            job.times_ms[output.topic] = (now_s - last_s) * 1e3
-            last_s = now_s
+                failures.append(error)
+            job.times_ms[output.topic] = (time.monotonic() - output_started_s) * 1e3
+
+        self._side_by_side.run(partial(publish, output) for output in job.outputs)
+        last_s = time.monotonic()
         if job.for_snapshot:
             job.stream.snapshots.save(result)
-        if failure is not None:
-            self._drop(job.stream, failure)
+        if failures:
+            self._drop(job.stream, failures[0])
             return
         if not job.outputs:
-            job.stream.counts.unwanted += 1
+            job.stream.counts.add_unwanted()
             return
         job.times_ms[OUTPUTS] = (last_s - started_s) * 1e3
         job.times_ms[TOTAL] = (last_s - job.frame.complete_s) * 1e3

@@ -21,7 +21,7 @@ class QosParameters:
     input_depth: int = parameter(
         5,
         "How many images wait to be received while the machine is busy for a moment; only the newest is worked on, so "
-        "more cost memory but no latency. What does not find room is lost uncounted.",
+        "more cost memory but no latency. What does not find room is lost, and counted as such in /diagnostics.",
         minimum=1,
         maximum=100,
         read_only=True,

@@ -26,6 +26,12 @@ class Mailbox(Generic[S, T]):
             self._changed.notify()
             return replaced
 
+    def wait(self) -> bool:
+        """Wait for an item; return False once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._slots or self._closed)
+            return not self._closed
+
     def take_all(self) -> dict[S, T] | None:
         """Wait for items and return all that wait, at most one of each source; None once closed."""
         with self._changed:
@@ -57,8 +63,15 @@ class Worker(Generic[S, T]):
         work: Callable[[Mapping[S, T]], None],
         on_error: Callable[[Exception], None],
         name: str,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
+        """Prepare for `start`.
+
+        Args:
+            pace: called when there is something to work on, which may still be replaced; it may wait.
+        """
         self._prepare = prepare
+        self._pace = pace
         self._work = work
         self._on_error = on_error
         self._mailbox: Mailbox[S, T] = Mailbox()
@@ -86,8 +99,11 @@ class Worker(Generic[S, T]):
         except Exception as error:
             self._on_error(error)
             return
-        while (items := self._mailbox.take_all()) is not None:
+        while self._mailbox.wait():
             try:
-                self._work(items)
+                self._pace()
+                items = self._mailbox.take_all()
+                if items is not None:
+                    self._work(items)
             except Exception as error:
                 self._on_error(error)

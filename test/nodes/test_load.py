@@ -104,6 +104,27 @@ def test_every_image_that_a_slow_network_misses_is_counted(bench, start):
     assert counts["dropped, a newer one came"] > 30
 
 
+def test_images_that_find_no_room_are_counted_exactly(bench, start):
+    process = start()
+    depth = bench.listen(Image, "depth/image")
+    eye = Eye(bench)
+    eye.connect([depth])
+    counts = eye.counts()
+    # Shown before both ends had found each other.
+    never_sent_here = eye.sent - counts["images received"] - counts["images lost on the way"]
+    os.kill(process.pid, signal.SIGSTOP)
+    for _ in range(40):  # into a queue of 5
+        eye.show()
+        bench.spin_for(0.01)
+    os.kill(process.pid, signal.SIGCONT)
+    assert bench.spin_until(lambda: depth[-1].header.stamp.sec == eye.sent)
+    eye.show()
+    assert bench.spin_until(lambda: depth[-1].header.stamp.sec == eye.sent)
+    counts = eye.counts()
+    assert counts["images received"] + counts["images lost on the way"] == eye.sent - never_sent_here
+    assert counts["images lost on the way"] > 0
+
+
 def test_newest_image_is_never_the_one_that_is_dropped(bench, start):
     start(latency_ms=300, qos__input_reliability="reliable", qos__input_depth=100)
     depth = bench.listen(Image, "depth/image")

@@ -16,6 +16,7 @@ from metric3d_ros.estimator import DEPTH, Estimator
 from metric3d_ros.nodes.frame_counts import FrameCounts
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Pipeline
+from metric3d_ros.pictures import SteadyRange
 
 WIDE, HIGH = (48, 64), (64, 48)
 
@@ -26,6 +27,7 @@ class Stream:
     def __init__(self, name, *, wants=True):
         self.name, self.counts, self.results, self.finished = name, FrameCounts(), [], []
         self.busy, self.inference_size_hw, self.wants = False, None, wants
+        self.depth_range = SteadyRange()
         self.publishers = SimpleNamespace(wanted=self._wanted, publish=self._publish)
         self.snapshots = SimpleNamespace(is_wanted=False)
 
