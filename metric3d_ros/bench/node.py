@@ -101,7 +101,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
         if not probe.connect():
             raise Metric3DError(f"depth_node did not answer on {', '.join(scenario.topics)}")
         before_s = cpu_seconds(node.pid)
-        with memory_samples(node.pid, every_s=seconds / 10) as samples_mib:
+        with memory_samples(node.pid, every_s=seconds / 10) as samples:
             measured = probe.measure(rate_hz=scenario.rate_hz, seconds=seconds)
         after_s = cpu_seconds(node.pid)
     finally:
@@ -120,7 +120,8 @@ def run(scenario: Scenario, *, seconds: float) -> str:
         *(row(f"stamp to arrival, {topic}", measured.arrival_ms[topic]) for topic in scenario.topics),
         f"  images sent {measured.sent}, " + ", ".join(f"{key} {value}" for key, value in measured.counts.items()),
         f"  CPU time {(after_s - before_s) / max(len(overhead_ms), 1) * 1e3:.1f} ms a frame published, all threads",
-        f"  memory in MiB, from start to end: {' '.join(f'{sample:.0f}' for sample in samples_mib)}",
+        f"  memory in MiB, from start to end: {' '.join(f'{sample.own_mib:.0f}' for sample in samples)}",
+        f"  shared memory that it has mapped, MiB: {' '.join(f'{sample.shared_mib:.0f}' for sample in samples)}",
     ]
     return "\n".join(lines)
 
@@ -134,20 +135,35 @@ def row(name: str, times_ms: npt.ArrayLike) -> str:
     return f"  {name:<40} p50 {p50:7.1f}  p95 {p95:7.1f}  max {most:7.1f} ms  ({times_ms.size})"
 
 
-def resident_mib(pid: int) -> float:
-    """Return the memory that a process holds, shared memory included."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of a process at one moment."""
+
+    own_mib: float
+    """Its own, and the files that it has loaded."""
+    shared_mib: float
+    """The parts that it has touched of its own Fast DDS segment and of those that others wrote messages for it to.
+
+    A process that stood still for a moment finds more images waiting in the camera's segment and so maps more of that.
+    It belongs to the camera, whose size it cannot exceed, and is there once, however many read it.
+    """
+
+
+def read_memory(pid: int) -> Memory:
+    """Return the memory that a process holds."""
+    lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    mib = {key: int(value.split()[0]) / 1024 for key, _, value in lines if key.startswith("Rss")}
+    return Memory(own_mib=mib["RssAnon"] + mib["RssFile"], shared_mib=mib["RssShmem"])
 
 
 @contextmanager
-def memory_samples(pid: int, *, every_s: float) -> Iterator[list[float]]:
-    """Sample the memory of a process, in MiB, as long as the context lasts."""
-    samples, stop = [resident_mib(pid)], threading.Event()
+def memory_samples(pid: int, *, every_s: float) -> Iterator[list[Memory]]:
+    """Sample the memory of a process as long as the context lasts."""
+    samples, stop = [read_memory(pid)], threading.Event()
 
     def sample() -> None:
         while not stop.wait(every_s):
-            samples.append(resident_mib(pid))
+            samples.append(read_memory(pid))
 
     thread = threading.Thread(target=sample, name="memory")
     thread.start()

@@ -74,7 +74,7 @@ class LoadProbe:
         while time.monotonic() < deadline_s:
             self._send()
             self._spin(0.3)
-            if all(self.measured.arrival_ms[topic] for topic in self._topics) and self.measured.stages_ms:
+            if self._is_answered() and self.measured.stages_ms:
                 self._spin(1.5)  # the node's counts of these come with its next diagnostics
                 return True
         return False
@@ -94,6 +94,24 @@ class LoadProbe:
         self.measured.counts = {key: str(value) for key, value in changed.items()}
         return self.measured
 
+    def send_until_answered(self, *, rate_hz: float, timeout_s: float) -> float | None:
+        """Send images until all topics have answered one of them; return when, on Python's monotonic clock.
+
+        None when that takes longer than `timeout_s`.
+        """
+        self.measured = Measurement()
+        started_s = time.monotonic()
+        while (now_s := time.monotonic()) < started_s + timeout_s:
+            self._send()
+            self._spin(max(0.0, started_s + self.measured.sent / rate_hz - now_s), until_answered=True)
+            if self._is_answered():
+                return time.monotonic()
+        return None
+
+    def listen(self, *, seconds: float) -> None:
+        """Take what comes for a while, without sending anything."""
+        self._spin(seconds)
+
     def close(self) -> None:
         """Leave the domain."""
         self._executor.shutdown()
@@ -109,9 +127,12 @@ class LoadProbe:
     def _header(self) -> Any:
         return Header(stamp=self._node.get_clock().now().to_msg(), frame_id="camera_optical_frame")
 
-    def _spin(self, seconds: float) -> None:
+    def _is_answered(self) -> bool:
+        return all(self.measured.arrival_ms[topic] for topic in self._topics)
+
+    def _spin(self, seconds: float, *, until_answered: bool = False) -> None:
         deadline_s = time.monotonic() + seconds
-        while (left_s := deadline_s - time.monotonic()) > 0:
+        while (left_s := deadline_s - time.monotonic()) > 0 and not (until_answered and self._is_answered()):
             self._executor.spin_once(timeout_sec=left_s)
 
     def _on_output(self, topic: str, message: Any) -> None:

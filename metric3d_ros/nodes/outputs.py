@@ -211,14 +211,6 @@ OUTPUTS: Sequence[Output] = (
         build=_depth_camera_info,
     ),
     Output(
-        topic="depth/image_color",
-        switch="depth_color",
-        message_type=Image,
-        description="rgb8, depth for people: near is warm, far is cold, invalid is dark gray",
-        needs=_needs_depth,
-        build=_depth_colour,
-    ),
-    Output(
         topic="normals/image",
         switch="normals",
         message_type=Image,
@@ -227,12 +219,13 @@ OUTPUTS: Sequence[Output] = (
         build=_normals_image,
     ),
     Output(
-        topic="normals/image_color",
-        switch="normals_color",
-        message_type=Image,
-        description="rgb8, normals for people: (n + 1) / 2 with x as red, y as green, z as blue",
-        needs=_needs_normals,
-        build=_normals_colour,
+        topic="points",
+        switch="points",
+        message_type=PointCloud2,
+        description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z; organised, NaN where "
+        "invalid",
+        needs=_needs_points,
+        build=_points,
     ),
     Output(
         topic="confidence/image",
@@ -243,13 +236,20 @@ OUTPUTS: Sequence[Output] = (
         build=_confidence_image,
     ),
     Output(
-        topic="points",
-        switch="points",
-        message_type=PointCloud2,
-        description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z; organised, NaN where "
-        "invalid",
-        needs=_needs_points,
-        build=_points,
+        topic="depth/image_color",
+        switch="depth_color",
+        message_type=Image,
+        description="rgb8, depth for people: near is warm, far is cold, invalid is dark gray",
+        needs=_needs_depth,
+        build=_depth_colour,
+    ),
+    Output(
+        topic="normals/image_color",
+        switch="normals_color",
+        message_type=Image,
+        description="rgb8, normals for people: (n + 1) / 2 with x as red, y as green, z as blue",
+        needs=_needs_normals,
+        build=_normals_colour,
     ),
     Output(
         topic="scan",
@@ -270,3 +270,4 @@ OUTPUTS: Sequence[Output] = (
         build=_compressed_depth,
     ),
 )
+"""In the order in which they are begun: measurements first, the largest of them early, then pictures for people."""

@@ -1,15 +1,17 @@
 """The node's benchmark runs, and its figures are those of the frames that it sent."""
 
+import mmap
 import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-from metric3d_ros.bench.node import EVERYTHING, cpu_seconds, resident_mib, row
+from metric3d_ros.bench.node import EVERYTHING, cpu_seconds, read_memory, row
 
 
 def test_short_run_reports_every_stage_and_topic_of_the_frames(tmp_path):
@@ -24,6 +26,7 @@ def test_short_run_reports_every_stage_and_topic_of_the_frames(tmp_path):
         assert int(rows[f"stamp to arrival, {topic}"]) > 0, topic
     assert 0 < int(rows["total"]) <= counts["frames published"] <= counts["images received"]
     assert re.search(r"memory in MiB, from start to end: \d+ \d+", done.stdout)
+    assert re.search(r"shared memory that it has mapped, MiB: \d+ \d+", done.stdout)
 
 
 def test_row_states_percentiles_and_how_many():
@@ -35,4 +38,15 @@ def test_own_process_is_measured():
     before_s = cpu_seconds(os.getpid())
     while cpu_seconds(os.getpid()) < before_s + 0.05:
         pass
-    assert 5 < resident_mib(os.getpid()) < 5000
+    assert 5 < read_memory(os.getpid()).own_mib < 5000
+
+
+def test_shared_memory_is_told_from_a_process_own():
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.truncate(32 << 20)
+        before = read_memory(os.getpid())
+        with mmap.mmap(file.fileno(), 32 << 20) as segment:
+            segment.write(b"x" * (32 << 20))
+            after = read_memory(os.getpid())
+    assert after.shared_mib - before.shared_mib > 31
+    assert after.own_mib - before.own_mib < 16
