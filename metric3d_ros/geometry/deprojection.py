@@ -8,25 +8,31 @@ from metric3d_ros.errors import CameraError
 
 
 def depth_to_points(
-    depth_m: NDArray[np.float32], camera: Camera, *, stride: int = 1, out: NDArray[np.float32] | None = None
+    depth_m: NDArray[np.float32],
+    camera: Camera,
+    *,
+    stride: int = 1,
+    rows: slice = slice(None),
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Place each pixel of a depth image in space.
 
     `depth_m` is (H, W) float32, metres along the optical axis, of the image that `camera` took. Returns
     (ceil(H / stride), ceil(W / stride), 3) float32: x right, y down, z forward, metres; every `stride`-th row and
     column from the first. All three are NaN where depth is not finite and > 0, or where the camera's lens has no ray.
-    They are written to `out` where it is given, which may be a part of a larger record.
+    Only `rows` of that result are made where they are given. They are written to `out` where it is given, which may be
+    a part of a larger record.
 
     Raises CameraError when the camera's size is not the image's.
     """
     check_size(depth_m, camera)
-    depth = np.ascontiguousarray(depth_m[::stride, ::stride])
+    depth = np.ascontiguousarray(depth_m[::stride, ::stride][rows])
     if not _all_usable(depth):
         depth = np.where((depth > 0) & np.isfinite(depth), depth, np.float32(np.nan))
     points = np.empty((*depth.shape, 3), np.float32) if out is None else out
     # Axis by axis: NumPy's loop over an inner axis of 3 is slower (1080p: 6.8 ms against 4.6).
     for axis, rays in enumerate(camera.ray_planes(stride=stride)):
-        np.multiply(rays, depth, out=points[..., axis])
+        np.multiply(rays[rows] if len(rays) > 1 else rays, depth, out=points[..., axis])
     return points
 
 

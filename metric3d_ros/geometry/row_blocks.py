@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 _BLOCK_ROWS = 128
+_BLOCK_BYTES = 1 << 19
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +17,13 @@ class RowBlock:
     """Of the image: `rows` and their neighbourhood, cut at the image's ends."""
     inner: slice
     """Of an array that holds `around`: where `rows` are in it."""
+
+
+def row_slices(height: int, *, row_bytes: int) -> Iterator[slice]:
+    """Split `height` rows of `row_bytes` each into slices of half a megabyte, which a core's own cache holds."""
+    rows = max(1, _BLOCK_BYTES // max(row_bytes, 1))
+    for first in range(0, height, rows):
+        yield slice(first, min(first + rows, height))
 
 
 def row_blocks(height: int, *, reach: int) -> Iterator[RowBlock]:

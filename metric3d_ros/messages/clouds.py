@@ -1,19 +1,20 @@
 """Points to sensor_msgs/PointCloud2 and back."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.errors import MessageError
+from metric3d_ros.geometry.row_blocks import row_slices
 from metric3d_ros.messages.buffers import share_bytes, view_bytes
 from metric3d_ros.messages.images import MAX_PIXELS
 
 _FLOAT32 = 7  # PointField.FLOAT32
 _POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 """PointField.datatype to NumPy's name of it."""
-_BLOCK_BYTES = 1 << 21
 _NORMALS = ("normal_x", "normal_y", "normal_z")
 
 
@@ -59,7 +60,8 @@ def points_to_cloud(
         organized = False
 
     cloud = NewCloud(*points.shape[:2], with_rgb=rgb is not None, with_normals=normals is not None)
-    cloud.fill(points=points, rgb=rgb, normals=normals)
+    for rows in cloud.row_slices():
+        cloud.fill(rows, points=points, rgb=rgb, normals=normals)
     return cloud.to_message(header=header, sensor_msgs=sensor_msgs, is_dense=not organized)
 
 
@@ -75,34 +77,37 @@ class NewCloud:
     """
 
     def __init__(self, height: int, width: int, *, with_rgb: bool = False, with_normals: bool = False) -> None:
-        """Take memory for `height` x `width` points, all zero."""
+        """Take memory for `height` x `width` points, of which nothing is set yet."""
         self._names = ["x", "y", "z"] + ["rgb"] * with_rgb + [*_NORMALS] * with_normals
-        floats = np.zeros((height, width, len(self._names)), "<f4")
+        floats = np.empty((height, width, len(self._names)), "<f4")
         self._floats = floats
         self.points: NDArray[np.float32] = floats[..., :3]
         # PCL's order is B, G, R, 0.
         self.rgb: NDArray[np.uint8] | None = floats.view(np.uint8)[..., 14:11:-1] if with_rgb else None
+        self._fourth_of_rgb = floats.view(np.uint8)[..., 15] if with_rgb else None
         self.normals: NDArray[np.float32] | None = floats[..., -3:] if with_normals else None
+
+    def row_slices(self) -> Iterator[slice]:
+        """Return rows that are best filled at once: what is written stays in the cache until all its fields are."""
+        return row_slices(len(self._floats), row_bytes=self._floats.strides[0])
 
     def fill(
         self,
+        rows: slice,
         *,
         points: NDArray[np.float32] | None = None,
         rgb: NDArray[np.uint8] | None = None,
         normals: NDArray[np.float32] | None = None,
     ) -> None:
-        """Copy arrays of (H, W, 3), however they are strided."""
+        """Copy some rows of arrays of (H, W, 3), however they are strided."""
         targets = (self.points, self.rgb, self.normals)
         pairs = [(each, to) for each, to in zip((points, rgb, normals), targets, strict=True) if each is not None]
-        # Some rows at a time, so that what is written stays in the processor's cache until all its fields are. One axis
-        # at a time, because an inner axis of 3 makes a slow loop.
-        block_rows = max(1, _BLOCK_BYTES // max(self._floats.strides[0], 1))
-        for first in range(0, len(self._floats), block_rows):
-            rows = slice(first, first + block_rows)
-            for array, target in pairs:
-                assert target is not None, "the cloud was made without this field"
-                for axis in range(3):
-                    target[rows, :, axis] = array[rows, :, axis]
+        for array, target in pairs:
+            assert target is not None, "the cloud was made without this field"
+            for axis in range(3):  # one at a time, because an inner axis of 3 makes a slow loop
+                target[rows, :, axis] = array[rows, :, axis]
+        if self._fourth_of_rgb is not None:
+            self._fourth_of_rgb[rows] = 0
 
     def to_message(self, *, header: Any, sensor_msgs: Any, is_dense: bool = False) -> Any:
         """Return the PointCloud2, whose memory this is: write nothing from then on."""

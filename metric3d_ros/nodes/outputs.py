@@ -160,10 +160,11 @@ def _organized_points(result: Result, every: tuple[slice, slice]) -> Any:
     options = result.parameters.points
     rgb = result.rgb[every]
     cloud = NewCloud(*rgb.shape[:2], with_rgb=options.with_colour, with_normals=options.with_normals)
-    depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride, out=cloud.points)
-    cloud.fill(
-        rgb=rgb if options.with_colour else None, normals=result.normals[every] if options.with_normals else None
-    )
+    colours = rgb if options.with_colour else None
+    normals = result.normals[every] if options.with_normals else None
+    for rows in cloud.row_slices():
+        depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride, rows=rows, out=cloud.points[rows])
+        cloud.fill(rows, rgb=colours, normals=normals)
     return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs.msg)
 
 

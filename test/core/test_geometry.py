@@ -437,3 +437,12 @@ def test_points_are_written_where_the_caller_wants_them(stride):
     depth_to_points(depth_m, camera, stride=stride, out=records[..., :3])
     np.testing.assert_array_equal(records[..., :3], expected)
     assert (records[..., 3:] == -1).all()
+
+
+@pytest.mark.parametrize("distortion", [(), (-0.3, 0.1, 0.001, -0.002)])
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(1, 3), slice(2, None)])
+def test_some_rows_of_points_are_those_rows_of_all(rows, distortion):
+    camera = Camera(7, 10, 20.0, 21.0, 2.5, 2.0, "plumb_bob" if distortion else "", distortion)
+    depth_m = np.linspace(1, 4, 70, dtype=np.float32).reshape(10, 7)
+    expected = depth_to_points(depth_m, camera, stride=3)
+    np.testing.assert_array_equal(depth_to_points(depth_m, camera, stride=3, rows=rows), expected[rows])

@@ -56,7 +56,8 @@ def test_a_cloud_written_field_by_field_is_the_cloud_of_its_arrays(messages, wit
     arrays = {"rgb": rgb if with_rgb else None, "normals": normals if with_normals else None}
     cloud = NewCloud(300, 7, with_rgb=with_rgb, with_normals=with_normals)
     cloud.points[...] = points
-    cloud.fill(**arrays)
+    for rows in cloud.row_slices():
+        cloud.fill(rows, **arrays)
     header = header_of(messages)
     expected = points_to_cloud(points, header=header, sensor_msgs=messages, **arrays)
     assert cloud.to_message(header=header, sensor_msgs=messages) == expected
