@@ -118,19 +118,29 @@ def test_model_is_named_with_provider_and_size(robot):
 
 def test_reports_come_once_a_second_with_a_stamp(robot):
     before = len(robot.reports)
-    assert robot.bench.spin_until(lambda: len(robot.reports) >= before + 4)
-    stamps = [report.header.stamp.sec + report.header.stamp.nanosec / 1e9 for report in robot.reports[-4:]]
-    assert 2.0 < stamps[-1] - stamps[0] < 4.5
+    assert robot.bench.spin_until(lambda: len(robot.reports) >= before + 6)
+    stamps = [report.header.stamp.sec + report.header.stamp.nanosec / 1e9 for report in robot.reports[-6:]]
+    assert 0.5 < np.median(np.diff(stamps)) < 1.5, "whatever a busy machine does to one or two of them"
 
 
 def test_every_image_is_counted_once(robot):
     depth = robot.bench.listen(Image, "depth/image")
     robot.wait_until("running", show=robot.show)
-    robot.bench.spin_for(1.5)
+
+    def ends():
+        return {
+            key: int(value)
+            for key, value in robot.values().items()
+            if key == "frames published" or key.startswith("dropped")
+        }
+
+    # The last ones may still be on their way.
+    assert robot.bench.spin_until(lambda: int(robot.values()["images received"]) == sum(ends().values()))
+    before = len(robot.reports)
+    assert robot.bench.spin_until(lambda: len(robot.reports) >= before + 2)
     values = robot.values()
-    ends = ["frames published", *(key for key in values if key.startswith("dropped"))]
-    assert len(ends) == 6
-    assert int(values["images received"]) == sum(int(values[key]) for key in ends)
+    assert len(ends()) == 6
+    assert int(values["images received"]) == sum(ends().values()), "and that stays so"
     assert int(values["frames published"]) >= len(depth) > 0
     assert robot.values()["inference size"] == f"{WIDTH}x{HEIGHT}"
 
@@ -169,12 +179,13 @@ def test_disabled_node_works_on_nothing_and_says_so(robot):
 
     answer = robot.call(service, SetBool.Request(data=False))
     assert (answer.success, answer.message) == (True, "disabled")
-    robot.bench.spin_for(0.5)
-    before = len(depth)
-    disabled = robot.wait_until("disabled", show=robot.show)
+    shown = []
+    disabled = robot.wait_until("disabled", show=lambda: shown.append(robot.show()))
     assert disabled.level == DiagnosticStatus.OK
     assert robot.status(MODEL).message == "disabled"
-    assert len(depth) == before
+    assert shown
+    assert not [message for message in depth if message.header in shown]
+    before = len(depth)
     assert robot.call(service, SetBool.Request(data=False)).message == "already disabled"
 
     assert robot.call(service, SetBool.Request(data=True)).message == "enabled"

@@ -117,9 +117,8 @@ def test_images_that_find_no_room_are_counted_exactly(bench, start):
         eye.show()
         bench.spin_for(0.01)
     os.kill(process.pid, signal.SIGCONT)
-    assert bench.spin_until(lambda: depth[-1].header.stamp.sec == eye.sent)
-    eye.show()
-    assert bench.spin_until(lambda: depth[-1].header.stamp.sec == eye.sent)
+    # What is lost shows when a later one comes.
+    assert bench.spin_until(lambda: eye.show() or bench.spin_for(0.2) or depth[-1].header.stamp.sec == eye.sent)
     counts = eye.counts()
     assert counts["images received"] + counts["images lost on the way"] == eye.sent - never_sent_here
     assert counts["images lost on the way"] > 0
@@ -157,7 +156,7 @@ def test_large_images_at_30_hz_all_arrive_between_two_of_our_processes(bench, st
         values = {pair.key: pair.value for report in reports[-1:] for s in report.status for pair in s.values}
         return int(values.get("images received", 0))
 
-    bench.spin_until(lambda: received() == 60, timeout_s=5)
+    bench.spin_until(lambda: received() == 60)
     assert received() == 60
 
 
@@ -193,8 +192,8 @@ def test_subscriber_does_not_hold_up_the_others(bench, start, environment, froze
         eye.connect([depth, points])
         for _ in range(100):  # more than fit into any queue between here and there
             eye.show()
-            assert bench.spin_until(lambda: depth[-1].header.stamp.sec == eye.sent, timeout_s=5)
-            assert bench.spin_until(lambda: points[-1].header.stamp.sec == eye.sent, timeout_s=5)
+            assert bench.spin_until(lambda: depth[-1].header.stamp.sec == eye.sent)
+            assert bench.spin_until(lambda: points[-1].header.stamp.sec == eye.sent)
     finally:
         deaf.kill()
         deaf.wait()
