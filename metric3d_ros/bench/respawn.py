@@ -20,6 +20,8 @@ from metric3d_ros.errors import Metric3DError
 
 _SIZE_HW = (480, 640)
 _RATE_HZ = 30.0
+# What the killed node had sent is heard by then, and the new one has not even started.
+_SETTLE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def measure(*, model: str, times: int, timeout_s: float) -> list[Absence]:
             killed_s = time.monotonic()
             node.kill()
             node.start()
+            probe.listen(seconds=_SETTLE_S)
             arrived_s = probe.send_until_answered(rate_hz=_RATE_HZ, timeout_s=timeout_s)
             if arrived_s is None:
                 raise Metric3DError(f"no depth came in {timeout_s:g} s after depth_node had been killed and restarted")

@@ -26,6 +26,8 @@ WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
 """Stages beside the estimator's own (prepare, infer, finish): from the frame being complete until it is worked on, its
 decoding, the building and publishing of all outputs, and all of it from complete to published. A topic's name is the
 stage of that output alone; outputs of large images are made side by side."""
+BUILD = " build"
+"""Follows a topic's name, for the part of its time in which the message is built; in ~/timing only."""
 AGE = "age"
 """From the image's stamp until everything was published, on the node's clock."""
 
@@ -184,11 +186,15 @@ class Pipeline:
             job.stream.inference_size_hw = estimate.inference_size_hw
         started_s = time.monotonic()
         failures: list[Exception] = []
+        built_ms: dict[str, float] = {}
 
         def publish(output: Output) -> None:
             output_started_s = time.monotonic()
             try:
-                job.stream.publishers.publish([output], result)
+                message = output.build(result)
+                built_ms[f"{output.topic}{BUILD}"] = (time.monotonic() - output_started_s) * 1e3
+                if message is not None:
+                    job.stream.publishers.publish(output, message)
             except Exception as error:  # the other outputs need not suffer
                 failures.append(error)
             job.times_ms[output.topic] = (time.monotonic() - output_started_s) * 1e3
@@ -212,7 +218,7 @@ class Pipeline:
         job.times_ms[TOTAL] = (last_s - job.frame.complete_s) * 1e3
         job.times_ms[AGE] = (self._now_ns() - stamp_ns(job.frame.image)) / 1e6
         job.stream.finish(job.frame, job.times_ms)
-        self._on_finished(job.stream, job.frame, job.times_ms)
+        self._on_finished(job.stream, job.frame, job.times_ms | built_ms)
 
     def _drop(self, stream: CameraStream, error: Exception) -> None:
         if not isinstance(error, Metric3DError):

@@ -1,6 +1,6 @@
 """The publishers of one camera's outputs; they know which of them anybody wants."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -9,7 +9,6 @@ from metric3d_ros.nodes.direct_publish import direct_publish
 from metric3d_ros.nodes.outputs import OUTPUTS, Output
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import create_output, output
-from metric3d_ros.nodes.results import Result
 
 
 class OutputPublishers:
@@ -37,18 +36,9 @@ class OutputPublishers:
             if each.topic in self._publishers and self._publishers[each.topic].get_subscription_count()
         ]
 
-    def publish(self, outputs: Sequence[Output], result: Result) -> int:
-        """Build and publish `outputs`; return how many messages went out.
-
-        Raises Metric3DError for an output that cannot be made of this frame.
-        """
-        published = 0
-        for each in outputs:
-            message = each.build(result)
-            if message is not None:
-                self._publish[each.topic](message)
-                published += 1
-        return published
+    def publish(self, output: Output, message: Any) -> None:
+        """Publish a message that `output` has built. Different outputs may do so on different threads."""
+        self._publish[output.topic](message)
 
 
 def transport_topic(node: Node, base: str, transport: str) -> str:

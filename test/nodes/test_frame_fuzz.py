@@ -59,12 +59,9 @@ class FramePath:
     def _work(self, stream, frame):
         self._pipeline.run({stream: frame})
 
-    def _publish(self, outputs, result):
-        for output in outputs:
-            message = output.build(result)
-            if message is not None:
-                serialize_message(message)
-                self.look_at(output.topic, message)
+    def _publish(self, output, message):
+        serialize_message(message)
+        self.look_at(output.topic, message)
 
     def look_at(self, topic, message):
         """Depth and points are finite or NaN, never 0, infinite or negative along the optical axis."""

@@ -32,10 +32,11 @@ class Stream:
         self.snapshots = SimpleNamespace(is_wanted=False)
 
     def _wanted(self):
-        output = SimpleNamespace(topic="depth/image", needs=lambda parameters: frozenset({DEPTH}))
+        needs = frozenset({DEPTH})
+        output = SimpleNamespace(topic="depth/image", needs=lambda _: needs, build=lambda result: result)
         return [output] if self.wants else []
 
-    def _publish(self, outputs, result):
+    def _publish(self, output, result):
         assert self.busy
         self.results.append(result)
 
