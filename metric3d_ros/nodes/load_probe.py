@@ -83,11 +83,7 @@ class LoadProbe:
         """Send images at a rate; return what came until a while after the last one, with the node's counts."""
         before = self.measured.counts
         self.measured = Measurement()
-        started_s = time.monotonic()
-        while (now_s := time.monotonic()) < started_s + seconds:
-            self._send()
-            # By the clock, not by the sleep before: a camera does not slow down with its listeners.
-            self._spin(max(0.0, started_s + self.measured.sent / rate_hz - now_s))
+        self._send_steadily(rate_hz=rate_hz, seconds=seconds)
         self._spin(3.0)
         now = self.measured.counts
         changed = {key: int(value) - int(before.get(key, 0)) for key, value in now.items() if value.isdigit()}
@@ -100,13 +96,12 @@ class LoadProbe:
         None when that takes longer than `timeout_s`.
         """
         self.measured = Measurement()
-        started_s = time.monotonic()
-        while (now_s := time.monotonic()) < started_s + timeout_s:
-            self._send()
-            self._spin(max(0.0, started_s + self.measured.sent / rate_hz - now_s), until_answered=True)
-            if self._is_answered():
-                return time.monotonic()
-        return None
+        self._send_steadily(rate_hz=rate_hz, seconds=timeout_s, until_answered=True)
+        return time.monotonic() if self._is_answered() else None
+
+    def send_unanswered(self, *, rate_hz: float, seconds: float) -> None:
+        """Send images for a while and measure nothing of them; what comes is taken."""
+        self._send_steadily(rate_hz=rate_hz, seconds=seconds)
 
     def listen(self, *, seconds: float) -> None:
         """Take what comes for a while, without sending anything."""
@@ -126,6 +121,15 @@ class LoadProbe:
 
     def _header(self) -> Any:
         return Header(stamp=self._node.get_clock().now().to_msg(), frame_id="camera_optical_frame")
+
+    def _send_steadily(self, *, rate_hz: float, seconds: float, until_answered: bool = False) -> None:
+        started_s = time.monotonic()
+        sent = 0
+        while (now_s := time.monotonic()) < started_s + seconds and not (until_answered and self._is_answered()):
+            self._send()
+            sent += 1
+            # By the clock, not by the sleep before: a camera does not slow down with its listeners.
+            self._spin(max(0.0, started_s + sent / rate_hz - now_s), until_answered=until_answered)
 
     def _is_answered(self) -> bool:
         return all(self.measured.arrival_ms[topic] for topic in self._topics)

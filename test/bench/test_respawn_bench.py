@@ -14,13 +14,23 @@ from ros_process import next_domain, ros_environment
 
 def test_node_that_is_killed_works_again_without_help(tmp_path):
     model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
-    command = [sys.executable, "-m", "metric3d_ros.bench.respawn", "--model", str(model), "--times", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "metric3d_ros.bench.respawn",
+        "--model",
+        str(model),
+        "--times",
+        "2",
+        "--delay",
+        "0.5",
+    ]
     environment = ros_environment(tmp_path / "log", next_domain())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"p50 +([\d.]+) .*\(2\)$", done.stdout, re.MULTILINE)
     started, ready, depth, inference = map(float, rows)
-    assert 0 < started < ready < depth
+    assert 500 < started < ready < depth
     assert 0 < inference < depth - started
 
 
