@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.bench.stub_node import LATENCY_VARIABLE
+from metric3d_ros.bench.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
 from metric3d_ros.errors import Metric3DError
 
 EVERYTHING = [
@@ -43,6 +43,10 @@ class Scenario:
     """How long the stand-in for the network takes."""
     parameters: Mapping[str, str]
     seconds: float
+    provider: str = "cpu"
+    """Where the stand-in for the network seems to run."""
+    by_default: bool = True
+    """Runs when no scenario is named."""
 
 
 SCENARIOS = [
@@ -71,6 +75,21 @@ SCENARIOS = [
         parameters={},
         seconds=120.0,
     ),
+    # What the overlap of neighbouring frames is worth: without it, as with a network on the processor, and with it.
+    *(
+        Scenario(
+            name=name,
+            size_hw=(1080, 1920),
+            topics=["depth/image", "points"],
+            rate_hz=30.0,
+            latency_ms=30.0,
+            parameters={"points.stride": "2"},
+            seconds=20.0,
+            provider=provider,
+            by_default=False,
+        )
+        for name, provider in (("in-turn-1080p", "cpu"), ("overlap-1080p", "cuda"))
+    ),
 ]
 
 
@@ -86,7 +105,10 @@ def run(scenario: Scenario, *, seconds: float) -> str:
     from metric3d_ros.nodes.load_probe import LoadProbe
     from metric3d_ros.nodes.transport import prepare_transport
 
-    environment = os.environ | {LATENCY_VARIABLE: f"{scenario.latency_ms:g}"}
+    environment = os.environ | {
+        LATENCY_VARIABLE: f"{scenario.latency_ms:g}",
+        PROVIDER_VARIABLE: scenario.provider,
+    }
     # Of its own, so that no other node on this machine's network can interfere.
     namespace = f"bench_{os.getpid()}"
     arguments = ["-r", f"__ns:=/{namespace}"]
@@ -119,6 +141,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
         *(row(f"  {stage.removesuffix('_ms')}", times) for stage, times in stages.items() if stage != "infer_ms"),
         *(row(f"stamp to arrival, {topic}", measured.arrival_ms[topic]) for topic in scenario.topics),
         f"  images sent {measured.sent}, " + ", ".join(f"{key} {value}" for key, value in measured.counts.items()),
+        f"  {len(overhead_ms) / seconds:.1f} frames published a second",
         f"  CPU time {(after_s - before_s) / max(len(overhead_ms), 1) * 1e3:.1f} ms a frame published, all threads",
         f"  memory in MiB, from start to end: {' '.join(f'{sample.own_mib:.0f}' for sample in samples)}",
         f"  shared memory that it has mapped, MiB: {' '.join(f'{sample.shared_mib:.0f}' for sample in samples)}",
@@ -191,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python ", end="")
     print(platform.python_version(), flush=True)
     for scenario in SCENARIOS:
-        if not options.scenarios or scenario.name in options.scenarios:
+        if scenario.name in options.scenarios or (scenario.by_default and not options.scenarios):
             print(run(scenario, seconds=options.seconds or scenario.seconds), flush=True)
     return 0
 

@@ -13,6 +13,8 @@ from metric3d_ros import model_contract
 from metric3d_ros.nodes.depth_node import main
 
 LATENCY_VARIABLE = "METRIC3D_STUB_LATENCY_MS"
+PROVIDER_VARIABLE = "METRIC3D_STUB_PROVIDER"
+"""Where the network seems to run; the stand-in needs no processor, as if it ran on a GPU, in either case."""
 DEPTH_M = 2.0
 
 
@@ -20,13 +22,13 @@ class StubEngine:
     """Has an Engine's face; sees a wall from 2 to 3 m in every image."""
 
     model_name = "stub"
-    provider = "cpu"
     dialect = model_contract.NATIVE
     metadata = None
     fixed_size_hw = None
     outputs = frozenset({model_contract.DEPTH, model_contract.CONFIDENCE, model_contract.NORMAL})
 
-    def __init__(self, latency_s: float) -> None:
+    def __init__(self, latency_s: float, *, provider: str = "cpu") -> None:
+        self.provider = provider
         self._latency_s = latency_s
         self._maps: dict[tuple[int, ...], dict[str, npt.NDArray[np.float32]]] = {}
 
@@ -52,7 +54,8 @@ class StubEngine:
 
 def open_stub(*_: Any, **__: Any) -> Any:
     """Stand in for `engine.open_engine`."""
-    return StubEngine(float(os.environ.get(LATENCY_VARIABLE, "0")) / 1e3)
+    latency_s = float(os.environ.get(LATENCY_VARIABLE, "0")) / 1e3
+    return StubEngine(latency_s, provider=os.environ.get(PROVIDER_VARIABLE, "cpu"))
 
 
 if __name__ == "__main__":
