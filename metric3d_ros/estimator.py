@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import logging
 import math
-import re
+import statistics
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -14,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros import foreign, model_contract
+from metric3d_ros.adaptive_size import AdaptiveSize
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import Engine
-from metric3d_ros.errors import CameraError, ConfigurationError, ImageError
+from metric3d_ros.errors import CameraError, ConfigurationError, ImageError, OutOfMemoryError
+from metric3d_ros.inference_size import FAR_ABOVE_TRAINED, MIN_SIDE_PX, NATIVE, TRAINED, InferenceSize
+from metric3d_ros.memory_limit import MemoryLimit
 
 Float32Array = npt.NDArray[np.float32]
 RgbArray = npt.NDArray[np.uint8]
@@ -24,11 +29,12 @@ RgbArray = npt.NDArray[np.uint8]
 DEPTH, CONFIDENCE, NORMALS = "depth", "confidence", "normals"
 ALL_OUTPUTS = frozenset({DEPTH, CONFIDENCE, NORMALS})
 
-MIN_SIDE_PX = 28
-NATIVE, TRAINED = "native", "trained"
+DEFAULT_RATE_HZ = 10.0
+# Publishing takes longer now and then; one such frame says nothing of the next.
+_ROUNDS = 5
 
-# Past this many times the pixels it was trained with, a network's depth is known to degrade.
-_FAR_ABOVE_TRAINED = 1.5
+_LOG = logging.getLogger(__name__)
+
 # Bilinear upsampling across a depth edge invents points between the two surfaces; nearest does not.
 _EDGE_RATIO = 1.03
 
@@ -55,99 +61,73 @@ class Estimate:
     timings_ms: dict[str, float]
 
 
-@dataclass(frozen=True)
-class InferenceSize:
-    """At which size the network sees an image; outputs come back at the image's own size in every case.
-
-    `max_width` x `max_height` and `max_pixels` are caps that keep the aspect and never enlarge; `trained` asks for the
-    largest size of the image's aspect within the pixel count that the network was trained with.
-    """
-
-    trained: bool = False
-    max_width: int | None = None
-    max_height: int | None = None
-    max_pixels: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> InferenceSize:
-        """Read "native", "trained", "WIDTHxHEIGHT" (pixels) or megapixels such as "0.5MP".
-
-        Raises:
-            ConfigurationError: any other text, or a size below 28 pixels.
-        """
-        words = text.strip().lower()
-        if words == NATIVE:
-            return cls()
-        if words == TRAINED:
-            return cls(trained=True)
-        if size := re.fullmatch(r"(\d+)\s*x\s*(\d+)", words):
-            width, height = int(size[1]), int(size[2])
-            if min(width, height) >= MIN_SIDE_PX:
-                return cls(max_width=width, max_height=height)
-        elif megapixels := re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mp|megapixels)", words):
-            pixels = float(megapixels[1]) * 1e6
-            if pixels >= MIN_SIDE_PX**2:
-                return cls(max_pixels=pixels)
-        raise ConfigurationError(
-            f"inference_size is '{text}', expected 'native', 'trained', WIDTHxHEIGHT such as '640x480' (at least "
-            f"{MIN_SIDE_PX}x{MIN_SIDE_PX}) or megapixels such as '0.5MP'"
-        )
-
-    def choose(self, image_hw: tuple[int, int], *, training_size_hw: tuple[int, int] | None) -> tuple[int, int]:
-        """Return the (height, width) that an image of `image_hw` is resized to; at least 28 on each side.
-
-        Raises:
-            ConfigurationError: "trained", for a model that does not say what it was trained with.
-        """
-        height, width = image_hw
-        scale = 1.0
-        if self.trained:
-            if training_size_hw is None:
-                raise ConfigurationError(
-                    f"inference_size '{TRAINED}' needs a model that states its training size, and this one does not: "
-                    f"use '{NATIVE}' or WIDTHxHEIGHT"
-                )
-            scale = math.sqrt(math.prod(training_size_hw) / (height * width))
-        if self.max_pixels is not None:
-            scale = min(1.0, math.sqrt(self.max_pixels / (height * width)))
-        if self.max_width is not None and self.max_height is not None:
-            scale = min(1.0, self.max_width / width, self.max_height / height)
-        if scale == 1.0:
-            return image_hw
-        # A side that is whole but for rounding must not lose a pixel.
-        height, width = (max(MIN_SIDE_PX, math.floor(side * scale + 1e-6)) for side in image_hw)
-        return height, width
-
-
 class Estimator:
     """Runs one engine on images of any size, at an inference size that can change between images."""
 
-    def __init__(self, engine: Engine, *, inference_size: str = NATIVE) -> None:
+    def __init__(
+        self, engine: Engine, *, inference_size: str = NATIVE, target_rate_hz: float = DEFAULT_RATE_HZ
+    ) -> None:
+        """`target_rate_hz` is the rate that `inference_size` "auto" holds."""
         self.engine = engine
-        self.set_inference_size(inference_size)
+        self._asked: tuple[str, float] | None = None
+        self._busy_ms = 0.0
+        self._other_ms: collections.deque[float] = collections.deque([0.0], maxlen=_ROUNDS)
+        self.set_inference_size(inference_size, target_rate_hz=target_rate_hz)
 
     @property
     def training_size_hw(self) -> tuple[int, int] | None:
         """(height, width) that the network was trained with; None where the model does not say."""
         return self.engine.metadata.training_size_hw if self.engine.metadata else None
 
-    def set_inference_size(self, text: str) -> None:
-        """Set the size from the next image on; see `InferenceSize.parse`, whose ConfigurationError it raises."""
+    def set_inference_size(self, text: str, *, target_rate_hz: float = DEFAULT_RATE_HZ) -> None:
+        """Set the size from the next image on; see `InferenceSize.parse`, whose ConfigurationError it raises.
+
+        What was learnt of this machine's speed and memory starts anew, unless nothing changes.
+        """
+        if self._asked == (text, target_rate_hz):
+            return
         size = InferenceSize.parse(text)
         size.choose((MIN_SIDE_PX, MIN_SIDE_PX), training_size_hw=self.training_size_hw)
+        self._asked = (text, target_rate_hz)
         self.inference_size = size
+        self._target_rate_hz = target_rate_hz
+        self._adaptive: dict[tuple[int, int], AdaptiveSize] = {}
+        self._memory = MemoryLimit()
 
     def inference_size_for(self, image_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) at which the network will see an image of `image_hw`."""
         if self.engine.fixed_size_hw:
             return foreign.fit_image(image_hw, fixed_size_hw=self.engine.fixed_size_hw).inner_hw
-        return self.inference_size.choose(image_hw, training_size_hw=self.training_size_hw)
+        size_hw = self.inference_size.choose(image_hw, training_size_hw=self.training_size_hw)
+        if self.inference_size.auto:
+            size_hw = self._adaptive_size(image_hw, size_hw).size_hw
+        return self._memory.limit(size_hw)
+
+    def _adaptive_size(self, image_hw: tuple[int, int], most_hw: tuple[int, int]) -> AdaptiveSize:
+        if image_hw not in self._adaptive:
+            self._adaptive[image_hw] = AdaptiveSize(
+                image_hw,
+                largest_hw=self._memory.limit(most_hw),
+                size_multiple=(
+                    self.engine.metadata.size_multiple if self.engine.metadata else model_contract.FOREIGN_SIZE_MULTIPLE
+                ),
+                target_rate_hz=self._target_rate_hz,
+            )
+        return self._adaptive[image_hw]
+
+    def note_round(self, total_ms: float) -> None:
+        """Say how long everything took since the last time, estimating included.
+
+        What is not estimating (decoding, publishing, other cameras) leaves less time for it where a rate is to be held.
+        """
+        self._other_ms.append(max(total_ms - self._busy_ms, 0.0))
+        self._busy_ms = 0.0
 
     def size_advice(self, image_hw: tuple[int, int]) -> str | None:
         """Return one sentence to warn with where images of `image_hw` go in far above the training size."""
         trained = self.training_size_hw
         height, width = self.inference_size_for(image_hw)
-        if trained is None or height * width <= _FAR_ABOVE_TRAINED * math.prod(trained):
+        if trained is None or height * width <= FAR_ABOVE_TRAINED * math.prod(trained):
             return None
         return (
             f"inference runs at {width}x{height}, far above the {trained[1]}x{trained[0]} that "
@@ -173,7 +153,8 @@ class Estimator:
         Raises:
             ImageError: not a uint8 (H, W, 3) image of at least 28 x 28 pixels.
             CameraError: the camera is for another size.
-            InferenceError: the model failed on it.
+            OutOfMemoryError: there is too little memory for it; the next one is estimated at a smaller size.
+            InferenceError: the model failed on it in another way.
         """
         return self.estimate_batch([rgb], [camera], outputs=outputs)[0]
 
@@ -193,9 +174,11 @@ class Estimator:
             if rgb.shape != images[0].shape:
                 raise ImageError(f"images of a batch are {images[0].shape} and {rgb.shape}, expected one size")
         wanted = self._contract_outputs(outputs)
-        if self.engine.dialect.self_contained:
-            return self._run_contract(images, cameras, wanted)
-        return [self._run_foreign(rgb, camera, wanted) for rgb, camera in zip(images, cameras, strict=True)]
+        if not self.engine.dialect.self_contained:
+            return [self._run_foreign(rgb, camera, wanted) for rgb, camera in zip(images, cameras, strict=True)]
+        most = self._memory.max_images or len(images)
+        parts = [slice(first, first + most) for first in range(0, len(images), most)]
+        return [estimate for part in parts for estimate in self._run_contract(images[part], cameras[part], wanted)]
 
     def _contract_outputs(self, outputs: Collection[str]) -> frozenset[str]:
         unknown = set(outputs) - ALL_OUTPUTS
@@ -218,10 +201,11 @@ class Estimator:
         batch = fed[0][None] if len(fed) == 1 else np.stack(fed)
         focal_px = np.array([camera.scaled(size_hw[1], size_hw[0]).focal_px for camera in cameras], np.float32)
         prepared = time.perf_counter()
-        results = self.engine.infer(batch, focal_px, outputs=wanted)
+        results = self._infer(batch, focal_px, wanted, size_hw)
         inferred = time.perf_counter()
         maps = [_finish({name: array[i] for name, array in results.items()}, image_hw) for i in range(len(images))]
         timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
+        self._note_time(image_hw, size_hw, timings_ms)
         return [
             Estimate(*parts, camera=camera, inference_size_hw=size_hw, timings_ms=timings_ms)
             for parts, camera in zip(maps, cameras, strict=True)
@@ -234,14 +218,40 @@ class Estimator:
         fit = foreign.fit_image(size_hw, fixed_size_hw=self.engine.fixed_size_hw)
         fed = foreign.prepare_image(_resize_image(rgb, size_hw), fit)
         prepared = time.perf_counter()
-        results = self.engine.infer(fed, None, outputs=wanted)
+        results = self._infer(fed, None, wanted, size_hw)
         inferred = time.perf_counter()
         maps = {name: foreign.finish_map(array, fit) for name, array in results.items()}
         focal_px = camera.scaled(size_hw[1], size_hw[0]).focal_px
         maps[model_contract.DEPTH] = foreign.canonical_to_metres(maps[model_contract.DEPTH], focal_px, fit)
         depth_m, confidence, normals = _finish(maps, image_hw)
         timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
+        self._note_time(image_hw, size_hw, timings_ms)
         return Estimate(depth_m, confidence, normals, camera, fit.inner_hw, timings_ms)
+
+    def _infer(
+        self,
+        batch: npt.NDArray[Any],
+        focal_px: Float32Array | None,
+        wanted: frozenset[str],
+        size_hw: tuple[int, int],
+    ) -> dict[str, Float32Array]:
+        """Run the engine; where memory does not suffice, say so and ask for less from the next image on."""
+        try:
+            return self.engine.infer(batch, focal_px, outputs=wanted)
+        except OutOfMemoryError:
+            if self.engine.fixed_size_hw is None:
+                change = self._memory.lower(size_hw, images=len(batch))
+                self._adaptive = {}
+                if change is not None:
+                    _LOG.warning("%s: %s", self.engine.model_name, change)
+            raise
+
+    def _note_time(self, image_hw: tuple[int, int], size_hw: tuple[int, int], timings_ms: dict[str, float]) -> None:
+        time_ms = sum(timings_ms.values())
+        self._busy_ms += time_ms
+        adaptive = self._adaptive.get(image_hw)
+        if adaptive is not None:
+            adaptive.add(size_hw, time_ms, other_ms=statistics.median(self._other_ms))
 
 
 def _check_image(rgb: Any, camera: Camera) -> None:

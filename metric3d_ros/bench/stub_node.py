@@ -22,6 +22,7 @@ class StubEngine:
     """Has an Engine's face; sees a wall from 2 to 3 m in every image."""
 
     model_name = "stub"
+    remark = ""
     dialect = model_contract.NATIVE
     metadata = None
     fixed_size_hw = None

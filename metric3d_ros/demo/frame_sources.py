@@ -20,7 +20,7 @@ from metric3d_ros.demo.renderer import render
 from metric3d_ros.demo.scene import Scene, build_scene
 from metric3d_ros.demo.viewpoint import Pose, camera_flight
 from metric3d_ros.errors import ConfigurationError, DataError, ImageError
-from metric3d_ros.estimator import MIN_SIDE_PX
+from metric3d_ros.inference_size import MIN_SIDE_PX
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.recordings.calibration import write_calibration
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth

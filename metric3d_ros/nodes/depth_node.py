@@ -5,6 +5,7 @@ import metric3d_ros.nodes.require_ros  # noqa: F401
 # isort: split
 import argparse
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,6 +15,7 @@ from metric3d_ros.estimator import Estimator
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.diagnostics import Diagnostics, TimingPublisher
 from metric3d_ros.nodes.enable_switch import EnableSwitch
+from metric3d_ros.nodes.log_bridge import LogBridge
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Estimated, Pipeline
@@ -40,6 +42,7 @@ class DepthNode:
         self._stop = stop
         self._open_engine = open_engine
         self._log = self.node.get_logger()
+        self._log_bridge = LogBridge(self._log)
         self._estimator: Estimator | None = None
         self._stages: TwoStages[Mapping[CameraStream, Frame], list[Estimated]] | None = None
         try:
@@ -69,10 +72,12 @@ class DepthNode:
             on_error=self._on_worker_error,
             name="metric3d_inference",
         )
+        self._log_bridge.open()
         self._worker.start()
 
     def close(self) -> bool:
         """End the threads; False if an inference keeps one busy."""
+        self._log_bridge.close()
         stopped = self._worker.stop(timeout_s=_CLOSE_TIMEOUT_S)
         published = self._stages is None or self._stages.close(timeout_s=_CLOSE_TIMEOUT_S)
         return stopped and published
@@ -95,16 +100,20 @@ class DepthNode:
         """Take on changed parameters; what is read anew for each frame needs nothing here."""
         if self._estimator is not None:
             parameters.check_model(self._estimator.engine.outputs)
-            self._estimator.set_inference_size(parameters.inference_size)
+            self._estimator.set_inference_size(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
 
     # On the worker's thread.
 
     def _load_model(self) -> None:
         parameters = self._parameters.values
         self._log.info(f"loading model {parameters.model}")
-        engine = self._open_engine(parameters.model, provider=parameters.provider, threads=parameters.threads)
+        engine = self._open_engine(
+            parameters.model, provider=parameters.provider, threads=parameters.threads, tuning=parameters.tuning
+        )
         parameters.check_model(engine.outputs)
-        estimator = Estimator(engine, inference_size=parameters.inference_size)
+        estimator = Estimator(
+            engine, inference_size=parameters.inference_size, target_rate_hz=parameters.target_rate_hz
+        )
         seconds = estimator.warm_up(_WARM_UP_HW)
         self._log.info(f"model {engine.model_name} runs on {engine.provider} (first inference: {seconds:.1f} s)")
         if engine.metadata is not None and engine.metadata.meaningless:
@@ -133,7 +142,10 @@ class DepthNode:
 
     def _work(self, frames: Mapping[CameraStream, Frame]) -> None:
         assert self._stages is not None, "no frame comes before the model is ready"
+        assert self._estimator is not None, "it is made before the stages"
+        started_s = time.monotonic()
         self._stages.run(frames)
+        self._estimator.note_round((time.monotonic() - started_s) * 1e3)
 
     def _on_worker_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):

@@ -8,7 +8,9 @@ from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
 
+from metric3d_ros.engine.providers import CUDA, TENSORRT
 from metric3d_ros.estimator import Estimator
+from metric3d_ros.inference_size import AUTO_SIZE
 from metric3d_ros.nodes.camera_health import DISABLED, LOADING, RUNNING, CameraHealth, Judgement, Level, Observation
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.enable_switch import EnableSwitch
@@ -62,7 +64,11 @@ class Diagnostics:
             provider = estimator.engine.provider
         values["model"] = parameters.model if estimator is None else estimator.engine.model_name
         values["provider"] = provider
-        if estimator is not None and provider == "cuda":
+        if estimator is not None and estimator.engine.remark:
+            values["remark"] = estimator.engine.remark
+        if parameters.inference_size == AUTO_SIZE:
+            values["target_rate_hz"] = f"{parameters.target_rate_hz:g}"
+        if estimator is not None and provider in (CUDA, TENSORRT):
             memory = read_gpu_memory()
             if memory is not None:
                 values |= {"GPU memory in use [MiB]": memory.used_mib, "GPU memory [MiB]": memory.total_mib}

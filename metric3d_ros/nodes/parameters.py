@@ -4,10 +4,17 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
+from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.estimator import CONFIDENCE, NATIVE, InferenceSize
+from metric3d_ros.estimator import CONFIDENCE, DEFAULT_RATE_HZ
+from metric3d_ros.inference_size import NATIVE, InferenceSize
 from metric3d_ros.messages import MAX_PIXELS
+from metric3d_ros.nodes.engine_parameters import (
+    CudaParameters,
+    OpenVinoParameters,
+    TensorRtParameters,
+    parse_cpus,
+)
 from metric3d_ros.nodes.output_parameters import (
     ColorParameters,
     CompressedDepthParameters,
@@ -51,16 +58,39 @@ class DepthParameters:
         read_only=True,
     )
     provider: str = parameter(
-        AUTO, "Where the model runs; auto takes the best that works here.", choices=(AUTO, *PROVIDERS), read_only=True
+        AUTO,
+        "Where the model runs; auto takes the fastest of cuda, openvino and cpu that works here, and the next one "
+        "should it fail. docs/speed.md says what each needs.",
+        choices=(AUTO, *PROVIDERS),
+        read_only=True,
     )
     threads: int = parameter(
         0, "CPU threads of the model; 0 takes every core.", minimum=0, maximum=1024, read_only=True
     )
+    cpus: str = parameter(
+        "",
+        "CPU cores that the model's threads keep to, such as 0-3 or 2,3; '' is all.",
+        check=parse_cpus,
+        read_only=True,
+    )
+    spinning: bool = parameter(
+        True,
+        "The model's CPU threads wait for work actively for a moment: 8 % faster with provider cpu; false spares a "
+        "third of the CPU time where images leave pauses.",
+        read_only=True,
+    )
     inference_size: str = parameter(
         NATIVE,
-        "Size at which the network sees the image: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP, the last "
-        "two as a cap. Outputs always have the image's own size.",
+        "Size at which the network sees the image: native, trained, auto (the largest that holds target_rate_hz), "
+        "WIDTHxHEIGHT or megapixels such as 0.5MP, the last two as a cap. Outputs always have the image's own size.",
         check=InferenceSize.parse,
+    )
+    target_rate_hz: float = parameter(
+        DEFAULT_RATE_HZ,
+        "Images a second that inference_size auto holds.",
+        unit="Hz",
+        minimum=0.01,
+        maximum=1000.0,
     )
     cameras: tuple[str, ...] = parameter(
         _ONE_CAMERA,
@@ -107,6 +137,9 @@ class DepthParameters:
         maximum=179.0,
         read_only=True,
     )
+    openvino: OpenVinoParameters = field(default_factory=OpenVinoParameters)
+    cuda: CudaParameters = field(default_factory=CudaParameters)
+    tensorrt: TensorRtParameters = field(default_factory=TensorRtParameters)
     outputs: SwitchParameters = field(default_factory=SwitchParameters)
     depth: DepthImageParameters = field(default_factory=DepthImageParameters)
     color: ColorParameters = field(default_factory=ColorParameters)
@@ -132,6 +165,20 @@ class DepthParameters:
                 "parameter scan.frame_id is '', expected the camera's frame with x forward and z up, such as "
                 "camera_link, because outputs.scan is true"
             )
+
+    @property
+    def tuning(self) -> Tuning:
+        """How the model is to be run."""
+        return Tuning(
+            threads=self.threads,
+            spinning=self.spinning,
+            cpus=parse_cpus(self.cpus),
+            openvino_precision=self.openvino.precision,
+            cuda_graphs=self.cuda.graphs,
+            cuda_prefer_nhwc=self.cuda.prefer_nhwc,
+            cuda_conv_search=self.cuda.conv_search,
+            tensorrt_fp16=self.tensorrt.fp16,
+        )
 
     @property
     def camera_names(self) -> tuple[str, ...]:

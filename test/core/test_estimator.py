@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny_models
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import open_engine
-from metric3d_ros.errors import CameraError, ConfigurationError, ImageError, InferenceError
-from metric3d_ros.estimator import Estimator, InferenceSize
+from metric3d_ros.errors import CameraError, ConfigurationError, ImageError, InferenceError, OutOfMemoryError
+from metric3d_ros.estimator import Estimator
+from metric3d_ros.inference_size import InferenceSize
 
 METRES = tiny_models.METRES_PER_LEVEL
 
@@ -170,6 +174,131 @@ def test_trained_size_needs_a_model_that_states_it(tmp_path):
     engine = open_engine(tiny_models.save_onnx_community_model(tmp_path / "community.onnx"))
     with pytest.raises(ConfigurationError, match="training size"):
         Estimator(engine, inference_size="trained")
+
+
+class LimitedEngine:
+    """A contract engine that takes a set time for each megapixel, and has memory for a set number of pixels."""
+
+    def __init__(self, engine, *, most_pixels=float("inf"), clock=None, ms_per_megapixel=0.0):
+        self._engine, self.most_pixels, self._clock, self.ms_per_megapixel = (
+            engine,
+            most_pixels,
+            clock,
+            ms_per_megapixel,
+        )
+        self.seen = []
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def infer(self, image, focal_px, *, outputs):
+        pixels = int(np.prod(image.shape[:3]))
+        self.seen.append(image.shape[:3])
+        if pixels > self.most_pixels:
+            raise OutOfMemoryError(f"no memory for {pixels} pixels")
+        if self._clock is not None:
+            self._clock.now_s += pixels / 1e6 * self.ms_per_megapixel / 1e3
+        return self._engine.infer(image, focal_px, outputs=outputs)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time as the estimator sees it: it passes only in a LimitedEngine."""
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr("metric3d_ros.estimator.time", SimpleNamespace(perf_counter=lambda: clock.now_s))
+    return clock
+
+
+def test_auto_finds_a_size_that_holds_the_rate(contract_engine, clock):
+    # 100 Hz leaves 10 ms, of which 9 are used: 0.018 megapixels at 500 ms for each.
+    engine = LimitedEngine(contract_engine, clock=clock, ms_per_megapixel=500.0)
+    estimator = Estimator(engine, inference_size="auto", target_rate_hz=100.0)
+    camera, rgb = Camera.from_focal(320, 240, focal_px=300), grey_image(240, 320)
+    for _ in range(60):
+        estimate = estimator.estimate(rgb, camera)
+    height, width = estimate.inference_size_hw
+    assert 0.014e6 < height * width <= 0.020e6
+    assert estimate.depth_m.shape == (240, 320)
+    np.testing.assert_allclose(
+        estimate.depth_m, 100 * METRES * 300 * (width / 320 + height / 240) / 2 / 1000, rtol=1e-5
+    )
+
+
+def test_auto_leaves_time_for_what_else_a_frame_costs(contract_engine, clock):
+    sizes = {}
+    for other_ms in (0.0, 6.0):
+        engine = LimitedEngine(contract_engine, clock=clock, ms_per_megapixel=500.0)
+        estimator = Estimator(engine, inference_size="auto", target_rate_hz=100.0)
+        for _ in range(60):
+            estimate = estimator.estimate(grey_image(240, 320), Camera.from_focal(320, 240, focal_px=300))
+            estimator.note_round(sum(estimate.timings_ms.values()) + other_ms)
+        sizes[other_ms] = estimate.inference_size_hw
+    assert sizes[6.0] < sizes[0.0]
+
+
+def test_auto_keeps_to_sizes_that_the_network_was_trained_for(contract_engine, clock):
+    estimator = Estimator(LimitedEngine(contract_engine, clock=clock), inference_size="auto", target_rate_hz=1.0)
+    for _ in range(30):
+        estimate = estimator.estimate(grey_image(480, 640), Camera.from_focal(640, 480, focal_px=300))
+    # 1.5 times 112 x 168, at the image's aspect.
+    assert estimate.inference_size_hw == (145, 193)
+    assert estimator.size_advice((480, 640)) is None
+
+
+def test_too_little_memory_costs_one_frame_and_halves_the_size_with_one_warning(contract_engine, caplog):
+    engine = LimitedEngine(contract_engine, most_pixels=3000)
+    estimator = Estimator(engine)
+    camera, rgb = Camera.from_focal(80, 60, focal_px=80), grey_image(60, 80)
+    with pytest.raises(OutOfMemoryError):
+        estimator.estimate(rgb, camera)
+    for _ in range(3):
+        estimate = estimator.estimate(rgb, camera)
+    assert estimate.inference_size_hw == (42, 56)
+    assert estimate.depth_m.shape == (60, 80)
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "80x60 does not fit into memory: inference runs at 56x42" in warning
+
+
+def test_memory_that_shrinks_further_costs_another_frame(contract_engine):
+    engine = LimitedEngine(contract_engine, most_pixels=1700)
+    estimator = Estimator(engine)
+    camera, rgb = Camera.from_focal(80, 60, focal_px=80), grey_image(60, 80)
+    for _ in range(2):
+        with pytest.raises(OutOfMemoryError):
+            estimator.estimate(rgb, camera)
+    assert estimator.estimate(rgb, camera).inference_size_hw == (29, 39)
+
+
+def test_a_new_inference_size_is_tried_in_full(contract_engine):
+    engine = LimitedEngine(contract_engine, most_pixels=3000)
+    estimator = Estimator(engine)
+    camera, rgb = Camera.from_focal(80, 60, focal_px=80), grey_image(60, 80)
+    with pytest.raises(OutOfMemoryError):
+        estimator.estimate(rgb, camera)
+    engine.most_pixels = float("inf")
+    estimator.set_inference_size("native")  # it was that before
+    assert estimator.estimate(rgb, camera).inference_size_hw == (42, 56)
+    estimator.set_inference_size("100x100")
+    assert estimator.estimate(rgb, camera).inference_size_hw == (60, 80)
+
+
+def test_a_batch_that_does_not_fit_is_halved_before_the_size_is(contract_engine, caplog):
+    engine = LimitedEngine(contract_engine, most_pixels=10_000)
+    estimator = Estimator(engine)
+    images, cameras = [grey_image(60, 80)] * 3, [Camera.from_focal(80, 60, focal_px=80)] * 3
+    with pytest.raises(OutOfMemoryError):
+        estimator.estimate_batch(images, cameras)
+    estimates = estimator.estimate_batch(images, cameras)
+    assert [estimate.inference_size_hw for estimate in estimates] == [(60, 80)] * 3
+    assert engine.seen == [(3, 60, 80)] + [(1, 60, 80)] * 3
+    assert "3 images at once" in caplog.text
+
+
+def test_an_estimate_stays_as_it_is_while_the_next_ones_are_made(contract_engine):
+    estimator, camera = Estimator(contract_engine), Camera.from_focal(80, 60, focal_px=80)
+    estimates = [estimator.estimate(grey_image(60, 80, level), camera) for level in range(50, 60)]
+    for level, estimate in zip(range(50, 60), estimates, strict=True):
+        np.testing.assert_allclose(estimate.depth_m, level * METRES * 80 / 1000, rtol=1e-5)
 
 
 def test_failing_provider_is_an_inference_error_that_names_a_remedy(contract_engine):

@@ -1,0 +1,93 @@
+"""At which size the network sees an image: what a user may ask for, and what that means for an image."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from metric3d_ros.errors import ConfigurationError
+
+MIN_SIDE_PX = 28
+NATIVE, TRAINED, AUTO_SIZE = "native", "trained", "auto"
+
+FAR_ABOVE_TRAINED = 1.5
+"""Past this many times the pixels that it was trained with, a network's depth is known to degrade."""
+
+
+@dataclass(frozen=True)
+class InferenceSize:
+    """At which size the network sees an image; outputs come back at the image's own size in every case.
+
+    `max_width` x `max_height` and `max_pixels` are caps that keep the aspect and never enlarge; `trained` asks for the
+    largest size of the image's aspect within the pixel count that the network was trained with; `auto` for whatever
+    holds a rate, which `AdaptiveSize` finds.
+    """
+
+    trained: bool = False
+    auto: bool = False
+    max_width: int | None = None
+    max_height: int | None = None
+    max_pixels: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> InferenceSize:
+        """Read "native", "trained", "auto", "WIDTHxHEIGHT" (pixels) or megapixels such as "0.5MP".
+
+        Raises:
+            ConfigurationError: any other text, or a size below 28 pixels.
+        """
+        words = text.strip().lower()
+        if words == NATIVE:
+            return cls()
+        if words == TRAINED:
+            return cls(trained=True)
+        if words == AUTO_SIZE:
+            return cls(auto=True)
+        if size := re.fullmatch(r"(\d+)\s*x\s*(\d+)", words):
+            width, height = int(size[1]), int(size[2])
+            if min(width, height) >= MIN_SIDE_PX:
+                return cls(max_width=width, max_height=height)
+        elif megapixels := re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(?:mp|megapixels)", words):
+            pixels = float(megapixels[1]) * 1e6
+            if pixels >= MIN_SIDE_PX**2:
+                return cls(max_pixels=pixels)
+        raise ConfigurationError(
+            f"inference_size is '{text}', expected 'native', 'trained', 'auto', WIDTHxHEIGHT such as '640x480' (at "
+            f"least {MIN_SIDE_PX}x{MIN_SIDE_PX}) or megapixels such as '0.5MP'"
+        )
+
+    def choose(self, image_hw: tuple[int, int], *, training_size_hw: tuple[int, int] | None) -> tuple[int, int]:
+        """Return the (height, width) that an image of `image_hw` is resized to, the most where it is `auto`.
+
+        Raises:
+            ConfigurationError: "trained", for a model that does not say what it was trained with.
+        """
+        if self.trained:
+            if training_size_hw is None:
+                raise ConfigurationError(
+                    f"inference_size '{TRAINED}' needs a model that states its training size, and this one does not: "
+                    f"use '{NATIVE}' or WIDTHxHEIGHT"
+                )
+            return scale_size(image_hw, math.sqrt(math.prod(training_size_hw) / math.prod(image_hw)))
+        if self.auto and training_size_hw is not None:
+            return limit_pixels(image_hw, FAR_ABOVE_TRAINED * math.prod(training_size_hw))
+        if self.max_pixels is not None:
+            return limit_pixels(image_hw, self.max_pixels)
+        if self.max_width is not None and self.max_height is not None:
+            return scale_size(image_hw, min(1.0, self.max_width / image_hw[1], self.max_height / image_hw[0]))
+        return image_hw
+
+
+def limit_pixels(size_hw: tuple[int, int], max_pixels: float) -> tuple[int, int]:
+    """Return the largest size of the same aspect with at most `max_pixels`, never a larger one."""
+    return scale_size(size_hw, min(1.0, math.sqrt(max_pixels / math.prod(size_hw))))
+
+
+def scale_size(size_hw: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return `size_hw` times `scale`, rounded down; at least 28 on each side."""
+    if scale == 1.0:
+        return size_hw
+    # A side that is whole but for rounding must not lose a pixel.
+    height, width = (max(MIN_SIDE_PX, math.floor(side * scale + 1e-6)) for side in size_hw)
+    return height, width
