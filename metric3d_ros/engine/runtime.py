@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metric3d_ros.engine.attention import explain_attention
 from metric3d_ros.engine.providers import (
     CPU,
     CUDA,
     INSTALL_ONNXRUNTIME,
+    OPENVINO,
     PROVIDERS,
     TENSORRT,
     Options,
@@ -79,7 +81,7 @@ class Runtime:
         providers = session_providers(provider, tuning, more)
         keep_to_cpus(tuning.cpus)
         try:
-            session = self._make_session(str(path), options, providers)
+            session = self._make_session(self._source(path, provider, options), options, providers)
         except self.errors as error:
             if provider != CPU and _is_about_provider(error):
                 raise _does_not_work(provider, f" ({first_line(error)})") from error
@@ -105,15 +107,28 @@ class Runtime:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
-    def _make_session(self, path: str, options: Any, providers: list[tuple[str, Options]]) -> Any:
+    def _source(self, path: Path, provider: str, options: Any) -> str | bytes:
+        """Return what to load: the file's path, or what it holds, changed for the provider."""
+        if provider != OPENVINO:
+            return str(path)
+        content = path.read_bytes()
+        explained = explain_attention(content)
+        if explained is content:
+            return str(path)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+        return explained
+
+    def _make_session(self, source: str | bytes, options: Any, providers: list[tuple[str, Options]]) -> Any:
         # `enable_fallback` would run a failing model on the CPU and print that to the terminal.
         make = self.module.InferenceSession
         try:
-            return make(path, options, providers=providers, enable_fallback=False)
+            return make(source, options, providers=providers, enable_fallback=False)
         except self.errors as error:
             if _BROKEN_FUSION not in str(error):
                 raise
-            return make(path, options, providers=providers, enable_fallback=False, disabled_optimizers=[_BROKEN_FUSION])
+            return make(
+                source, options, providers=providers, enable_fallback=False, disabled_optimizers=[_BROKEN_FUSION]
+            )
 
 
 def import_runtime() -> Runtime:
