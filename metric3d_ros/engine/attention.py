@@ -2,8 +2,8 @@
 
 Models of our exporter have attention as ONNX Runtime's operator `com.microsoft.MultiHeadAttention`, and beside it a
 function that says what that is in standard operators. ONNX Runtime takes the function only where none of its providers
-knows the operator: its CPU provider does, so under OpenVINO, which does not, attention would stay on the CPU provider
-and the network fall into pieces. In a domain that nobody knows, the function counts.
+knows the operator. Its CPU and CUDA providers do; so under OpenVINO or TensorRT, which do not, attention would be left
+to those and the network fall into pieces. In a domain that nobody knows, the function counts.
 """
 
 from __future__ import annotations

@@ -65,6 +65,13 @@ class CudaDriver:
             if device is not None:
                 self._cuda.cuMemHostUnregister(ctypes.c_void_p(address))
 
+    def copy_to_host(self, device_address: int, host_address: int, size_bytes: int) -> bool:
+        """Copy memory of the GPU into memory of the host and wait for it; return whether that worked."""
+        with self._context() as device:
+            return device is not None and not self._cuda.cuMemcpyDtoH_v2(
+                ctypes.c_void_p(host_address), ctypes.c_uint64(device_address), ctypes.c_size_t(size_bytes)
+            )
+
     @contextlib.contextmanager
     def _context(self) -> Iterator[ctypes.c_int | None]:
         """Make the GPU's context this thread's own; yield the device, or None where a call fails."""

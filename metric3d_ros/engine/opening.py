@@ -129,8 +129,15 @@ class _Opener:
     def _gpu_runner(self, session: Any, *, graphs: bool) -> Runner:
         if not _is_own(session):
             return PlainRunner(session)
-        buffers = HostBuffers(CudaDriver.load())
-        return CudaRunner(self.runtime, session, buffers, output_shape=_own_output_shape, graphs=graphs)
+        driver = CudaDriver.load()
+        return CudaRunner(
+            self.runtime,
+            session,
+            HostBuffers(driver),
+            output_shape=_own_output_shape,
+            copy_to_host=driver.copy_to_host if driver is not None else None,
+            graphs=graphs,
+        )
 
     @property
     def _build_errors(self) -> tuple[type[Exception], ...]:

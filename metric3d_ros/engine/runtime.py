@@ -109,7 +109,7 @@ class Runtime:
 
     def _source(self, path: Path, provider: str, options: Any) -> str | bytes:
         """Return what to load: the file's path, or what it holds, changed for the provider."""
-        if provider != OPENVINO:
+        if provider not in (OPENVINO, TENSORRT):
             return str(path)
         content = path.read_bytes()
         explained = explain_attention(content)

@@ -20,14 +20,19 @@ def compute(inputs):
     return {"depth": image[..., 0] * focal_px[:, None, None], "normal": image / 255}
 
 
-def make_runner(*, graphs=True, **changes):
+def make_runner(*, graphs=True, copy_to_host=fake_runtime.copy_to_host):
     session = fake_runtime.Session(compute)
 
     def output_shape(name, feeds):
         return feeds["image"].shape[:3] if name == "depth" else feeds["image"].shape
 
     runner = CudaRunner(
-        fake_runtime.runtime(**changes), session, HostBuffers(None), output_shape=output_shape, graphs=graphs
+        fake_runtime.runtime(),
+        session,
+        HostBuffers(None),
+        output_shape=output_shape,
+        copy_to_host=copy_to_host,
+        graphs=graphs,
     )
     return runner, session
 
@@ -105,11 +110,16 @@ def test_a_run_that_fails_without_a_graph_is_the_callers_to_handle():
     check(runner, feeds())
 
 
-@pytest.mark.parametrize(
-    ("graphs", "changes"), [(False, {}), (True, {"copy_tensors": None})], ids=["not wanted", "too old a release"]
-)
-def test_without_graphs_every_run_is_plain(graphs, changes):
-    runner, session = make_runner(graphs=graphs, **changes)
+def test_without_graphs_every_run_is_plain():
+    runner, session = make_runner(graphs=False)
     for level in range(2 * FRAMES_BEFORE_CAPTURE):
         check(runner, feeds(level))
     assert set(session.runs) == {"-1"}
+
+
+@pytest.mark.parametrize("copy_to_host", [None, lambda *_: False], ids=["no driver", "failing driver"])
+def test_what_the_driver_does_not_copy_the_runtime_does(copy_to_host):
+    runner, session = make_runner(copy_to_host=copy_to_host)
+    for level in range(2 * FRAMES_BEFORE_CAPTURE):
+        check(runner, feeds(level))
+    assert session.runs[-1] == "1"
