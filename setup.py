@@ -92,7 +92,7 @@ setup(
         "ros": ROS_WHEELS,
         "cpu": ["onnxruntime>=1.18"],
         "gpu": ["onnxruntime-gpu>=1.18"],
-        "openvino": ["onnxruntime-openvino>=1.20"],
+        "openvino": ["onnxruntime-openvino>=1.22"],
         "export": EXPORT,
         "viewer": ["rerun-sdk>=0.30"],
         "test": TEST,

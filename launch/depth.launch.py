@@ -23,7 +23,7 @@ ARGUMENTS = [
     ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
     ("model", "", "ONNX file, or demo for the one that comes with the package"),
-    ("provider", "", "where the model runs: auto, cuda or cpu"),
+    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
     ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
     ("images", "", "play this image or folder of images in place of a camera (then give focal)"),
     ("focal", "500.0", "focal length in pixels of the images that are played"),

@@ -24,7 +24,7 @@ ARGUMENTS = [
     ("namespace", "", "namespace of everything"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
     ("model", "", "ONNX file, or demo for the one that comes with the package"),
-    ("provider", "", "where the model runs: auto, cuda or cpu"),
+    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
     ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
     ("log_level", "info", "debug, info, warn, error or fatal"),
     ("use_sim_time", "false", "take the time from /clock"),

@@ -22,7 +22,7 @@ ARGUMENTS = [
     ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
     ("model", "", "ONNX file; the demo model that comes with the package is not fit for mapping"),
-    ("provider", "", "where the model runs: auto, cuda or cpu"),
+    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
     ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
     ("rtabmap_args", "--delete_db_on_start", "command line of RTAB-Map"),
     ("rtabmap_viz", "false", "show RTAB-Map's own window"),

@@ -86,7 +86,10 @@ class _Opener:
         for name in usable:
             try:
                 backend = self.open(name)
-            except ProviderError as error:
+            except (ProviderError, ModelError) as error:
+                if name == usable[-1]:
+                    raise
+                # A model that one provider cannot load may be a fault of the file, or of the provider.
                 _LOG.info("provider auto goes on: %s", error)
                 continue
             _LOG.info("provider auto takes %s, of those installed (%s) the fastest that works", name, ", ".join(usable))

@@ -7,10 +7,13 @@ import logging
 import fake_runtime
 import numpy as np
 import pytest
+import tiny_models
 from fake_runtime import FakeError
 
 from metric3d_ros.engine.host_buffers import HostBuffers
+from metric3d_ros.engine.providers import Tuning
 from metric3d_ros.engine.runners import FRAMES_BEFORE_CAPTURE, CudaRunner
+from metric3d_ros.engine.runtime import import_runtime
 
 NAMES = ["depth", "normal"]
 
@@ -123,3 +126,18 @@ def test_what_the_driver_does_not_copy_the_runtime_does(copy_to_host):
     for level in range(2 * FRAMES_BEFORE_CAPTURE):
         check(runner, feeds(level))
     assert session.runs[-1] == "1"
+
+
+def test_the_real_runtimes_bindings_take_memory_of_ours(tmp_path):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    real = import_runtime()
+    session = real.open_session(path, "cpu", Tuning())
+
+    def output_shape(name, given):
+        shape = given["image"].shape
+        return shape if name == "normal" else shape[:3]
+
+    runner = CudaRunner(real, session, HostBuffers(None), output_shape=output_shape, copy_to_host=None, graphs=False)
+    given = feeds(hw=(30, 41), batch=2)
+    for name, result in zip(NAMES, runner.run(NAMES, given), strict=True):
+        np.testing.assert_array_equal(result, session.run([name], given)[0])

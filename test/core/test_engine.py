@@ -139,3 +139,24 @@ def test_missing_demo_model_is_explained(tmp_path, monkeypatch):
     monkeypatch.setattr(opening, "DEMO_MODEL_PATH", tmp_path / "demo.onnx")
     with pytest.raises(ModelError, match="install metric3d_ros again"):
         open_engine("demo")
+
+
+def test_auto_goes_on_where_a_provider_cannot_load_the_model(tmp_path, monkeypatch):
+    """As OpenVINO does with operators that it does not know; here every session with it fails."""
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    make_session, failure = onnxruntime.InferenceSession, onnxruntime.capi.onnxruntime_pybind11_state.Fail
+
+    def fail_on_openvino(source, options, *, providers, **more):
+        if providers[0][0] == "OpenVINOExecutionProvider":
+            raise failure("OpenVINO does not support the following ONNX operations: Attention")
+        return make_session(source, options, providers=providers, **more)
+
+    present = ["OpenVINOExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: present)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail_on_openvino)
+    assert open_engine(path, provider="auto").provider == "cpu"
+    with pytest.raises(ModelError, match="does not support"):
+        open_engine(path, provider="openvino")
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError, match=r"broken\.onnx"):
+        open_engine(tmp_path / "broken.onnx", provider="auto")
