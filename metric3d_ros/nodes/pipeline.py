@@ -108,9 +108,11 @@ class Pipeline:
             jobs = [job for stream, frame in frames.items() if (job := self._prepare(stream, frame, parameters))]
             for batch in batches(jobs, most=parameters.max_batch):
                 estimated += [Estimated(*pair, parameters) for pair in self._estimate(batch, parameters)]
-        finally:
-            going_on = {each.job.stream for each in estimated}
-            self._count_in_flight([stream for stream in frames if stream not in going_on], -1)
+        except BaseException:
+            self._count_in_flight(frames, -1)
+            raise
+        going_on = {each.job.stream for each in estimated}
+        self._count_in_flight([stream for stream in frames if stream not in going_on], -1)
         return estimated
 
     def publish(self, estimated: Sequence[Estimated]) -> None:
@@ -206,7 +208,8 @@ class Pipeline:
             for task in tasks:
                 task()
         last_s = time.monotonic()
-        if job.for_snapshot:
+        # The frame before may have served it while this one was being estimated.
+        if job.for_snapshot and job.stream.snapshots.is_wanted:
             job.stream.snapshots.save(result)
         if failures:
             self._drop(job.stream, failures[0])

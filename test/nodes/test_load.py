@@ -17,10 +17,12 @@ from ros_process import RosProcess, TestBench, next_domain, parameters, ros_envi
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from metric3d_ros.bench.stub_node import LATENCY_VARIABLE
+from metric3d_ros.bench.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
 from metric3d_ros.messages import array_to_image
 
 WIDTH, HEIGHT = 64, 48
+PROVIDERS = ["cpu", "cuda"]
+"""One after the other on the processor; with the network on a GPU, neighbouring frames overlap."""
 
 
 @pytest.fixture
@@ -45,9 +47,10 @@ def start(environment):
     """Return a function that starts depth_node with a stand-in for the network, ended after the test."""
     started = []
 
-    def start_stub(*, latency_ms=0, **values):
+    def start_stub(*, latency_ms=0, stub_provider="cpu", **values):
         command = [sys.executable, "-m", "metric3d_ros.bench.stub_node", *parameters(**values)]
-        started.append(RosProcess(command, environment | {LATENCY_VARIABLE: str(latency_ms)}))
+        stub = {LATENCY_VARIABLE: str(latency_ms), PROVIDER_VARIABLE: stub_provider}
+        started.append(RosProcess(command, environment | stub))
         started[-1].wait_for("ready")
         return started[-1]
 
@@ -85,9 +88,10 @@ class Eye:
         return {pair.key: int(pair.value) for pair in camera.values if pair.value.isdigit()}
 
 
-def test_every_image_that_a_slow_network_misses_is_counted(bench, start):
+@pytest.mark.parametrize("stub_provider", PROVIDERS)
+def test_every_image_that_a_slow_network_misses_is_counted(bench, start, stub_provider):
     # Reliable and deep, so that the transport loses nothing on a machine that is busy with other tests.
-    start(latency_ms=300, qos__input_reliability="reliable", qos__input_depth=100)
+    start(latency_ms=300, stub_provider=stub_provider, qos__input_reliability="reliable", qos__input_depth=100)
     depth = bench.listen(Image, "depth/image")
     eye = Eye(bench)
     eye.connect([depth])
@@ -124,8 +128,9 @@ def test_images_that_find_no_room_are_counted_exactly(bench, start):
     assert counts["images lost on the way"] > 0
 
 
-def test_newest_image_is_never_the_one_that_is_dropped(bench, start):
-    start(latency_ms=300, qos__input_reliability="reliable", qos__input_depth=100)
+@pytest.mark.parametrize("stub_provider", PROVIDERS)
+def test_newest_image_is_never_the_one_that_is_dropped(bench, start, stub_provider):
+    start(latency_ms=300, stub_provider=stub_provider, qos__input_reliability="reliable", qos__input_depth=100)
     depth = bench.listen(Image, "depth/image")
     eye = Eye(bench)
     eye.connect([depth])

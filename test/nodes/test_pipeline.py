@@ -106,6 +106,40 @@ def test_batches_are_no_larger_than_allowed(engine):
     assert [depth_m(stream) for stream in streams] == [[1.0], [2.0], [3.0], [4.0], [5.0]]
 
 
+def test_stream_is_busy_until_the_last_of_two_frames_is_published(engine):
+    session, stream = Session(engine), Stream("camera")
+    first = session.pipeline.estimate({stream: frame(100)})
+    second = session.pipeline.estimate({stream: frame(60)})
+    assert stream.busy
+    session.pipeline.publish(first)
+    assert stream.busy
+    session.pipeline.publish(second)
+    assert not stream.busy
+    assert depth_m(stream) == [5.0, 3.0]
+
+
+def test_stream_is_not_busy_after_a_defect(engine):
+    session, stream = Session(engine), Stream("camera")
+    session.estimator.size_advice = lambda image_hw: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        session.pipeline.estimate({stream: frame(100)})
+    assert not stream.busy
+
+
+def test_one_snapshot_is_saved_for_one_request_though_two_frames_are_on_their_way(engine):
+    session, stream, saved = Session(engine), Stream("camera"), []
+
+    def save(result):
+        saved.append(float(result.estimate.depth_m[0, 0]))
+        stream.snapshots.is_wanted = False
+
+    stream.snapshots = SimpleNamespace(is_wanted=True, save=save)
+    estimated = [session.pipeline.estimate({stream: frame(level)}) for level in (100, 60)]
+    for each in estimated:
+        session.pipeline.publish(each)
+    assert saved == [5.0]
+
+
 def test_camera_that_nobody_wants_is_not_in_the_batch(engine):
     session, left, right = Session(engine), Stream("left"), Stream("right", wants=False)
     session.pipeline.run({left: frame(100), right: frame(100)})
