@@ -80,6 +80,12 @@ class Eye:
         """Show images until each of `heard` has got something."""
         assert self.bench.spin_until(lambda: self.show() or self.bench.spin_for(0.1) or all(heard))
 
+    def show_until_newest_is_in(self, depth):
+        """Show images until the depth of the newest has come; what got lost before it shows only then."""
+        assert self.bench.spin_until(
+            lambda: self.show() or self.bench.spin_for(0.2) or depth[-1].header.stamp.sec == self.sent
+        )
+
     def counts(self):
         """Return the node's counts once they have settled."""
         before = len(self.reports)
@@ -113,6 +119,7 @@ def test_images_that_find_no_room_are_counted_exactly(bench, start):
     depth = bench.listen(Image, "depth/image")
     eye = Eye(bench)
     eye.connect([depth])
+    eye.show_until_newest_is_in(depth)
     counts = eye.counts()
     # Shown before both ends had found each other.
     never_sent_here = eye.sent - counts["images received"] - counts["images lost on the way"]
@@ -121,8 +128,7 @@ def test_images_that_find_no_room_are_counted_exactly(bench, start):
         eye.show()
         bench.spin_for(0.01)
     os.kill(process.pid, signal.SIGCONT)
-    # What is lost shows when a later one comes.
-    assert bench.spin_until(lambda: eye.show() or bench.spin_for(0.2) or depth[-1].header.stamp.sec == eye.sent)
+    eye.show_until_newest_is_in(depth)
     counts = eye.counts()
     assert counts["images received"] + counts["images lost on the way"] == eye.sent - never_sent_here
     assert counts["images lost on the way"] > 0
