@@ -16,6 +16,10 @@ from metric3d_export.report import ExportReport, write_report
 from metric3d_export.sources import download_published_weights, published_file, require_published
 from metric3d_export.torch_hub import compare_with_authors, load_authors_network
 from metric3d_export.verify import parse_size, require_acceptable
+from metric3d_ros.model_contract import DEPTH
+
+AUTHORS_CODE = "authors_code"
+"""Metadata key, after the prefix, of what the comparison with the authors' code found."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,14 +85,17 @@ def run(args: argparse.Namespace) -> int:
     # Popped, not kept: the exporter frees the network before the file is loaded for verification.
     loaded = [_load_network(args.variant, weights, progress)]
     del weights
+    notes = {}
     if args.torch_hub is not None:
-        _compare_with_authors(loaded[0], args.torch_hub, progress)
+        notes[AUTHORS_CODE] = _compare_with_authors(loaded[0], args.torch_hub, progress)
     report = export_model(
         loaded.pop(),
         args.output,
         precision=args.precision,
         weights_file=file,
         weights_sha256=sha256,
+        weights_source=source,
+        notes=notes,
         overwrite=args.force,
         verified_sizes_hw=sizes_hw,
         allow_degraded=args.allow_degraded,
@@ -99,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_benchmark:
         progress.stage("timing the model (--no-benchmark leaves this out)")
         report = dataclasses.replace(report, runs=measure_runs(args.output))
-    _, page = write_report(dataclasses.replace(report, source=source), args.output)
+    _, page = write_report(report, args.output)
     progress.stage(f"wrote {args.output} ({report.file_bytes / 1e6:.1f} MB) and its report {page}")
     if args.stand_in_weights:
         print("The weights are stand-ins: depth from this model is meaningless.", file=sys.stderr)
@@ -133,7 +140,8 @@ def _read_weights(args: argparse.Namespace, progress: Progress) -> Weights:
     return weights
 
 
-def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, progress: Progress) -> None:
+def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, progress: Progress) -> str:
+    """Return in one line what was compared, and with what result."""
     progress.stage(f"loading the authors' code from {directory_or_repository}")
     authors = load_authors_network(directory_or_repository, network)
     differences = compare_with_authors(network, authors, progress=progress)
@@ -141,6 +149,8 @@ def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, p
     for difference in differences:
         print(f"    {difference}")
     require_acceptable(differences, what="the network differs from the authors' code")
+    largest = max(difference.largest for difference in differences if difference.output == DEPTH)
+    return f"{directory_or_repository}: depth of this network at most {largest:.1e} from theirs, relative beyond 1 m"
 
 
 def _load_network(variant: str, weights: Weights, progress: Progress) -> DepthNetwork:

@@ -8,12 +8,14 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from metric3d_export.bias_correction import ReadBack, biases_replaced, correct_biases, measure_mean_inputs
 from metric3d_export.checkpoints import hash_tensors
 from metric3d_export.graph import OPSET, trace_graph
 from metric3d_export.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
@@ -27,6 +29,12 @@ from metric3d_ros import __version__
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
 
+WEIGHTS_SOURCE = "weights_source"
+"""Metadata key, after the prefix, of the repository and commit that the weights were downloaded from."""
+
+PROBE_BYTES = 1 << 20
+"""Written to the output directory, and removed, before any work is done."""
+
 
 def export_model(
     network: DepthNetwork,
@@ -35,6 +43,8 @@ def export_model(
     precision: str = "fp32",
     weights_file: str = "unnamed",
     weights_sha256: str | None = None,
+    weights_source: str = "",
+    notes: Mapping[str, str] | None = None,
     training_size_hw: tuple[int, int] | None = None,
     overwrite: bool = False,
     verified_sizes_hw: Sequence[tuple[int, int]] = (),
@@ -51,6 +61,8 @@ def export_model(
         precision: a key of `precision.PRECISIONS`.
         weights_file: for the metadata: where the weights come from.
         weights_sha256: for the metadata; None hashes the network's tensors.
+        weights_source: for the metadata: the repository and commit they were downloaded from, if they were.
+        notes: further metadata, by name.
         training_size_hw: for the metadata: what the network was trained at; None takes the variant's.
         overwrite: replace files that exist.
         verified_sizes_hw: sizes to verify besides `verify.SIZES_NHW`.
@@ -71,12 +83,17 @@ def export_model(
     network.eval()
     variant = network.variant
     with _directory_beside(path) as directory:
+        _require_space(path, kind.bytes_per_weight * sum(tensor.numel() for tensor in network.state_dict().values()))
         rooms = make_rooms(network, progress=progress) if kind.guard is not None else []
-        if precision == "fp32-half-weights":
-            network = round_to_half(network)
+        biases: dict[str, Tensor] = {}
+        if kind.read_back is not None:
+            biases = correct_biases(network, measure_mean_inputs(network, progress=progress), kind.read_back)
+        if kind.exact and kind.read_back is not None:
+            network, biases = network_as_stored(network, biases, kind.read_back), {}
         cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
         progress.stage("tracing the graph")
-        traced = trace_graph(network, optimise=optimise, scales_in_weights=kind.scales_in_weights)
+        with biases_replaced(network, biases):
+            traced = trace_graph(network, optimise=optimise, scales_in_weights=kind.scales_in_weights)
         sha256 = weights_sha256 or hash_tensors(dict(network.state_dict()))
         del network
         count = len(traced.weights)
@@ -119,8 +136,9 @@ def export_model(
             require_faithful(departures, precision=precision)
         largest = max(d.largest for d in differences if d.output in (DEPTH, CONFIDENCE))
         metadata = dataclasses.replace(metadata, max_difference=largest)
+        notes = {**(notes or {}), WEIGHTS_SOURCE: weights_source, DEGRADED: degraded}
         with _writing(path):
-            stored.write_metadata(metadata, notes={DEGRADED: degraded} if degraded else {})
+            stored.write_metadata(metadata, notes={name: note for name, note in notes.items() if note})
             file_bytes = stored.bytes
             # The data file first: there is never a model without its weights.
             if stored.data_path is not None:
@@ -135,23 +153,23 @@ def export_model(
         differences=differences,
         departures=departures,
         degraded=degraded or None,
+        source=weights_source or None,
         operators=dict(stored.operators),
         export_s=time.monotonic() - started,
         peak_memory_bytes=peak_memory_bytes(),
     )
 
 
-def round_to_half(network: DepthNetwork) -> DepthNetwork:
-    """Return a copy whose parameters of two and more dimensions have values that float16 represents."""
-    rounded = copy.deepcopy(network)
+def network_as_stored(network: DepthNetwork, biases: Mapping[str, Tensor], read_back: ReadBack) -> DepthNetwork:
+    """Return a copy with the weights that a file gives back, and with the biases that go with them."""
+    stored = copy.deepcopy(network)
     with torch.no_grad():
-        for name, parameter in rounded.named_parameters():
+        for name, parameter in stored.named_parameters():
             if parameter.dim() > 1:
-                half = parameter.half()
-                if not torch.isfinite(half).all():
-                    raise ExportError(f"{name} has values beyond float16's range: export with precision fp32")
-                parameter.copy_(half)
-    return rounded
+                parameter.copy_(read_back(name, parameter, 0))
+            elif name in biases:
+                parameter.copy_(biases[name])
+    return stored
 
 
 def check_output_path(path: Path, *, overwrite: bool) -> None:
@@ -164,13 +182,30 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
         raise ConfigurationError(f"output {path} does not end in .onnx: name it {path.with_suffix('.onnx')}")
     if not path.parent.is_dir():
         raise ConfigurationError(f"output directory {path.parent} does not exist: create it, or choose another")
-    if not os.access(path.parent, os.W_OK):
-        raise ConfigurationError(f"output directory {path.parent} is not writable: choose another")
     if path.is_dir():
         raise ConfigurationError(f"output {path} is a directory: name a file in it")
     for file in (path, data_path_of(path), *report_paths(path)):
         if file.exists() and not overwrite:
             raise ConfigurationError(f"output {file} exists: choose another name, or overwrite it with --force")
+    try:
+        # Asked of the file system itself: permissions say nothing of read-only mounts, or of root in /proc.
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise ConfigurationError(
+            f"output directory {path.parent} is not writable ({error.strerror or error}): choose another, or free some "
+            "space"
+        ) from error
+
+
+def _require_space(path: Path, needed_bytes: int) -> None:
+    """Raise ExportError, before the long part of the work, where the file system cannot hold the model."""
+    free_bytes = shutil.disk_usage(path.parent).free
+    if free_bytes < needed_bytes:
+        raise ExportError(
+            f"{path} will have {needed_bytes / 1e6:.1f} MB, and {path.parent} has {free_bytes / 1e6:.1f} MB left: free "
+            "some space, or choose another place"
+        )
 
 
 @contextlib.contextmanager

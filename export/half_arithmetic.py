@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
@@ -34,12 +35,19 @@ RESIDUALS = Part(
 )
 EXPECTATION_AND_STATE = Part("depth expectation, state sums, upsampling", r"/network/depth_model/decoder/[^/]+$")
 RESIDUAL_DEPTH = Part("the ConvNeXt decoder's refinement of depth", r".*/conv_up_2")
+SENSITIVE = Part(
+    "the layers of WHOLE_WEIGHTS",
+    r"/network/depth_model/(encoder/patch_embed|decoder/depth_regressor/depth_regressor\.2|decoder/flow_head)",
+)
 DECODER = Part("the decoder", r"/network/depth_model/decoder/")
 
-KEPT_IN_FLOAT32 = (CONTRACT, POSITIONS, NORMS, RESIDUALS, EXPECTATION_AND_STATE, RESIDUAL_DEPTH)
+KEPT_IN_FLOAT32 = (CONTRACT, POSITIONS, NORMS, RESIDUALS, EXPECTATION_AND_STATE, RESIDUAL_DEPTH, SENSITIVE)
 """What float16 costs accuracy in: docs/export.md has the measurements, also of what is not here since it costs none."""
 
 ENCODER_ONLY = (CONTRACT, POSITIONS, NORMS, RESIDUALS, DECODER)
+
+WHOLE_WEIGHTS = re.compile(r".*\.(patch_embed\.proj|depth_regressor\.2|flow_head\.\w+)\.weight")
+"""Weights, by their published names, that are stored as float32: of all they cost most accuracy for their size."""
 
 _MOVERS = frozenset(
     {"DepthToSpace", "Expand", "Flatten", "Gather", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
@@ -57,12 +65,23 @@ def compute_in_half(model: onnx.ModelProto, weights: dict[str, Tensor], *, kept:
     """Rewrite the graph in place to compute in float16, except for the operators of `kept`; return what to store.
 
     Inputs and outputs keep their types. Weights of two and more dimensions are stored as float16 in kept parts too,
-    and cast where they are read. Raises ExportError for a weight that float16 cannot hold.
+    and cast where they are read, but for those of `is_stored_whole`. Raises ExportError for a weight that float16
+    cannot hold.
     """
     rewriter = _Rewriter(model, weights)
     for node in list(model.graph.node):
         rewriter.add(node, any(part.holds(node) for part in kept))
     return rewriter.finish()
+
+
+def is_stored_whole(name: str, tensor: Tensor) -> bool:
+    """Whether a weight stays float32, so far as nothing reads it in float16: float16 would lose what matters."""
+    return tensor.dim() < 2 or (WHOLE_WEIGHTS.fullmatch(name) is not None and not torch.equal(tensor.half(), tensor))
+
+
+def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
+    """Return the values that a file of reduced precision gives back for a weight (see `bias_correction.ReadBack`)."""
+    return tensor if is_stored_whole(name, tensor) else tensor.half().float()
 
 
 class _Rewriter:
@@ -129,8 +148,8 @@ class _Rewriter:
                 self._return_as_float(output.name)
         stored, widened = [], []
         for name, tensor in self.weights.items():
-            if name in self.half_weights or tensor.dim() > 1:
-                _check_range(name, tensor)
+            if name in self.half_weights or not is_stored_whole(name, tensor):
+                check_range(name, tensor)
                 stored.append(Weight(f"{name}.half", tensor, TensorProto.FLOAT16))
                 if name in self.float_weights:
                     widened.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
@@ -167,7 +186,8 @@ def _find_float_tensors(model: onnx.ModelProto, weights: dict[str, Tensor]) -> s
     return named | {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
 
 
-def _check_range(name: str, tensor: Tensor) -> None:
+def check_range(name: str, tensor: Tensor) -> None:
+    """Raise ExportError for a weight that float16 cannot hold."""
     largest = float(tensor.detach().abs().max())
     if not largest <= HALF_MAX:
         raise ExportError(

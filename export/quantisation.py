@@ -6,6 +6,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
+from metric3d_export.half_arithmetic import is_stored_whole
 from metric3d_export.weight_streams import UINT8_ZERO, Weight
 
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}  # of the output channels in the weight
@@ -31,7 +32,7 @@ def compute_in_bytes(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list
     matrices = set()
     for name, tensor in weights.items():
         kinds = {node.op_type for node in readers[name] if list(node.input).index(name) == 1}
-        if tensor.dim() < 2 or len(kinds) != 1 or not kinds <= _CHANNEL_AXIS.keys():
+        if is_stored_whole(name, tensor) or len(kinds) != 1 or not kinds <= _CHANNEL_AXIS.keys():
             stored.append(Weight(name, tensor))
             continue
         kind = kinds.pop()
@@ -58,6 +59,14 @@ def channel_scales(tensor: Tensor, *, axis: int) -> Tensor:
     """Return the step of each channel along `axis`, so that its largest value is 127 steps; of a shape to broadcast."""
     others = [dim for dim in range(tensor.dim()) if dim != axis]
     return (tensor.detach().abs().amax(dim=others, keepdim=True) / _STEPS).clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
+    """Return the values that the file gives back for a weight (see `bias_correction.ReadBack`)."""
+    if is_stored_whole(name, tensor) or ".gru" in name:  # whose weights are stored in parts, with steps of their own
+        return tensor
+    scale = channel_scales(tensor, axis=axis)
+    return (tensor / scale).round_() * scale
 
 
 def _read_as_float(name: str) -> list[onnx.NodeProto]:

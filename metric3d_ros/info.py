@@ -39,7 +39,7 @@ def describe_model(engine: Engine, path: Path) -> Iterator[tuple[str, str]]:
         known = engine.metadata.to_properties().keys()
         for key, value in engine.properties.items():
             if key.startswith(METADATA_PREFIX) and key not in known:
-                yield key.removeprefix(METADATA_PREFIX), value
+                yield key.removeprefix(METADATA_PREFIX).replace("_", " "), value
     else:
         yield from _describe_foreign(engine)
     yield "outputs", ", ".join(sorted(engine.outputs))

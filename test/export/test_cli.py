@@ -62,6 +62,7 @@ def test_stand_in_weights_are_never_used_silently(tmp_path):
         (["vit_demo", "-o", "m.onnx", "--checkpoint", "no.pth"], "no.pth does not exist"),
         (["vit_demo", "-o", "m.pt", "--stand-in-weights"], "does not end in .onnx"),
         (["vit_demo", "-o", "no/m.onnx", "--stand-in-weights"], "output directory no does not exist"),
+        (["vit_demo", "-o", "/proc/m.onnx", "--stand-in-weights"], "output directory /proc is not writable"),
         (["vit_demo", "-o", "m.onnx", "--stand-in-weights", "--verify-size", "20x40"], "at least 28"),
         (["vit_demo", "-o", "m.onnx", "--stand-in-weights", "--precision", "fp7"], "unknown precision 'fp7'"),
     ],
@@ -69,7 +70,9 @@ def test_stand_in_weights_are_never_used_silently(tmp_path):
 def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert main(["export", *arguments]) == 1
-    error = capsys.readouterr().err
+    printed = capsys.readouterr()
+    error = printed.err
+    assert "loading" not in printed.out  # no work was begun
     assert error.startswith("metric3d export: ")
     assert message in error
     assert error.count("\n") == 1

@@ -1,6 +1,7 @@
 """An export ends in a complete, verified file or in none."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from metric3d_export import exporter, verify
 from metric3d_export.exporter import export_model
 from metric3d_export.progress import Silence
 from metric3d_ros.engine import open_engine
-from metric3d_ros.errors import ConfigurationError, ExportError, Metric3DError
+from metric3d_ros.errors import ConfigurationError, ExportError
 
 
 @pytest.fixture(autouse=True)
@@ -139,16 +140,53 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path, n
         export(None, tmp_path / name)
 
 
-def test_a_read_only_directory_is_refused_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write anywhere
-    with pytest.raises(ConfigurationError, match="not writable"):
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a directory in which nobody can create files")
+def test_a_file_system_that_refuses_files_is_named_before_any_work():
+    with pytest.raises(ConfigurationError, match=r"output directory /proc is not writable \(.+\): choose another"):
+        export(None, Path("/proc/model.onnx"))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_a_read_only_directory_is_refused_before_any_work(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ConfigurationError, match="is not writable"):
         export(None, tmp_path / "model.onnx")
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a directory in which nobody can create files")
-def test_a_file_system_that_refuses_files_is_named(demo_network):
-    with pytest.raises(Metric3DError, match=r"/proc/self/model\.onnx could not be written|not writable"):
-        export(demo_network, Path("/proc/self/model.onnx"))
+def test_trying_whether_a_directory_can_be_written_leaves_nothing(tmp_path):
+    exporter.check_output_path(tmp_path / "model.onnx", overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_too_small_for_the_model_is_named_before_the_work(demo_network, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=5_000_000))
+    monkeypatch.setattr(exporter, "make_cases", lambda *_, **__: pytest.fail("the work has begun"))
+    with pytest.raises(ExportError, match=r"model\.onnx will have 16\.\d MB, and .* has 5\.0 MB left: free some space"):
+        export(demo_network, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_half_way_leaves_nothing(demo_network, tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of files' sizes are POSIX")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, limits[1]))  # of the 16 MB that the model has
+    try:
+        with pytest.raises(ExportError, match=r"model\.onnx could not be written \(.*File too large.*free some space"):
+            export(demo_network, tmp_path / "model.onnx")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_downloaded_weights_come_from_is_in_the_file_and_the_report(demo_network, tmp_path):
+    path = tmp_path / "model.onnx"
+    report = export(demo_network, path, weights_source="owner/name@1234", notes={"authors_code": "compared"})
+    assert report.source == "owner/name@1234"
+    metadata = read_metadata(path)
+    assert metadata["metric3d.weights_source"] == "owner/name@1234"
+    assert metadata["metric3d.authors_code"] == "compared"
+    assert "metric3d.degraded" not in metadata
 
 
 def test_an_unknown_precision_is_named_with_the_known_ones(demo_network, tmp_path):

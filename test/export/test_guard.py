@@ -1,5 +1,7 @@
 """The guard measures what it says, and names what is off."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -17,9 +19,9 @@ NORMAL = np.zeros((1, 100, 100, 3), np.float32)
 NORMAL[..., 2] = -1
 
 
-def figures(found, expected=None, **options) -> dict[str, float]:
+def figures(found, expected=None) -> dict[str, float]:
     expected = {"depth": DEPTH} if expected is None else expected
-    departures = measure_departures("room", found, expected, FLOAT16_LIMITS, **options)
+    departures = measure_departures("room", found, expected, FLOAT16_LIMITS.rooms)
     return {f"{d.output} {d.figure}": d.value for d in departures}
 
 
@@ -43,26 +45,30 @@ def test_normals_are_compared_by_their_mean_angle():
 def test_a_single_impossible_depth_is_beyond_every_limit(bad):
     found = DEPTH.copy()
     found[0, 3, 4] = bad
-    departures = measure_departures("room", {"depth": found}, {"depth": DEPTH}, INT8_LIMITS)
+    departures = measure_departures("room", {"depth": found}, {"depth": DEPTH}, INT8_LIMITS.rooms)
     with pytest.raises(ExportError, match=r"precision int8 departs.*depth values.*room.*--allow-degraded"):
         require_faithful(departures, precision="int8")
 
 
-def test_patterns_are_held_to_medians_and_to_being_finite():
-    assert set(figures({"depth": DEPTH}, room=False)) == {"depth median"}
-    found = DEPTH.copy()
-    found[0, 0, 0] = np.nan
-    assert figures({"depth": found}, room=False) == {"depth values that are not finite, or not positive": np.inf}
+def test_patterns_are_held_to_every_figure_by_looser_limits():
+    for limits in (FLOAT16_LIMITS, INT8_LIMITS):
+        rooms, patterns = dataclasses.asdict(limits.rooms), dataclasses.asdict(limits.patterns)
+        assert rooms != patterns
+        assert all(rooms[name] <= patterns[name] <= 4 * rooms[name] for name in rooms)
 
 
 def test_the_worst_is_named_first_and_the_others_are_counted():
     found = {"depth": DEPTH * np.float32(1.004), "normal": NORMAL}
-    departures = measure_departures("room 1 x 100 x 100", found, {"depth": DEPTH, "normal": NORMAL}, FLOAT16_LIMITS)
+    departures = measure_departures(
+        "room 1 x 100 x 100", found, {"depth": DEPTH, "normal": NORMAL}, FLOAT16_LIMITS.rooms
+    )
     text = describe_departures(departures)
     assert text == "depth scale drift on room 1 x 100 x 100: 0.004 (limit 0.001), and 1 more"
 
 
 def test_what_is_within_the_limits_passes_in_silence():
-    departures = measure_departures("room", {"depth": DEPTH * np.float32(1.0005)}, {"depth": DEPTH}, FLOAT16_LIMITS)
+    departures = measure_departures(
+        "room", {"depth": DEPTH * np.float32(1.0005)}, {"depth": DEPTH}, FLOAT16_LIMITS.rooms
+    )
     assert describe_departures(departures) == ""
     require_faithful(departures, precision="fp16")

@@ -73,7 +73,10 @@ def test_published_weights_are_interrupted_continued_and_exported(hub, checkpoin
     assert f"taking convtiny_hourglass_v1.pth of {REPOSITORY}@{REVISION}" in capsys.readouterr().out
     metadata = {entry.key: entry.value for entry in onnx.load(output).metadata_props}
     assert metadata["metric3d.weights_file"] == "convtiny_hourglass_v1.pth"
+    assert metadata["metric3d.weights_source"] == f"{REPOSITORY}@{REVISION}"
     assert metadata["metric3d.weights_sha256"] == hashlib.sha256(checkpoint).hexdigest()
+    assert main(["info", str(output)]) == 0
+    assert f"weights source {REPOSITORY}@{REVISION}" in capsys.readouterr().out
 
 
 def test_a_damaged_cache_is_named(hub, tmp_path, capsys):
