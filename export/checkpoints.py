@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pickle
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -44,9 +45,15 @@ def read_checkpoint(path: Path) -> Weights:
     missing, empty, truncated, no checkpoint, or holds anything but tensors and plain values.
     """
     if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist: give the path of a .pth or .safetensors file")
+        kind = "is a directory" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"checkpoint {path} {kind}: give the path of a .pth or .safetensors file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"checkpoint {path} is empty: download it again")
+    if _is_text(path):
+        raise CheckpointError(
+            f"checkpoint {path} is text (a web page, an error message or a pointer file), not weights: download the "
+            "file itself"
+        )
     stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     state = stored.get(_STATE_DICT_KEY, stored)
     named = state.items() if isinstance(state, Mapping) else ()
@@ -59,6 +66,13 @@ def read_checkpoint(path: Path) -> Weights:
     return Weights(tensors, path.name, hash_file(path))
 
 
+def _is_text(path: Path) -> bool:
+    """Whether the file begins as text; every kind of checkpoint has control bytes there."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    return not any(byte < 0x20 and byte not in b"\t\n\f\r" for byte in start)
+
+
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
         return safetensors.torch.load_file(path)
@@ -69,14 +83,9 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> Mapping[str, object]:
-    with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"version https://git-lfs")):
-        raise CheckpointError(
-            f"checkpoint {path} is a web page or a pointer file, not weights: download the file itself"
-        )
     try:
-        with torch.serialization.safe_globals(_numpy_scalar_types()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_types()):
+            warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error says it all
             # Mapped where the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:

@@ -179,7 +179,8 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
             "an export ends in a verification with ONNX Runtime, which is not installed: `pip install onnxruntime`"
         )
     if path.suffix != ".onnx":
-        raise ConfigurationError(f"output {path} does not end in .onnx: name it {path.with_suffix('.onnx')}")
+        named = path.with_suffix(".onnx") if path.name else "model.onnx"
+        raise ConfigurationError(f"output {path} does not end in .onnx: name it {named}")
     if not path.parent.is_dir():
         raise ConfigurationError(f"output directory {path.parent} does not exist: create it, or choose another")
     if path.is_dir():

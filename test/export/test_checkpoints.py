@@ -148,9 +148,11 @@ def test_a_shell_command_in_a_pickle_does_not_run_and_is_not_taken_for_damage(tm
     assert not canary.exists()
 
 
-def test_a_plain_pickle_does_not_run(tmp_path):
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.filterwarnings("error")  # one line is printed, and no warning before it
+def test_a_plain_pickle_does_not_run(tmp_path, protocol):
     path, canary = tmp_path / "weights.pth", tmp_path / "canary"
-    path.write_bytes(pickle.dumps(Malicious(canary), protocol=2))
+    path.write_bytes(pickle.dumps(Malicious(canary), protocol=protocol))
     with pytest.raises(CheckpointError):
         read_checkpoint(path)
     assert not canary.exists()
@@ -174,19 +176,21 @@ def test_a_truncated_file_is_reported_as_damaged(tmp_path, tensors, suffix, kept
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "web page or a pointer file"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "web page or a pointer file"),
+        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "is text .a web page"),
+        (b"\xef\xbb\xbf<!-- \xe2\x80\x99 -->\r\n<html>", "is text .a web page"),
+        (b'{"error":"Entry not found"}', "is text .a web page, an error message"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is text .*or a pointer file"),
         (b"\x89PNG\r\n\x1a\n and so on", "damaged or no PyTorch file|truncated or damaged"),
         (bytes(4096), "damaged or no PyTorch file|truncated or damaged"),
     ],
-    ids=["empty", "html", "lfs", "png", "zeros"],
+    ids=["empty", "html", "html with a mark", "json", "lfs", "png", "zeros"],
 )
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content, message, suffix):
     path = tmp_path / f"weights{suffix}"
     path.write_bytes(content)
-    if suffix == ".safetensors" and content:
-        message = "safetensors|web page"
+    if suffix == ".safetensors" and "damaged" in message:
+        message = "not readable as safetensors"
     with pytest.raises(CheckpointError, match=message):
         read_checkpoint(path)
 
@@ -212,6 +216,11 @@ def test_a_bare_tensor_is_refused(tmp_path):
     torch.save(torch.zeros(3), path)
     with pytest.raises(CheckpointError, match="expected a dict"):
         read_checkpoint(path)
+
+
+def test_a_directory_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is a directory: give the path of a \.pth"):
+        read_checkpoint(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):

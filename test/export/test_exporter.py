@@ -125,7 +125,7 @@ def test_further_sizes_are_verified_when_asked_for(demo_network, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("model.pt", "does not end in .onnx"),
+        ("model.pt", "does not end in .onnx: name it .*model.onnx"),
         ("nowhere/model.onnx", "does not exist"),
         ("there.onnx", "exists.*--force"),
         ("folder.onnx", "is a directory"),
