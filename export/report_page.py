@@ -1,8 +1,11 @@
 """The export report as a page for people: one HTML file that needs nothing besides itself."""
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from metric3d_ros import model_contract
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #1a7f4b; --bad: #c0392b }
@@ -17,35 +20,37 @@ th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid var(--
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 tbody tr:nth-child(even) { background: var(--soft) }
 .good { color: var(--good) } .bad { color: var(--bad); font-weight: 600 } code { word-break: break-all }
+td:first-child { white-space: nowrap } .soft { opacity: .65; white-space: nowrap }
+details { margin: .8rem 0 } summary { cursor: pointer; padding: .3rem 0 }
+@media (max-width: 40rem) { body { margin: 1.2rem auto } th, td { padding: .3rem .4rem; font-size: .85rem } }
 """
+
+_TENSORS = {
+    model_contract.IMAGE: ("uint8 [N, H, W, 3]", "RGB as the camera saw it"),
+    model_contract.FOCAL_LENGTH: ("float32 [N]", "focal length in pixels of this image"),
+    model_contract.DEPTH: ("float32 [N, H, W]", "metres along the optical axis"),
+    model_contract.CONFIDENCE: ("float32 [N, H, W]", "expected accuracy of the depth, about 0 to 1"),
+    model_contract.NORMAL: ("float32 [N, H, W, 3]", "unit vectors: x right, y down, z forward; they face the camera"),
+    model_contract.NORMAL_CONFIDENCE: ("float32 [N, H, W]", "the larger, the surer"),
+}
 
 
 def make_page(record: Mapping[str, Any]) -> str:
     """Return the page of a report's JSON record (see `report.ExportReport.to_json`)."""
     model = record["model"]
-    depth = [d for d in record["differences"] if d["output"] == "depth"]
-    bounds = [d["percentile_99_9"] for d in depth]
-    worst_depth = None if None in bounds else max(bounds, default=None)
-    cards = [
-        (model["precision"], "precision"),
-        (f"{record['file_bytes'] / 1e6:.1f} MB", "file"),
-        (_number(worst_depth), "depth, 99.9 % within"),
-        (f"{record['export_peak_memory_bytes'] / 2**30:.1f} GiB", "peak memory at export"),
-        (f"{record['export_s']:.0f} s", "to export and verify"),
-    ]
     sections = [
         f"<h1>{_text(record['file'])}</h1><p class=sub>{_text(model['variant'])}, made by metric3d_ros "
         f"{_text(model['exporter_version'])}</p>",
         *_notes(record),
-        "<div class=cards>" + "".join(f"<div class=card><b>{_text(b)}</b><span>{s}</span></div>" for b, s in cards),
-        "</div>",
+        _cards(record),
         _section("What it is", _facts(record)),
-        _section("Difference from PyTorch, for every verified batch", _differences(record["differences"])),
+        _section("What goes in and comes out", _tensors(record["differences"])),
+        _section("How far it is from PyTorch", _differences(record["differences"])),
     ]
     if record["guard"]:
-        sections.append(_section("Departure from float32, and its limits", _guard(record["guard"])))
+        sections.append(_section("What the reduced precision costs", _guard(record["guard"])))
     if record["runs"]:
-        sections.append(_section(f"On this machine ({record['machine']})", _runs(record["runs"])))
+        sections.append(_section(f"What it costs to run ({record['machine']})", _runs(record["runs"])))
     sections.append(_section("Operators", _operators(record["operators"])))
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     sections.append(f"<p class=sub>{_text(versions)}; {_text(record['machine'])}</p>")
@@ -64,6 +69,24 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
     return [f"<p class=note>{_text(note)}</p>" for note in notes]
 
 
+def _cards(record: Mapping[str, Any]) -> str:
+    cards = [(record["model"]["precision"], "precision"), (f"{record['file_bytes'] / 1e6:.1f} MB", "file")]
+    medians = [
+        d["value"] for d in record["guard"] if (_kind(d), d["output"], d["figure"]) == ("room", "depth", "median")
+    ]
+    if medians:
+        cards.append((_number(_largest(medians)), "median change of depth in rooms"))
+    else:
+        bounds = [d["percentile_99_9"] for d in record["differences"] if d["output"] == "depth"]
+        cards.append((_number(_largest(bounds)), "from PyTorch at most, 99.9 % of depth"))
+    if record["runs"]:
+        run = record["runs"][-1]
+        cards.append((f"{run['median_ms']:.0f} ms", f"an image of {run['width']} x {run['height']} here"))
+        cards.append((f"{run['peak_memory_bytes'] / 2**20:.0f} MiB", "memory for it, at most"))
+    shown = "".join(f"<div class=card><b>{_text(value)}</b><span>{_text(name)}</span></div>" for value, name in cards)
+    return f"<div class=cards>{shown}</div>"
+
+
 def _facts(record: Mapping[str, Any]) -> str:
     model = record["model"]
     near, far = model["depth_range_m"]
@@ -72,32 +95,88 @@ def _facts(record: Mapping[str, Any]) -> str:
         ("Weights", model["weights_file"] + (f", from {record['source']}" if record["source"] else "")),
         ("SHA-256 of the weights", model["weights_sha256"]),
         ("Depth range", f"{near:g} to {far:g} m, for a focal length of {model['canonical_focal_px']:g} px"),
-        ("Trained at", f"{width} x {height}; any size runs, padded to multiples of {model['size_multiple']} px"),
+        ("Image size", f"any; padded to multiples of {model['size_multiple']} px in the graph"),
+        ("Trained at", f"{width} x {height}"),
         ("ONNX operator set", str(model["opset"])),
+        (
+            "Export, with verification",
+            f"{record['export_s']:.0f} s, {record['export_peak_memory_bytes'] / 2**30:.1f} GiB of memory at most",
+        ),
     ]
-    return _table(["", ""], [[name, f"<code>{_text(value)}</code>"] for name, value in facts], numeric=())
+    cells = [[name, f"<code>{_text(text)}</code>" if "SHA" in name else _text(text)] for name, text in facts]
+    return _table(["", ""], cells, numeric=())
+
+
+def _tensors(differences: Sequence[Mapping[str, Any]]) -> str:
+    outputs = dict.fromkeys(d["output"] for d in differences)
+    rows = [("in", name, *_TENSORS[name]) for name in ("image", "focal_length")]
+    rows += [("out", name, *_TENSORS[name]) for name in outputs]
+    return _table(
+        ["", "tensor", "type and shape", "meaning"], [[_text(cell) for cell in row] for row in rows], numeric=()
+    )
 
 
 def _differences(differences: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        [
-            _text(d["output"]),
-            _text(d["batch_height_width"]),
-            *(_number(d[figure]) for figure in ("max", "percentile_99_9", "mean")),
-            _text(d["unit"]),
-        ]
-        for d in differences
-    ]
-    return _table(["output", "batch x height x width", "max", "99.9 % within", "mean", "unit"], rows, numeric=(2, 3, 4))
+    outputs = list(dict.fromkeys(d["output"] for d in differences))
+    sizes = list(dict.fromkeys(d["batch_height_width"] for d in differences))
+    found = {(d["batch_height_width"], d["output"]): d for d in differences}
+    rows = []
+    for size in sizes:
+        cells = [_difference(found[size, output]) if (size, output) in found else "" for output in outputs]
+        rows.append([_text(size), *cells])
+    explained = (
+        "<p>Of each output: what 99.9 % of the pixels are within, and the largest difference. "
+        "Normals in degrees, all else as |a - b| / max(|b|, 1). The mean is in the JSON record.</p>"
+    )
+    head = ["N x H x W", *map(_text, outputs)]
+    return explained + _table(head, rows, numeric=range(1, len(head)))
+
+
+def _difference(difference: Mapping[str, Any]) -> str:
+    unit = "&deg;" if difference["unit"] == "deg" else ""
+    most, largest = (_number(difference[figure]) for figure in ("percentile_99_9", "max"))
+    return f"{most}{unit} <span class=soft>max {largest}{unit}</span>"
 
 
 def _guard(departures: Sequence[Mapping[str, Any]]) -> str:
-    rows = []
+    """Return the worst of each figure on each kind of image, and all of them folded up."""
+    found: dict[tuple[str, str], dict[str, list[Mapping[str, Any]]]] = {}
+    kinds = dict.fromkeys(_kind(d) for d in departures)
     for d in departures:
-        verdict = "<span class=good>within</span>" if d["acceptable"] else "<span class=bad>beyond</span>"
-        value, limit = _number(d["value"]) + d["unit"], f"{d['limit']:g}{d['unit']}"
-        rows.append([_text(d["output"]), _text(d["case"]), _text(d["figure"]), value, limit, verdict])
-    return _table(["output", "batch x height x width", "figure", "value", "limit", ""], rows, numeric=(3, 4))
+        found.setdefault((d["output"], d["figure"]), {}).setdefault(_kind(d), []).append(d)
+    rows = []
+    for (output, figure), by_kind in found.items():
+        worst = [max(by_kind[kind], key=_badness) if kind in by_kind else None for kind in kinds]
+        cells = ["" if d is None else f"{_judged(d)} <span class=soft>limit {_limit(d)}</span>" for d in worst]
+        rows.append([_text(output), _text(figure), *cells])
+    head = ["output", "figure", *(f"{_text(kind)}s" for kind in kinds)]
+    everything = [[_text(d[key]) for key in ("case", "output", "figure")] + [_judged(d), _limit(d)] for d in departures]
+    all_head = ["batch x height x width", "output", "figure", "value", "limit"]
+    return (
+        "<p>Against the float32 network, the worst of each kind of image: rendered rooms, patterns, and rooms where "
+        "every float16 result was rounded, as on a device that fuses no operators.</p>"
+        + _table(head, rows, numeric=range(2, len(head)))
+        + f"<details><summary>All {len(departures)} figures</summary>"
+        + f"{_table(all_head, everything, numeric=(3, 4))}</details>"
+    )
+
+
+def _kind(departure: Mapping[str, Any]) -> str:
+    return str(departure["case"]).rstrip("0123456789 x")
+
+
+def _judged(departure: Mapping[str, Any]) -> str:
+    verdict = "good" if departure["acceptable"] else "bad"
+    return f"<span class={verdict}>{_number(departure['value'])}{_text(departure['unit'])}</span>"
+
+
+def _limit(departure: Mapping[str, Any]) -> str:
+    return f"{departure['limit']:g}{_text(departure['unit'])}"
+
+
+def _badness(departure: Mapping[str, Any]) -> float:
+    value, limit = departure["value"], departure["limit"]
+    return math.inf if value is None or not limit else value / limit
 
 
 def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -136,6 +215,11 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]], *, numeric: Seque
 
 def _text(text: str) -> str:
     return html.escape(str(text))
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    """Return the largest; None, which stands for what is not finite, is larger than all."""
+    return None if None in values else max((value for value in values if value is not None), default=None)
 
 
 def _number(value: float | None) -> str:

@@ -78,7 +78,7 @@ def test_metadata_and_report_say_the_precision(reduced):
     assert record["model"]["precision"] == precision
     assert len(record["guard"]) == len(report.departures)
     assert all(entry["acceptable"] for entry in record["guard"])
-    assert "Departure from float32" in page.read_text()
+    assert "What the reduced precision costs" in page.read_text()
 
 
 @pytest.mark.slow

@@ -61,8 +61,34 @@ def test_the_page_needs_nothing_besides_itself_and_escapes_names(tmp_path):
     assert "a&lt;b&gt;.pth" in page
     assert "a<b>" not in page
     assert re.search(r"(src|href)=|<script|https?:", page) is None
-    for text in ("75.0 MB", "3.0 GiB", "248 in all: Add 190, MatMul 58", "beyond", "3.0e-04"):
+    for text in ("75.0 MB", "3.0 GiB", "248 in all: Add 190, MatMul 58", "<span class=bad>3.0e-03</span>", "3.0e-04"):
         assert text in page
+
+
+def test_the_page_shows_the_worst_of_each_kind_of_image_and_folds_up_the_rest(tmp_path):
+    departures = [
+        Departure("depth", "room 1 x 28 x 56", "median", 1e-4, 2e-3),
+        Departure("depth", "room 1 x 84 x 56", "median", 7e-4, 2e-3),
+        Departure("depth", "rounded room 1 x 28 x 56", "median", 5e-3, 4e-3),
+        Departure("normal", "room 1 x 28 x 56", "mean angle", float("inf"), 0.5, " deg"),
+        Departure("normal", "room 1 x 84 x 56", "mean angle", 0.1, 0.5, " deg"),
+    ]
+    page = write_report(dataclasses.replace(REPORT, departures=departures), tmp_path / "model.onnx")[1].read_text()
+    summary, _, everything = page.partition("<details>")
+    assert "<span class=good>7.0e-04</span> <span class=soft>limit 0.002" in summary
+    assert "1.0e-04" not in summary.partition("<h2>What the reduced precision costs")[2]
+    assert "<span class=bad>5.0e-03</span>" in summary
+    assert "<span class=bad>not finite deg</span> <span class=soft>limit 0.5 deg" in summary
+    assert "All 5 figures" in everything
+    assert "1.0e-04" in everything
+    assert "<b>7.0e-04</b><span>median change of depth in rooms" in page  # not of the rounded ones
+
+
+def test_the_page_says_what_goes_in_and_comes_out(tmp_path):
+    page = write_report(REPORT, tmp_path / "model.onnx")[1].read_text()
+    for cell in ("image", "uint8 [N, H, W, 3]", "focal_length", "depth", "metres along the optical axis", "normal"):
+        assert f"<td>{cell}</td>" in page
+    assert "<td>normal_confidence</td>" not in page  # this model has none
 
 
 def test_a_degraded_model_and_stand_in_weights_are_said_first(tmp_path):
