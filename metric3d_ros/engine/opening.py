@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from metric3d_ros import __version__, model_contract
-from metric3d_ros.downloads import cache_folder, hash_file
 from metric3d_ros.engine.backend import Array, Backend, Runner, SessionBackend
 from metric3d_ros.engine.cuda_driver import CudaDriver
 from metric3d_ros.engine.engine import Engine
@@ -20,8 +19,10 @@ from metric3d_ros.engine.host_buffers import HostBuffers
 from metric3d_ros.engine.providers import AUTO, AUTO_ORDER, CUDA, PROVIDERS, TENSORRT, Options, Tuning
 from metric3d_ros.engine.runners import CudaRunner, PlainRunner
 from metric3d_ros.engine.runtime import Runtime, import_runtime
-from metric3d_ros.engine.tensorrt import Profile, TensorRtBackend, build_cached
 from metric3d_ros.errors import Metric3DError, ModelError, ProviderError
+
+if TYPE_CHECKING:
+    from metric3d_ros.engine.tensorrt import Profile
 
 DEMO_MODEL = "demo"
 DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
@@ -104,6 +105,9 @@ class _Opener:
                 f"{', '.join(self.runtime.present)}): {provider.remedy}"
             )
         if name == TENSORRT:
+            # Not for everybody: with it come what downloads need, a few megabytes.
+            from metric3d_ros.engine.tensorrt import TensorRtBackend
+
             # Its engine takes minutes; whether it works at all shows in seconds, with a small model and no engine.
             self.runtime.open_session(DEMO_MODEL_PATH, name, self.tuning)
             return TensorRtBackend(self.open(CUDA), self._build_tensorrt, errors=self._build_errors)
@@ -148,6 +152,8 @@ class _Opener:
 
     def _build_tensorrt(self, profile: Profile) -> Backend:
         """Return the model with TensorRT's engine for `profile`; takes minutes where it is not in the cache."""
+        from metric3d_ros.downloads import cache_folder
+        from metric3d_ros.engine.tensorrt import build_cached
 
         def open_backend(more: Options) -> Backend:
             session = self.runtime.open_session(self.path, TENSORRT, self.tuning, more=more)
@@ -165,6 +171,8 @@ class _Opener:
 
     def _tensorrt_key(self) -> Mapping[str, str]:
         """Return all that an engine depends on beside its profile."""
+        from metric3d_ros.downloads import hash_file
+
         driver = CudaDriver.load()
         data = self.path.with_name(self.path.name + ".data")
         return {
