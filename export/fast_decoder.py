@@ -25,6 +25,7 @@ from metric3d_export.network.raft_dpt import (
     RaftDptDecoder,
     StateHead,
     UpdateBlock,
+    UpsampleThenProject,
     kappa,
     pool,
     resize,
@@ -41,6 +42,7 @@ class FastDecoder(nn.Module):
         self.iterations = published.iterations
         self.depth_range_m = published.depth_range_m
         self.token2feature = published.token2feature
+        self.upsample = upsample_tokens()
         self.decoder_mono = published.decoder_mono
         self.depth_regressor = published.depth_regressor
         self.normal_predictor = published.normal_predictor
@@ -51,10 +53,10 @@ class FastDecoder(nn.Module):
         self.read_state = published.read_state
 
     def forward(self, tokens: list[Tensor], gh: int, gw: int) -> Prediction:
-        maps = self.token2feature(tokens, gh, gw)
-        maps = [maps[0], *(F.relu(x) for x in maps[1:])]
-        state = self._first_state(self.decoder_mono(maps))
-        hidden, contexts = self.context_feature_encoder(maps[:3])
+        coarse, *maps = self.token2feature(tokens, gh, gw)
+        maps = [F.relu(x) for x in maps]
+        state = self._first_state(self.decoder_mono([self.upsample(coarse), *maps]))
+        hidden, contexts = self.context_feature_encoder([coarse, *maps[:2]])
         gates = [
             GateSums(*(convolve(x) for convolve in convolutions))
             for convolutions, x in zip(self.context_zqr_convs, contexts, strict=True)
@@ -90,11 +92,15 @@ def upsample_state(state: Tensor, mask: Tensor) -> Tensor:
     return F.pixel_shuffle(fine.flatten(1, 2), UPSAMPLING)
 
 
-class ProjectThenUpsample(nn.Sequential):
-    """`UpsampleThenProject` with its 1 x 1 convolution at 1/14, where there are 12 times fewer pixels than at 1/4."""
+def upsample_tokens() -> nn.Module:
+    """Return the upsampling from 1/14 to 1/4, which comes as late as can be: 1/4 has 12 times as many pixels."""
+    return nn.Upsample(scale_factor=3.5, mode="nearest")
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(super().forward(x), scale_factor=3.5, mode="nearest")
+
+def project_only(published: UpsampleThenProject) -> nn.Module:
+    """Return the 1 x 1 convolution of the map that the published network upsamples before; here that comes after."""
+    (convolve,) = published
+    return convolve
 
 
 class FastFusionStep(nn.Module):
@@ -137,29 +143,36 @@ def split(joined: nn.Conv2d, parts: int) -> nn.ModuleList:
 
 
 class FastContextLevel(nn.Module):
-    """Both branches of a level of the context encoder, begun by one convolution."""
+    """Both branches of a level of the context encoder, begun by one convolution.
 
-    def __init__(self, branches: nn.ModuleList) -> None:
+    With `upsample` the level reads a map before its upsampling, and does what concerns single pixels before it too.
+    """
+
+    def __init__(self, branches: nn.ModuleList, *, upsample: nn.Module | None = None) -> None:
         super().__init__()
         blocks = [branch[0] for branch in branches]
         self.begin = join([block.conv1 for block in blocks])
         self.project = join([block.downsample[0] for block in blocks]) if len(blocks[0].downsample) else None
         self.branches = branches
+        self.upsample = upsample or nn.Identity()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        begun = self.begin(x).chunk(len(self.branches), dim=1)
+        begun = self.begin(self.upsample(x)).chunk(len(self.branches), dim=1)
         skips = (x, x) if self.project is None else self.project(x).chunk(len(self.branches), dim=1)
         made = []
         for (block, last), y, skip in zip(self.branches, begun, skips, strict=True):
+            skip = self.upsample(skip if self.project is None else block.norm3(skip))
             y = F.relu(block.norm2(block.conv2(F.relu(block.norm1(y)))))
-            made.append(last(F.relu((skip if self.project is None else block.norm3(skip)) + y)))
+            made.append(last(F.relu(skip + y)))
         return made
 
 
 class FastContextEncoder(nn.Module):
+    """`ContextEncoder`, but it reads the finest map before its upsampling."""
+
     def __init__(self, published: ContextEncoder) -> None:
         super().__init__()
-        self.outputs04 = FastContextLevel(published.outputs04)
+        self.outputs04 = FastContextLevel(published.outputs04, upsample=upsample_tokens())
         self.outputs08 = FastContextLevel(published.outputs08)
         self.outputs16 = FastContextLevel(published.outputs16)
 

@@ -71,14 +71,22 @@ def _constant(name: str, kind: int, values: list[Any]) -> onnx.NodeProto:
 
 
 class FastAttention(nn.Module):
-    """Attention as one operator, with one product each for queries, keys and values."""
+    """Attention as one operator, with one product each for queries, keys and values.
 
-    def __init__(self, published: Attention) -> None:
+    With `move_biases`, the keys have none and the values' is in the projection's: what a key's bias adds to the scores
+    of a query is the same for all keys, and shares that sum up to 1 hand on a value's bias as it is.
+    """
+
+    def __init__(self, published: Attention, *, move_biases: bool) -> None:
         super().__init__()
         self.heads = published.proj.in_features // HEAD_SIZE
-        weights, biases = published.qkv.weight.chunk(3), published.qkv.bias.chunk(3)
-        self.q, self.k, self.v = (linear(w, b) for w, b in zip(weights, biases, strict=True))
+        weights, biases = published.qkv.weight.chunk(3), list(published.qkv.bias.chunk(3))
         self.proj = published.proj
+        if move_biases:
+            moved = published.proj.weight @ biases[2]
+            self.proj = linear(published.proj.weight, published.proj.bias + moved)
+            biases[1:] = [None, None]
+        self.q, self.k, self.v = (linear(w, b) for w, b in zip(weights, biases, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.proj(_AttentionOperator.apply(self.q(x), self.k(x), self.v(x), self.heads))
@@ -87,9 +95,9 @@ class FastAttention(nn.Module):
 def fast_block(published: Block, *, scales_in_weights: bool) -> Block:
     """Return the block with cheaper parts; what is not changed is shared with `published`."""
     block = copy_shallow(published)
-    block.attn = FastAttention(published.attn)
+    block.attn = FastAttention(published.attn, move_biases=scales_in_weights)
     if scales_in_weights:
-        block.attn.proj = _scaled(published.attn.proj, published.ls1.gamma)
+        block.attn.proj = _scaled(block.attn.proj, published.ls1.gamma)
         block.mlp = copy_shallow(published.mlp)
         last = "fc2" if hasattr(published.mlp, "fc2") else "w3"
         setattr(block.mlp, last, _scaled(getattr(published.mlp, last), published.ls2.gamma))
@@ -104,10 +112,12 @@ def copy_shallow(module: Module) -> Module:
     return copied
 
 
-def linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+def linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """Return a linear layer with these weights, which it does not copy."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-    layer.weight, layer.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
+    layer.weight = nn.Parameter(weight.detach())
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach())
     return layer
 
 

@@ -50,7 +50,7 @@ def _fast_parts(*, scales_in_weights: bool) -> dict[type[nn.Module], Callable[[A
     return {
         Block: functools.partial(fast_encoder.fast_block, scales_in_weights=scales_in_weights),
         raft_dpt.RaftDptDecoder: functools.partial(fast_decoder.FastDecoder, scales_in_weights=scales_in_weights),
-        raft_dpt.UpsampleThenProject: lambda published: fast_decoder.ProjectThenUpsample(*published),
+        raft_dpt.UpsampleThenProject: fast_decoder.project_only,
         raft_dpt.FusionStep: fast_decoder.FastFusionStep,
         hourglass.HourglassDecoder: fast_hourglass.FastHourglassDecoder,
     }
