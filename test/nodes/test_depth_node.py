@@ -1,7 +1,6 @@
 """depth_node as a process, fed and heard over DDS; the model's arithmetic is known, so every number is worked out."""
 
 import numpy as np
-import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
@@ -13,6 +12,7 @@ from ros_process import TestBench, next_domain, parameters, ros_environment, run
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from metric3d_ros.bench.node import read_memory
 from metric3d_ros.messages import array_to_image, cloud_to_points, image_to_array
 
 
@@ -221,8 +221,8 @@ def test_nothing_is_computed_while_nobody_listens(session, model, tmp_path):
 
 
 def test_memory_stays_small_with_a_small_model(process, camera):
-    used_mib = psutil.Process(process.pid).memory_info().rss / 2**20
-    assert used_mib < 200, "the limit for a node without a large model, shared memory included"
+    # Without shared memory: how much of the segments a process has mapped depends on how busy the machine was.
+    assert read_memory(process.pid).own_mib < 150, "the limit for a node without a large model"
 
 
 def test_nothing_unexpected_was_logged(process):
