@@ -72,6 +72,15 @@ def test_the_means_of_every_layer_are_those_of_all_its_calls(demo_network, monke
     assert found["depth_model.encoder.blocks.0.3.mlp.fc1"].min() < 0
 
 
+def test_replaced_biases_are_those_of_what_is_taken_meanwhile_and_of_nothing_after():
+    network = nn.Sequential(nn.Linear(3, 2))
+    before, other = network[0].bias.detach().clone(), torch.tensor([5.0, 6.0])
+    with bias_correction.biases_replaced(network, {"0.bias": other}):
+        taken = network.state_dict()["0.bias"]
+    assert torch.equal(taken, other)
+    assert torch.equal(network[0].bias, before)
+
+
 def test_calibration_sees_other_rooms_than_the_guard():
     assert bias_correction._FIRST_ROOM >= 1  # the guard's is the very first
     assert set(bias_correction.ROOM_SIZES_HW).isdisjoint(guard.ROOM_SIZES_HW)
