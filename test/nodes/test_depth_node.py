@@ -221,8 +221,10 @@ def test_nothing_is_computed_while_nobody_listens(session, model, tmp_path):
 
 
 def test_memory_stays_small_with_a_small_model(process, camera):
-    # Without shared memory: how much of the segments a process has mapped depends on how busy the machine was.
-    assert read_memory(process.pid).own_mib < 150, "the limit for a node without a large model"
+    used = read_memory(process.pid)
+    assert used.own_mib + used.shared_mib < 200, "the limit for a node without a large model, shared memory included"
+    # How much of the shared segments a process has mapped depends on how busy the machine was; this does not.
+    assert used.own_mib < 150
 
 
 def test_nothing_unexpected_was_logged(process):
