@@ -1,12 +1,18 @@
 """One exported file takes any size: nothing of the traced size is in it."""
 
+import dataclasses
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from metric3d_export.exporter import export_model
 from metric3d_export.graph import ContractModel
+from metric3d_export.network.variants import VARIANTS, DepthNetwork
+from metric3d_export.progress import Silence
 from metric3d_export.verify import measure, sample_image
 from metric3d_ros.engine import open_engine
 
@@ -44,6 +50,42 @@ def test_batches_of_one_to_eight_agree_with_pytorch(engine, demo_network, batch)
 @pytest.mark.parametrize("size_hw", [(84, 2800), (2800, 84)])
 def test_extreme_aspects_agree_with_pytorch(engine, demo_network, size_hw):
     check(engine, demo_network, batch=1, size_hw=size_hw)
+
+
+RUN = """
+import sys, numpy as np
+from metric3d_export.report import peak_memory_bytes
+from metric3d_export.verify import sample_image
+from metric3d_ros.engine import open_engine
+model, side, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+engine = open_engine(model, provider="cpu")
+outputs = engine.infer(sample_image(side, side, seed=0)[None], np.array([2000], np.float32), outputs=engine.outputs)
+np.savez(out, **outputs)
+print(peak_memory_bytes())
+"""
+
+
+@pytest.mark.slow
+def test_16_megapixels_agree_with_pytorch_in_memory_that_grows_with_the_area_alone(tmp_path):
+    # One block and one iteration: what 294 x 294 patches cost in time, not in memory, is that many times as much.
+    variant = dataclasses.replace(VARIANTS["vit_demo"], blocks=1, hidden=16, iterations=1)
+    torch.manual_seed(0)
+    network = DepthNetwork(variant).eval()
+    path, side = tmp_path / "model.onnx", 4096
+    export_model(network, path, progress=Silence())
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, path, str(side), tmp_path / "found.npz"], capture_output=True, text=True, check=True
+    )
+    # Scores of every patch for every other would take 60 GB.
+    assert int(done.stdout) < 12 * 2**30
+    contract = ContractModel(network)
+    image = torch.from_numpy(sample_image(side, side, seed=0)[None])
+    with torch.inference_mode():
+        outputs = contract(image, torch.tensor([2000.0]))
+    with np.load(tmp_path / "found.npz") as found:
+        for name, expected in zip(contract.output_names, outputs, strict=True):
+            difference = measure(name, f"1 x {side} x {side}", found[name], expected.numpy())
+            assert difference.acceptable, difference
 
 
 def test_images_of_a_batch_do_not_mix(engine):
