@@ -16,6 +16,7 @@ import numpy as np
 
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.model_contract import DEPTH
+from metric3d_ros.process_memory import peak_memory_bytes
 
 SIZES_HW = ((240, 320), (480, 640))
 _LEAST_RUNS, _MOST_RUNS, _ENOUGH_S = 3, 10, 3.0
@@ -49,7 +50,6 @@ def measure_runs(path: Path, *, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW) 
 
 def time_model(path: Path, height: int, width: int) -> Run:
     """Time the model in this process, after one run to warm up: at least 3 runs, and 10 or 3 seconds of them."""
-    from metric3d_export.report import peak_memory_bytes
     from metric3d_ros.engine import open_engine
 
     engine = open_engine(path, provider="cpu")

@@ -23,11 +23,12 @@ from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, dat
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.precision import find_precision
 from metric3d_export.progress import Progress
-from metric3d_export.report import ExportReport, peak_memory_bytes, report_paths
+from metric3d_export.report import ExportReport, report_paths
 from metric3d_export.verify import Difference, compare, make_cases, require_acceptable
 from metric3d_ros import __version__
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
+from metric3d_ros.process_memory import peak_memory_bytes
 
 WEIGHTS_SOURCE = "weights_source"
 """Metadata key, after the prefix, of the repository and commit that the weights were downloaded from."""

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import platform
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +114,3 @@ def describe_machine() -> str:
     """Return the system, the kind of processor, and how many cores this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{platform.system()} {platform.machine()}, {cores} cores"
-
-
-def peak_memory_bytes() -> int:
-    """Return the largest amount of memory that this process has had at once; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

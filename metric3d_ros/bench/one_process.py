@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import InferenceError, Metric3DError
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.nodes.gpu_memory import read_gpu_memory
+from metric3d_ros.process_memory import peak_memory_bytes
 
 _RUNS = 2
 """The second run may need more than the first: ONNX Runtime plans its memory by what the first one took."""
@@ -58,22 +58,6 @@ def measure_footprint(
     return Footprint(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def peak_memory_mib() -> float:
-    """Return the most memory that this process has had at once, in MiB.
-
-    Not `ru_maxrss` where Linux tells better: that starts with what the parent had, and is too large beside PyTorch.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        peak = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
-        if peak is not None:
-            return int(peak.split()[1]) / 1024
-    import resource
-
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
 def _measure_here(candidate: Candidate, *, size_hw: tuple[int, int], outputs: Sequence[str], threads: int) -> Footprint:
     height, width = size_hw
     started_s = time.perf_counter()
@@ -90,7 +74,7 @@ def _measure_here(candidate: Candidate, *, size_hw: tuple[int, int], outputs: Se
     return Footprint(
         load_s=loaded_s - started_s,
         first_run_s=first_s - loaded_s,
-        peak_memory_mib=peak_memory_mib(),
+        peak_memory_mib=peak_memory_bytes() / 2**20,
         gpu_memory_mib=gpu.used_mib if gpu else None,
     )
 

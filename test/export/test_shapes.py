@@ -54,7 +54,7 @@ def test_extreme_aspects_agree_with_pytorch(engine, demo_network, size_hw):
 
 RUN = """
 import sys, numpy as np
-from metric3d_export.report import peak_memory_bytes
+from metric3d_ros.process_memory import peak_memory_bytes
 from metric3d_export.verify import sample_image
 from metric3d_ros.engine import open_engine
 model, side, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]

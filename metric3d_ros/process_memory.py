@@ -1,0 +1,25 @@
+"""How much memory this process has had."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory that this process has had at once; 0 where the system does not tell.
+
+    Not `ru_maxrss` where Linux tells better: that starts with what the parent had, and is too large beside PyTorch.
+    """
+    if _STATUS.exists():
+        peak = next((line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if peak is not None:
+            return int(peak.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
