@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from metric3d_export.checkpoints import load_network, stand_in_weights
 from metric3d_export.graph import ContractModel
 from metric3d_export.network.variants import build_network
-from metric3d_ros.bench.one_process import peak_memory_mib
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS
+from metric3d_ros.process_memory import peak_memory_bytes
 
 EAGER, FP16, COMPILED = "fp32", "fp16", "fp16-compiled"
 PRECISIONS = {
@@ -88,7 +88,7 @@ def answer(line: str, model: TorchModel) -> dict[str, Any]:
         np.savez(rest, **model.run())
         return {"saved": rest}
     if word == "memory":
-        return {"peak_memory_mib": peak_memory_mib()}
+        return {"peak_memory_mib": peak_memory_bytes() / 2**20}
     if word == "work":
         return {"gflop": model.count_gflop()}
     raise ValueError(f"{line!r} is not understood, expected outputs, run, save FILE, memory or work")
