@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="fp32",
-        help="; ".join(f"{name}: {meaning}" for name, meaning in PRECISIONS.items()) + " (default: fp32)",
+        help="; ".join(f"{name}: {precision.meaning}" for name, precision in PRECISIONS.items()) + " (default: fp32)",
     )
     parser.add_argument(
         "--verify-size",

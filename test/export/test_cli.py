@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from metric3d_export.checkpoints import stand_in_weights
+from metric3d_export.precision import PRECISIONS
 from metric3d_ros.cli import main
 
 COMMAND = [sys.executable, "-m", "metric3d_export"]
@@ -42,6 +43,15 @@ def test_a_checkpoint_becomes_a_verified_file(tmp_path, capsys):
         "model.onnx.json",
         "own.pth",
     ]
+
+
+def test_help_says_what_each_precision_is(capsys):
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    printed = "".join(capsys.readouterr().out.split())  # lines are broken at hyphens too
+    for name, precision in PRECISIONS.items():
+        assert f"{name}: {precision.meaning}".replace(" ", "") in printed
+    assert "Precision(" not in printed
 
 
 def test_stand_in_weights_are_never_used_silently(tmp_path):
