@@ -129,7 +129,7 @@ class Engine:
         what = f"{self.model_name} failed on a {'x'.join(map(str, shape))} input with provider {self.provider}"
         if is_out_of_memory(error):
             raise OutOfMemoryError(f"{what}: out of memory; set a smaller inference_size") from error
-        reason = str(error).strip().splitlines()[-1]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         # An input that does not fit the model fits it nowhere.
         if self._open_next is None or "InvalidArgument" in type(error).__name__:
             raise InferenceError(

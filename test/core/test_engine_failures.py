@@ -72,6 +72,12 @@ def test_auto_goes_on_with_the_next_provider_and_says_so(session, caplog):
     assert "goes on with cpu" in warning
 
 
+def test_a_failure_without_words_is_named_by_its_kind(session):
+    engine = make_engine(FakeBackend(session, "cuda", failure=FakeError()), auto=False)
+    with pytest.raises(InferenceError, match="provider cuda: FakeError"):
+        infer(engine)
+
+
 def test_a_provider_that_was_named_is_not_left(session):
     engine = make_engine(FakeBackend(session, "cuda", failure=FakeError("CUDA failure 700")), auto=False)
     with pytest.raises(InferenceError, match=r"provider cuda: CUDA failure 700.*auto"):
