@@ -70,7 +70,10 @@ class Estimator:
         """`target_rate_hz` is the rate that `inference_size` "auto" holds."""
         self.engine = engine
         self._asked: tuple[str, float] | None = None
-        self._busy_ms = 0.0
+        self._busy_ms: dict[tuple[int, int], float] = collections.defaultdict(float)
+        self._runs: collections.Counter[tuple[int, int]] = collections.Counter()
+        self._shares: dict[tuple[int, int], collections.deque[float]] = {}
+        """By image size, what part of a round's estimating one run of it was."""
         self._other_ms: collections.deque[float] = collections.deque([0.0], maxlen=_ROUNDS)
         self.set_inference_size(inference_size, target_rate_hz=target_rate_hz)
 
@@ -118,10 +121,17 @@ class Estimator:
     def note_round(self, total_ms: float) -> None:
         """Say how long everything took since the last time, estimating included.
 
-        What is not estimating (decoding, publishing, other cameras) leaves less time for it where a rate is to be held.
+        What is not estimating (decoding, publishing) leaves less time for it where a rate is to be held. What there is
+        is shared by the runs of such a round, as of cameras with images of different sizes, as they shared the last
+        ones.
         """
-        self._other_ms.append(max(total_ms - self._busy_ms, 0.0))
-        self._busy_ms = 0.0
+        busy_ms = sum(self._busy_ms.values())
+        self._other_ms.append(max(total_ms - busy_ms, 0.0))
+        for image_hw, own_ms in self._busy_ms.items():
+            shares = self._shares.setdefault(image_hw, collections.deque(maxlen=_ROUNDS))
+            shares.append(own_ms / self._runs[image_hw] / busy_ms if busy_ms else 1.0)
+        self._busy_ms.clear()
+        self._runs.clear()
 
     def size_advice(self, image_hw: tuple[int, int]) -> str | None:
         """Return one sentence to warn with where images of `image_hw` go in far above the training size."""
@@ -248,10 +258,14 @@ class Estimator:
 
     def _note_time(self, image_hw: tuple[int, int], size_hw: tuple[int, int], timings_ms: dict[str, float]) -> None:
         time_ms = sum(timings_ms.values())
-        self._busy_ms += time_ms
+        self._busy_ms[image_hw] += time_ms
+        self._runs[image_hw] += 1
         adaptive = self._adaptive.get(image_hw)
         if adaptive is not None:
-            adaptive.add(size_hw, time_ms, other_ms=statistics.median(self._other_ms))
+            period_ms = 1e3 / self._target_rate_hz
+            share = statistics.median(self._shares.get(image_hw, [1.0]))
+            own_ms = (period_ms - statistics.median(self._other_ms)) * share
+            adaptive.add(size_hw, time_ms, other_ms=period_ms - own_ms)
 
 
 def _check_image(rgb: Any, camera: Camera) -> None:

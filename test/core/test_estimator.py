@@ -236,6 +236,19 @@ def test_auto_leaves_time_for_what_else_a_frame_costs(contract_engine, clock):
     assert sizes[6.0] < sizes[0.0]
 
 
+def test_auto_shares_the_time_among_cameras_that_cannot_go_through_the_network_together(contract_engine, clock):
+    engine = LimitedEngine(contract_engine, clock=clock, ms_per_megapixel=500.0)
+    estimator = Estimator(engine, inference_size="auto", target_rate_hz=100.0)
+    rounds_ms = []
+    for _ in range(100):
+        started_s = clock.now_s
+        for height, width in ((240, 320), (180, 320)):
+            estimator.estimate(grey_image(height, width), Camera.from_focal(width, height, focal_px=300))
+        rounds_ms.append((clock.now_s - started_s) * 1e3)
+        estimator.note_round(rounds_ms[-1])
+    assert 5.0 < max(rounds_ms[-30:]) <= 10.0
+
+
 def test_auto_keeps_to_sizes_that_the_network_was_trained_for(contract_engine, clock):
     estimator = Estimator(LimitedEngine(contract_engine, clock=clock), inference_size="auto", target_rate_hz=1.0)
     for _ in range(30):
