@@ -18,8 +18,8 @@ class SteadyRange:
 
     Each end moves towards the one that fits the newest image by 1 - exp(-t / time constant) of their ratio, where t is
     the time between the images' stamps: after the time constant 63 % of a change are followed, at whatever rate images
-    come. It starts anew with the first image, when images change (another camera, another size), when stamps go back,
-    and when an end jumps to the double or half.
+    come. It starts anew with the first image, when images change (another camera, another size), when stamps go back or
+    stand still, as those that a driver leaves at 0, and when an end jumps to the double or half.
     """
 
     def __init__(self, *, time_constant_s: float = TIME_CONSTANT_S) -> None:
@@ -40,7 +40,7 @@ class SteadyRange:
             return DEFAULT_RANGE_M if self._logs is None or key != self._of else self._range_m()
         logs = np.log(fitting)
         elapsed_s = (stamp_ns - self._stamp_ns) / 1e9
-        if self._logs is None or key != self._of or elapsed_s < 0 or np.abs(logs - self._logs).max() > _JUMP:
+        if self._logs is None or key != self._of or elapsed_s <= 0 or np.abs(logs - self._logs).max() > _JUMP:
             self._logs = logs
         else:
             self._logs = self._logs + (logs - self._logs) * -math.expm1(-elapsed_s / self._time_constant_s)

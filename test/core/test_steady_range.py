@@ -85,3 +85,10 @@ def test_flat_scene_keeps_a_range_that_can_be_painted():
         near_m, far_m = steady.follow(np.full((4, 4), 2 + 0.1 * number, np.float32), stamp_ns=number * PERIOD_NS)
         assert far_m >= near_m * 1.0999
         DepthColours(near_m=near_m, far_m=far_m, scale="log")
+
+
+def test_images_whose_stamps_stand_still_have_a_range_of_their_own():
+    steady = SteadyRange()
+    for number in range(3):
+        depth_m = wall(1 + 0.2 * number, 4 + number)
+        assert steady.follow(depth_m, stamp_ns=0) == pytest.approx(fitted(depth_m))
