@@ -220,6 +220,7 @@ def _measure_stages(report: BenchReport, *, seconds: float, tell: Callable[[str]
             threads=compared.threads,
             image_ms=member.total.p50,
             seconds=seconds,
+            computed_in=candidate.computed_in,
         )
         try:
             measured = measure_node(task, title=title)

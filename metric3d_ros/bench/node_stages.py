@@ -47,6 +47,8 @@ class NodeTask:
     image_ms: float
     """What the model alone takes for an image; images come somewhat faster."""
     seconds: float
+    computed_in: str = ""
+    """As in `Candidate`: what the provider computes in, where it is not as the file says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,17 @@ def name_stages(told_ms: dict[str, list[float]]) -> dict[str, list[float]]:
     return told_ms | added
 
 
+def node_parameters(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the node that a `NodeTask`, as names and values, is run with."""
+    parameters = {
+        "model": task["model"],
+        "provider": task["provider"],
+        "threads": task["threads"],
+        "points.stride": STRIDE,
+    }
+    return parameters | ({"openvino.precision": task["computed_in"]} if task["computed_in"] else {})
+
+
 def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -116,14 +129,8 @@ def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
     from metric3d_ros.nodes.transport import prepare_transport
 
     namespace = f"bench_{os.getpid()}"
-    parameters = {
-        "model": task["model"],
-        "provider": task["provider"],
-        "threads": task["threads"],
-        "points.stride": STRIDE,
-    }
     arguments = ["-r", f"__ns:=/{namespace}"]
-    arguments += [word for name, value in parameters.items() for word in ("-p", f"{name}:={value}")]
+    arguments += [word for name, value in node_parameters(task).items() for word in ("-p", f"{name}:={value}")]
     command = [sys.executable, "-m", "metric3d_ros.nodes.depth_node", "--ros-args", "--log-level", "warn", *arguments]
     node = subprocess.Popen(command, start_new_session=True)
     prepare_transport(rmw_implementation=get_rmw_implementation_identifier())

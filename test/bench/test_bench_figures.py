@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from metric3d_ros.bench import machine, table
+from metric3d_ros.bench import cli, machine, table
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
 from metric3d_ros.bench.candidates import Candidate, Run
 from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed
 from metric3d_ros.bench.equality import Difference, compare, describe_excess
-from metric3d_ros.bench.node_stages import NodeStages, NodeTask, name_stages
+from metric3d_ros.bench.node_stages import NodeStages, NodeTask, name_stages, node_parameters
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
 from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
@@ -283,3 +283,22 @@ def test_machine_and_versions_are_those_of_this_process():
     assert 0 <= facts["busy_percent"] <= 100
     assert versions["numpy"] == np.__version__
     assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_the_node_computes_in_what_its_model_was_timed_in(monkeypatch):
+    asked = []
+
+    def measure_node(task, *, title):
+        asked.append((title, node_parameters(dataclasses.asdict(task))))
+        raise InferenceError("not here")
+
+    monkeypatch.setattr(cli, "measure_node", measure_node)
+    for computed_in in ("", "bf16"):
+        timed = [figures("plain", [2.0]), figures("fast", [1.0], [2.0], provider="openvino", computed_in=computed_in)]
+        compared = dataclasses.replace(a_report().comparisons[0], timed=timed)
+        cli._measure_stages(a_report(comparisons=[compared]), seconds=1.0, tell=lambda text: None)
+    (plain_title, plain), (title, reduced) = asked
+    assert "openvino.precision" not in plain
+    assert "bf16" not in plain_title
+    assert reduced["openvino.precision"] == "bf16"
+    assert "fp32 in bf16, openvino" in title
