@@ -69,7 +69,7 @@ class DepthParameters:
     )
     cpus: str = parameter(
         "",
-        "CPU cores that the model's threads keep to, such as 0-3 or 2,3; '' is all.",
+        "CPU cores that the model and what works beside it keep to, such as '0-3' or '2,3', in quotes; '' is all.",
         check=parse_cpus,
         read_only=True,
     )
