@@ -309,7 +309,7 @@ def test_what_cannot_change_says_why_in_its_description_and_in_the_log(camera, s
     model, provider, stride = response.descriptors
     assert model.read_only
     assert model.additional_constraints == "fixed while the node runs: it is read when the node starts"
-    assert provider.additional_constraints.startswith("one of auto, cuda, cpu; fixed while")
+    assert provider.additional_constraints.startswith("one of auto, tensorrt, cuda, openvino, cpu; fixed while")
     assert (stride.read_only, stride.integer_range[0].from_value, stride.integer_range[0].to_value) == (False, 1, 64)
     assert stride.description.endswith("[px]")
 
