@@ -51,7 +51,7 @@ class GuardLimits:
 
 
 _FLOAT16 = Limits(depth_median=2e-3, depth_most=2e-2, scale_drift=1e-3, normal_mean_deg=0.5, confidence_median=5e-3)
-_FLOAT16_ON_PATTERNS = dataclasses.replace(_FLOAT16, depth_median=3e-3, depth_most=4e-2, scale_drift=4e-3)
+_FLOAT16_ON_PATTERNS = dataclasses.replace(_FLOAT16, depth_most=4e-2, scale_drift=4e-3)
 _FLOAT16_ROUNDED = Limits(
     depth_median=4e-3, depth_most=6e-2, scale_drift=5e-3, normal_mean_deg=1.0, confidence_median=1e-2
 )
