@@ -144,13 +144,13 @@ def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, p
     """Return in one line what was compared, and with what result."""
     progress.stage(f"loading the authors' code from {directory_or_repository}")
     authors = load_authors_network(directory_or_repository, network)
-    differences = compare_with_authors(network, authors, progress=progress)
+    differences = compare_with_authors(network, authors.network, progress=progress)
     progress.stage("compared with the authors' code; |a - b| / max(|b|, 1), or degrees for normals:")
     for difference in differences:
         print(f"    {difference}")
     require_acceptable(differences, what="the network differs from the authors' code")
     largest = max(difference.largest for difference in differences if difference.output == DEPTH)
-    return f"{directory_or_repository}: depth of this network at most {largest:.1e} from theirs, relative beyond 1 m"
+    return f"{authors.origin}: depth of this network at most {largest:.1e} from theirs, relative beyond 1 m"
 
 
 def _load_network(variant: str, weights: Weights, progress: Progress) -> DepthNetwork:

@@ -1,7 +1,6 @@
 """The export from beginning to end: trace, store, check, verify, and only then give the file its name."""
 
 import contextlib
-import copy
 import dataclasses
 import importlib.util
 import os
@@ -11,11 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from metric3d_export.bias_correction import ReadBack, biases_replaced, correct_biases, measure_mean_inputs
 from metric3d_export.checkpoints import hash_tensors
 from metric3d_export.graph import OPSET, trace_graph
 from metric3d_export.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
@@ -25,6 +22,7 @@ from metric3d_export.precision import find_precision
 from metric3d_export.progress import Progress
 from metric3d_export.report import ExportReport, report_paths
 from metric3d_export.verify import Difference, compare, make_cases, require_acceptable
+from metric3d_export.weight_rounding import parameters_replaced, reduce_parameters
 from metric3d_ros import __version__
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
@@ -85,17 +83,19 @@ def export_model(
     variant = network.variant
     with _directory_beside(path) as directory:
         _require_space(path, kind.bytes_per_weight * sum(tensor.numel() for tensor in network.state_dict().values()))
-        rooms = make_rooms(network, progress=progress) if kind.guard is not None else []
-        biases: dict[str, Tensor] = {}
-        if kind.read_back is not None:
-            biases = correct_biases(network, measure_mean_inputs(network, progress=progress), kind.read_back)
-        if kind.exact and kind.read_back is not None:
-            network, biases = network_as_stored(network, biases, kind.read_back), {}
-        cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
-        progress.stage("tracing the graph")
-        with biases_replaced(network, biases):
-            traced = trace_graph(network, optimise=optimise, scales_in_weights=kind.scales_in_weights)
         sha256 = weights_sha256 or hash_tensors(dict(network.state_dict()))
+        rooms = make_rooms(network, progress=progress) if kind.guard is not None else []
+        # A model that computes in float32 must agree with PyTorch given the weights that it holds.
+        cases = [] if kind.exact else make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
+        stored_parameters: dict[str, Tensor] = {}
+        if kind.read_back is not None:
+            stored_parameters = reduce_parameters(network, kind.read_back, feedback=kind.feedback, progress=progress)
+        with parameters_replaced(network, stored_parameters):
+            if kind.exact:
+                cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
+            progress.stage("tracing the graph")
+            traced = trace_graph(network, optimise=optimise, scales_in_weights=kind.scales_in_weights)
+        del stored_parameters
         del network
         count = len(traced.weights)
         progress.stage(f"storing {len(traced.model.graph.node)} operators and {count} weights as {precision}")
@@ -159,18 +159,6 @@ def export_model(
         export_s=time.monotonic() - started,
         peak_memory_bytes=peak_memory_bytes(),
     )
-
-
-def network_as_stored(network: DepthNetwork, biases: Mapping[str, Tensor], read_back: ReadBack) -> DepthNetwork:
-    """Return a copy with the weights that a file gives back, and with the biases that go with them."""
-    stored = copy.deepcopy(network)
-    with torch.no_grad():
-        for name, parameter in stored.named_parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(read_back(name, parameter, 0))
-            elif name in biases:
-                parameter.copy_(biases[name])
-    return stored
 
 
 def check_output_path(path: Path, *, overwrite: bool) -> None:

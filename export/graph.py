@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
-from metric3d_export.fast_encoder import ATTENTION_DOMAIN, ATTENTION_OPERATOR, attention_function
+from metric3d_export.fast_encoder import ATTENTION_DOMAIN, ATTENTION_OPERATOR, FastAttention, attention_function
 from metric3d_export.graph_forms import graph_forms
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_ros import model_contract
@@ -102,7 +102,8 @@ def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weigh
             opset_version=OPSET,
             input_names=[model_contract.IMAGE, model_contract.FOCAL_LENGTH],
             output_names=contract.output_names,
-            custom_opsets={ATTENTION_DOMAIN: 1} if optimise else None,
+            # Named only where it is used: PyTorch warns of one that is not.
+            custom_opsets={ATTENTION_DOMAIN: 1} if _has_fast_attention(network) else None,
             dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
         )
         state = network.state_dict()
@@ -111,6 +112,10 @@ def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weigh
     _explain_attention(model)
     names = [value.name for value in model.graph.input if value.name.startswith(WEIGHT_PREFIX)]
     return TracedGraph(model, {name: _find_weight(name, state) for name in names})
+
+
+def _has_fast_attention(network: nn.Module) -> bool:
+    return any(isinstance(part, FastAttention) for part in network.modules())
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:

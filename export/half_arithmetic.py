@@ -46,7 +46,9 @@ KEPT_IN_FLOAT32 = (CONTRACT, POSITIONS, NORMS, RESIDUALS, EXPECTATION_AND_STATE,
 
 ENCODER_ONLY = (CONTRACT, POSITIONS, NORMS, RESIDUALS, DECODER)
 
-WHOLE_WEIGHTS = re.compile(r".*\.(patch_embed\.proj|depth_regressor\.2|flow_head\.\w+)\.weight")
+WHOLE_WEIGHTS = re.compile(
+    r".*\.(patch_embed\.proj|depth_regressor\.2|flow_head\.\w+)\.weight|.*\.encoder\.(pos_embed|\w+_tokens?)"
+)
 """Weights, by their published names, that are stored as float32: of all they cost most accuracy for their size."""
 
 _MOVERS = frozenset(
@@ -80,7 +82,7 @@ def is_stored_whole(name: str, tensor: Tensor) -> bool:
 
 
 def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
-    """Return the values that a file of reduced precision gives back for a weight (see `bias_correction.ReadBack`)."""
+    """Return the values that a file of reduced precision gives back for a weight (see `weight_rounding.ReadBack`)."""
     return tensor if is_stored_whole(name, tensor) else tensor.half().float()
 
 

@@ -8,10 +8,10 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 from metric3d_export import half_arithmetic, quantisation
-from metric3d_export.bias_correction import ReadBack
 from metric3d_export.guard import FLOAT16_LIMITS, HALF_WEIGHTS_LIMITS, INT8_LIMITS, GuardLimits
 from metric3d_export.half_arithmetic import ENCODER_ONLY, KEPT_IN_FLOAT32, compute_in_half
 from metric3d_export.quantisation import compute_in_bytes
+from metric3d_export.weight_rounding import ReadBack
 from metric3d_export.weight_streams import Weight
 from metric3d_ros.errors import ConfigurationError
 
@@ -27,6 +27,8 @@ class Precision:
     """Changes the graph in place, given the weights by the names it reads them under; returns what to store."""
     read_back: ReadBack | None = None
     """What the weights become by being stored; None where they stay what they are."""
+    feedback: bool = False
+    """Whether weights are float16 and are rounded before the graph is traced, errors distributed."""
     bytes_per_weight: int = 4
     """As a lower bound."""
     guard: GuardLimits | None = None
@@ -68,6 +70,7 @@ PRECISIONS = {
         "weights stored as float16, computed with as float32: half the file, the same speed",
         store_half,
         lambda name, tensor, axis: round_to_half(name, tensor),
+        True,
         2,
         HALF_WEIGHTS_LIMITS,
         exact=True,
@@ -77,6 +80,7 @@ PRECISIONS = {
         "float16 but for what measurably needs float32: half the file, for GPUs",
         lambda model, weights: compute_in_half(model, weights, kept=KEPT_IN_FLOAT32),
         half_arithmetic.read_back,
+        True,
         2,
         FLOAT16_LIMITS,
         scales_in_weights=False,
@@ -85,6 +89,7 @@ PRECISIONS = {
         "the encoder in float16, the decoder in float32: half the file, nearer to fp32",
         lambda model, weights: compute_in_half(model, weights, kept=ENCODER_ONLY),
         half_arithmetic.read_back,
+        True,
         2,
         FLOAT16_LIMITS,
         scales_in_weights=False,
@@ -93,6 +98,7 @@ PRECISIONS = {
         "matrix products in 8 bits, other weights stored in 8 bits: a quarter of the file, for CPUs",
         compute_in_bytes,
         quantisation.read_back,
+        False,
         1,
         INT8_LIMITS,
     ),

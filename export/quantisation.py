@@ -62,7 +62,7 @@ def channel_scales(tensor: Tensor, *, axis: int) -> Tensor:
 
 
 def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
-    """Return the values that the file gives back for a weight (see `bias_correction.ReadBack`)."""
+    """Return the values that the file gives back for a weight (see `weight_rounding.ReadBack`)."""
     if is_stored_whole(name, tensor) or ".gru" in name:  # whose weights are stored in parts, with steps of their own
         return tensor
     scale = channel_scales(tensor, axis=axis)

@@ -1,7 +1,16 @@
 """The authors' own code, loaded through torch.hub and compared with our network, output by output."""
 
 import contextlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import urllib.parse
+import urllib.request
+import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +30,24 @@ COMPARED_SIZES_IN_MULTIPLES = ((3, 5), (5, 3), (4, 9))
 """Heights and widths of the compared images, as multiples of the variant's own."""
 
 _AUTHORS_PACKAGES = "mmengine, mmcv below 2, timm and torchvision"
+_GITHUB_API = "https://api.github.com"
+_TIMEOUT_S = 30.0
 
 
-def load_authors_network(directory_or_repository: str, network: DepthNetwork) -> nn.Module:
+@dataclass(frozen=True)
+class AuthorsNetwork:
+    """The authors' network, and which code it is."""
+
+    network: nn.Module
+    origin: str
+    """FOLDER@COMMIT or OWNER/NAME@COMMIT; without a commit where there is none, or none could be asked for."""
+
+
+def load_authors_network(directory_or_repository: str, network: DepthNetwork) -> AuthorsNetwork:
     """Return the authors' network with the weights of ours. Runs their code.
+
+    A branch or tag on GitHub is resolved to its commit first, and that commit is loaded: what is compared is what
+    `origin` says, not what torch.hub kept of the branch at an earlier time.
 
     Args:
         directory_or_repository: a folder with their hubconf.py, or OWNER/NAME[:REF] on GitHub.
@@ -44,13 +67,22 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
     if local and not (folder / "hubconf.py").is_file():
         raise ConfigurationError(f"--torch-hub {folder} has no hubconf.py: name the folder of the authors' repository")
     entry = f"metric3d_{network.variant.name}"
+    if local:
+        place, origin, commit = str(folder), directory_or_repository, _folder_commit(folder)
+    else:
+        place, (origin, commit) = directory_or_repository, _github_commit(directory_or_repository)
+        if commit is not None:
+            place = f"{origin}:{commit}"
     try:
-        with _cuda_is_cpu():
+        with _cuda_is_cpu(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what their code imports, about the names it imports it by
             authors = torch.hub.load(
-                str(folder) if local else directory_or_repository,
+                place,
                 entry,
                 source="local" if local else "github",
                 trust_repo=True,  # naming it is the consent
+                # torch.hub looks for the commit among the newest of each branch only; a full hash needs no such check.
+                skip_validation=commit is not None,
                 pretrain=False,
             )
     except ImportError as error:
@@ -65,7 +97,43 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
             f"{_AUTHORS_PACKAGES})"
         ) from error
     _load_weights(authors, network)
-    return authors.eval()
+    return AuthorsNetwork(authors.eval(), f"{origin}@{commit}" if commit else directory_or_repository)
+
+
+def _folder_commit(folder: Path) -> str | None:
+    """Return the commit of a git working tree, marked where files differ from it; None where there is none."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S).stdout.strip()
+
+    try:
+        if not Path(git("rev-parse", "--show-toplevel")).samefile(folder):
+            return None  # a folder in another project's working tree
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.SubprocessError):  # no git, or no working tree
+        return None
+
+
+def _github_commit(repository_and_ref: str) -> tuple[str, str | None]:
+    """Return OWNER/NAME, and the commit that its ref stands for now; None where GitHub does not say."""
+    repository, _, ref = repository_and_ref.partition(":")
+    if re.fullmatch("[0-9a-f]{40}", ref):
+        return repository, ref
+    request = urllib.request.Request(
+        f"{_GITHUB_API}/repos/{urllib.parse.quote(repository)}/commits/{urllib.parse.quote(ref or 'HEAD', safe='')}",
+        headers={"Accept": "application/vnd.github+json"},
+    )
+    if token := os.environ.get("GITHUB_TOKEN"):  # as torch.hub reads it
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            commit = str(json.load(answer)["sha"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        # Offline, or more was asked than GitHub answers: torch.hub may still have the code of the ref.
+        return repository, None
+    return repository, commit if re.fullmatch("[0-9a-f]{40}", commit) else None
 
 
 def _load_weights(authors: nn.Module, network: DepthNetwork) -> None:

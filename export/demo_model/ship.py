@@ -56,7 +56,7 @@ def ship(weights: Path, model: Path) -> None:
     if size > MAX_BYTES:
         raise Metric3DError(f"{model} has {size} bytes, expected at most {MAX_BYTES}: it could not be kept in git")
     for name, tensor in read_weights(model).items():
-        # Biases take back what rounding the weights costs (see `bias_correction`), and are no longer the trained ones.
+        # Biases take back what rounding the weights costs (see `weight_rounding`), and are no longer the trained ones.
         atol = MOST_OF_A_BIAS if name.endswith(".bias") else 1e-7
         if not torch.allclose(tensor, trained.tensors[name].float(), rtol=1e-3, atol=atol):
             raise Metric3DError(f"{model}: {name} cannot be read back, expected what {weights} holds: report this")

@@ -1,7 +1,17 @@
 """Code from torch.hub is compared with our network output by output, and its failures are one line."""
 
+import functools
+import http.server
+import io
+import json
+import shutil
+import subprocess
 import textwrap
+import threading
+import urllib.error
+import zipfile
 
+import onnx
 import pytest
 import torch
 
@@ -56,7 +66,7 @@ def make_folder(tmp_path):
 
 def test_the_same_network_agrees_in_every_output_at_every_size(make_folder, demo_network):
     authors = load_authors_network(make_folder(), demo_network)
-    differences = compare_with_authors(demo_network, authors, progress=Silence())
+    differences = compare_with_authors(demo_network, authors.network, progress=Silence())
     assert {(d.output, d.size) for d in differences} == {
         (output, size)
         for output in ("depth", "confidence", "normal", "normal_confidence")
@@ -76,7 +86,7 @@ def test_the_same_network_agrees_in_every_output_at_every_size(make_folder, demo
 )
 def test_another_output_is_found_and_named(make_folder, demo_network, change, output):
     authors = load_authors_network(make_folder(change=change), demo_network)
-    differences = compare_with_authors(demo_network, authors, sizes_in_multiples=[(2, 3)], progress=Silence())
+    differences = compare_with_authors(demo_network, authors.network, sizes_in_multiples=[(2, 3)], progress=Silence())
     assert {d.output for d in differences if not d.acceptable} == {output}
 
 
@@ -91,13 +101,13 @@ def test_a_parameter_that_ours_lacks_is_named(make_folder, demo_network):
 def test_an_output_that_is_missing_is_named(make_folder, demo_network):
     authors = load_authors_network(make_folder(change="del outputs['prediction_normal']"), demo_network)
     with pytest.raises(ExportError, match="returns depth, confidence, ours depth, confidence, normal"):
-        compare_with_authors(demo_network, authors, progress=Silence())
+        compare_with_authors(demo_network, authors.network, progress=Silence())
 
 
 def test_code_that_fails_is_one_line(make_folder, demo_network):
     authors = load_authors_network(make_folder(change="raise IndexError('two\\nlines')"), demo_network)
     with pytest.raises(ExportError, match=r"fails on a 84 x 140 image.*IndexError: two lines") as error:
-        compare_with_authors(demo_network, authors, progress=Silence())
+        compare_with_authors(demo_network, authors.network, progress=Silence())
     assert "\n" not in str(error.value)
 
 
@@ -121,17 +131,103 @@ def test_what_is_neither_folder_nor_repository_is_refused(demo_network):
         load_authors_network("nowhere", demo_network)
 
 
-def test_a_repository_is_loaded_from_github(monkeypatch, demo_network):
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+
+def commit_all(folder) -> str:
+    def git(*words):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", folder, *identity, *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "code")
+    return git("rev-parse", "HEAD")
+
+
+@needs_git
+def test_the_commit_of_a_folder_is_told_and_whether_files_differ_from_it(make_folder, tmp_path, demo_network):
+    folder = make_folder()
+    commit = commit_all(folder)
+    assert load_authors_network(folder, demo_network).origin == f"{folder}@{commit}"
+    (tmp_path / "hubconf.py").write_text((tmp_path / "hubconf.py").read_text() + "# changed\n")
+    assert load_authors_network(folder, demo_network).origin == f"{folder}@{commit}-dirty"
+
+
+@needs_git
+def test_a_folder_within_another_working_tree_has_no_commit(make_folder, tmp_path, demo_network):
+    make_folder()
+    commit_all(tmp_path)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    shutil.copy(tmp_path / "hubconf.py", inner)
+    assert load_authors_network(str(inner), demo_network).origin == str(inner)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def github(make_folder, tmp_path, monkeypatch):
+    """A server with a repository at one commit, as GitHub serves it: a folder whose files can be replaced."""
+    root = tmp_path / "github"
+    (root / "repos/yvanyin/metric3d/commits").mkdir(parents=True)
+    (root / "repos/yvanyin/metric3d/commits/HEAD").write_text(json.dumps({"sha": COMMIT}))
+    (root / "archives").mkdir()
+    archive = io.BytesIO()
+    make_folder()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("YvanYin-Metric3D-0123456/", "")
+        file.write(tmp_path / "hubconf.py", "YvanYin-Metric3D-0123456/hubconf.py")
+    (root / "archives" / COMMIT).write_bytes(archive.getvalue())
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=root)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setattr(torch_hub, "_GITHUB_API", address)
+        monkeypatch.setattr(
+            torch_hub.torch.hub, "_git_archive_link", lambda owner, name, ref: f"{address}/archives/{ref}"
+        )
+        yield root
+        server.shutdown()
+
+
+@pytest.mark.parametrize("named", ["yvanyin/metric3d", f"yvanyin/metric3d:{COMMIT}"])
+def test_a_repository_is_downloaded_at_one_commit_which_is_told(github, tmp_path, demo_network, named):
+    authors = load_authors_network(named, demo_network)
+    assert authors.origin == f"yvanyin/metric3d@{COMMIT}"
+    assert (tmp_path / "torch/hub" / f"yvanyin_metric3d_{COMMIT}" / "hubconf.py").is_file()
+    assert authors.network.state_dict().keys() == demo_network.state_dict().keys()
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[1]", b"<html>", b'{"sha": "short"}', None])
+def test_without_an_answer_of_github_the_branch_is_loaded_without_a_commit(github, monkeypatch, demo_network, answer):
+    told = github / "repos/yvanyin/metric3d/commits/main"
+    if answer is not None:
+        told.write_bytes(answer)
     asked = []
 
-    def load(repository, entry, **options):
-        asked.append((repository, entry, options["source"], options["pretrain"]))
-        raise OSError("no connection")
+    def load(place, entry, **options):
+        asked.append((place, options["skip_validation"]))
+        raise urllib.error.URLError("no connection")
 
     monkeypatch.setattr(torch_hub.torch.hub, "load", load)
-    with pytest.raises(ExportError, match=r"OSError: no connection.*check the name, the connection"):
-        load_authors_network("yvanyin/metric3d", demo_network)
-    assert asked == [("yvanyin/metric3d", "metric3d_vit_demo", "github", False)]
+    with pytest.raises(ExportError, match=r"no connection.*check the name, the connection"):
+        load_authors_network("yvanyin/metric3d:main", demo_network)
+    assert asked == [("yvanyin/metric3d:main", False)]
+
+
+def test_the_file_says_which_commit_it_was_compared_with(github, tmp_path):
+    output = tmp_path / "model.onnx"
+    words = ["export", "vit_demo", "-o", str(output), "--stand-in-weights", "--torch-hub", "yvanyin/metric3d"]
+    assert main([*words, "--no-benchmark"]) == 0
+    properties = {entry.key: entry.value for entry in onnx.load(output).metadata_props}
+    assert properties["metric3d.authors_code"] == (
+        f"yvanyin/metric3d@{COMMIT}: depth of this network at most 0.0e+00 from theirs, relative beyond 1 m"
+    )
 
 
 def test_without_cuda_its_name_means_the_cpu(monkeypatch):

@@ -1,0 +1,228 @@
+"""Weights are rounded such that the layers' results change least, and biases take back what remains in the mean."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from metric3d_export import calibration, guard, half_arithmetic, quantisation, weight_rounding
+from metric3d_export.calibration import Inputs, calibration_images, layers_of, measure_inputs
+from metric3d_export.progress import Silence
+from metric3d_export.verify import sample_image
+from metric3d_export.weight_rounding import (
+    correct_biases,
+    parameters_replaced,
+    reduce_parameters,
+    round_layer,
+    round_with_feedback,
+)
+
+LAYERS = {
+    "linear": (nn.Linear(6, 4), (5, 7, 6)),
+    "convolution": (nn.Conv2d(6, 4, 3), (2, 6, 9, 8)),
+    "by groups": (nn.Conv2d(6, 4, 3, groups=2), (2, 6, 9, 8)),
+    "depthwise": (nn.Conv2d(6, 6, 5, groups=6), (2, 6, 9, 8)),
+    "transposed": (nn.ConvTranspose2d(6, 4, 2, stride=2), (2, 6, 5, 4)),
+}
+
+
+def coarse(name, weight, axis):
+    return (weight * 8).round() / 8
+
+
+def means(x: torch.Tensor, channel: int) -> torch.Tensor:
+    return x.mean(dim=[dim for dim in range(x.dim()) if dim != channel])
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_layer_of_rounded_weights_keeps_its_mean_result(kind):
+    layer, shape = LAYERS[kind]
+    channel = len(shape) - 1 if kind == "linear" else 1
+    torch.manual_seed(3)
+    # Each channel constant, so that the mean says all, at the border too.
+    levels = torch.rand(shape[channel]) + 1
+    x = torch.ones(shape).transpose(channel, -1).mul(levels).transpose(channel, -1)
+    network = nn.Sequential(layer)
+    (corrected,) = correct_biases(network, {"0": levels.double()}, coarse).items()
+    name, bias = corrected
+    assert name == "0.bias"
+    with torch.no_grad():
+        expected = means(layer(x), channel)
+        rounded = nn.Sequential(layer).state_dict()
+        result = torch.func.functional_call(network, {"0.weight": coarse("", rounded["0.weight"], 0)}, x)
+        assert (means(result, channel) - expected).abs().max() > 1e-3
+        result = torch.func.functional_call(
+            network, {"0.weight": coarse("", rounded["0.weight"], 0), "0.bias": bias}, x
+        )
+    torch.testing.assert_close(means(result, channel), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_layers_whose_weights_stay_are_left_alone():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2, bias=False), nn.ReLU())
+    assert correct_biases(network, {"0": torch.ones(3), "1": torch.ones(2)}, lambda name, weight, axis: weight) == {}
+    assert set(correct_biases(network, {"0": torch.ones(3), "1": torch.ones(2)}, coarse)) == {"0.bias"}
+
+
+IMAGES = [(sample_image(56, 84, seed=1), 500.0), (sample_image(61, 45, seed=2), 800.0)]
+
+
+def test_the_means_of_every_layer_are_those_of_all_its_calls(demo_network):
+    found = measure_inputs(demo_network, IMAGES)
+    layers = layers_of(demo_network)
+    assert found.keys() == layers.keys()
+    assert not any(module._forward_pre_hooks for module in layers.values())
+    for name, (mean, moments) in found.items():
+        channels = layers[name].in_features if isinstance(layers[name], nn.Linear) else layers[name].in_channels
+        assert mean.shape == (channels,)
+        assert mean.dtype == torch.float64
+        assert moments is None
+    # Attention's outputs and what leaves a norm have means of either sign; what leaves a ReLU has none below zero.
+    assert found["depth_model.decoder.depth_regressor.2"].mean.min() >= 0
+    assert found["depth_model.encoder.blocks.0.3.mlp.fc1"].mean.min() < 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(6, 4), (5, 7, 6)),
+        (nn.Conv2d(6, 4, 3, padding=1), (2, 6, 9, 8)),
+        (nn.Conv2d(6, 4, 2, stride=2), (2, 6, 9, 8)),
+        (nn.ConvTranspose2d(6, 4, 2, stride=2), (2, 6, 5, 4)),
+    ],
+    ids=["linear", "convolution", "strided", "transposed"],
+)
+def test_moments_are_those_of_the_vectors_that_the_weights_multiply(layer, shape):
+    torch.manual_seed(1)
+    x = torch.randn(shape)
+    rows = calibration._input_vectors(layer, x)
+    assert rows.shape[1] == calibration.count_inputs(layer)
+    with torch.no_grad():
+        if isinstance(layer, nn.ConvTranspose2d):
+            expected = layer(x) - layer.bias[:, None, None]
+            found = (
+                (rows @ layer.weight.flatten(1))
+                .reshape(2, 5, 4, 4, 2, 2)
+                .permute(0, 3, 1, 4, 2, 5)
+                .reshape(2, 4, 10, 8)
+            )
+        else:
+            expected = layer(x) - (layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None, None])
+            found = rows @ layer.weight.flatten(1).T
+            if not isinstance(layer, nn.Linear):
+                found = found.reshape(2, *expected.shape[2:], 4).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+
+
+def correlated(inputs: int, rows: int) -> torch.Tensor:
+    """Vectors of which a few directions hold most, as what a network's layers read."""
+    torch.manual_seed(4)
+    return torch.randn(rows, 6) @ torch.randn(6, inputs) + 0.05 * torch.randn(rows, inputs) + 1
+
+
+def test_feedback_changes_the_results_much_less_than_rounding_to_the_nearest_on_vectors_it_has_not_seen():
+    x = correlated(300, 4000)
+    seen, other = x[:3000], x[3000:]
+    weight = torch.randn(40, 300)
+    rounded = round_with_feedback(weight, seen.T @ seen / len(seen))
+    assert torch.equal(rounded, rounded.half().float())
+    # Each is one of the values about its weight, or a few steps away where it takes back errors.
+    assert ((rounded - weight).abs() <= 8 * weight.abs() * 2**-11 + 1e-3).all()
+    error = ((rounded - weight) @ other.T).square().mean()
+    nearest = ((weight.half().float() - weight) @ other.T).square().mean()
+    assert error < 0.1 * nearest
+
+
+def test_without_correlation_feedback_is_rounding_to_the_nearest():
+    weight = torch.randn(5, 200)
+    assert torch.equal(round_with_feedback(weight, torch.eye(200)), weight.half().float())
+
+
+@pytest.mark.parametrize("moments", [torch.zeros(4, 4), torch.full((4, 4), torch.nan)])
+def test_moments_that_say_nothing_leave_the_nearest_values(moments):
+    weight = torch.randn(3, 4)
+    assert torch.equal(round_with_feedback(weight, moments), weight.half().float())
+
+
+def test_weights_that_float16_holds_are_not_changed():
+    x = correlated(64, 500)
+    weight = torch.randn(8, 64).half().float()
+    assert torch.equal(round_with_feedback(weight, x.T @ x / 500), weight)
+
+
+def test_a_transposed_convolution_is_rounded_over_its_input_channels():
+    layer = nn.ConvTranspose2d(64, 3, 2, stride=2)
+    x = correlated(64, 500)
+    moments = x.T @ x / 500
+    rounded = round_layer(layer, moments)
+    assert rounded.shape == layer.weight.shape
+    torch.testing.assert_close(rounded, layer.weight.detach(), rtol=0, atol=1e-2)
+    expected = round_with_feedback(layer.weight.detach()[:, 1, 0, 1][None], moments)[0]
+    assert torch.equal(rounded[:, 1, 0, 1], expected)
+
+
+@pytest.fixture
+def few_images(monkeypatch):
+    monkeypatch.setattr(weight_rounding, "calibration_images", lambda: IMAGES)
+
+
+def test_a_network_is_rounded_but_for_what_stays_float32_and_is_left_as_it_was(demo_network, few_images, monkeypatch):
+    monkeypatch.setattr(weight_rounding, "MOMENTS_BYTES", 2 << 20)  # several passes
+    before = {name: tensor.clone() for name, tensor in demo_network.state_dict().items()}
+    found = reduce_parameters(demo_network, half_arithmetic.read_back, feedback=True, progress=Silence())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in demo_network.state_dict().items())
+    weights = {name: tensor for name, tensor in found.items() if tensor.dim() > 1}
+    assert all(torch.equal(tensor, tensor.half().float()) for tensor in weights.values())
+    inexact = {
+        name
+        for name, tensor in demo_network.named_parameters()
+        if tensor.dim() > 1
+        and not half_arithmetic.is_stored_whole(name, tensor)
+        and not torch.equal(tensor.half().float(), tensor)
+    }
+    assert weights.keys() == inexact
+    assert any(not torch.equal(tensor, before[name].half().float()) for name, tensor in weights.items())
+    assert {name.rpartition(".")[2] for name in found.keys() - inexact} == {"bias"}
+
+
+def test_of_bytes_only_the_biases_are_returned(demo_network, few_images):
+    found = reduce_parameters(demo_network, quantisation.read_back, feedback=False, progress=Silence())
+    assert found
+    assert {tensor.dim() for tensor in found.values()} == {1}
+
+
+def test_layers_of_too_many_inputs_and_convolutions_by_groups_are_rounded_to_the_nearest(few_images, monkeypatch):
+    network = nn.Sequential(nn.Linear(20, 6), nn.Linear(6, 8))
+    inputs = {name: Inputs(torch.ones(n).double(), torch.eye(n) + 1) for name, n in (("0", 20), ("1", 6))}
+    asked = []
+
+    def measure(network, images, *, moments_of):
+        asked.append(set(moments_of))
+        return dict(inputs)
+
+    monkeypatch.setattr(weight_rounding, "measure_inputs", measure)
+    monkeypatch.setattr(weight_rounding, "MOST_INPUTS", 10)
+    found = reduce_parameters(network, half_arithmetic.read_back, feedback=True, progress=Silence())
+    assert asked == [{"1"}]
+    assert torch.equal(found["0.weight"], network[0].weight.detach().half().float())
+    assert not calibration.has_input_vectors(nn.Conv2d(6, 6, 3, groups=6))
+
+
+def test_replaced_parameters_are_those_of_what_is_taken_meanwhile_and_of_nothing_after():
+    network = nn.Sequential(nn.Linear(3, 2))
+    before, other = network[0].bias.detach().clone(), torch.tensor([5.0, 6.0])
+    with parameters_replaced(network, {"0.bias": other}):
+        taken = network.state_dict()["0.bias"]
+    assert torch.equal(taken, other)
+    assert torch.equal(network[0].bias, before)
+
+
+def test_calibration_sees_other_rooms_than_the_guard():
+    assert min(scene for scene, _ in calibration.ROOMS) >= 1  # the guard's is the very first
+    assert {size for _, size in calibration.ROOMS}.isdisjoint(guard.ROOM_SIZES_HW)
+
+
+def test_calibration_images_are_the_same_each_time_and_all_different():
+    images, again = calibration_images(), calibration_images()
+    assert all(np.array_equal(a, b) and f == g for (a, f), (b, g) in zip(images, again, strict=True))
+    assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image, _ in images)
+    assert len({image.tobytes() for image, _ in images}) == len(images)
