@@ -146,13 +146,22 @@ def _input_vectors(layer: Layer, x: Tensor) -> Tensor:
     """Return vectors that the layer's weights multiply, at most `ROWS_PER_CALL`: (rows, inputs)."""
     if isinstance(layer, nn.Linear):
         rows = x.flatten(0, -2)
-    elif isinstance(layer, nn.ConvTranspose2d):
+        return rows[_evenly(len(rows))]
+    if isinstance(layer, nn.ConvTranspose2d):
         rows = x.permute(0, 2, 3, 1).flatten(0, 2)
-    else:
-        if isinstance(layer.padding, str):
-            raise TypeError(f"padding {layer.padding!r} is not understood")
-        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        rows = patches.transpose(1, 2).flatten(0, 1)
-    if len(rows) > ROWS_PER_CALL:
-        rows = rows[torch.linspace(0, len(rows) - 1, ROWS_PER_CALL).long()]
-    return rows
+        return rows[_evenly(len(rows))]
+    if isinstance(layer.padding, str):
+        raise TypeError(f"padding {layer.padding!r} is not understood")
+    # Views: of all the windows, which may hold 9 or 49 times the map, only those that are taken are copied.
+    windows = F.pad(x, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
+    for dim, (size, dilation, stride) in enumerate(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)):
+        windows = windows.unfold(2 + dim, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    images, _, height, width = windows.shape[:4]
+    place = _evenly(images * height * width)
+    image, row, column = place // (height * width), place // width % height, place % width
+    return windows[image, :, row, column].flatten(1)
+
+
+def _evenly(count: int) -> Tensor:
+    """Return at most `ROWS_PER_CALL` of the indices below `count`."""
+    return torch.linspace(0, count - 1, min(count, ROWS_PER_CALL)).long()
