@@ -101,10 +101,11 @@ def measure_inputs(
     with _collecting(network, moments_of) as found, torch.inference_mode():
         for image, focal_px in tqdm(images, desc="calibrating", leave=False, disable=None):
             contract(torch.from_numpy(np.ascontiguousarray(image[None])), torch.tensor([focal_px]))
-    return {
-        name: Inputs(mean / calls, moments / calls if moments is not None else None)
-        for name, (mean, moments, calls) in found.items()
-    }
+        for mean, moments, calls in found.values():
+            mean /= calls
+            if moments is not None:
+                moments /= calls  # in place: all of them are `weight_rounding.MOMENTS_BYTES`
+    return {name: Inputs(mean, moments) for name, (mean, moments, _) in found.items()}
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ DECODER = Part("the decoder", r"/network/depth_model/decoder/")
 KEPT_IN_FLOAT32 = (CONTRACT, POSITIONS, NORMS, RESIDUALS, EXPECTATION_AND_STATE, RESIDUAL_DEPTH, SENSITIVE)
 """What float16 costs accuracy in: docs/export.md has the measurements, also of what is not here since it costs none."""
 
-ENCODER_ONLY = (CONTRACT, POSITIONS, NORMS, RESIDUALS, DECODER)
+ENCODER_ONLY = (CONTRACT, POSITIONS, NORMS, RESIDUALS, SENSITIVE, DECODER)
 
 WHOLE_WEIGHTS = re.compile(
     r".*\.(patch_embed\.proj|depth_regressor\.2|flow_head\.\w+)\.weight|.*\.encoder\.(pos_embed|\w+_tokens?)"
@@ -82,8 +82,14 @@ def is_stored_whole(name: str, tensor: Tensor) -> bool:
 
 
 def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
-    """Return the values that a file of reduced precision gives back for a weight (see `weight_rounding.ReadBack`)."""
-    return tensor if is_stored_whole(name, tensor) else tensor.half().float()
+    """Return the values that a file of reduced precision gives back for a weight (see `weight_rounding.ReadBack`).
+
+    Raises ExportError for a weight that float16 cannot hold.
+    """
+    if is_stored_whole(name, tensor):
+        return tensor
+    check_range(name, tensor)
+    return tensor.half().float()
 
 
 class _Rewriter:

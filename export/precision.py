@@ -18,7 +18,7 @@ from metric3d_ros.errors import ConfigurationError
 Rewrite = Callable[[onnx.ModelProto, dict[str, Tensor]], list[Weight]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Precision:
     """One way to store a model."""
 
@@ -45,62 +45,55 @@ def keep_float(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list[Weigh
 
 
 def store_half(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list[Weight]:
-    """Store weights of two and more dimensions as float16, and cast them to float32 in the graph.
+    """Store weights as float16, but for those of `half_arithmetic.is_stored_whole`; cast them to float32 in the graph.
 
-    The values must be representable (see `round_to_half`).
+    Their values must be among those of float16.
     """
     stored = []
     for name, tensor in weights.items():
-        half = tensor.dim() > 1
+        half = not half_arithmetic.is_stored_whole(name, tensor)
         stored.append(Weight(f"{name}.half", tensor, TensorProto.FLOAT16) if half else Weight(name, tensor))
         if half:
             model.graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     return stored
 
 
-def round_to_half(name: str, tensor: Tensor) -> Tensor:
-    """Return the nearest values that float16 represents; raises ExportError for one beyond its range."""
-    half_arithmetic.check_range(name, tensor)
-    return tensor.half().float()
-
-
 PRECISIONS = {
-    "fp32": Precision("float32 throughout", keep_float, exact=True),
+    "fp32": Precision(meaning="float32 throughout", rewrite=keep_float, exact=True),
     "fp32-half-weights": Precision(
-        "weights stored as float16, computed with as float32: half the file, the same speed",
-        store_half,
-        lambda name, tensor, axis: round_to_half(name, tensor),
-        True,
-        2,
-        HALF_WEIGHTS_LIMITS,
+        meaning="weights stored as float16, computed with as float32: half the file, the same speed",
+        rewrite=store_half,
+        read_back=half_arithmetic.read_back,
+        feedback=True,
+        bytes_per_weight=2,
+        guard=HALF_WEIGHTS_LIMITS,
         exact=True,
         scales_in_weights=False,
     ),
     "fp16": Precision(
-        "float16 but for what measurably needs float32: half the file, for GPUs",
-        lambda model, weights: compute_in_half(model, weights, kept=KEPT_IN_FLOAT32),
-        half_arithmetic.read_back,
-        True,
-        2,
-        FLOAT16_LIMITS,
+        meaning="float16 but for what measurably needs float32: half the file, for GPUs",
+        rewrite=lambda model, weights: compute_in_half(model, weights, kept=KEPT_IN_FLOAT32),
+        read_back=half_arithmetic.read_back,
+        feedback=True,
+        bytes_per_weight=2,
+        guard=FLOAT16_LIMITS,
         scales_in_weights=False,
     ),
     "mixed": Precision(
-        "the encoder in float16, the decoder in float32: half the file, nearer to fp32",
-        lambda model, weights: compute_in_half(model, weights, kept=ENCODER_ONLY),
-        half_arithmetic.read_back,
-        True,
-        2,
-        FLOAT16_LIMITS,
+        meaning="the encoder in float16, the decoder in float32: half the file, nearer to fp32",
+        rewrite=lambda model, weights: compute_in_half(model, weights, kept=ENCODER_ONLY),
+        read_back=half_arithmetic.read_back,
+        feedback=True,
+        bytes_per_weight=2,
+        guard=FLOAT16_LIMITS,
         scales_in_weights=False,
     ),
     "int8": Precision(
-        "matrix products in 8 bits, other weights stored in 8 bits: a quarter of the file, for CPUs",
-        compute_in_bytes,
-        quantisation.read_back,
-        False,
-        1,
-        INT8_LIMITS,
+        meaning="matrix products in 8 bits, other weights stored in 8 bits: a quarter of the file, for CPUs",
+        rewrite=compute_in_bytes,
+        read_back=quantisation.read_back,
+        bytes_per_weight=1,
+        guard=INT8_LIMITS,
     ),
 }
 

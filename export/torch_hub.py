@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
@@ -40,7 +41,7 @@ class AuthorsNetwork:
 
     network: nn.Module
     origin: str
-    """FOLDER@COMMIT or OWNER/NAME@COMMIT; without a commit where there is none, or none could be asked for."""
+    """OWNER/NAME@COMMIT or FOLDER@COMMIT, `-dirty` where files differ from it; FOLDER where git knows no commit."""
 
 
 def load_authors_network(directory_or_repository: str, network: DepthNetwork) -> AuthorsNetwork:
@@ -55,11 +56,13 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
 
     Raises:
         ConfigurationError: there is no such folder or repository, or it lacks the variant.
-        ExportError: their code cannot be loaded, or has parameters that ours does not have.
+        ExportError: GitHub does not say the commit, or their code cannot be loaded, or has parameters that ours does
+            not have.
     """
     folder = Path(directory_or_repository).expanduser()
     local = folder.is_dir()
-    if not local and directory_or_repository.count("/") != 1:
+    repository, _, ref = directory_or_repository.partition(":")
+    if not local and re.fullmatch(r"[\w-]+/[\w.-]+", repository) is None:
         raise ConfigurationError(
             f"--torch-hub {directory_or_repository} is no folder: name one with a hubconf.py, or a GitHub repository "
             "such as yvanyin/metric3d"
@@ -68,11 +71,11 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
         raise ConfigurationError(f"--torch-hub {folder} has no hubconf.py: name the folder of the authors' repository")
     entry = f"metric3d_{network.variant.name}"
     if local:
-        place, origin, commit = str(folder), directory_or_repository, _folder_commit(folder)
+        commit = _folder_commit(folder)
+        place, origin = str(folder), f"{directory_or_repository}@{commit}" if commit else directory_or_repository
     else:
-        place, (origin, commit) = directory_or_repository, _github_commit(directory_or_repository)
-        if commit is not None:
-            place = f"{origin}:{commit}"
+        commit = _github_commit(repository, ref)
+        place, origin = f"{repository}:{commit}", f"{repository}@{commit}"
     try:
         with _cuda_is_cpu(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what their code imports, about the names it imports it by
@@ -81,8 +84,9 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
                 entry,
                 source="local" if local else "github",
                 trust_repo=True,  # naming it is the consent
-                # torch.hub looks for the commit among the newest of each branch only; a full hash needs no such check.
-                skip_validation=commit is not None,
+                # It would look for the commit among the newest of each branch only, to refuse those of forks. A full
+                # hash names its code whoever's it is, and asks the network for nothing that torch.hub has already.
+                skip_validation=not local,
                 pretrain=False,
             )
     except ImportError as error:
@@ -97,7 +101,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
             f"{_AUTHORS_PACKAGES})"
         ) from error
     _load_weights(authors, network)
-    return AuthorsNetwork(authors.eval(), f"{origin}@{commit}" if commit else directory_or_repository)
+    return AuthorsNetwork(authors.eval(), origin)
 
 
 def _folder_commit(folder: Path) -> str | None:
@@ -110,19 +114,19 @@ def _folder_commit(folder: Path) -> str | None:
     try:
         if not Path(git("rev-parse", "--show-toplevel")).samefile(folder):
             return None  # a folder in another project's working tree
-        changed = git("status", "--porcelain", "--untracked-files=no")
+        # Code that git does not know is code too; what running it leaves behind is not.
+        changed = git("status", "--porcelain", "--untracked-files=no") or git("ls-files", "--others", "*.py")
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):  # no git, or no working tree
         return None
 
 
-def _github_commit(repository_and_ref: str) -> tuple[str, str | None]:
-    """Return OWNER/NAME, and the commit that its ref stands for now; None where GitHub does not say."""
-    repository, _, ref = repository_and_ref.partition(":")
+def _github_commit(repository: str, ref: str) -> str:
+    """Return the commit that a ref of OWNER/NAME stands for now; that of its default branch where `ref` is empty."""
     if re.fullmatch("[0-9a-f]{40}", ref):
-        return repository, ref
+        return ref
     request = urllib.request.Request(
-        f"{_GITHUB_API}/repos/{urllib.parse.quote(repository)}/commits/{urllib.parse.quote(ref or 'HEAD', safe='')}",
+        f"{_GITHUB_API}/repos/{repository}/commits/{urllib.parse.quote(ref or 'HEAD', safe='')}",
         headers={"Accept": "application/vnd.github+json"},
     )
     if token := os.environ.get("GITHUB_TOKEN"):  # as torch.hub reads it
@@ -130,10 +134,24 @@ def _github_commit(repository_and_ref: str) -> tuple[str, str | None]:
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
             commit = str(json.load(answer)["sha"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        # Offline, or more was asked than GitHub answers: torch.hub may still have the code of the ref.
-        return repository, None
-    return repository, commit if re.fullmatch("[0-9a-f]{40}", commit) else None
+        if not re.fullmatch("[0-9a-f]{40}", commit):
+            raise ValueError(f"{commit!r} is no commit")
+        return commit
+    except urllib.error.HTTPError as error:
+        if error.code in (404, 422):
+            raise ConfigurationError(
+                f"GitHub has no {ref or 'commit'} in {repository}, or shows it to its members only: check both names, "
+                "set GITHUB_TOKEN for a private repository, or name a folder with its files"
+            ) from error
+        reason = f"HTTP {error.code} {error.reason}"
+        if error.code in (401, 403, 429):
+            reason += ": set GITHUB_TOKEN to a valid token, since without one it answers a few questions an hour only"
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        reason = _in_one_line(getattr(error, "reason", error))
+    raise ExportError(
+        f"GitHub does not say which commit {ref or 'the default branch'} of {repository} is at ({reason}): try again "
+        f"later, name the commit's full hash ({repository}:HASH), or a folder with their files"
+    )
 
 
 def _load_weights(authors: nn.Module, network: DepthNetwork) -> None:
@@ -211,7 +229,7 @@ def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _in_one_line(error: Exception) -> str:
+def _in_one_line(error: object) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

@@ -73,9 +73,9 @@ def reduce_parameters(
         if names:
             progress.stage(f"rounding the weights of {len(names)} layers")
         for name in tqdm(names, desc="rounding", leave=False, disable=None):
-            moments = found.pop(name).moments
-            assert moments is not None
-            weights[f"{name}.weight"] = round_layer(layers[name], moments)
+            inputs = found.pop(name, None)
+            if inputs is not None and inputs.moments is not None:  # what no image reaches keeps the nearest values
+                weights[f"{name}.weight"] = round_layer(layers[name], inputs.moments)
 
     def stored(name: str, tensor: Tensor, axis: int) -> Tensor:
         return weights.get(name, tensor) if feedback else read_back(name, tensor, axis)
@@ -119,13 +119,13 @@ def round_with_feedback(weight: Tensor, moments: Tensor) -> Tensor:
     Returns:
         (outputs, inputs) float32 with values that float16 holds; the nearest ones where the moments are not finite.
     """
-    mean_moment = float(moments.diagonal().mean())
+    mean_moment = float(moments.diagonal().double().mean())
     if not (math.isfinite(mean_moment) and mean_moment > 0):
         return weight.half().float()
     # The inputs that matter most first: the more are left to take back their errors.
     order = torch.argsort(moments.diagonal(), descending=True)
-    damped = moments[order][:, order]
-    damped.diagonal().add_(DAMPING * mean_moment)
+    damped = moments[order][:, order] / mean_moment  # their scale does not matter, so it shall not overflow
+    damped.diagonal().add_(DAMPING)
     # Row j of the upper factor of the inverse says how the inputs after j take back an error in j.
     factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
     left = weight[:, order]

@@ -90,7 +90,8 @@ def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_o
     # First from PyTorch with the same rounded weights; then, in the guard's rooms, with the weights as they were.
     same_weights = [d for d in differences if d.output == "depth"][: len(verify.SIZES_NHW)]
     assert max(difference.of_most for difference in same_weights) < 1e-3
-    assert path.stat().st_size < 0.52 * demo_onnx.stat().st_size
+    # The position embedding, which stays float32, is 6 % of so small a network's weights.
+    assert path.stat().st_size < 0.54 * demo_onnx.stat().st_size
     graph = onnx.load(path).graph
     half = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
     assert half

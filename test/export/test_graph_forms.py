@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from metric3d_export.graph import trace_graph
 from metric3d_export.graph_forms import bicubic_weights, cubic_kernel, graph_forms
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
 
@@ -71,6 +72,13 @@ def test_the_cheaper_forms_give_what_the_network_gives(variant, scales_in_weight
             spread = float(value.std())
             assert spread > 0, name
             torch.testing.assert_close(getattr(cheaper, name), value, rtol=1e-4, atol=1e-4 * max(spread, 1), msg=name)
+
+
+def test_tracing_prints_nothing_that_a_user_would_wonder_about(capfd, recwarn):
+    trace_graph(DepthNetwork(CONVNEXT).eval())
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def enliven(network: DepthNetwork) -> None:

@@ -8,14 +8,17 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from metric3d_export import guard, verify
+from metric3d_export import guard, half_arithmetic, verify, weight_rounding
 from metric3d_export.checkpoints import Weights, load_network
 from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.exporter import export_model
+from metric3d_export.graph import WEIGHT_PREFIX, trace_graph
 from metric3d_export.half_arithmetic import Part, compute_in_half
+from metric3d_export.precision import PRECISIONS
 from metric3d_export.progress import Silence
 from metric3d_export.quantisation import channel_scales, compute_in_bytes
 from metric3d_export.report import report_paths, write_report
+from metric3d_export.weight_rounding import parameters_replaced, reduce_parameters
 from metric3d_export.weight_streams import Weight, write_inline
 from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
 from metric3d_ros.errors import ExportError
@@ -151,6 +154,31 @@ def test_outputs_of_float16_arithmetic_are_returned_as_float32(tmp_path):
 def test_a_weight_beyond_float16_is_named():
     with pytest.raises(ExportError, match=r"w reaches 1e\+05, and float16 ends at 65504: export with precision fp32"):
         compute_in_half(small_model(), {"w": torch.tensor([[1e5, 0.0], [0.0, 0.0]])}, kept=[])
+
+
+def test_a_weight_beyond_float16_is_named_before_anything_is_rounded():
+    with pytest.raises(ExportError, match=r"w reaches 1e\+05, and float16 ends at 65504: export with precision fp32"):
+        half_arithmetic.read_back("w", torch.tensor([[1e5, 0.0]]), 0)
+
+
+@pytest.mark.parametrize("precision", ["fp32-half-weights", "fp16", "mixed"])
+def test_weights_that_are_stored_as_float16_were_rounded_with_feedback_and_those_that_stay_were_not(
+    demo_network, monkeypatch, precision
+):
+    monkeypatch.setattr(weight_rounding, "calibration_images", lambda: [(verify.sample_image(56, 84, seed=1), 500.0)])
+    kind = PRECISIONS[precision]
+    rounded = reduce_parameters(demo_network, kind.read_back, feedback=True, progress=Silence())
+    with parameters_replaced(demo_network, rounded):
+        traced = trace_graph(demo_network, scales_in_weights=kind.scales_in_weights)
+        stored = {weight.name: weight for weight in kind.rewrite(traced.model, traced.weights)}
+    halves = [weight for weight in stored.values() if weight.kind == TensorProto.FLOAT16 and weight.tensor.dim() > 1]
+    assert len(halves) > 30
+    assert [weight.name for weight in halves if not torch.equal(weight.tensor.half().float(), weight.tensor)] == []
+    published = dict(demo_network.named_parameters())
+    for name in ("depth_model.encoder.patch_embed.proj.weight", "depth_model.encoder.pos_embed"):
+        weight = stored[WEIGHT_PREFIX + name]
+        assert weight.kind == TensorProto.FLOAT
+        assert torch.equal(weight.tensor, published[name])
 
 
 def test_int8_steps_are_those_of_each_output_channel(tmp_path):

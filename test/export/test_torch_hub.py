@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import textwrap
 import threading
-import urllib.error
 import zipfile
 
 import onnx
@@ -151,7 +150,15 @@ def test_the_commit_of_a_folder_is_told_and_whether_files_differ_from_it(make_fo
     folder = make_folder()
     commit = commit_all(folder)
     assert load_authors_network(folder, demo_network).origin == f"{folder}@{commit}"
-    (tmp_path / "hubconf.py").write_text((tmp_path / "hubconf.py").read_text() + "# changed\n")
+    code = tmp_path / "hubconf.py"
+    before = code.read_text()
+    code.write_text(before + "# changed\n")
+    assert load_authors_network(folder, demo_network).origin == f"{folder}@{commit}-dirty"
+    code.write_text(before)
+    (tmp_path / "__pycache__").mkdir(exist_ok=True)
+    (tmp_path / "__pycache__/layers.cpython-312.pyc").touch()  # what running it leaves behind is no change
+    assert load_authors_network(folder, demo_network).origin == f"{folder}@{commit}"
+    (tmp_path / "more.py").touch()
     assert load_authors_network(folder, demo_network).origin == f"{folder}@{commit}-dirty"
 
 
@@ -168,12 +175,29 @@ def test_a_folder_within_another_working_tree_has_no_commit(make_folder, tmp_pat
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+class GitHub(http.server.SimpleHTTPRequestHandler):
+    """Answers as it does, but with `status` to whoever asks for a commit."""
+
+    status: int | None = None
+
+    def do_GET(self):
+        if self.status is not None and "/commits/" in self.path:
+            self.send_error(self.status)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
 def github(make_folder, tmp_path, monkeypatch):
     """A server with a repository at one commit, as GitHub serves it: a folder whose files can be replaced."""
     root = tmp_path / "github"
-    (root / "repos/yvanyin/metric3d/commits").mkdir(parents=True)
-    (root / "repos/yvanyin/metric3d/commits/HEAD").write_text(json.dumps({"sha": COMMIT}))
+    commits = root / "repos/yvanyin/metric3d/commits"
+    (commits / "feature").mkdir(parents=True)
+    for ref in ("HEAD", "feature/x"):
+        (commits / ref).write_text(json.dumps({"sha": COMMIT}))
     (root / "archives").mkdir()
     archive = io.BytesIO()
     make_folder()
@@ -181,8 +205,7 @@ def github(make_folder, tmp_path, monkeypatch):
         file.writestr("YvanYin-Metric3D-0123456/", "")
         file.write(tmp_path / "hubconf.py", "YvanYin-Metric3D-0123456/hubconf.py")
     (root / "archives" / COMMIT).write_bytes(archive.getvalue())
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=root)
-    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    handler = functools.partial(GitHub, directory=root)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -195,7 +218,7 @@ def github(make_folder, tmp_path, monkeypatch):
         server.shutdown()
 
 
-@pytest.mark.parametrize("named", ["yvanyin/metric3d", f"yvanyin/metric3d:{COMMIT}"])
+@pytest.mark.parametrize("named", ["yvanyin/metric3d", "yvanyin/metric3d:feature/x", f"yvanyin/metric3d:{COMMIT}"])
 def test_a_repository_is_downloaded_at_one_commit_which_is_told(github, tmp_path, demo_network, named):
     authors = load_authors_network(named, demo_network)
     assert authors.origin == f"yvanyin/metric3d@{COMMIT}"
@@ -203,21 +226,42 @@ def test_a_repository_is_downloaded_at_one_commit_which_is_told(github, tmp_path
     assert authors.network.state_dict().keys() == demo_network.state_dict().keys()
 
 
-@pytest.mark.parametrize("answer", [b"{}", b"[1]", b"<html>", b'{"sha": "short"}', None])
-def test_without_an_answer_of_github_the_branch_is_loaded_without_a_commit(github, monkeypatch, demo_network, answer):
-    told = github / "repos/yvanyin/metric3d/commits/main"
-    if answer is not None:
-        told.write_bytes(answer)
-    asked = []
-
-    def load(place, entry, **options):
-        asked.append((place, options["skip_validation"]))
-        raise urllib.error.URLError("no connection")
-
-    monkeypatch.setattr(torch_hub.torch.hub, "load", load)
-    with pytest.raises(ExportError, match=r"no connection.*check the name, the connection"):
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "set GITHUB_TOKEN"), (403, "set GITHUB_TOKEN"), (429, "set GITHUB_TOKEN"), (500, "try again later")],
+)
+def test_what_torch_hub_kept_of_a_branch_does_not_stand_in_for_an_answer(
+    github, tmp_path, monkeypatch, demo_network, status, advice
+):
+    kept = tmp_path / "torch/hub/yvanyin_metric3d_main"
+    kept.mkdir(parents=True)
+    shutil.copy(tmp_path / "hubconf.py", kept)
+    monkeypatch.setattr(GitHub, "status", status)
+    with pytest.raises(ExportError, match=rf"does not say which commit main of .*HTTP {status}.*{advice}"):
         load_authors_network("yvanyin/metric3d:main", demo_network)
-    assert asked == [("yvanyin/metric3d:main", False)]
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[1]", b"<html>", b'{"sha": "short"}', b'{"sha": 5}'])
+def test_an_answer_without_a_commit_is_one_line(github, demo_network, answer):
+    (github / "repos/yvanyin/metric3d/commits/main").write_bytes(answer)
+    with pytest.raises(ExportError, match=r"does not say which commit main of .*name the commit's full hash") as error:
+        load_authors_network("yvanyin/metric3d:main", demo_network)
+    assert "\n" not in str(error.value)
+
+
+def test_a_ref_that_does_not_exist_is_named(github, demo_network):
+    with pytest.raises(ConfigurationError, match=r"GitHub has no v9 in yvanyin/metric3d.*GITHUB_TOKEN"):
+        load_authors_network("yvanyin/metric3d:v9", demo_network)
+
+
+def test_a_commit_that_is_there_is_loaded_offline(github, monkeypatch, demo_network):
+    load_authors_network(f"yvanyin/metric3d:{COMMIT}", demo_network)
+    monkeypatch.setattr(torch_hub, "_GITHUB_API", "http://127.0.0.1:9")
+    monkeypatch.setattr(torch_hub.torch.hub, "_git_archive_link", lambda *_: "http://127.0.0.1:9/archive")
+    authors = load_authors_network(f"yvanyin/metric3d:{COMMIT}", demo_network)
+    assert authors.origin == f"yvanyin/metric3d@{COMMIT}"
+    with pytest.raises(ExportError, match=r"does not say which commit the default branch .*Connection refused"):
+        load_authors_network("yvanyin/metric3d", demo_network)
 
 
 def test_the_file_says_which_commit_it_was_compared_with(github, tmp_path):

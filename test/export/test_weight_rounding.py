@@ -27,7 +27,10 @@ LAYERS = {
 
 
 def coarse(name, weight, axis):
-    return (weight * 8).round() / 8
+    """Round by a step for each output channel, so that another axis gives other values."""
+    step = (torch.arange(weight.shape[axis]) % 3 + 3) / 32
+    step = step.reshape([-1 if dim == axis else 1 for dim in range(weight.dim())])
+    return (weight / step).round() * step
 
 
 def means(x: torch.Tensor, channel: int) -> torch.Tensor:
@@ -48,12 +51,10 @@ def test_a_layer_of_rounded_weights_keeps_its_mean_result(kind):
     assert name == "0.bias"
     with torch.no_grad():
         expected = means(layer(x), channel)
-        rounded = nn.Sequential(layer).state_dict()
-        result = torch.func.functional_call(network, {"0.weight": coarse("", rounded["0.weight"], 0)}, x)
+        weight = coarse("", layer.weight, 1 if kind == "transposed" else 0)
+        result = torch.func.functional_call(network, {"0.weight": weight}, x)
         assert (means(result, channel) - expected).abs().max() > 1e-3
-        result = torch.func.functional_call(
-            network, {"0.weight": coarse("", rounded["0.weight"], 0), "0.bias": bias}, x
-        )
+        result = torch.func.functional_call(network, {"0.weight": weight, "0.bias": bias}, x)
     torch.testing.assert_close(means(result, channel), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -87,11 +88,12 @@ def test_the_means_of_every_layer_are_those_of_all_its_calls(demo_network):
         (nn.Linear(6, 4), (5, 7, 6)),
         (nn.Conv2d(6, 4, 3, padding=1), (2, 6, 9, 8)),
         (nn.Conv2d(6, 4, 2, stride=2), (2, 6, 9, 8)),
+        (nn.Conv2d(6, 4, (3, 2), dilation=(2, 3), padding=(1, 2)), (2, 6, 9, 8)),
         (nn.ConvTranspose2d(6, 4, 2, stride=2), (2, 6, 5, 4)),
     ],
-    ids=["linear", "convolution", "strided", "transposed"],
+    ids=["linear", "convolution", "strided", "dilated", "transposed"],
 )
-def test_moments_are_those_of_the_vectors_that_the_weights_multiply(layer, shape):
+def test_input_vectors_are_what_the_weights_multiply(layer, shape):
     torch.manual_seed(1)
     x = torch.randn(shape)
     rows = calibration._input_vectors(layer, x)
@@ -111,6 +113,46 @@ def test_moments_are_those_of_the_vectors_that_the_weights_multiply(layer, shape
             if not isinstance(layer, nn.Linear):
                 found = found.reshape(2, *expected.shape[2:], 4).permute(0, 3, 1, 2)
     torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+
+
+class TwoCalls(nn.Module):
+    """Reads the colours, and a part of them once more."""
+
+    def __init__(self):
+        super().__init__()
+        self.read = nn.Linear(3, 2)
+        self.unread = nn.Linear(3, 2)
+
+    def forward(self, image):
+        self.read(image)
+        self.read(image[:, ::7, :5])
+
+
+def test_means_and_moments_are_those_over_all_calls_on_all_images(monkeypatch):
+    network = TwoCalls()
+    monkeypatch.setattr(calibration, "ContractModel", lambda network: Colours(network))
+    found = measure_inputs(network, IMAGES, moments_of={"read"})
+    assert found.keys() == {"read"}
+    calls = []
+    for image, _ in IMAGES:
+        for seen in (image, image[::7, :5]):
+            rows = torch.from_numpy(seen.reshape(-1, 3)).float()
+            taken = rows[torch.linspace(0, len(rows) - 1, min(len(rows), calibration.ROWS_PER_CALL)).long()]
+            calls.append((rows.double().mean(dim=0), taken.T @ taken / len(taken)))
+    mean, moments = (torch.stack(values).mean(dim=0) for values in zip(*calls, strict=True))
+    torch.testing.assert_close(found["read"].mean, mean)
+    torch.testing.assert_close(found["read"].moments, moments)
+
+
+class Colours(nn.Module):
+    """Stands for the contract: gives the network an image as it is."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image, focal_px):
+        return self.network(image.float())
 
 
 def correlated(inputs: int, rows: int) -> torch.Tensor:
@@ -135,6 +177,24 @@ def test_feedback_changes_the_results_much_less_than_rounding_to_the_nearest_on_
 def test_without_correlation_feedback_is_rounding_to_the_nearest():
     weight = torch.randn(5, 200)
     assert torch.equal(round_with_feedback(weight, torch.eye(200)), weight.half().float())
+
+
+def test_the_inputs_that_matter_most_are_rounded_first():
+    # They are left to themselves: their weights are rounded to the nearest, and the others' take back their errors.
+    x = correlated(64, 500)
+    x[:, 40] *= 100
+    weight = torch.randn(8, 64)
+    rounded = round_with_feedback(weight, x.T @ x / 500)
+    assert torch.equal(rounded[:, 40], weight[:, 40].half().float())
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e20, 1e36])
+def test_the_scale_of_moments_does_not_matter(scale):
+    x = correlated(64, 500)
+    weight, moments = torch.randn(8, 64), x.T @ x / 500
+    expected = round_with_feedback(weight, moments)
+    different = round_with_feedback(weight, moments * scale) != expected
+    assert different.float().mean() < 0.02  # a tie now and then
 
 
 @pytest.mark.parametrize("moments", [torch.zeros(4, 4), torch.full((4, 4), torch.nan)])
@@ -191,8 +251,12 @@ def test_of_bytes_only_the_biases_are_returned(demo_network, few_images):
 
 
 def test_layers_of_too_many_inputs_and_convolutions_by_groups_are_rounded_to_the_nearest(few_images, monkeypatch):
-    network = nn.Sequential(nn.Linear(20, 6), nn.Linear(6, 8))
-    inputs = {name: Inputs(torch.ones(n).double(), torch.eye(n) + 1) for name, n in (("0", 20), ("1", 6))}
+    network = nn.Sequential(nn.Linear(20, 6), nn.Linear(6, 8), nn.Conv2d(8, 8, 1, groups=2), nn.Linear(5, 3))
+    inputs = {
+        "0": Inputs(torch.ones(20).double(), None),
+        "1": Inputs(torch.ones(6).double(), torch.eye(6) + 1),
+        "2": Inputs(torch.ones(8).double(), None),
+    }  # and no image reaches the last
     asked = []
 
     def measure(network, images, *, moments_of):
@@ -202,9 +266,10 @@ def test_layers_of_too_many_inputs_and_convolutions_by_groups_are_rounded_to_the
     monkeypatch.setattr(weight_rounding, "measure_inputs", measure)
     monkeypatch.setattr(weight_rounding, "MOST_INPUTS", 10)
     found = reduce_parameters(network, half_arithmetic.read_back, feedback=True, progress=Silence())
-    assert asked == [{"1"}]
-    assert torch.equal(found["0.weight"], network[0].weight.detach().half().float())
-    assert not calibration.has_input_vectors(nn.Conv2d(6, 6, 3, groups=6))
+    assert asked == [{"1", "3"}]
+    for i in (0, 2, 3):
+        assert torch.equal(found[f"{i}.weight"], network[i].weight.detach().half().float())
+    assert not torch.equal(found["1.weight"], network[1].weight.detach().half().float())
 
 
 def test_replaced_parameters_are_those_of_what_is_taken_meanwhile_and_of_nothing_after():
