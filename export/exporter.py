@@ -167,13 +167,13 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
         raise ExportError(
             "an export ends in a verification with ONNX Runtime, which is not installed: `pip install onnxruntime`"
         )
+    if path.is_dir():
+        raise ConfigurationError(f"output {path} is a directory: name a file in it, such as {path / 'model.onnx'}")
     if path.suffix != ".onnx":
-        named = path.with_suffix(".onnx") if path.name else "model.onnx"
+        named = path.with_name(f"{Path(path.name.removesuffix('.onnx')).stem or 'model'}.onnx")
         raise ConfigurationError(f"output {path} does not end in .onnx: name it {named}")
     if not path.parent.is_dir():
         raise ConfigurationError(f"output directory {path.parent} does not exist: create it, or choose another")
-    if path.is_dir():
-        raise ConfigurationError(f"output {path} is a directory: name a file in it")
     for file in (path, data_path_of(path), *report_paths(path)):
         if file.exists() and not overwrite:
             raise ConfigurationError(f"output {file} exists: choose another name, or overwrite it with --force")

@@ -71,7 +71,7 @@ def test_stand_in_weights_are_never_used_silently(tmp_path):
         (["vit_demo", "-o", "m.onnx"], "no weights were named"),
         (["vit_demo", "-o", "m.onnx", "--checkpoint", "no.pth"], "no.pth does not exist"),
         (["vit_demo", "-o", "m.pt", "--stand-in-weights"], "does not end in .onnx"),
-        (["vit_demo", "-o", "", "--stand-in-weights"], "does not end in .onnx: name it model.onnx"),
+        (["vit_demo", "-o", "", "--stand-in-weights"], "is a directory: name a file in it, such as model.onnx"),
         (["vit_demo", "-o", "no/m.onnx", "--stand-in-weights"], "output directory no does not exist"),
         (["vit_demo", "-o", "/proc/m.onnx", "--stand-in-weights"], "output directory /proc is not writable"),
         (["vit_demo", "-o", "m.onnx", "--stand-in-weights", "--verify-size", "20x40"], "at least 28"),

@@ -129,7 +129,8 @@ def test_further_sizes_are_verified_when_asked_for(demo_network, tmp_path):
         ("model.pt", "does not end in .onnx: name it .*model.onnx"),
         ("nowhere/model.onnx", "does not exist"),
         ("there.onnx", "exists.*--force"),
-        ("folder.onnx", "is a directory"),
+        ("folder.onnx", "is a directory: name a file in it, such as .*folder.onnx/model.onnx"),
+        (".onnx", "does not end in .onnx: name it .*/model.onnx"),
         ("reported.onnx", r"reported\.onnx\.json exists.*--force"),
     ],
 )
