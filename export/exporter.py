@@ -89,7 +89,7 @@ def export_model(
         cases = [] if kind.exact else make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
         stored_parameters: dict[str, Tensor] = {}
         if kind.read_back is not None:
-            stored_parameters = reduce_parameters(network, kind.read_back, feedback=kind.feedback, progress=progress)
+            stored_parameters = reduce_parameters(network, kind.read_back, steps=kind.steps, progress=progress)
         with parameters_replaced(network, stored_parameters):
             if kind.exact:
                 cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)

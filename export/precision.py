@@ -11,7 +11,7 @@ from metric3d_export import half_arithmetic, quantisation
 from metric3d_export.guard import FLOAT16_LIMITS, HALF_WEIGHTS_LIMITS, INT8_LIMITS, GuardLimits
 from metric3d_export.half_arithmetic import ENCODER_ONLY, KEPT_IN_FLOAT32, compute_in_half
 from metric3d_export.quantisation import compute_in_bytes
-from metric3d_export.weight_rounding import ReadBack
+from metric3d_export.weight_rounding import ReadBack, Steps
 from metric3d_export.weight_streams import Weight
 from metric3d_ros.errors import ConfigurationError
 
@@ -26,9 +26,9 @@ class Precision:
     rewrite: Rewrite
     """Changes the graph in place, given the weights by the names it reads them under; returns what to store."""
     read_back: ReadBack | None = None
-    """What the weights become by being stored; None where they stay what they are."""
-    feedback: bool = False
-    """Whether weights are float16 and are rounded before the graph is traced, errors distributed."""
+    """What the weights become by being stored as they are; None where they stay what they are."""
+    steps: Steps | None = None
+    """Of the values that weights can take; None where they are float32 or float16."""
     bytes_per_weight: int = 4
     """As a lower bound."""
     guard: GuardLimits | None = None
@@ -64,7 +64,6 @@ PRECISIONS = {
         meaning="weights stored as float16, computed with as float32: half the file, the same speed",
         rewrite=store_half,
         read_back=half_arithmetic.read_back,
-        feedback=True,
         bytes_per_weight=2,
         guard=HALF_WEIGHTS_LIMITS,
         exact=True,
@@ -74,7 +73,6 @@ PRECISIONS = {
         meaning="float16 but for what measurably needs float32: half the file, for GPUs",
         rewrite=lambda model, weights: compute_in_half(model, weights, kept=KEPT_IN_FLOAT32),
         read_back=half_arithmetic.read_back,
-        feedback=True,
         bytes_per_weight=2,
         guard=FLOAT16_LIMITS,
         scales_in_weights=False,
@@ -83,7 +81,6 @@ PRECISIONS = {
         meaning="the encoder in float16, the decoder in float32: half the file, nearer to fp32",
         rewrite=lambda model, weights: compute_in_half(model, weights, kept=ENCODER_ONLY),
         read_back=half_arithmetic.read_back,
-        feedback=True,
         bytes_per_weight=2,
         guard=FLOAT16_LIMITS,
         scales_in_weights=False,
@@ -92,6 +89,7 @@ PRECISIONS = {
         meaning="matrix products in 8 bits, other weights stored in 8 bits: a quarter of the file, for CPUs",
         rewrite=compute_in_bytes,
         read_back=quantisation.read_back,
+        steps=quantisation.channel_scales,
         bytes_per_weight=1,
         guard=INT8_LIMITS,
     ),

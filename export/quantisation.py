@@ -7,10 +7,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from metric3d_export.half_arithmetic import is_stored_whole
+from metric3d_export.weight_rounding import MOST_STEPS
 from metric3d_export.weight_streams import UINT8_ZERO, Weight
 
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}  # of the output channels in the weight
-_STEPS = 127  # of the largest weight of a channel
 _ZERO = "uint8.zero"
 _ZERO_AS_FLOAT = "uint8.zero.float"
 
@@ -36,7 +36,7 @@ def compute_in_bytes(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list
             stored.append(Weight(name, tensor))
             continue
         kind = kinds.pop()
-        scale = channel_scales(tensor, axis=_CHANNEL_AXIS[kind])
+        scale = channel_scales(tensor, _CHANNEL_AXIS[kind])
         stored += [Weight(f"{name}.uint8", tensor, TensorProto.UINT8, scale), Weight(f"{name}.scale", scale)]
         if kind == "MatMul":
             matrices.add(name)
@@ -55,17 +55,18 @@ def compute_in_bytes(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list
     return stored
 
 
-def channel_scales(tensor: Tensor, *, axis: int) -> Tensor:
-    """Return the step of each channel along `axis`, so that its largest value is 127 steps; of a shape to broadcast."""
+def channel_scales(tensor: Tensor, axis: int) -> Tensor:
+    """Return the step of each channel along `axis` (see `weight_rounding.Steps`)."""
     others = [dim for dim in range(tensor.dim()) if dim != axis]
-    return (tensor.detach().abs().amax(dim=others, keepdim=True) / _STEPS).clamp_min(torch.finfo(torch.float32).tiny)
+    largest = tensor.detach().abs().amax(dim=others, keepdim=True)
+    return (largest / MOST_STEPS).clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
     """Return the values that the file gives back for a weight (see `weight_rounding.ReadBack`)."""
     if is_stored_whole(name, tensor) or ".gru" in name:  # whose weights are stored in parts, with steps of their own
         return tensor
-    scale = channel_scales(tensor, axis=axis)
+    scale = channel_scales(tensor, axis)
     return (tensor / scale).round_() * scale
 
 

@@ -3,8 +3,8 @@
 Rounding every weight to its nearest value is best for each weight, not for their sums. Two things take back most of
 what it costs, at no cost in size or time when the model runs:
 
-- float16 weights are rounded one input after another, and what the rounding of one adds to a layer's results is taken
-  back by the weights of the inputs that are still to come, so far as these go along with it: Frantar et al., "GPTQ",
+- Weights are rounded one input after another, and what the rounding of one adds to a layer's results is taken back by
+  the weights of the inputs that are still to come, so far as these go along with it: Frantar et al., "GPTQ",
   2023, equations 2 to 4 (arXiv 2210.17323), from LeCun et al., "Optimal Brain Damage", 1990.
 - What remains of it in the mean is a constant, and the bias takes it back.
 """
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from metric3d_export.calibration import (
-    Inputs,
     Layer,
     calibration_images,
     count_inputs,
@@ -32,6 +31,12 @@ from metric3d_export.progress import Progress
 ReadBack = Callable[[str, Tensor, int], Tensor]
 """From a weight's name, its values and the axis of its output channels to the values that the file gives back."""
 
+Steps = Callable[[Tensor, int], Tensor]
+"""From a weight and the axis of its output channels to the distance of the values that a file can hold, for each
+channel and of a shape to broadcast: the channel's largest value is `MOST_STEPS` of them."""
+
+MOST_STEPS = 127
+"""Of a weight in 8 bits, in either direction."""
 MOST_INPUTS = 4608
 """Layers of more inputs are rounded to the nearest: the work grows with the third power."""
 DAMPING = 0.05
@@ -43,48 +48,45 @@ _COLUMNS = 128  # rounded before the weights of all the inputs to come are chang
 
 
 def reduce_parameters(
-    network: DepthNetwork, read_back: ReadBack, *, feedback: bool, progress: Progress
+    network: DepthNetwork, read_back: ReadBack, *, steps: Steps | None = None, progress: Progress
 ) -> dict[str, Tensor]:
-    """Return by name the parameters to store in place of the network's.
+    """Return by name the parameters to store in place of the network's: weights as a file gives them back, and biases.
 
     Args:
         network: with its weights; it is left as it is.
-        read_back: of the precision.
-        feedback: weights are float16, and are returned as the file gives them back, errors distributed; otherwise only
-            biases are returned, and the weights are rounded by whoever stores them.
+        read_back: of the precision; weights that it changes are the ones that are rounded.
+        steps: of the precision; None where weights are float16.
     """
     layers = layers_of(network)
     weights: dict[str, Tensor] = {}
-    if feedback:
-        for name, parameter in network.named_parameters():
-            if parameter.dim() > 1:
-                rounded = read_back(name, parameter.detach(), 0)
-                if not torch.equal(rounded, parameter):
-                    weights[name] = rounded
+    for name, layer in layers.items():
+        rounded = read_back(f"{name}.weight", layer.weight.detach(), _output_axis(layer))
+        if not torch.equal(rounded, layer.weight):
+            weights[f"{name}.weight"] = rounded
     images = calibration_images()
     inexact = [name for name, layer in layers.items() if f"{name}.weight" in weights and _takes_feedback(layer)]
     groups = _group(layers, inexact)
-    means: dict[str, Inputs] = {}
+    means: dict[str, Tensor] = {}
     for i, names in enumerate(groups, start=1):
         pass_ = f", {i} of {len(groups)} times" if len(groups) > 1 else ""
         progress.stage(f"measuring what the layers read on {len(images)} images{pass_}")
         found = measure_inputs(network, images, moments_of=frozenset(names))
-        means = means or {name: inputs._replace(moments=None) for name, inputs in found.items()}
+        means = means or {name: inputs.mean for name, inputs in found.items()}
         if names:
             progress.stage(f"rounding the weights of {len(names)} layers")
         for name in tqdm(names, desc="rounding", leave=False, disable=None):
             inputs = found.pop(name, None)
             if inputs is not None and inputs.moments is not None:  # what no image reaches keeps the nearest values
-                weights[f"{name}.weight"] = round_layer(layers[name], inputs.moments)
-
-    def stored(name: str, tensor: Tensor, axis: int) -> Tensor:
-        return weights.get(name, tensor) if feedback else read_back(name, tensor, axis)
-
-    return weights | correct_biases(network, {name: inputs.mean for name, inputs in means.items()}, stored)
+                weights[f"{name}.weight"] = round_layer(layers[name], inputs.moments, steps=steps)
+    return weights | correct_biases(network, means, lambda name, tensor, axis: weights.get(name, tensor))
 
 
 def _takes_feedback(layer: Layer) -> bool:
     return has_input_vectors(layer) and count_inputs(layer) <= MOST_INPUTS
+
+
+def _output_axis(layer: Layer) -> int:
+    return 1 if isinstance(layer, nn.ConvTranspose2d) else 0
 
 
 def _group(layers: Mapping[str, Layer], names: list[str]) -> list[list[str]]:
@@ -101,50 +103,65 @@ def _group(layers: Mapping[str, Layer], names: list[str]) -> list[list[str]]:
     return groups
 
 
-def round_layer(layer: Layer, moments: Tensor) -> Tensor:
-    """Return the layer's weight with float16 values, errors distributed over its inputs."""
+def round_layer(layer: Layer, moments: Tensor, *, steps: Steps | None = None) -> Tensor:
+    """Return the layer's weight as a file gives it back, errors distributed over its inputs."""
     weight = layer.weight.detach()
+    step = None if steps is None else steps(weight, _output_axis(layer)).expand_as(weight)
     if isinstance(layer, nn.ConvTranspose2d):  # (inputs, outputs, h, w)
-        return round_with_feedback(weight.flatten(1).T, moments).T.reshape(weight.shape).contiguous()
-    return round_with_feedback(weight.flatten(1), moments).reshape(weight.shape)
+        by_row = step if step is None else step[0].flatten()
+        return round_with_feedback(weight.flatten(1).T, moments, step=by_row).T.reshape(weight.shape).contiguous()
+    by_row = step if step is None else step.flatten(1)[:, 0]
+    return round_with_feedback(weight.flatten(1), moments, step=by_row).reshape(weight.shape)
 
 
-def round_with_feedback(weight: Tensor, moments: Tensor) -> Tensor:
-    """Round to float16 values such that `weight` @ x changes little for vectors x of the given second moments.
+def round_with_feedback(weight: Tensor, moments: Tensor, *, step: Tensor | None = None) -> Tensor:
+    """Round such that `weight` @ x changes little for vectors x of the given second moments.
 
     Args:
         weight: (outputs, inputs) float32.
         moments: (inputs, inputs) mean of x xT; damped by `DAMPING` within.
+        step: (outputs,) distance of the values that can be stored, `MOST_STEPS` of which span the largest of a row or
+            more; None stands for float16.
 
     Returns:
-        (outputs, inputs) float32 with values that float16 holds; the nearest ones where the moments are not finite.
+        (outputs, inputs) float32 with values that can be stored; the nearest ones where the moments are not finite.
+        A weight that is nearest to the last step stays there, so that the steps can be told from the result.
     """
     mean_moment = float(moments.diagonal().double().mean())
     if not (math.isfinite(mean_moment) and mean_moment > 0):
-        return weight.half().float()
+        return _nearest(weight.T, step, weight.T).T.contiguous()
     # The inputs that matter most first: the more are left to take back their errors.
     order = torch.argsort(moments.diagonal(), descending=True)
     damped = moments[order][:, order] / mean_moment  # their scale does not matter, so it shall not overflow
     damped.diagonal().add_(DAMPING)
     # Row j of the upper factor of the inverse says how the inputs after j take back an error in j.
     factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
-    left = weight[:, order]
+    given = weight.T[order]  # (inputs, outputs)
+    left = given.clone()
     rounded = torch.empty_like(left)
-    inputs = left.shape[1]
+    inputs = len(left)
     for first in range(0, inputs, _COLUMNS):
         last = min(first + _COLUMNS, inputs)
-        block = left[:, first:last].T.contiguous()
         corner = factor[first:last, first:last]
-        errors = torch.empty_like(block)
+        errors = torch.empty_like(left[first:last])
         for j in range(last - first):
-            values = block[j].half().float()
-            rounded[:, first + j] = values
-            errors[j] = (block[j] - values) / corner[j, j]
-            block[j + 1 :] -= corner[j, j + 1 :, None] * errors[j]
-        left[:, last:] -= errors.T @ factor[first:last, last:]
-    result = torch.empty_like(rounded)
-    result[:, order] = rounded
+            values = _nearest(left[first + j], step, given[first + j])
+            rounded[first + j] = values
+            errors[j] = (left[first + j] - values) / corner[j, j]
+            left[first + j + 1 : last] -= corner[j, j + 1 :, None] * errors[j]
+        left[last:] -= factor[first:last, last:].T @ errors
+    result = torch.empty_like(weight)
+    result[:, order] = rounded.T
     return result
+
+
+def _nearest(values: Tensor, step: Tensor | None, given: Tensor) -> Tensor:
+    """Return the nearest values that can be stored for (..., outputs), which are `given` but for what is taken back."""
+    if step is None:
+        return values.half().float()
+    count = (values / step).round_().clamp_(-MOST_STEPS, MOST_STEPS)
+    count_given = (given / step).round_()
+    return torch.where(count_given.abs() >= MOST_STEPS, count_given, count) * step
 
 
 def correct_biases(network: nn.Module, mean_inputs: Mapping[str, Tensor], read_back: ReadBack) -> dict[str, Tensor]:
@@ -153,8 +170,7 @@ def correct_biases(network: nn.Module, mean_inputs: Mapping[str, Tensor], read_b
     for name, layer in layers_of(network).items():
         if layer.bias is None or name not in mean_inputs:
             continue
-        axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-        lost = (layer.weight - read_back(f"{name}.weight", layer.weight, axis)).detach()
+        lost = (layer.weight - read_back(f"{name}.weight", layer.weight, _output_axis(layer))).detach()
         if lost.count_nonzero():
             corrected[f"{name}.bias"] = layer.bias.detach() + _mean_result(layer, lost, mean_inputs[name])
     return corrected

@@ -167,7 +167,7 @@ def test_weights_that_are_stored_as_float16_were_rounded_with_feedback_and_those
 ):
     monkeypatch.setattr(weight_rounding, "calibration_images", lambda: [(verify.sample_image(56, 84, seed=1), 500.0)])
     kind = PRECISIONS[precision]
-    rounded = reduce_parameters(demo_network, kind.read_back, feedback=True, progress=Silence())
+    rounded = reduce_parameters(demo_network, kind.read_back, progress=Silence())
     with parameters_replaced(demo_network, rounded):
         traced = trace_graph(demo_network, scales_in_weights=kind.scales_in_weights)
         stored = {weight.name: weight for weight in kind.rewrite(traced.model, traced.weights)}
@@ -183,7 +183,7 @@ def test_weights_that_are_stored_as_float16_were_rounded_with_feedback_and_those
 
 def test_int8_steps_are_those_of_each_output_channel(tmp_path):
     weight = torch.tensor([[127.0, 0.5], [-64.0, -1.27]])
-    scale = channel_scales(weight, axis=1)
+    scale = channel_scales(weight, 1)
     torch.testing.assert_close(scale, torch.tensor([[1.0, 0.01]]))
     stored = Weight("w", weight, TensorProto.UINT8, scale)
     with (tmp_path / "values").open("wb") as file:

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto
 from torch import nn
 
-from metric3d_export import calibration, guard, half_arithmetic, quantisation, weight_rounding
+from metric3d_export import calibration, guard, half_arithmetic, model_file, quantisation, weight_rounding
 from metric3d_export.calibration import Inputs, calibration_images, layers_of, measure_inputs
+from metric3d_export.graph import trace_graph
+from metric3d_export.precision import PRECISIONS
 from metric3d_export.progress import Silence
 from metric3d_export.verify import sample_image
 from metric3d_export.weight_rounding import (
@@ -174,6 +177,29 @@ def test_feedback_changes_the_results_much_less_than_rounding_to_the_nearest_on_
     assert error < 0.1 * nearest
 
 
+@pytest.mark.parametrize("shape", [(40, 300), (1, 300), (40, 2)])
+def test_feedback_in_bytes_keeps_within_the_steps_of_each_output_which_can_be_told_from_the_result(shape):
+    x = correlated(shape[1], 4000)
+    seen, other = x[:3000], x[3000:]
+    weight = torch.randn(shape) * torch.logspace(-3, 3, shape[0])[:, None]
+    step = quantisation.channel_scales(weight, 0)
+    rounded = round_with_feedback(weight, seen.T @ seen / len(seen), step=step[:, 0])
+    torch.testing.assert_close(quantisation.channel_scales(rounded, 0), step)
+    count = rounded / step
+    torch.testing.assert_close(count, count.round(), rtol=0, atol=1e-3)
+    if shape[1] > 2:
+        error = ((rounded - weight) @ other.T).square().mean(dim=1)
+        nearest = ((quantisation.read_back("w.weight", weight, 0) - weight) @ other.T).square().mean(dim=1)
+        assert (error < 0.2 * nearest).all()
+
+
+def test_a_channel_of_zeros_stays_zero_in_bytes():
+    weight = torch.tensor([[0.0, 0.0], [1.0, 0.3]])
+    step = quantisation.channel_scales(weight, 0)[:, 0]
+    rounded = round_with_feedback(weight, torch.tensor([[1.0, 0.9], [0.9, 1.0]]), step=step)
+    assert rounded[0].tolist() == [0, 0]
+
+
 def test_without_correlation_feedback_is_rounding_to_the_nearest():
     weight = torch.randn(5, 200)
     assert torch.equal(round_with_feedback(weight, torch.eye(200)), weight.half().float())
@@ -211,13 +237,19 @@ def test_weights_that_float16_holds_are_not_changed():
 
 def test_a_transposed_convolution_is_rounded_over_its_input_channels():
     layer = nn.ConvTranspose2d(64, 3, 2, stride=2)
+    with torch.no_grad():
+        layer.weight *= torch.tensor([1.0, 10, 100])[:, None, None]
     x = correlated(64, 500)
     moments = x.T @ x / 500
     rounded = round_layer(layer, moments)
     assert rounded.shape == layer.weight.shape
-    torch.testing.assert_close(rounded, layer.weight.detach(), rtol=0, atol=1e-2)
-    expected = round_with_feedback(layer.weight.detach()[:, 1, 0, 1][None], moments)[0]
-    assert torch.equal(rounded[:, 1, 0, 1], expected)
+    one = layer.weight.detach()[:, 1, 0, 1]
+    assert torch.equal(rounded[:, 1, 0, 1], round_with_feedback(one[None], moments)[0])
+    in_bytes = round_layer(layer, moments, steps=quantisation.channel_scales)
+    step = quantisation.channel_scales(layer.weight, 1)
+    torch.testing.assert_close(quantisation.channel_scales(in_bytes, 1), step)
+    expected = round_with_feedback(one[None], moments, step=step[0, 1, 0])[0]
+    torch.testing.assert_close(in_bytes[:, 1, 0, 1], expected)
 
 
 @pytest.fixture
@@ -228,7 +260,7 @@ def few_images(monkeypatch):
 def test_a_network_is_rounded_but_for_what_stays_float32_and_is_left_as_it_was(demo_network, few_images, monkeypatch):
     monkeypatch.setattr(weight_rounding, "MOMENTS_BYTES", 2 << 20)  # several passes
     before = {name: tensor.clone() for name, tensor in demo_network.state_dict().items()}
-    found = reduce_parameters(demo_network, half_arithmetic.read_back, feedback=True, progress=Silence())
+    found = reduce_parameters(demo_network, half_arithmetic.read_back, progress=Silence())
     assert all(torch.equal(tensor, before[name]) for name, tensor in demo_network.state_dict().items())
     weights = {name: tensor for name, tensor in found.items() if tensor.dim() > 1}
     assert all(torch.equal(tensor, tensor.half().float()) for tensor in weights.values())
@@ -244,10 +276,23 @@ def test_a_network_is_rounded_but_for_what_stays_float32_and_is_left_as_it_was(d
     assert {name.rpartition(".")[2] for name in found.keys() - inexact} == {"bias"}
 
 
-def test_of_bytes_only_the_biases_are_returned(demo_network, few_images):
-    found = reduce_parameters(demo_network, quantisation.read_back, feedback=False, progress=Silence())
-    assert found
-    assert {tensor.dim() for tensor in found.values()} == {1}
+def test_bytes_are_stored_as_they_were_rounded(demo_network, few_images):
+    kind = PRECISIONS["int8"]
+    found = reduce_parameters(demo_network, kind.read_back, steps=kind.steps, progress=Silence())
+    before = demo_network.state_dict()
+    nearest = {name: kind.read_back(name, before[name], 0) for name in found if name.endswith("fc1.weight")}
+    assert nearest
+    assert all(not torch.equal(found[name], tensor) for name, tensor in nearest.items())
+    with parameters_replaced(demo_network, found):
+        traced = trace_graph(demo_network)
+        stored = kind.rewrite(traced.model, model_file._transpose_at_rest(traced.model, traced.weights))
+    bytes_ = [weight for weight in stored if weight.kind == TensorProto.UINT8]
+    # The recurrent units' weights are stored in parts with steps of their own.
+    rounded_before = [weight for weight in bytes_ if ".gru" not in weight.name and ".gates." not in weight.name]
+    assert len(rounded_before) > 60
+    for weight in rounded_before:
+        count = weight.tensor / weight.scale
+        torch.testing.assert_close(count, count.round(), rtol=0, atol=1e-3, msg=weight.name)
 
 
 def test_layers_of_too_many_inputs_and_convolutions_by_groups_are_rounded_to_the_nearest(few_images, monkeypatch):
@@ -265,7 +310,7 @@ def test_layers_of_too_many_inputs_and_convolutions_by_groups_are_rounded_to_the
 
     monkeypatch.setattr(weight_rounding, "measure_inputs", measure)
     monkeypatch.setattr(weight_rounding, "MOST_INPUTS", 10)
-    found = reduce_parameters(network, half_arithmetic.read_back, feedback=True, progress=Silence())
+    found = reduce_parameters(network, half_arithmetic.read_back, progress=Silence())
     assert asked == [{"1", "3"}]
     for i in (0, 2, 3):
         assert torch.equal(found[f"{i}.weight"], network[i].weight.detach().half().float())
