@@ -6,7 +6,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from metric3d_export.half_arithmetic import is_stored_whole
+from metric3d_export.half_arithmetic import WHOLE_WEIGHTS
 from metric3d_export.weight_rounding import MOST_STEPS
 from metric3d_export.weight_streams import UINT8_ZERO, Weight
 
@@ -32,7 +32,7 @@ def compute_in_bytes(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list
     matrices = set()
     for name, tensor in weights.items():
         kinds = {node.op_type for node in readers[name] if list(node.input).index(name) == 1}
-        if is_stored_whole(name, tensor) or len(kinds) != 1 or not kinds <= _CHANNEL_AXIS.keys():
+        if _is_stored_whole(name, tensor) or len(kinds) != 1 or not kinds <= _CHANNEL_AXIS.keys():
             stored.append(Weight(name, tensor))
             continue
         kind = kinds.pop()
@@ -64,10 +64,15 @@ def channel_scales(tensor: Tensor, axis: int) -> Tensor:
 
 def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
     """Return the values that the file gives back for a weight (see `weight_rounding.ReadBack`)."""
-    if is_stored_whole(name, tensor) or ".gru" in name:  # whose weights are stored in parts, with steps of their own
+    if _is_stored_whole(name, tensor) or ".gru" in name:  # whose weights are stored in parts, with steps of their own
         return tensor
     scale = channel_scales(tensor, axis)
     return (tensor / scale).round_() * scale
+
+
+def _is_stored_whole(name: str, tensor: Tensor) -> bool:
+    """Whether a weight stays float32; its values do not matter, which are others once they are rounded."""
+    return tensor.dim() < 2 or WHOLE_WEIGHTS.fullmatch(name) is not None
 
 
 def _read_as_float(name: str) -> list[onnx.NodeProto]:
