@@ -62,7 +62,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
     folder = Path(directory_or_repository).expanduser()
     local = folder.is_dir()
     repository, _, ref = directory_or_repository.partition(":")
-    if not local and re.fullmatch(r"[\w-]+/[\w.-]+", repository) is None:
+    if not local and re.fullmatch(r"[\w-]+/[\w.-]+", repository, re.ASCII) is None:
         raise ConfigurationError(
             f"--torch-hub {directory_or_repository} is no folder: name one with a hubconf.py, or a GitHub repository "
             "such as yvanyin/metric3d"
@@ -115,9 +115,11 @@ def _folder_commit(folder: Path) -> str | None:
         if not Path(git("rev-parse", "--show-toplevel")).samefile(folder):
             return None  # a folder in another project's working tree
         # Code that git does not know is code too; what running it leaves behind is not.
-        changed = git("status", "--porcelain", "--untracked-files=no") or git("ls-files", "--others", "*.py")
+        changed = git("status", "--porcelain", "--untracked-files=no") or git(
+            "ls-files", "--others", "--exclude-standard", "*.py"
+        )
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
-    except (OSError, subprocess.SubprocessError):  # no git, or no working tree
+    except (OSError, subprocess.SubprocessError, ValueError):  # no git, no working tree, or a path that is no text
         return None
 
 
@@ -143,11 +145,11 @@ def _github_commit(repository: str, ref: str) -> str:
                 f"GitHub has no {ref or 'commit'} in {repository}, or shows it to its members only: check both names, "
                 "set GITHUB_TOKEN for a private repository, or name a folder with its files"
             ) from error
-        reason = f"HTTP {error.code} {error.reason}"
+        reason = f"HTTP {error.code} {' '.join(str(error.reason).split())}"
         if error.code in (401, 403, 429):
             reason += ": set GITHUB_TOKEN to a valid token, since without one it answers a few questions an hour only"
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
-        reason = _in_one_line(getattr(error, "reason", error))
+        reason = _in_one_line(error.reason if isinstance(error, urllib.error.URLError) else error)
     raise ExportError(
         f"GitHub does not say which commit {ref or 'the default branch'} of {repository} is at ({reason}): try again "
         f"later, name the commit's full hash ({repository}:HASH), or a folder with their files"
