@@ -78,7 +78,7 @@ def reduce_parameters(
             inputs = found.pop(name, None)
             if inputs is not None and inputs.moments is not None:  # what no image reaches keeps the nearest values
                 weights[f"{name}.weight"] = round_layer(layers[name], inputs.moments, steps=steps)
-    return weights | correct_biases(network, means, lambda name, tensor, axis: weights.get(name, tensor))
+    return weights | correct_biases(network, means, weights)
 
 
 def _takes_feedback(layer: Layer) -> bool:
@@ -164,14 +164,15 @@ def _nearest(values: Tensor, step: Tensor | None, given: Tensor) -> Tensor:
     return torch.where(count_given.abs() >= MOST_STEPS, count_given, count) * step
 
 
-def correct_biases(network: nn.Module, mean_inputs: Mapping[str, Tensor], read_back: ReadBack) -> dict[str, Tensor]:
-    """Return, by name, the biases with which layers of stored weights have the mean results they had before."""
+def correct_biases(
+    network: nn.Module, mean_inputs: Mapping[str, Tensor], weights: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return, by name, the biases with which layers of the given `weights` have the mean results they had before."""
     corrected = {}
     for name, layer in layers_of(network).items():
-        if layer.bias is None or name not in mean_inputs:
-            continue
-        lost = (layer.weight - read_back(f"{name}.weight", layer.weight, _output_axis(layer))).detach()
-        if lost.count_nonzero():
+        weight = weights.get(f"{name}.weight")
+        if weight is not None and layer.bias is not None and name in mean_inputs:
+            lost = layer.weight.detach() - weight
             corrected[f"{name}.bias"] = layer.bias.detach() + _mean_result(layer, lost, mean_inputs[name])
     return corrected
 

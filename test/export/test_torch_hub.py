@@ -9,6 +9,7 @@ import subprocess
 import textwrap
 import threading
 import zipfile
+from typing import ClassVar
 
 import onnx
 import pytest
@@ -179,8 +180,11 @@ class GitHub(http.server.SimpleHTTPRequestHandler):
     """Answers as it does, but with `status` to whoever asks for a commit."""
 
     status: int | None = None
+    authorizations: ClassVar[list[str | None]] = []
 
     def do_GET(self):
+        if "/commits/" in self.path:
+            self.authorizations.append(self.headers["Authorization"])
         if self.status is not None and "/commits/" in self.path:
             self.send_error(self.status)
         else:
@@ -247,6 +251,19 @@ def test_an_answer_without_a_commit_is_one_line(github, demo_network, answer):
     with pytest.raises(ExportError, match=r"does not say which commit main of .*name the commit's full hash") as error:
         load_authors_network("yvanyin/metric3d:main", demo_network)
     assert "\n" not in str(error.value)
+
+
+def test_a_ref_that_github_finds_malformed_is_named_too(github, monkeypatch, demo_network):
+    monkeypatch.setattr(GitHub, "status", 422)
+    with pytest.raises(ConfigurationError, match="GitHub has no abc in yvanyin/metric3d"):
+        load_authors_network("yvanyin/metric3d:abc", demo_network)
+
+
+def test_the_token_is_shown_to_github(github, monkeypatch, demo_network):
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.setattr(GitHub, "authorizations", [])
+    load_authors_network("yvanyin/metric3d", demo_network)
+    assert GitHub.authorizations == ["Bearer secret"]
 
 
 def test_a_ref_that_does_not_exist_is_named(github, demo_network):

@@ -29,11 +29,8 @@ LAYERS = {
 }
 
 
-def coarse(name, weight, axis):
-    """Round by a step for each output channel, so that another axis gives other values."""
-    step = (torch.arange(weight.shape[axis]) % 3 + 3) / 32
-    step = step.reshape([-1 if dim == axis else 1 for dim in range(weight.dim())])
-    return (weight / step).round() * step
+def coarse(weight):
+    return (weight.detach() * 8).round() / 8
 
 
 def means(x: torch.Tensor, channel: int) -> torch.Tensor:
@@ -49,12 +46,12 @@ def test_a_layer_of_rounded_weights_keeps_its_mean_result(kind):
     levels = torch.rand(shape[channel]) + 1
     x = torch.ones(shape).transpose(channel, -1).mul(levels).transpose(channel, -1)
     network = nn.Sequential(layer)
-    (corrected,) = correct_biases(network, {"0": levels.double()}, coarse).items()
+    weight = coarse(layer.weight)
+    (corrected,) = correct_biases(network, {"0": levels.double()}, {"0.weight": weight}).items()
     name, bias = corrected
     assert name == "0.bias"
     with torch.no_grad():
         expected = means(layer(x), channel)
-        weight = coarse("", layer.weight, 1 if kind == "transposed" else 0)
         result = torch.func.functional_call(network, {"0.weight": weight}, x)
         assert (means(result, channel) - expected).abs().max() > 1e-3
         result = torch.func.functional_call(network, {"0.weight": weight, "0.bias": bias}, x)
@@ -63,8 +60,10 @@ def test_a_layer_of_rounded_weights_keeps_its_mean_result(kind):
 
 def test_layers_whose_weights_stay_are_left_alone():
     network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2, bias=False), nn.ReLU())
-    assert correct_biases(network, {"0": torch.ones(3), "1": torch.ones(2)}, lambda name, weight, axis: weight) == {}
-    assert set(correct_biases(network, {"0": torch.ones(3), "1": torch.ones(2)}, coarse)) == {"0.bias"}
+    mean_inputs = {"0": torch.ones(3), "1": torch.ones(2)}
+    assert correct_biases(network, mean_inputs, {}) == {}
+    weights = {f"{i}.weight": coarse(network[i].weight) for i in (0, 1)}
+    assert set(correct_biases(network, mean_inputs, weights)) == {"0.bias"}
 
 
 IMAGES = [(sample_image(56, 84, seed=1), 500.0), (sample_image(61, 45, seed=2), 800.0)]
@@ -191,6 +190,26 @@ def test_feedback_in_bytes_keeps_within_the_steps_of_each_output_which_can_be_to
         error = ((rounded - weight) @ other.T).square().mean(dim=1)
         nearest = ((quantisation.read_back("w.weight", weight, 0) - weight) @ other.T).square().mean(dim=1)
         assert (error < 0.2 * nearest).all()
+
+
+def test_what_is_taken_back_stays_within_the_steps():
+    torch.manual_seed(0)
+    x = torch.randn(2000, 2) @ torch.randn(2, 200)
+    beyond = 0
+    for _ in range(20):
+        weight = (0.985 + 0.015 * torch.rand(4, 200)) * torch.randn(4, 200).sign()
+        step = quantisation.channel_scales(weight, 0)
+        count = round_with_feedback(weight, x.T @ x / 2000, step=step[:, 0]) / step
+        assert count.abs().max() <= 127.001
+        beyond += int(((weight / step).round().abs() < 127).sum())
+    assert beyond > 0  # weights that were free to leave the range
+
+
+def test_moments_that_say_nothing_leave_the_nearest_steps():
+    weight = torch.randn(3, 4)
+    step = quantisation.channel_scales(weight, 0)
+    found = round_with_feedback(weight, torch.zeros(4, 4), step=step[:, 0])
+    torch.testing.assert_close(found, quantisation.read_back("w.weight", weight, 0))
 
 
 def test_a_channel_of_zeros_stays_zero_in_bytes():
