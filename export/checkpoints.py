@@ -168,9 +168,9 @@ def load_network(variant: str, weights: Weights) -> tuple[DepthNetwork, list[str
             raise CheckpointError(
                 f"{weights.file} holds {name} as {tensor.layout} {tensor.dtype}, expected dense real numbers"
             )
-        elif tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        state[name] = tensor.to(parameter.dtype)  # first: float64 may hold what float32 cannot
+        if not torch.isfinite(state[name]).all():
             raise CheckpointError(f"{weights.file} holds NaN or infinity in {name}: the file is damaged, get it again")
-        state[name] = tensor.to(parameter.dtype)
     network.load_state_dict(state, assign=True)
     return network.eval(), sorted(set(weights.tensors) - set(expected))
 

@@ -73,8 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; return 0. Raises a Metric3DError that says in one line what is wrong and what to do."""
-    # SIGTERM must clean up like Ctrl-C does, or a half-written file would stay behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # These must clean up like Ctrl-C does, or a half-written file would stay behind; nohup's choice stands.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     find_variant(args.variant)
     find_precision(args.precision)
     sizes_hw = [parse_size(text) for text in args.verify_size]
@@ -104,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
     )
     _print_findings(report, progress)
     if not args.no_benchmark:
+        write_report(report, args.output)  # of what is there, should the timing be interrupted
         progress.stage("timing the model (--no-benchmark leaves this out)")
         report = dataclasses.replace(report, runs=measure_runs(args.output))
     _, page = write_report(report, args.output)

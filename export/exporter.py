@@ -21,7 +21,7 @@ from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.precision import find_precision
 from metric3d_export.progress import Progress
 from metric3d_export.report import ExportReport, report_paths
-from metric3d_export.verify import Difference, compare, make_cases, require_acceptable
+from metric3d_export.verify import Case, Difference, compare, make_cases, require_acceptable
 from metric3d_export.weight_rounding import parameters_replaced, reduce_parameters
 from metric3d_ros import __version__
 from metric3d_ros.errors import ConfigurationError, ExportError
@@ -81,17 +81,20 @@ def export_model(
     kind = find_precision(precision)
     network.eval()
     variant = network.variant
-    with _directory_beside(path) as directory:
+    with _writing(path), _directory_beside(path) as directory:
         _require_space(path, kind.bytes_per_weight * sum(tensor.numel() for tensor in network.state_dict().values()))
         sha256 = weights_sha256 or hash_tensors(dict(network.state_dict()))
-        rooms = make_rooms(network, progress=progress) if kind.guard is not None else []
-        # A model that computes in float32 must agree with PyTorch given the weights that it holds.
-        cases = [] if kind.exact else make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
+        rooms: list[Case] = []
+        patterns: list[Case] = []
+        if kind.guard is not None:
+            rooms = make_rooms(network, progress=progress)
+            patterns = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
         stored_parameters: dict[str, Tensor] = {}
         if kind.read_back is not None:
             stored_parameters = reduce_parameters(network, kind.read_back, steps=kind.steps, progress=progress)
         with parameters_replaced(network, stored_parameters):
-            if kind.exact:
+            cases: list[Case] = []
+            if kind.exact:  # it must agree with PyTorch given the weights that it holds
                 cases = make_cases(network, more_sizes_hw=verified_sizes_hw, progress=progress)
             progress.stage("tracing the graph")
             traced = trace_graph(network, optimise=optimise, scales_in_weights=kind.scales_in_weights)
@@ -99,7 +102,7 @@ def export_model(
         del network
         count = len(traced.weights)
         progress.stage(f"storing {len(traced.model.graph.node)} operators and {count} weights as {precision}")
-        with _writing(path), tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
+        with tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
             stored = store_model(
                 traced,
                 directory / path.name,
@@ -129,7 +132,6 @@ def export_model(
             differences += compare(stored.path, cases, progress=progress)
             require_acceptable(differences)
         if kind.guard is not None:
-            patterns = [] if kind.exact else cases
             more, departures = judge(stored.path, kind.guard, rooms=rooms, patterns=patterns, progress=progress)
             differences += more
         degraded = describe_departures(departures)
@@ -138,15 +140,15 @@ def export_model(
         largest = max(d.largest for d in differences if d.output in (DEPTH, CONFIDENCE))
         metadata = dataclasses.replace(metadata, max_difference=largest)
         notes = {**(notes or {}), WEIGHTS_SOURCE: weights_source, DEGRADED: degraded}
-        with _writing(path):
-            stored.write_metadata(metadata, notes={name: note for name, note in notes.items() if note})
-            file_bytes = stored.bytes
-            # The data file first: there is never a model without its weights.
-            if stored.data_path is not None:
-                os.replace(stored.data_path, data_path_of(path))
-            os.replace(stored.path, path)
-            if stored.data_path is None:
-                data_path_of(path).unlink(missing_ok=True)  # of the model that was overwritten
+        stored.write_metadata(metadata, notes={name: note for name, note in notes.items() if note})
+        file_bytes = stored.bytes
+        # The data file first: there is never a model without its weights, nor with another's.
+        if stored.data_path is not None:
+            path.unlink(missing_ok=True)
+            os.replace(stored.data_path, data_path_of(path))
+        os.replace(stored.path, path)
+        if stored.data_path is None:
+            data_path_of(path).unlink(missing_ok=True)  # of the model that was overwritten
     return ExportReport(
         metadata=metadata,
         file=path.name,
@@ -167,7 +169,11 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
         raise ExportError(
             "an export ends in a verification with ONNX Runtime, which is not installed: `pip install onnxruntime`"
         )
-    if path.is_dir():
+    try:
+        is_directory = path.is_dir()
+    except OSError as error:  # a name too long
+        raise ConfigurationError(f"output {path} cannot be a file ({error.strerror}): choose another name") from error
+    if is_directory:
         raise ConfigurationError(f"output {path} is a directory: name a file in it, such as {path / 'model.onnx'}")
     if path.suffix != ".onnx":
         named = path.with_name(f"{Path(path.name.removesuffix('.onnx')).stem or 'model'}.onnx")
@@ -201,8 +207,7 @@ def _require_space(path: Path, needed_bytes: int) -> None:
 @contextlib.contextmanager
 def _directory_beside(path: Path) -> Iterator[Path]:
     """Make a directory on `path`'s own file system, from which finished files can be renamed, and remove it after."""
-    with _writing(path):
-        directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield directory
     finally:

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from metric3d_export.graph import ContractModel
 from metric3d_export.half_simulation import simulate_half
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.progress import Progress
-from metric3d_export.verify import Case, Difference, measure
+from metric3d_export.verify import Case, Difference, make_case, measure
 from metric3d_ros import model_contract
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ExportError
@@ -89,11 +88,7 @@ def make_rooms(network: DepthNetwork, *, progress: Progress) -> list[Case]:
     for size_hw in ROOM_SIZES_HW:
         progress.stage(f"running PyTorch on a rendered room of {size_hw[0]} x {size_hw[1]}")
         (sample,) = HeldOutScenes(1, size_hw)
-        image, focal_px = sample.rgb[None], np.array([sample.camera.focal_px], np.float32)
-        with torch.inference_mode():
-            outputs = contract(torch.from_numpy(image), torch.from_numpy(focal_px))
-        expected = {name: output.numpy() for name, output in zip(contract.output_names, outputs, strict=True)}
-        cases.append(Case(image, focal_px, expected))
+        cases.append(make_case(contract, sample.rgb[None], np.array([sample.camera.focal_px], np.float32)))
     return cases
 
 

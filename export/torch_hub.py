@@ -59,8 +59,12 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
         ExportError: GitHub does not say the commit, or their code cannot be loaded, or has parameters that ours does
             not have.
     """
-    folder = Path(directory_or_repository).expanduser()
-    local = folder.is_dir()
+    folder = Path(directory_or_repository)
+    try:
+        folder = folder.expanduser()
+        local = folder.is_dir()
+    except (OSError, RuntimeError, ValueError):  # a name too long, of an unknown user's home, or of no text
+        local = False
     repository, _, ref = directory_or_repository.partition(":")
     if not local and re.fullmatch(r"[\w-]+/[\w.-]+", repository, re.ASCII) is None:
         raise ConfigurationError(
@@ -91,15 +95,20 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
             )
     except ImportError as error:
         raise ExportError(
-            f"the code in {directory_or_repository} needs {error.name or error}, which is not installed: install it "
-            f"(the authors' own needs {_AUTHORS_PACKAGES})"
+            f"the code in {directory_or_repository} needs {error.name or _in_one_line(error)}, which is not installed: "
+            f"install it (the authors' own needs {_AUTHORS_PACKAGES})"
         ) from error
-    except Exception as error:  # it is others' code: it may raise anything
+    except (Exception, SystemExit) as error:  # it is others' code: it may raise anything
         raise ExportError(
             f"{entry} of {directory_or_repository} cannot be loaded ({_in_one_line(error)}): check the name, the "
             f"connection, that it has this entry, and that what it needs is installed (the authors' own needs "
             f"{_AUTHORS_PACKAGES})"
         ) from error
+    if not isinstance(authors, nn.Module):
+        raise ExportError(
+            f"{entry} of {directory_or_repository} returns a {type(authors).__name__}, not a network: check that it is "
+            "the authors' repository"
+        )
     _load_weights(authors, network)
     return AuthorsNetwork(authors.eval(), origin)
 
@@ -207,16 +216,16 @@ def _predict(authors: nn.Module, image: Tensor) -> Prediction:
     try:
         with _cuda_is_cpu():
             depth, confidence, outputs = authors.inference({"input": image})
-    except Exception as error:  # it is others' code: it may raise anything
+            normal = outputs.get("prediction_normal")  # (N, 4, H, W): the normal, then its confidence
+            if normal is None:
+                return Prediction(depth[:, 0], confidence[:, 0], None, None)
+            return Prediction(depth[:, 0], confidence[:, 0], normal[:, :3], normal[:, 3])
+    except (Exception, SystemExit) as error:  # it is others' code: it may raise anything
         size = " x ".join(map(str, image.shape[2:]))
         raise ExportError(
             f"the authors' code fails on a {size} image ({_in_one_line(error)}): try the commit that their checkpoints "
             "were published with"
         ) from error
-    normal = outputs.get("prediction_normal")  # (N, 4, H, W): the normal, then its confidence
-    if normal is None:
-        return Prediction(depth[:, 0], confidence[:, 0], None, None)
-    return Prediction(depth[:, 0], confidence[:, 0], normal[:, :3], normal[:, 3])
 
 
 def _arrays(prediction: Prediction) -> dict[str, np.ndarray]:

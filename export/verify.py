@@ -111,11 +111,25 @@ def make_cases(
         progress.stage(f"running PyTorch on {n} x {height} x {width}")
         image = np.stack([sample_image(height, width, seed=100 * seed + i) for i in range(n)])
         focal_px = np.linspace(1000, 500, n, dtype=np.float32)
-        with torch.inference_mode():
-            outputs = contract(torch.from_numpy(image), torch.from_numpy(focal_px))
-        expected = {name: output.numpy() for name, output in zip(contract.output_names, outputs, strict=True)}
-        cases.append(Case(image, focal_px, expected))
+        cases.append(make_case(contract, image, focal_px))
     return cases
+
+
+def make_case(contract: ContractModel, image: np.ndarray, focal_px: np.ndarray) -> Case:
+    """Run a network in its contract on images (N, H, W, 3) uint8 and their focal lengths (N,) float32 in px.
+
+    Raises ExportError where it computes values that are not finite, which no file could be compared with.
+    """
+    with torch.inference_mode():
+        outputs = contract(torch.from_numpy(image), torch.from_numpy(focal_px))
+    expected = {name: output.numpy() for name, output in zip(contract.output_names, outputs, strict=True)}
+    for name, values in expected.items():
+        if not np.isfinite(values).all():
+            raise ExportError(
+                f"with these weights PyTorch itself computes a {name} that is not finite: check the checkpoint, it is "
+                "damaged or of a training that diverged"
+            )
+    return Case(image, focal_px, expected)
 
 
 def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Difference]:

@@ -5,7 +5,7 @@ what it costs, at no cost in size or time when the model runs:
 
 - Weights are rounded one input after another, and what the rounding of one adds to a layer's results is taken back by
   the weights of the inputs that are still to come, so far as these go along with it: Frantar et al., "GPTQ",
-  2023, equations 2 to 4 (arXiv 2210.17323), from LeCun et al., "Optimal Brain Damage", 1990.
+  2023, equations 2 to 4 (arXiv 2210.17323), after Hassibi and Stork, "Optimal Brain Surgeon", 1993.
 - What remains of it in the mean is a constant, and the bias takes it back.
 """
 
@@ -63,6 +63,8 @@ def reduce_parameters(
         rounded = read_back(f"{name}.weight", layer.weight.detach(), _output_axis(layer))
         if not torch.equal(rounded, layer.weight):
             weights[f"{name}.weight"] = rounded
+    if not weights:
+        return {}
     images = calibration_images()
     inexact = [name for name, layer in layers.items() if f"{name}.weight" in weights and _takes_feedback(layer)]
     groups = _group(layers, inexact)

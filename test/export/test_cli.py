@@ -1,5 +1,6 @@
 """The command: what it prints, what it leaves, and how it fails."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 import torch
 
+from metric3d_export import cli
 from metric3d_export.checkpoints import stand_in_weights
 from metric3d_export.precision import PRECISIONS
 from metric3d_ros.cli import main
@@ -18,9 +20,10 @@ COMMAND = [sys.executable, "-m", "metric3d_export"]
 
 @pytest.fixture(autouse=True)
 def _keep_signal_handlers():
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def test_a_checkpoint_becomes_a_verified_file(tmp_path, capsys):
@@ -72,6 +75,7 @@ def test_stand_in_weights_are_never_used_silently(tmp_path):
         (["vit_demo", "-o", "m.onnx", "--checkpoint", "no.pth"], "no.pth does not exist"),
         (["vit_demo", "-o", "m.pt", "--stand-in-weights"], "does not end in .onnx"),
         (["vit_demo", "-o", "", "--stand-in-weights"], "is a directory: name a file in it, such as model.onnx"),
+        (["vit_demo", "-o", "m" * 300 + ".onnx", "--stand-in-weights"], "cannot be a file (File name too long)"),
         (["vit_demo", "-o", "no/m.onnx", "--stand-in-weights"], "output directory no does not exist"),
         (["vit_demo", "-o", "/proc/m.onnx", "--stand-in-weights"], "output directory /proc is not writable"),
         (["vit_demo", "-o", "m.onnx", "--stand-in-weights", "--verify-size", "20x40"], "at least 28"),
@@ -90,7 +94,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, capsys,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_export_leaves_nothing(tmp_path, number):
     output = tmp_path / "model.onnx"
     process = subprocess.Popen(
@@ -100,7 +104,7 @@ def test_an_interrupted_export_leaves_nothing(tmp_path, number):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         text=True,
         # A shell that starts its tests in the background lets them ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.iterdir()) and process.poll() is None and time.monotonic() < deadline:
@@ -110,3 +114,17 @@ def test_an_interrupted_export_leaves_nothing(tmp_path, number):
     assert process.returncode == 128 + number
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_timing_that_is_interrupted_leaves_the_model_with_its_own_report(tmp_path, monkeypatch):
+    output = tmp_path / "model.onnx"
+    words = ["export", "vit_demo", "-o", str(output), "--stand-in-weights"]
+    assert main([*words, "--no-benchmark"]) == 0
+    assert json.loads((tmp_path / "model.onnx.json").read_text())["model"]["precision"] == "fp32"
+
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "measure_runs", interrupt)
+    assert main([*words, "--force", "--precision", "fp32-half-weights"]) == 130
+    assert json.loads((tmp_path / "model.onnx.json").read_text())["model"]["precision"] == "fp32-half-weights"

@@ -1,5 +1,7 @@
 """An export ends in a complete, verified file or in none."""
 
+import copy
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -7,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
-from metric3d_export import exporter, verify
+from metric3d_export import exporter, guard, verify
 from metric3d_export.exporter import export_model
 from metric3d_export.progress import Silence
 from metric3d_ros.engine import open_engine
@@ -97,6 +100,51 @@ def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_o
     assert half
     assert {node.op_type for node in graph.node for name in node.input if name in half} == {"Cast"}
     assert read_metadata(path)["metric3d.precision"] == "fp32-half-weights"
+
+
+def test_half_weights_are_judged_against_the_weights_as_they_were_on_patterns_too(demo_network, tmp_path):
+    report = export(demo_network, tmp_path / "half.onnx", precision="fp32-half-weights")
+    assert {departure.case.split()[0] for departure in report.departures} == {"room", "pattern"}
+    on_patterns = [d.value for d in report.departures if d.case.startswith("pattern") and d.figure == "median"]
+    assert max(on_patterns) > 1e-5  # float32 with the same weights would differ less
+
+
+def test_a_disk_that_is_full_for_the_rounded_copy_is_one_line_and_leaves_nothing(demo_network, tmp_path, monkeypatch):
+    def fill(path, simulated):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(guard, "simulate_half", fill)
+    with pytest.raises(ExportError, match=r"could not be written .*No space left on device.*free some space"):
+        export(demo_network, tmp_path / "half.onnx", precision="fp16")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_moment_has_a_model_with_the_weights_of_another(demo_network, tmp_path, monkeypatch):
+    path = tmp_path / "big.onnx"
+    export(demo_network, path, inline_limit_bytes=1_000_000)
+    replaced = []
+
+    def replace(source, target):
+        replaced.append(Path(target).name)
+        if Path(target) == path:
+            raise KeyboardInterrupt
+        shutil.move(source, target)
+
+    monkeypatch.setattr(exporter.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        export(demo_network, path, inline_limit_bytes=1_000_000, overwrite=True)
+    assert replaced == ["big.onnx.data", "big.onnx"]
+    assert not path.exists()
+
+
+def test_a_network_that_is_not_finite_in_pytorch_is_said_to_be(demo_network, tmp_path):
+    network = copy.deepcopy(demo_network)
+    with torch.no_grad():
+        network.depth_model.decoder.depth_regressor[2].bias.fill_(torch.inf)
+    for precision in ("fp32", "int8"):
+        with pytest.raises(ExportError, match=r"PyTorch itself computes a .* that is not finite: check the checkpoint"):
+            export(network, tmp_path / "m.onnx", precision=precision, allow_degraded=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_given_network_keeps_its_weights(demo_network, tmp_path):

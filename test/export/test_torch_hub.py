@@ -111,6 +111,31 @@ def test_code_that_fails_is_one_line(make_folder, demo_network):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("extra", ["import sys; sys.exit(0)", "raise KeyError('x')"])
+def test_code_that_leaves_while_it_is_loaded_is_one_line(make_folder, demo_network, extra):
+    with pytest.raises(ExportError, match=r"metric3d_vit_demo of .* cannot be loaded \((SystemExit: 0|KeyError: 'x')"):
+        load_authors_network(make_folder(extra=extra), demo_network)
+
+
+@pytest.mark.parametrize("change", ["return 1, 2, 3", "return depth, confidence, None", "import sys; sys.exit(0)"])
+def test_outputs_that_are_none_are_one_line(make_folder, demo_network, change):
+    authors = load_authors_network(make_folder(change=change), demo_network)
+    with pytest.raises(ExportError, match="the authors' code fails on a 84 x 140 image"):
+        compare_with_authors(demo_network, authors.network, progress=Silence())
+
+
+def test_an_entry_that_is_no_network_is_refused(tmp_path, demo_network):
+    (tmp_path / "hubconf.py").write_text("def metric3d_vit_demo(pretrain=False):\n    return {}\n")
+    with pytest.raises(ExportError, match="returns a dict, not a network"):
+        load_authors_network(str(tmp_path), demo_network)
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "a" * 300 + "/b/c", "a\0b"])
+def test_names_that_can_be_no_folder_are_refused(demo_network, name):
+    with pytest.raises(ConfigurationError, match="is no folder: name one"):
+        load_authors_network(name, demo_network)
+
+
 def test_a_missing_package_is_named(make_folder, demo_network):
     with pytest.raises(ExportError, match="needs mmcv_of_old, which is not installed"):
         load_authors_network(make_folder(extra="import mmcv_of_old"), demo_network)
