@@ -81,10 +81,13 @@ class FastDecoder(nn.Module):
         )
 
 
-def upsample_state(state: Tensor, mask: Tensor) -> Tensor:
-    """Upsample a state (N, 6, h, w) by 4, as the network's own `upsample_state` does."""
+def upsample_state(state: Tensor, mask: Tensor, *, border: str = "constant") -> Tensor:
+    """Upsample a state (N, 6, h, w) by 4, as the network's own `upsample_state` does.
+
+    `border` is the mode of padding, which stands for what lies beyond the image: zeros, or with "replicate" the border.
+    """
     shares = unscaled_softmax(mask.unflatten(1, (9, UPSAMPLING**2)))  # (N, 9, 16, h, w)
-    padded = F.pad(state, (1, 1, 1, 1))
+    padded = F.pad(state, (1, 1, 1, 1), mode=border)
     shifts = (slice(None, -2), slice(1, -1), slice(2, None))
     neighbours = [padded[:, :, rows, columns] for rows in shifts for columns in shifts]
     fine = sum(shares[:, i, None] * neighbour[:, :, None] for i, neighbour in enumerate(neighbours))

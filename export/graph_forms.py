@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metric3d_export import fast_decoder, fast_encoder, fast_hourglass
-from metric3d_export.network import hourglass, raft_dpt
+from metric3d_export import fast_decoder, fast_encoder, fast_hourglass, fast_lite
+from metric3d_export.network import hourglass, lite_unet, raft_dpt
 from metric3d_export.network.vit import GRID_OFFSET, HEAD_SIZE, STORED_GRID, Attention, Block, VisionTransformer
 
 
@@ -53,6 +53,7 @@ def _fast_parts(*, scales_in_weights: bool) -> dict[type[nn.Module], Callable[[A
         raft_dpt.UpsampleThenProject: fast_decoder.project_only,
         raft_dpt.FusionStep: fast_decoder.FastFusionStep,
         hourglass.HourglassDecoder: fast_hourglass.FastHourglassDecoder,
+        lite_unet.LiteDecoder: fast_lite.FastLiteDecoder,
     }
 
 

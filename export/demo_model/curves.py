@@ -13,12 +13,7 @@ COLOURS = ((180, 80, 20), (30, 120, 220), (60, 160, 60), (150, 60, 160))
 def draw_curves(log: Path, picture: Path) -> None:
     """Draw loss and held-out errors against minutes, one panel each, from a JSON-lines log into a PNG."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
-    minutes, before, last = [], 0.0, 0.0
-    for index, row in enumerate(rows):
-        if index and row["stage"] != rows[index - 1]["stage"]:
-            before = last
-        last = before + row["elapsed_s"] / 60
-        minutes.append(last)
+    minutes = [row["elapsed_s"] / 60 for row in rows]
     panels = {"loss": {"training": [row["loss"] for row in rows]}}
     for size, errors in rows[-1]["errors"].items():
         for name in errors:

@@ -3,63 +3,55 @@
 import math
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from metric3d_export.demo_model.samples import Batch
-from metric3d_export.network.raft_dpt import BINS, DEPTH_STEP_M, Estimates, kappa, unit_vectors, upsample_state
-from metric3d_export.network.vit import LEADING_TOKENS, PATCH
+from metric3d_export.network.lite_unet import UPSAMPLING, LiteDecoder, upsample_convexly
+from metric3d_export.network.raft_dpt import kappa, unit_vectors
 
-CELL_PX = PATCH // 2
-DEPTH_RANGE_M = (0.1, 200.0)
-PROBE_BINS = 96
 SHAPE_WEIGHT = 0.5
 BINS_WEIGHT = 0.15
-NORMAL_WEIGHT = 0.7
+NORMAL_WEIGHT = 0.5
 NORMAL_CONFIDENCE_WEIGHT = 0.05
-CONFIDENCE_WEIGHT = 0.1
-ITERATION_WEIGHTS = (0.3, 0.4, 0.6, 1.0)  # the first estimate, then the iterations
+CONFIDENCE_WEIGHT = 0.15
+SLOPE_WEIGHT = 0.4
+SLOPE_STEPS = (1, 2, 4, 8)
+SKY_WEIGHT = 0.1
+"""Of the sky's depth, which is none: it is drawn to the far end of the range."""
 
 
-class TokenProbe(nn.Module):
-    """A linear reading of the encoder's tokens, 2 x 2 cells per token: trains the encoder, then is thrown away."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.read = nn.Linear(width, 4 * (PROBE_BINS + 3))
-        nn.init.normal_(self.read.weight, std=0.02)
-        nn.init.zeros_(self.read.bias)
-        bins = torch.linspace(math.log(0.5), math.log(DEPTH_RANGE_M[1]), PROBE_BINS)
-        self.register_buffer("log_bins", bins, persistent=False)
-
-    def forward(self, tokens: Tensor, gh: int, gw: int) -> tuple[Tensor, Tensor]:
-        """Return bin logits (N, bins, 2 gh, 2 gw) and unit normals (N, 3, 2 gh, 2 gw)."""
-        read = self.read(tokens[:, LEADING_TOKENS:]).float().transpose(1, 2).unflatten(2, (gh, gw))
-        cells = F.pixel_shuffle(read, 2)
-        return cells[:, :PROBE_BINS], unit_vectors(cells[:, PROBE_BINS:])
-
-
-def safe_log(depth: Tensor, floor: float = 0.2) -> Tensor:
-    """Return the logarithm, continued as a straight line below `floor`, so that it pulls from there too."""
-    return torch.where(depth > floor, depth.clamp(min=floor).log(), math.log(floor) + (depth - floor) / floor)
-
-
-def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean over the valid pixels of all images."""
-    return (values * valid).sum() / valid.sum().clamp(min=1)
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over the pixels of all images where the mask, booleans or weights, is set."""
+    return torch.where(mask > 0, values * mask, 0.0).sum() / mask.sum().clamp(min=1)
 
 
 def depth_loss(log_depth: Tensor, log_truth: Tensor, valid: Tensor) -> Tensor:
     """Return the metric error plus the error that remains once each image's scale is right; all (N, h, w)."""
-    difference = log_depth - log_truth
-    shift = (difference * valid).sum((1, 2), keepdim=True) / valid.sum((1, 2), keepdim=True).clamp(min=1)
+    difference = torch.where(valid, log_depth - log_truth, 0.0)
+    shift = difference.sum((1, 2), keepdim=True) / valid.sum((1, 2), keepdim=True).clamp(min=1)
     return masked_mean(difference.abs(), valid) + SHAPE_WEIGHT * masked_mean((difference - shift).abs(), valid)
+
+
+def slope_loss(log_depth: Tensor, log_truth: Tensor, valid: Tensor) -> Tensor:
+    """Return how far steps of log depth between pixels are off, at several distances: sharp edges, smooth walls.
+
+    The multi-scale gradient term of Ranftl et al., "Towards Robust Monocular Depth Estimation", TPAMI 2020.
+    """
+    difference = torch.where(valid, log_depth - log_truth, 0.0)
+    total = log_depth.new_zeros(())
+    for step in SLOPE_STEPS:
+        coarse, known = difference[:, ::step, ::step], valid[:, ::step, ::step]
+        for axis in (1, 2):
+            both = known.narrow(axis, 1, known.shape[axis] - 1) & known.narrow(axis, 0, known.shape[axis] - 1)
+            total = total + masked_mean(coarse.diff(dim=axis).abs(), both)
+    return total / len(SLOPE_STEPS)
 
 
 def bins_loss(logits: Tensor, log_bins: Tensor, log_truth: Tensor, valid: Tensor) -> Tensor:
     """Return the cross-entropy against the two bins around the truth: logits (N, bins, h, w)."""
     last = len(log_bins) - 1
-    place = ((log_truth - log_bins[0]) / (log_bins[-1] - log_bins[0]) * last).clamp(0, last - 1e-3)
+    truth = torch.where(valid, log_truth, log_bins[0])
+    place = ((truth - log_bins[0]) / (log_bins[-1] - log_bins[0]) * last).clamp(0, last - 1e-3)
     low = place.floor().long()
     share = place - low
     log_p = logits.float().log_softmax(1)
@@ -75,62 +67,44 @@ def normal_loss(normal: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
 
 
 def angular_confidence_loss(normal: Tensor, kappa_: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """Return the negative log-likelihood of the angular von Mises-Fisher model; trains the confidence only."""
+    """Return the negative log-likelihood of the angular von Mises-Fisher model; trains the confidence only.
+
+    The model of Bae et al., "Estimating and Exploiting the Aleatoric Uncertainty in Surface Normal Estimation", 2021.
+    """
     angle = torch.acos((normal.detach() * truth).sum(1).clamp(-0.9999, 0.9999))
     return masked_mean(kappa_ * angle - (kappa_**2 + 1).log() + torch.log1p((-kappa_ * math.pi).exp()), valid)
 
 
-def probe_loss(logits: Tensor, normal: Tensor, log_bins: Tensor, batch: Batch) -> Tensor:
-    """Return the loss of a `TokenProbe` against the truth at its cells' centres."""
-    log_truth, truth, valid = probe_truth(batch)
-    log_depth = (logits.softmax(1) * log_bins[:, None, None]).sum(1)
+def network_loss(logits: Tensor, state: Tensor, mask: Tensor, decoder: LiteDecoder, batch: Batch) -> Tensor:
+    """Return the loss of what `LiteDecoder.estimate` returns: the bins at 1/4, everything else at full resolution."""
+    known = batch.valid & batch.depth.isfinite()
+    empty = batch.valid & ~known
+    log_bins = decoder.log_bins
+    log_truth = torch.where(known, batch.depth, 1.0).log().clamp(float(log_bins[0]), float(log_bins[-1]))
+    pick = (..., slice(UPSAMPLING // 2, None, UPSAMPLING), slice(UPSAMPLING // 2, None, UPSAMPLING))
+    total = BINS_WEIGHT * bins_loss(logits, log_bins, log_truth[pick], known[pick])
+    fine = upsample_convexly(state.float(), mask.float())
+    log_depth = fine[:, 0]
+    total = total + depth_loss(log_depth, log_truth, known) + SLOPE_WEIGHT * slope_loss(log_depth, log_truth, known)
+    total = total + SKY_WEIGHT * masked_mean((log_bins[-1] - log_depth).abs(), empty)
+    accuracy_ = (1 - (log_depth.detach() - log_truth).exp().sub(1).abs()).clamp(0, 1)
+    accuracy_ = torch.where(known, accuracy_, 0.0)
+    total = total + CONFIDENCE_WEIGHT * masked_mean((fine[:, 4].sigmoid() - accuracy_).abs(), batch.valid)
+    facing = known & batch.normal.isfinite().all(dim=1)
+    truth = torch.where(facing[:, None], batch.normal, 0.0)
+    normal = unit_vectors(fine[:, 1:4])
     return (
-        depth_loss(log_depth, log_truth, valid)
-        + 2 * BINS_WEIGHT * bins_loss(logits, log_bins, log_truth, valid)
-        + NORMAL_WEIGHT * normal_loss(normal, truth, valid)
+        total
+        + NORMAL_WEIGHT * normal_loss(normal, truth, facing)
+        + NORMAL_CONFIDENCE_WEIGHT * angular_confidence_loss(normal, kappa(fine[:, 5]), truth, facing)
     )
 
 
-def probe_truth(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log depth, normals and validity at the centres of the probe's cells."""
-    pick = (..., slice(CELL_PX // 2, None, CELL_PX), slice(CELL_PX // 2, None, CELL_PX))
-    return batch.depth[pick].log(), batch.normal[pick], batch.valid[pick]
-
-
-def network_loss(estimates: Estimates, log_bins: Tensor, batch: Batch) -> Tensor:
-    """Return the loss of the whole network: the coarse states at 1/4, the last one at full resolution too."""
-    coarse = (..., slice(2, None, 4), slice(2, None, 4))
-    log_coarse, normal_coarse, valid_coarse = batch.depth[coarse].log(), batch.normal[coarse], batch.valid[coarse]
-    total = BINS_WEIGHT * bins_loss(estimates.bin_logits, log_bins, log_coarse, valid_coarse)
-    for weight, state in zip(ITERATION_WEIGHTS, estimates.states[:-1], strict=False):
-        total = total + weight * state_loss(state.float(), log_coarse, normal_coarse, valid_coarse)
-    fine = upsample_state(estimates.states[-1].float(), estimates.masks[-1].float())
-    return total + ITERATION_WEIGHTS[-1] * state_loss(fine, batch.depth.log(), batch.normal, batch.valid)
-
-
-def state_loss(state: Tensor, log_truth: Tensor, normal_truth: Tensor, valid: Tensor) -> Tensor:
-    """Return the loss of one state (N, 6, h, w)."""
-    depth = DEPTH_STEP_M * state[:, 0] + DEPTH_RANGE_M[1]
-    normal = unit_vectors(state[:, 2:5])
-    log_depth = safe_log(depth)
-    accuracy = (1 - (log_depth - log_truth).exp().sub(1).abs()).clamp(0, 1).detach()
-    return (
-        depth_loss(log_depth, log_truth, valid)
-        + CONFIDENCE_WEIGHT * masked_mean((state[:, 1] - accuracy).abs(), valid)
-        + NORMAL_WEIGHT * normal_loss(normal, normal_truth, valid)
-        + NORMAL_CONFIDENCE_WEIGHT * angular_confidence_loss(normal, kappa(state[:, 5]), normal_truth, valid)
-    )
-
-
-def network_log_bins() -> Tensor:
-    """Return the logarithms of the decoder's depth bins."""
-    return torch.linspace(math.log(DEPTH_RANGE_M[0]), math.log(DEPTH_RANGE_M[1]), BINS)
-
-
-def accuracy(depth: Tensor, normal: Tensor, truth: Tensor, normal_truth: Tensor, valid: Tensor) -> dict[str, float]:
+def accuracy(depth: Tensor, normal: Tensor, batch: Batch) -> dict[str, float]:
     """Return the mean over images of each error: depths (N, h, w), normals (N, 3, h, w)."""
     rows = []
-    for d, n, t, m, v in zip(depth, normal, truth, normal_truth, valid, strict=True):
+    known = batch.valid & batch.depth.isfinite()
+    for d, n, t, m, v in zip(depth, normal, batch.depth, batch.normal, known, strict=True):
         d, t = d[v], t[v]
         aligned = d * (t / d).median()
         ratio = torch.maximum(d / t, t / d)
@@ -140,7 +114,7 @@ def accuracy(depth: Tensor, normal: Tensor, truth: Tensor, normal_truth: Tensor,
                 ((d - t).abs() / t).mean(),
                 ((aligned - t).abs() / t).mean(),
                 (ratio < 1.25).float().mean(),
-                angle.mean(),
+                angle.nanmean(),
             ]
         )
     means = torch.tensor(rows).mean(0).tolist()

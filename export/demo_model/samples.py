@@ -1,15 +1,17 @@
 """Training and held-out images of the synthetic world, with the truth in the network's own terms."""
 
-import math
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from metric3d_export.demo_model.clutter import paste_clutter
+from metric3d_export.demo_model.photography import photograph
 from metric3d_export.demo_model.twin import render_views
 from metric3d_ros.demo.randomness import Rng
 from metric3d_ros.demo.renderer import pinhole_rays
@@ -17,9 +19,11 @@ from metric3d_ros.demo.scene import Scene, build_scene
 from metric3d_ros.demo.viewpoint import Pose, draw_poses
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
 
-FOCAL_OF_WIDTH = (0.6, 1.6)
+FOCAL_OF_WIDTH = (0.35, 1.6)
+MOST_ENLARGED = 2.0  # training sees crops of images that are up to this many times as wide
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on
 VIEWS_PER_SCENE = 3
+BLANK_SHARE = 0.03  # images of nothing, by which confidence learns what nothing looks like
 
 SizeHw = tuple[int, int]
 
@@ -30,6 +34,7 @@ class Drawn(NamedTuple):
     scene: Scene
     pose: Pose
     focal_px: float
+    centre: tuple[float, float]  # principal point x, y in pixels of the seen image; off its middle in crops
     seen_hw: SizeHw  # the camera's own size; smaller than the image where it is padded with the mean colour
 
 
@@ -37,8 +42,8 @@ class Batch(NamedTuple):
     """Images and their truth."""
 
     rgb: Tensor  # (N, 3, H, W) float32, 0..255
-    depth: Tensor  # (N, H, W) float32, metres of the canonical camera
-    normal: Tensor  # (N, 3, H, W) float32, optical frame
+    depth: Tensor  # (N, H, W) float32, metres of the canonical camera; infinite where there is sky, or nothing to see
+    normal: Tensor  # (N, 3, H, W) float32, optical frame, NaN where unknown
     valid: Tensor  # (N, H, W) bool, False in the padding
 
 
@@ -50,11 +55,16 @@ class Frame:
     seen_hw: SizeHw | None = None
 
 
-def draw_views(seed: int, frame: Frame) -> list[Drawn]:
-    """Return up to three good views of the scene of a seed, all with one random focal length; at times none."""
+def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
+    """Return up to three views of the scene of a seed, all with one random focal length; at times none.
+
+    `cropped` ones are pieces of larger images, as a network sees them that looks at a larger image.
+    """
     scene, rng = build_scene(seed), Rng(seed, 1)
     height, width = frame.seen_hw or frame.size_hw
     focal_px = width * rng.uniform(*FOCAL_OF_WIDTH)
+    enlarged = rng.uniform(1.0, MOST_ENLARGED) if cropped and rng.chance(0.5) else 1.0
+    focal_px *= enlarged
     poses = draw_poses(
         scene,
         rng,
@@ -62,86 +72,125 @@ def draw_views(seed: int, frame: Frame) -> list[Drawn]:
         tan_half_height=height / (2 * focal_px),
         candidates=2 * VIEWS_PER_SCENE,
     )
-    return [Drawn(scene, pose, focal_px, (height, width)) for pose in poses[:VIEWS_PER_SCENE]]
+    views = []
+    for pose in poses[:VIEWS_PER_SCENE]:
+        slack_x, slack_y = (enlarged - 1) * width / 2, (enlarged - 1) * height / 2
+        centre = (
+            (width - 1) / 2 + rng.uniform(-slack_x, slack_x),
+            (height - 1) / 2 + rng.uniform(-slack_y, slack_y),
+        )
+        views.append(Drawn(scene, pose, focal_px, centre, (height, width)))
+    return views
 
 
-def render_batch(drawn: list[Drawn], size_hw: SizeHw) -> Batch:
+def render_batch(drawn: Sequence[Drawn], size_hw: SizeHw, device: torch.device | str = "cpu") -> Batch:
     """Render views at one size; where the camera is smaller, the rest is the mean colour and not valid."""
+    margins = [tuple((whole - part) // 2 for whole, part in zip(size_hw, view.seen_hw, strict=True)) for view in drawn]
+    rays = [
+        pinhole_rays(size_hw, fx=view.focal_px, cx=view.centre[0] + left, cy=view.centre[1] + top)
+        for view, (top, left) in zip(drawn, margins, strict=True)
+    ]
     rgb, depth, normal = render_views(
         [view.scene for view in drawn],
-        torch.from_numpy(np.stack([view.pose.rotation for view in drawn])),
-        torch.from_numpy(np.stack([view.pose.position for view in drawn])),
-        torch.from_numpy(np.stack([pinhole_rays(size_hw, fx=view.focal_px) for view in drawn])),
+        torch.from_numpy(np.stack([view.pose.rotation for view in drawn])).to(device),
+        torch.from_numpy(np.stack([view.pose.position for view in drawn])).to(device),
+        torch.from_numpy(np.stack(rays)).to(device),
     )
-    scale = torch.tensor([CANONICAL_FOCAL_PX / view.focal_px for view in drawn])
+    scale = torch.tensor([CANONICAL_FOCAL_PX / view.focal_px for view in drawn], device=device)
     valid = torch.zeros(depth.shape, dtype=torch.bool)
-    rgb = rgb.permute(0, 3, 1, 2) * 255
-    for index, view in enumerate(drawn):
-        rows, columns = ((whole - part) // 2 for whole, part in zip(size_hw, view.seen_hw, strict=True))
-        valid[index, rows : rows + view.seen_hw[0], columns : columns + view.seen_hw[1]] = True
-    mean = torch.tensor(MEAN_RGB)[:, None, None]
-    rgb = torch.where(valid[:, None], rgb, mean)
+    for index, (view, (top, left)) in enumerate(zip(drawn, margins, strict=True)):
+        valid[index, top : top + view.seen_hw[0], left : left + view.seen_hw[1]] = True
+    valid = valid.to(device)
+    rgb = torch.where(valid[:, None], rgb.permute(0, 3, 1, 2) * 255, mean_colour(rgb.device))
     return Batch(rgb, depth * scale[:, None, None], normal.permute(0, 3, 1, 2), valid)
+
+
+def mean_colour(device: torch.device) -> Tensor:
+    """Return the colour of padding (3, 1, 1), 0..255."""
+    return torch.tensor(MEAN_RGB, device=device)[:, None, None]
 
 
 class _Store:
     """The images of one frame that were rendered last, compact, to be shown again."""
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self.items: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        self.oldest = 0
-
-    def put(self, batch: Batch) -> None:
-        rgb = batch.rgb.round().to(torch.uint8)
-        depth, normal = batch.depth.half(), (batch.normal * 127).round().to(torch.int8)
-        for item in zip(rgb, depth, normal, batch.valid, strict=True):
-            if len(self.items) < self.capacity:
-                self.items.append(item)
-            else:
-                self.items[self.oldest] = item
-                self.oldest = (self.oldest + 1) % self.capacity
-
-    def take(self, indices: Tensor) -> Batch:
-        rgb, depth, normal, valid = (
-            torch.stack(column) for column in zip(*(self.items[i] for i in indices), strict=True)
+    def __init__(self, capacity: int, size_hw: SizeHw, device: torch.device) -> None:
+        self.count, self.next = 0, 0
+        self.rgb, self.depth, self.normal, self.valid = (
+            torch.empty((capacity, *channels, *size_hw), dtype=dtype, device=device)
+            for channels, dtype in (((3,), torch.uint8), ((), torch.half), ((3,), torch.int8), ((), torch.bool))
         )
-        normal = normal.float() * (1 / 127)
-        return Batch(rgb.float(), depth.float(), normal / normal.square().sum(1, keepdim=True).sqrt(), valid)
+
+    def put(self, batch: Batch) -> Tensor:
+        """Store images in place of the oldest ones, and return where."""
+        capacity = len(self.rgb)
+        places = (torch.arange(len(batch.rgb)) + self.next) % capacity
+        index = places.to(self.rgb.device)
+        self.rgb[index] = batch.rgb.round().to(torch.uint8)
+        self.depth[index] = batch.depth.half()
+        self.normal[index] = (batch.normal * 127).round().to(torch.int8)
+        self.valid[index] = batch.valid
+        self.next = (self.next + len(batch.rgb)) % capacity
+        self.count = min(capacity, self.count + len(batch.rgb))
+        return places
+
+    def take(self, places: Tensor) -> Batch:
+        index = places.to(self.rgb.device)
+        normal = self.normal[index].float()
+        normal = normal / normal.square().sum(1, keepdim=True).sqrt()  # NaN for sky, whose normal is 0
+        return Batch(self.rgb[index].float(), self.depth[index].float(), normal, self.valid[index])
 
 
 class SampleStream:
-    """Endless random batches: `fresh` of each batch are rendered now, the others are shown again, jittered anew."""
+    """Endless random batches: `fresh` of each batch are rendered now, the others are shown again, photographed anew.
 
-    def __init__(self, *, seed: int, first_scene: int = 0, capacity: int = 1500) -> None:
+    Scenes are drawn ahead by `workers` processes, or by one thread for 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        first_scene: int = 0,
+        capacity: int = 1500,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+    ) -> None:
         self.next_scene = first_scene
-        self._generator = torch.Generator().manual_seed(seed)
+        self.device = torch.device(device)
+        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._chooser = torch.Generator().manual_seed(seed)
         self._capacity = capacity
         self._stores: dict[Frame, _Store] = {}
         self._waiting: dict[Frame, list[Drawn]] = {}
-        self._worker = ThreadPoolExecutor(1)
-        self._coming: dict[Frame, Future[list[Drawn]]] = {}
+        self._ahead = max(1, 2 * workers)
+        self._drawer: Executor = (
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else ThreadPoolExecutor(1)
+        )
+        self._coming: dict[Frame, list[Future[list[Drawn]]]] = {}
+
+    def close(self) -> None:
+        """End the processes that draw scenes."""
+        self._drawer.shutdown(cancel_futures=True)
 
     def batch(self, frame: Frame, *, count: int, fresh: int) -> Batch:
-        """Return `count` jittered images, of which about `fresh` have not been seen before."""
-        store = self._stores.setdefault(frame, _Store(self._capacity))
-        fresh = max(fresh, min(count, 2 * count - len(store.items)))
-        drawn = self._draw(frame, fresh)
-        store.put(render_batch(drawn, frame.size_hw))
-        newest = (torch.arange(fresh) + store.oldest - fresh) % len(store.items)
-        again = torch.randint(len(store.items), (count - fresh,), generator=self._generator)
-        return jitter(store.take(torch.cat([newest, again])), self._generator)
+        """Return `count` photographed images, of which about `fresh` have not been seen before."""
+        if frame not in self._stores:
+            self._stores[frame] = _Store(self._capacity, frame.size_hw, self.device)
+        store = self._stores[frame]
+        fresh = max(fresh, min(count, 2 * count - store.count))
+        newest = store.put(render_batch(self._draw(frame, fresh), frame.size_hw, self.device))
+        again = torch.randint(store.count, (count - fresh,), generator=self._chooser)
+        return disguise(store.take(torch.cat([newest, again])), self._generator)
 
     def _draw(self, frame: Frame, count: int) -> list[Drawn]:
         waiting = self._waiting.setdefault(frame, [])
-        if frame in self._coming:
-            waiting += self._coming.pop(frame).result()
+        coming = self._coming.setdefault(frame, [])
         while len(waiting) < count:
-            waiting += self._more(frame, self._claim(count))
+            # The next ones are drawn while the network computes.
+            while len(coming) <= self._ahead:
+                coming.append(self._drawer.submit(draw_many, frame, self._claim(count)))
+            waiting += coming.pop(0).result()
         taken, self._waiting[frame] = waiting[:count], waiting[count:]
-        # The next ones are drawn while the network computes.
-        if len(self._waiting[frame]) < count:
-            self._coming[frame] = self._worker.submit(self._more, frame, self._claim(count))
         return taken
 
     def _claim(self, count: int) -> range:
@@ -149,34 +198,40 @@ class SampleStream:
         self.next_scene += max(1, round(count / 2.4))
         return range(first, self.next_scene)
 
-    @staticmethod
-    def _more(frame: Frame, seeds: range) -> list[Drawn]:
-        return [view for seed in seeds for view in draw_views(seed, frame)]
+
+def draw_many(frame: Frame, seeds: Sequence[int]) -> list[Drawn]:
+    """Return the views of several seeds."""
+    return [view for seed in seeds for view in draw_views(seed, frame)]
 
 
-def jitter(batch: Batch, generator: torch.Generator) -> Batch:
-    """Mirror half of the images, and change colours, contrast and noise of all, as cameras differ."""
-    count = len(batch.rgb)
+def disguise(batch: Batch, generator: torch.Generator) -> Batch:
+    """Mirror half of the images, paste clutter before them, photograph them, and replace a few by nothing."""
+    count, device = len(batch.rgb), batch.rgb.device
 
-    def random(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand((count, *shape), generator=generator) * (high - low) + low
+    def one_of(probability: float) -> Tensor:
+        return torch.rand(count, generator=generator, device=device) < probability
 
-    flip = torch.rand(count, generator=generator) < 0.5
+    flip = one_of(0.5)
     rgb, depth, normal, valid = (torch.where(flip.view(-1, *[1] * (t.dim() - 1)), t.flip(-1), t) for t in batch)
-    normal = normal * torch.where(flip[:, None], torch.tensor([-1.0, 1.0, 1.0]), torch.ones(3))[:, :, None, None]
-    gain = random(0.75, 1.2, 1, 1, 1) * random(0.92, 1.08, 3, 1, 1)
-    gamma = random(math.log(0.8), math.log(1.25), 1, 1, 1).exp()
-    noise = torch.randn(rgb.shape, generator=generator) * random(0.0, 4.0, 1, 1, 1)
-    changed = ((rgb / 255).clamp(1e-4, 1) ** gamma * gain * 255 + noise).clamp(0, 255)
-    mean = torch.tensor(MEAN_RGB)[:, None, None]
-    return Batch(torch.where(valid[:, None], changed, mean), depth, normal, valid)
+    sign = torch.where(flip[:, None], torch.tensor([-1.0, 1.0, 1.0], device=device), torch.ones(3, device=device))
+    normal = normal * sign[:, :, None, None]
+    rgb, depth, normal = paste_clutter(rgb, depth, normal, generator)
+    blank = one_of(BLANK_SHARE)
+    colour = torch.rand((count, 3, 1, 1), generator=generator, device=device) * 255
+    noise = torch.randn(rgb.shape, generator=generator, device=device)
+    strength = torch.rand((count, 1, 1, 1), generator=generator, device=device) ** 3 * 80
+    rgb = torch.where(blank[:, None, None, None], (colour + noise * strength).clamp(0, 255), rgb)
+    depth = torch.where(blank[:, None, None], torch.inf, depth)
+    normal = torch.where(blank[:, None, None, None], torch.nan, normal)
+    rgb = torch.where(valid[:, None], photograph(rgb, generator), mean_colour(device))
+    return Batch(rgb, depth, normal, valid)
 
 
 def held_out(frame: Frame, count: int, *, first: int = HELD_OUT_FROM) -> Iterator[Drawn]:
     """Yield one view of each of `count` scenes that training never sees."""
     seed = first
     while count:
-        views = draw_views(seed, frame)
+        views = draw_views(seed, frame, cropped=False)
         seed += 1
         if views:
             count -= 1

