@@ -18,12 +18,13 @@ _COLUMNS = (
     ("aligned_abs_rel", "AbsRel", "{:.3f}"),
     ("aligned_delta1", "delta1", "{:.3f}"),
     ("aligned_rmse_m", "RMSE m", "{:.2f}"),
+    ("edge_px", "px", "{:.1f}"),
     ("normal_mean_deg", "mean", "{:.1f}"),
     ("normal_median_deg", "median", "{:.1f}"),
     ("normal_within_11_25", "<11.25", "{:.2f}"),
     ("infer_ms", "ms", "{:.0f}"),
 )
-_BANDS = (("as estimated", 4), ("scale aligned per image", 4), ("normals, degrees", 3), ("", 1))
+_BANDS = (("as estimated", 4), ("scale aligned per image", 4), ("edges", 1), ("normals, degrees", 3), ("", 1))
 _WIDTH = 8
 
 

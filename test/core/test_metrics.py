@@ -7,8 +7,10 @@ import pytest
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.metrics import (
+    EDGE_REACH_PX,
     comparable,
     coverage,
+    edge_error_px,
     measure_depth,
     measure_image,
     measure_normals,
@@ -119,3 +121,29 @@ def test_an_image_of_doubled_depth_has_perfect_aligned_figures():
 def test_totals_are_the_mean_and_median_image_of_those_that_have_the_figure():
     totals = summarise([{"a": 1.0, "n": None}, {"a": 2.0, "n": 5.0}, {"a": 6.0, "n": NAN}])
     assert totals == {"mean": {"a": 3.0, "n": 5.0}, "median": {"a": 2.0, "n": 5.0}}
+
+
+def step_at(column: int, *, ratio: float = 2.0) -> np.ndarray:
+    depth = np.full((40, 60), 2.0, np.float32)
+    depth[:, column:] *= ratio
+    return depth
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(0, 0.0), (1, 1.0), (3, 3.0), (25, 10.0)])
+def test_edges_are_off_by_the_pixels_that_they_are_shifted_by(shift: int, expected: float) -> None:
+    assert edge_error_px(step_at(20 + shift), step_at(20)) == pytest.approx(expected, abs=0.05)
+
+
+def test_scale_moves_no_edge() -> None:
+    assert edge_error_px(3 * step_at(20), step_at(20)) == pytest.approx(0)
+
+
+def test_depth_without_the_true_edge_misses_it_by_the_full_reach() -> None:
+    assert edge_error_px(np.full((40, 60), 2.0, np.float32), step_at(20)) == EDGE_REACH_PX
+
+
+def test_edges_need_a_dense_truth_that_has_some() -> None:
+    sparse = step_at(20)
+    sparse[::2] = np.nan
+    assert edge_error_px(step_at(20), sparse) is None
+    assert edge_error_px(step_at(20), np.full((40, 60), 2.0, np.float32)) is None

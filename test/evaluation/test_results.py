@@ -36,7 +36,7 @@ def test_json_holds_every_image_and_the_totals_of_each_group():
 
 def test_the_table_has_a_row_per_image_then_totals_and_a_dash_for_what_is_unknown():
     lines = evaluation().to_table().splitlines()
-    assert lines[2].split() == ["0.png", "0.100", *["-"] * 4, "0.050", *["-"] * 2, "10.0", *["-"] * 2, "7"]
+    assert lines[2].split() == ["0.png", "0.100", *["-"] * 4, "0.050", *["-"] * 3, "10.0", *["-"] * 2, "7"]
     assert lines[3].split()[9] == "-"
     assert [line.split(",")[0] for line in lines[-6:]] == ["kitti", "kitti", "nyu", "nyu", "all", "all"]
     assert lines[-1].split()[3] == "0.300"
