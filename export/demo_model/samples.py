@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from metric3d_export.demo_model.twin import render_views
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.renderer import pinhole_rays
-from metric3d_ros.demo.scene import Scene, build_scene
-from metric3d_ros.demo.viewpoint import Pose, draw_poses
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.renderer import pinhole_rays
+from metric3d_ros.world.scene import Scene, build_scene
+from metric3d_ros.world.viewpoint import Pose, draw_poses
 
 FOCAL_OF_WIDTH = (0.6, 1.6)
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on

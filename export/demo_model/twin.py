@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metric3d_ros.demo import light_transport
-from metric3d_ros.demo.light_transport import ArrayOps, Tables, Vectors
-from metric3d_ros.demo.materials import COLUMNS
-from metric3d_ros.demo.scene import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, ROOM_FACES, Scene
+from metric3d_ros.world import light_transport
+from metric3d_ros.world.light_transport import ArrayOps, Tables, Vectors
+from metric3d_ros.world.materials import COLUMNS
+from metric3d_ros.world.scene import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, ROOM_FACES, Scene
 
 # One shape for every call: the compiler then works once, whatever the images' sizes.
 STRIPS, STRIP_PIXELS = 8, 4704

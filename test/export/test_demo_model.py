@@ -30,7 +30,7 @@ from metric3d_export.demo_model.samples import (  # noqa: E402
 from metric3d_export.demo_model.starting_weights import initialise, parametrise, plain_state  # noqa: E402
 from metric3d_export.demo_model.twin import render_views  # noqa: E402
 from metric3d_export.network.variants import build_network  # noqa: E402
-from metric3d_ros.demo.renderer import pinhole_rays, render  # noqa: E402
+from metric3d_ros.world.renderer import pinhole_rays, render  # noqa: E402
 
 SMALL = Frame((56, 84))
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.demo.light_transport import (
+from metric3d_ros.errors import CameraError
+from metric3d_ros.world.light_transport import (
     CONTACT_RADIUS,
     NUMPY_OPS,
     Hit,
@@ -18,9 +19,8 @@ from metric3d_ros.demo.light_transport import (
     shadow,
     trace,
 )
-from metric3d_ros.demo.scene import ROOM_FACES, Scene
-from metric3d_ros.demo.viewpoint import Pose
-from metric3d_ros.errors import CameraError
+from metric3d_ros.world.scene import ROOM_FACES, Scene
+from metric3d_ros.world.viewpoint import Pose
 
 BLOCK = 64  # pixels of a block's side: its working set stays in the cache, and far solids can be left out
 NOISE = 0.008  # standard deviation of the camera's noise, of full scale

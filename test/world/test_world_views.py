@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from metric3d_ros.demo.light_transport import NUMPY_OPS, Tables, Vectors, trace
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.renderer import pinhole_rays, render
-from metric3d_ros.demo.scene import FLOOR, MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, Scene, build_scene
-from metric3d_ros.demo.viewpoint import camera_flight, draw_poses, is_clear, look, scene_tables
 from metric3d_ros.errors import CameraError, DataError
+from metric3d_ros.world.light_transport import NUMPY_OPS, Tables, Vectors, trace
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.renderer import pinhole_rays, render
+from metric3d_ros.world.scene import FLOOR, MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, Scene, build_scene
+from metric3d_ros.world.viewpoint import camera_flight, draw_poses, is_clear, look, scene_tables
 
 
 def bare_room(

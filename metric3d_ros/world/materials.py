@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.demo.randomness import Rng
+from metric3d_ros.world.randomness import Rng
 
 Rgb = tuple[float, float, float]
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from metric3d_ros.demo import materials as m
-from metric3d_ros.demo.scene import ROOM_FACES
+from metric3d_ros.world import materials as m
+from metric3d_ros.world.scene import ROOM_FACES
 
 Array = Any  # an array of whichever library `ops` stands for
 FAR = 1e6

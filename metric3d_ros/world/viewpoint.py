@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.demo.light_transport import NUMPY_OPS, Tables, Vectors, trace
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.scene import FLOOR, Scene
 from metric3d_ros.errors import DataError
+from metric3d_ros.world.light_transport import NUMPY_OPS, Tables, Vectors, trace
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.scene import FLOOR, Scene
 
 CAMERA_HEIGHT_M = (0.8, 1.4)
 PITCH_DEG = (-16.0, -1.0)

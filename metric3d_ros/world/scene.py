@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.demo import materials
-from metric3d_ros.demo.materials import Material
-from metric3d_ros.demo.randomness import Rng
+from metric3d_ros.world import materials
+from metric3d_ros.world.materials import Material
+from metric3d_ros.world.randomness import Rng
 
 FLOOR, CEILING = 4, 5  # rows 0..3 of the material table are the walls x=0, x=size, y=0, y=size
 ROOM_FACES = 6
