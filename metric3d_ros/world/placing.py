@@ -219,6 +219,22 @@ class Piece:
     build: Callable[[Place], None]
 
 
+@dataclass
+class Lineup:
+    """Pieces that have their places and wait to be built, the most important ones first."""
+
+    waiting: list[tuple[float, Piece, Place]] = field(default_factory=list)
+
+    def add(self, rank: float, piece: Piece, place: Place) -> None:
+        """Add a piece; those of low rank are built first."""
+        self.waiting.append((rank, piece, place))
+
+    def build(self, stage: Stage) -> None:
+        """Build as many as there is room for."""
+        for _, piece, place in sorted(self.waiting, key=lambda one: one[0]):
+            stage.build(piece, place)
+
+
 def stand_free(
     place: Place, piece: Piece, *, low: tuple[float, float], high: tuple[float, float], tries: int = 6, gap: float = 0.1
 ) -> bool:
