@@ -77,7 +77,9 @@ class Scene:
 
     def bounds(self) -> NDArray[np.float32]:
         """Return the axis-aligned bounding boxes (K, 6) of all solids: boxes, ellipsoids, cylinders."""
-        return np.concatenate([box_bounds(self.boxes), ellipsoid_bounds(self.ellipsoids), box_bounds(self.cylinders)])
+        parts = [box_bounds(self.boxes), ellipsoid_bounds(self.ellipsoids), box_bounds(self.cylinders)]
+        bounds: NDArray[np.float32] = np.concatenate(parts)
+        return bounds
 
 
 def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Rotation:
@@ -91,7 +93,7 @@ def turn(yaw: float = 0.0, pitch: float = 0.0, roll: float = 0.0) -> Rotation:
     about_z = np.array([[cos_yaw, sin_yaw, 0], [-sin_yaw, cos_yaw, 0], [0, 0, 1]])
     about_y = np.array([[cos_pitch, 0, sin_pitch], [0, 1, 0], [-sin_pitch, 0, cos_pitch]])
     about_x = np.array([[1, 0, 0], [0, cos_roll, sin_roll], [0, -sin_roll, cos_roll]])
-    return (about_x @ about_y @ about_z).astype(np.float32)
+    return np.array(about_x @ about_y @ about_z, np.float32)
 
 
 def along(axis: Vector) -> Rotation:
@@ -108,14 +110,15 @@ def along(axis: Vector) -> Rotation:
 
 def _extent(rows: NDArray[np.float32], reach: NDArray[np.float32]) -> NDArray[np.float32]:
     centre = rows[:, CENTRE : CENTRE + 3]
-    return np.concatenate([centre - reach, centre + reach], axis=1)
+    extent: NDArray[np.float32] = np.concatenate([centre - reach, centre + reach], axis=1)
+    return extent
 
 
 def box_bounds(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the bounding boxes (K, 6) of boxes; of cylinders too, though a little large where they are turned."""
     half = rows[:, HALF_SIZE : HALF_SIZE + 3] * _widest(rows)
-    reach: NDArray[np.float32] = (np.abs(rows[:, :9].reshape(-1, 3, 3)) * half[..., None]).sum(axis=1)
-    return _extent(rows, reach)
+    spokes = np.abs(rows[:, :9].reshape(-1, 3, 3)) * half[..., None]
+    return _extent(rows, spokes.sum(axis=1))
 
 
 def ellipsoid_bounds(rows: NDArray[np.float32]) -> NDArray[np.float32]:
