@@ -16,6 +16,7 @@ RUNTIME_ROOMS = [
     "nodes",
     "pictures",
     "recordings",
+    "world",
     "demo",
     "evaluation",
     "bench",

@@ -32,6 +32,7 @@ CORE = [
     "recordings.calibration",
     "recordings.images",
     "recordings.ply",
+    "world.renderer",
 ]
 
 

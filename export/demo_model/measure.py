@@ -10,15 +10,15 @@ import numpy as np
 from tqdm import tqdm
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.renderer import render
-from metric3d_ros.demo.scene import build_scene
-from metric3d_ros.demo.viewpoint import draw_poses
 from metric3d_ros.engine import DEMO_MODEL, open_engine
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.evaluation.scenes import HELD_OUT_FROM, HeldOutScenes
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.renderer import render
+from metric3d_ros.world.scene import build_scene
+from metric3d_ros.world.viewpoint import draw_poses
 
 SIZES = ("336x252", "320x240", "280x168", "640x480")
 FIGURES = ("abs_rel", "aligned_abs_rel", "delta1", "normal_mean_deg", "normal_median_deg")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from metric3d_export.demo_model.samples import Frame
+from metric3d_export.demo_model.samples import ON_ROADS, Frame
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Recipe:
 DEMO = Frame((256, 352), (252, 336))
 PADDED = Frame((256, 320), (240, 320))
 WIDE = Frame((192, 288), (168, 280))
-ROAD = Frame((128, 384))
+ROAD = Frame((128, 384), mix=ON_ROADS)
 VGA = Frame((480, 640))
 
 ON_A_CPU = Recipe(
@@ -55,7 +55,7 @@ ON_A_GPU = Recipe(
         Course(DEMO, 0.35, 64, 32),
         Course(PADDED, 0.10, 64, 32),
         Course(WIDE, 0.08, 96, 48),
-        Course(Frame((192, 608)), 0.12, 48, 24),
+        Course(Frame((192, 608), mix=ON_ROADS), 0.12, 48, 24),
         Course(VGA, 0.10, 24, 12),
     ),
     decoder_rate=2e-3,

@@ -13,17 +13,21 @@ from torch import Tensor
 from metric3d_export.demo_model.clutter import paste_clutter
 from metric3d_export.demo_model.photography import photograph
 from metric3d_export.demo_model.twin import render_views
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.renderer import pinhole_rays
-from metric3d_ros.demo.scene import Scene, build_scene
-from metric3d_ros.demo.viewpoint import Pose, draw_poses
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
+from metric3d_ros.world.camera_views import draw_focal_px, draw_training_views
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.renderer import pinhole_rays
+from metric3d_ros.world.solids import Scene
+from metric3d_ros.world.viewpoint import Pose
+from metric3d_ros.world.worlds import FURNISHED, PLAIN, STREET
 
-FOCAL_OF_WIDTH = (0.35, 1.6)
 MOST_ENLARGED = 2.0  # training sees crops of images that are up to this many times as wide
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on
 VIEWS_PER_SCENE = 3
 BLANK_SHARE = 0.03  # images of nothing, by which confidence learns what nothing looks like
+
+EVERYWHERE = ((PLAIN, 0.25), (FURNISHED, 0.45), (STREET, 0.30))
+ON_ROADS = ((FURNISHED, 0.15), (STREET, 0.85))
 
 SizeHw = tuple[int, int]
 
@@ -49,10 +53,12 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Frame:
-    """A size at which the network sees images, and the size of the camera whose images are padded to it."""
+    """A size at which the network sees images, the size of the camera whose images are padded to it, and the worlds."""
 
     size_hw: SizeHw
     seen_hw: SizeHw | None = None
+    mix: tuple[tuple[str, float], ...] = EVERYWHERE
+    """The worlds that it sees, with their shares."""
 
 
 def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
@@ -60,27 +66,22 @@ def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
 
     `cropped` ones are pieces of larger images, as a network sees them that looks at a larger image.
     """
-    scene, rng = build_scene(seed), Rng(seed, 1)
+    rng = Rng(seed, 11)
     height, width = frame.seen_hw or frame.size_hw
-    focal_px = width * rng.uniform(*FOCAL_OF_WIDTH)
-    enlarged = rng.uniform(1.0, MOST_ENLARGED) if cropped and rng.chance(0.5) else 1.0
-    focal_px *= enlarged
-    poses = draw_poses(
-        scene,
-        rng,
-        tan_half_width=width / (2 * focal_px),
-        tan_half_height=height / (2 * focal_px),
-        candidates=2 * VIEWS_PER_SCENE,
+    enlarged = rng.uniform(1.0, MOST_ENLARGED) if cropped and rng.chance(0.4) else 1.0
+    focal_px = enlarged * draw_focal_px(rng, width)
+    views = draw_training_views(
+        seed, size_hw=(height, width), mix=dict(frame.mix), count=VIEWS_PER_SCENE, focal_px=focal_px
     )
-    views = []
-    for pose in poses[:VIEWS_PER_SCENE]:
-        slack_x, slack_y = (enlarged - 1) * width / 2, (enlarged - 1) * height / 2
+    slack_x, slack_y = (enlarged - 1) * width / 2, (enlarged - 1) * height / 2
+    drawn = []
+    for pose in views.poses:
         centre = (
             (width - 1) / 2 + rng.uniform(-slack_x, slack_x),
             (height - 1) / 2 + rng.uniform(-slack_y, slack_y),
         )
-        views.append(Drawn(scene, pose, focal_px, centre, (height, width)))
-    return views
+        drawn.append(Drawn(views.scene, pose, focal_px, centre, (height, width)))
+    return drawn
 
 
 def render_batch(drawn: Sequence[Drawn], size_hw: SizeHw, device: torch.device | str = "cpu") -> Batch:

@@ -1,124 +1,210 @@
-"""The renderer of the synthetic world on PyTorch: many scenes at once, for making training images."""
+"""The renderer of the synthetic world on PyTorch: many views at once, for making training images.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+On a GPU whole images go through one compiled function. On a CPU images are cut into tiles, and each tile is rendered
+with only the solids that it can see, that can shade it and that touch it (tiles.py).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metric3d_ros.demo import light_transport
-from metric3d_ros.demo.light_transport import ArrayOps, Tables, Vectors
-from metric3d_ros.demo.materials import COLUMNS
-from metric3d_ros.demo.scene import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, ROOM_FACES, Scene
+from metric3d_ros.world import light_transport, ray_casting
+from metric3d_ros.world.array_ops import ArrayOps, Row, Shares, Vectors
+from metric3d_ros.world.materials import COLUMNS, SKY
+from metric3d_ros.world.patterns import albedo
+from metric3d_ros.world.ray_casting import SURFACE, TRACED_COLUMNS, Hit, Tables
+from metric3d_ros.world.solids import (
+    CENTRE,
+    HALF_SIZE,
+    LIGHT_COLUMNS,
+    LIGHT_CONSTANT,
+    LIGHT_IS_LAMP,
+    LIGHT_SOFTNESS,
+    TAPER,
+    Scene,
+)
 
-# One shape for every call: the compiler then works once, whatever the images' sizes.
-STRIPS, STRIP_PIXELS = 8, 4704
-BOX_COUNTS = (9, 14, MAX_BOXES)  # scenes are padded to the next of these numbers of boxes
 NOWHERE = -1000.0
+FEWEST = 2  # rows of a table, at least: the compiler takes sizes of 0 and 1 for constants
+
+FUSED = {
+    # The compiler must not write out what it computes for each pair of a solid and a ray: one loop, nothing stored.
+    "realize_reads_threshold": 10_000,
+    "realize_opcount_threshold": 1_000_000,
+    "realize_acc_reads_threshold": 10_000,
+}
+
+
+def _expanded(rays: Sequence[Any]) -> list[Any]:
+    """Return rays (..., P) as (..., 1, P), to go with an axis of solids; `Shares` have that axis already."""
+    return [
+        ray.rows
+        if isinstance(ray, Shares)
+        else Vectors(*(c.unsqueeze(-2) for c in ray))
+        if isinstance(ray, Vectors)
+        else ray.unsqueeze(-2)
+        for ray in rays
+    ]
+
+
+def _all_rows(table: Tensor) -> Row:
+    return Row(lambda column: table[..., column, None])
+
+
+def _nearest(table: Tensor, distance: Callable[..., Tensor], *rays: Any) -> tuple[Tensor, Tensor]:
+    found = distance(_all_rows(table), *_expanded(rays))
+    # The row in the lowest bits of the (positive) distance: a minimum is much faster than its place.
+    bits = 9
+    numbers = torch.arange(table.shape[-2], dtype=torch.int32, device=table.device)[:, None]
+    packed = (found.view(torch.int32) & -(1 << bits)) | numbers
+    return found.amin(-2), packed.amin(-2) & ((1 << bits) - 1)
+
 
 TORCH_OPS = ArrayOps(
     xp=torch,
     to_int32=lambda tensor: tensor.to(torch.int32),
     to_float32=lambda tensor: tensor.to(torch.float32),
     lookup=lambda table, ids: torch.take_along_dim(table, ids.long(), -1),
+    gather=lambda table, ids: Row(lambda column: torch.take_along_dim(table[..., column], ids.long(), -1)),
+    matters=lambda mask: True,
+    nearest=_nearest,
+    product=lambda table, factor, *rays: factor(_all_rows(table), *_expanded(rays)).prod(-2),
+    total=lambda table, parts, *rays: tuple(part.sum(-2) for part in parts(_all_rows(table), *_expanded(rays))),
 )
 
 
 class Rendered(NamedTuple):
     """Pixels of several images, as the renderer leaves them."""
 
-    rgb: Tensor  # (N, P, 3) float32, 0..1, one sample per pixel, without noise
-    distance: Tensor  # (N, P) in units of the ray's length: z-depth where rays have z = 1
-    normal: Tensor  # (N, P, 3) world frame
+    rgb: Tensor  # (N, 3, P) float32, 0..1, one sample per pixel, without noise
+    distance: Tensor  # (N, P) metres along the ray, inf in the sky
+    normal: Tensor  # (N, 3, P) world frame, 0 in the sky
 
 
-def stack_tables(scenes: Sequence[Scene]) -> Tables:
-    """Return the scenes' tables with a leading batch dimension, padded with solids outside the world."""
-    boxes = next(count for count in BOX_COUNTS if count >= max(len(scene.boxes) for scene in scenes))
+def filler() -> np.ndarray:
+    """Return the row of a solid that nothing sees."""
+    row = np.zeros(TRACED_COLUMNS, np.float32)
+    row[[0, 4, 8, TAPER]] = 1.0
+    row[CENTRE : CENTRE + 3], row[HALF_SIZE : HALF_SIZE + 3], row[SURFACE] = NOWHERE, 1e-3, -1.0
+    return row
 
-    def padded(rows: list[np.ndarray], count: int, filler: Sequence[float]) -> Tensor:
-        table = np.tile(np.float32(filler), (len(rows), count, 1))
-        for own, row in zip(table, rows, strict=True):
-            own[: len(row)] = row
-        return torch.from_numpy(table)
 
-    def solids(scene: Scene) -> list[np.ndarray]:
-        ends = np.cumsum([ROOM_FACES, len(scene.boxes), len(scene.spheres), len(scene.cylinders)])
-        return np.split(scene.materials, ends[:-1])
+def stack_tables(scenes: Sequence[Scene], *, device: torch.device | str = "cpu") -> Tables:
+    """Return the scenes' tables with a leading batch dimension, padded with solids and lights that do nothing."""
+    tables = [ray_casting.tables_of(scene) for scene in scenes]
+    no_light = np.zeros(LIGHT_COLUMNS, np.float32)
+    no_light[[LIGHT_IS_LAMP, LIGHT_CONSTANT, LIGHT_SOFTNESS]] = 1.0
 
-    groups = [solids(scene) for scene in scenes]
-    counts = (ROOM_FACES, boxes, MAX_SPHERES, MAX_CYLINDERS)
-    materials = [padded([group[k] for group in groups], count, [1.0] * COLUMNS) for k, count in enumerate(counts)]
-    return Tables(
-        room=torch.from_numpy(np.stack([scene.room for scene in scenes])),
-        boxes=padded([scene.boxes for scene in scenes], boxes, [NOWHERE] * 6),
-        spheres=padded([scene.spheres for scene in scenes], MAX_SPHERES, [NOWHERE, NOWHERE, NOWHERE, 1e-3]),
-        cylinders=padded(
-            [scene.cylinders for scene in scenes], MAX_CYLINDERS, [NOWHERE, NOWHERE, 1e-3, NOWHERE, NOWHERE]
-        ),
-        materials=torch.cat(materials, dim=1),
-        light=torch.from_numpy(np.stack([scene.light for scene in scenes])),
+    def padded(field: str, row: np.ndarray) -> np.ndarray:
+        rows = [getattr(table, field) for table in tables]
+        whole = np.tile(row, (len(rows), max(FEWEST, *(len(own) for own in rows)), 1))
+        for padded_rows, own in zip(whole, rows, strict=True):
+            padded_rows[: len(own)] = own
+        return whole
+
+    boxes, ellipsoids, cylinders = (padded(field, filler()) for field in ("boxes", "ellipsoids", "cylinders"))
+    enclosures = np.stack([table.solids[:1] for table in tables])
+    stacked = Tables(
+        enclosure=np.stack([table.enclosure for table in tables]),
+        boxes=boxes,
+        ellipsoids=ellipsoids,
+        cylinders=cylinders,
+        solids=np.concatenate([enclosures, boxes, ellipsoids, cylinders], axis=1),
+        materials=padded("materials", np.ones(COLUMNS, np.float32)),
+        lights=padded("lights", no_light),
+        surroundings=np.stack([table.surroundings for table in tables]),
     )
+    return Tables(*(torch.from_numpy(array).to(device, non_blocking=True) for array in stacked))
 
 
-def render_pixels(tables: Tables, position: Tensor, rays: Tensor, pixel_angle: Tensor) -> Rendered:
-    """Render one sample per ray: positions (N, 3), rays (N, P, 3) in the world frame, pixel angles (N, P)."""
-    ops = TORCH_OPS
-    origin = Vectors(*(position[:, a, None] for a in range(3)))
-    length = rays.square().sum(-1).sqrt()
-    direction = Vectors(*(rays[..., a] / length for a in range(3)))
-    hit = light_transport.trace(ops, tables, origin, direction)
-    point = Vectors(*(origin[a] + hit.distance * direction[a] for a in range(3)))
-    albedo = light_transport.pattern(ops, tables, hit, point, direction, pixel_angle * hit.distance)
-    colour = light_transport.shade(ops, tables, hit, point, direction, albedo)
-    return Rendered(torch.stack(colour, -1), hit.distance / length, torch.stack(hit.normal, -1))
+class Surfaces(NamedTuple):
+    """What rays hit, before light falls on it."""
+
+    hit: Hit
+    point: Vectors
+    direction: Vectors
+    colour: Vectors
 
 
-compiled_render_pixels = torch.compile(render_pixels, dynamic=False)
+def find_surfaces(tables: Tables, position: Tensor, direction: Tensor, pixel_angle: Tensor) -> Surfaces:
+    """Cast one ray per pixel: positions (N, 3), unit directions (N, 3, P) in the world frame, pixel angles (N, P)."""
+    origin, way = Vectors(*position.unsqueeze(-1).unbind(1)), Vectors(*direction.unbind(1))
+    hit = ray_casting.trace(TORCH_OPS, tables, origin, way)
+    point = Vectors(*(origin[a] + hit.distance * way[a] for a in range(3)))
+    return Surfaces(hit, point, way, albedo(TORCH_OPS, tables, hit, way, pixel_angle))
+
+
+def cast_shadows(tables: Tables, lights: Tensor, surface: Tensor, point: Vectors) -> Tensor:
+    """Return the share of each light (..., L, LIGHT_COLUMNS) that reaches points (..., P), as (..., L, P)."""
+    position = Vectors(*(lights[..., a, None] for a in range(3)))
+    apart = Vectors(*(c.unsqueeze(-2) for c in point))
+    towards = light_transport.to_light(position, lights[..., LIGHT_IS_LAMP, None], apart)
+    solids = tables._replace(
+        **{field: getattr(tables, field).unsqueeze(-3) for field in ("boxes", "ellipsoids", "cylinders")}
+    )
+    softness = lights[..., LIGHT_SOFTNESS, None]
+    return light_transport.shadow(TORCH_OPS, solids, surface.unsqueeze(-2), apart, towards, softness)
+
+
+def light_surfaces(tables: Tables, surfaces: Surfaces, open_shares: Tensor) -> Tensor:
+    """Return colours (N, 3, P), 0..1, given the shares (N, L, P) of the lights that arrive."""
+    hit, point, direction, colour = surfaces
+    ambient = light_transport.contact(TORCH_OPS, tables, hit, point)
+    lit = light_transport.light_up(TORCH_OPS, tables, hit, point, direction, colour, open_shares, ambient)
+    return torch.stack(lit, 1)
+
+
+def without_sky(tables: Tables, hit: Hit) -> tuple[Tensor, Tensor]:
+    """Return distances and normals (N, 3, P); the sky is at infinity and has no normal."""
+    sky = TORCH_OPS.lookup(tables.materials[..., SKY], hit.surface) > 0
+    distance = torch.where(sky, torch.inf, hit.distance)
+    return distance, torch.stack([torch.where(sky, 0.0, c) for c in hit.normal], 1)
+
+
+def render_pixels(tables: Tables, position: Tensor, direction: Tensor, pixel_angle: Tensor) -> Rendered:
+    """Render one sample per ray: positions (N, 3), unit directions (N, 3, P), world frame, pixel angles (N, P)."""
+    surfaces = find_surfaces(tables, position, direction, pixel_angle)
+    open_shares = cast_shadows(tables, tables.lights, surfaces.hit.surface, surfaces.point)
+    distance, normal = without_sky(tables, surfaces.hit)
+    return Rendered(light_surfaces(tables, surfaces, open_shares), distance, normal)
+
+
+def _mark(tables: Tables, *others: Tensor) -> None:
+    """Tell the compiler that batches, and the numbers of solids and lights, differ from call to call."""
+    for tensor in (*tables, *others):
+        torch._dynamo.mark_dynamic(tensor, 0)
+    for tensor in (tables.boxes, tables.ellipsoids, tables.cylinders, tables.solids, tables.materials, tables.lights):
+        torch._dynamo.mark_dynamic(tensor, 1)
+
+
+compiled_render_pixels = torch.compile(render_pixels, options=FUSED)
 
 
 def render_views(
-    scenes: Sequence[Scene], rotation: Tensor, position: Tensor, rays: Tensor, *, compiled: bool = True
+    scenes: Sequence[Scene] | Tables, rotation: Tensor, position: Tensor, rays: Tensor, *, compiled: bool = True
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Render one view per scene: rotations (N, 3, 3), positions (N, 3), camera rays (N, H, W, 3) with z = 1.
 
-    Returns colour (N, H, W, 3) in 0..1, z-depth (N, H, W) in metres and normals (N, H, W, 3) in the optical frame.
+    The scenes may be given as `stack_tables` returns them, on the device of the rays. Returns colour (N, H, W, 3) in
+    0..1, z-depth (N, H, W) in metres, inf in the sky, and normals (N, H, W, 3) in the optical frame, 0 in the sky.
     """
+    tables = scenes if isinstance(scenes, Tables) else stack_tables(scenes, device=rays.device)
     count, height, width, _ = rays.shape
+    length = rays.square().sum(-1, keepdim=True).sqrt()
+    unit = rays / length
     # As in the NumPy renderer: the mean angle between neighbouring rays.
-    unit = rays / rays.square().sum(-1, keepdim=True).sqrt()
     down, across = (torch.diff(unit, dim=axis).square().sum(-1).sqrt() for axis in (1, 2))
     angle = (torch.cat([down, down[:, -1:]], 1) + torch.cat([across, across[:, :, -1:]], 2)) / 2
-    world = torch.einsum("nij,nhwj->nhwi", rotation, rays).reshape(count, -1, 3)
-    pixels = height * width
-    strips = -(-pixels // STRIP_PIXELS)
-    missing = strips * STRIP_PIXELS - pixels
-    world = torch.cat([world, world[:, -1:].expand(-1, missing, -1)], 1).reshape(count * strips, STRIP_PIXELS, 3)
-    angle = angle.reshape(count, -1)
-    angle = torch.cat([angle, angle[:, -1:].expand(-1, missing)], 1).reshape(count * strips, STRIP_PIXELS)
-
-    owner = torch.arange(count).repeat_interleave(strips)
-    number_of_boxes = torch.tensor([len(scene.boxes) for scene in scenes])
-    parts: list[tuple[Tensor, Rendered]] = []
-    previous = -1
-    for limit in BOX_COUNTS:  # scenes with few boxes are cheaper, so they go together
-        chosen = torch.nonzero((number_of_boxes[owner] > previous) & (number_of_boxes[owner] <= limit))[:, 0]
-        previous = limit
-        for start in range(0, len(chosen), STRIPS):
-            ids = chosen[start : start + STRIPS]
-            filled = torch.cat([ids, ids[-1:].expand(STRIPS - len(ids))])
-            owners, inverse = torch.unique(owner[filled], return_inverse=True)
-            tables = Tables(*(t[inverse] for t in stack_tables([scenes[int(i)] for i in owners])))
-            draw = compiled_render_pixels if compiled else render_pixels
-            rendered = draw(tables, position[owner[filled]], world[filled], angle[filled])
-            parts.append((ids, Rendered(*(t[: len(ids)] for t in rendered))))
-    order = torch.cat([ids for ids, _ in parts]).argsort()
-
-    def gather(which: int) -> Tensor:
-        whole = torch.cat([part[which] for _, part in parts])[order]
-        return whole.reshape(count, strips * STRIP_PIXELS, -1)[:, :pixels]
-
-    depth = (gather(1)[..., 0]).reshape(count, height, width)
-    normal = torch.einsum("nji,npj->npi", rotation, gather(2)).reshape(count, height, width, 3)
-    return gather(0).reshape(count, height, width, 3), depth, normal
+    world = torch.einsum("nij,nhwj->nihw", rotation, unit).reshape(count, 3, -1)
+    tensors = (position, world, angle.reshape(count, -1))
+    if compiled:
+        _mark(tables, *tensors)
+        rendered = compiled_render_pixels(tables, *tensors)
+    else:
+        rendered = render_pixels(tables, *tensors)
+    depth = rendered.distance.reshape(count, height, width) / length[..., 0]
+    normal = torch.einsum("nji,njp->npi", rotation, rendered.normal).reshape(count, height, width, 3)
+    return rendered.rgb.permute(0, 2, 1).reshape(count, height, width, 3), depth, normal

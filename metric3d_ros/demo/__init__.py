@@ -1,1 +1,1 @@
-"""A synthetic indoor world with known depth, and the demo that is flown through it."""
+"""The camera flight through the synthetic world, and everything that shows it."""

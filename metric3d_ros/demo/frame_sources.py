@@ -16,15 +16,15 @@ import numpy.typing as npt
 import yaml
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.demo.renderer import render
-from metric3d_ros.demo.scene import Scene, build_scene
-from metric3d_ros.demo.viewpoint import Pose, camera_flight
 from metric3d_ros.errors import ConfigurationError, DataError, ImageError
 from metric3d_ros.inference_size import MIN_SIDE_PX
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.recordings.calibration import write_calibration
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
+from metric3d_ros.world.renderer import render
+from metric3d_ros.world.scene import Scene, build_scene
+from metric3d_ros.world.viewpoint import Pose, camera_flight
 
 FLIGHT_SIZE_HW = (252, 336)
 FLIGHT_HFOV_DEG = 70.0

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.renderer import render
-from metric3d_ros.demo.scene import build_scene
-from metric3d_ros.demo.viewpoint import draw_poses
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.evaluation.samples import Sample
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.renderer import render
+from metric3d_ros.world.scene import build_scene
+from metric3d_ros.world.viewpoint import draw_poses
 
 HELD_OUT_FROM = 1_000_000_000
 """Scene seeds from here on are never trained on."""

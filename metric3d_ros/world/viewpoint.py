@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.demo.light_transport import NUMPY_OPS, Tables, Vectors, trace
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.scene import FLOOR, Scene
 from metric3d_ros.errors import DataError
+from metric3d_ros.world.array_ops import NUMPY_OPS, Vectors
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.ray_casting import tables_of, trace
+from metric3d_ros.world.solids import CENTRE, FLOOR, HALF_SIZE, Scene, box_bounds
 
 CAMERA_HEIGHT_M = (0.8, 1.4)
 PITCH_DEG = (-16.0, -1.0)
@@ -44,28 +45,21 @@ def look(position: tuple[float, float, float], *, yaw: float, pitch: float = 0.0
     return Pose(rotation.astype(np.float32), np.array(position, np.float32))
 
 
-def scene_tables(scene: Scene) -> Tables:
-    """Return the scene's tables as the ray tracer takes them."""
-    return Tables(scene.room, scene.boxes, scene.spheres, scene.cylinders, scene.materials, scene.light)
-
-
 def is_clear(scene: Scene, position: tuple[float, float, float], *, clearance: float = CLEARANCE_M) -> bool:
     """Tell whether a camera fits: this far from walls and from solids, and over no solid but a rug."""
     x, y, z = position
-    sx, sy, height = (float(c) for c in scene.room)
+    sx, sy, height = (float(c) for c in scene.size)
     if not (clearance <= x <= sx - clearance and clearance <= y <= sy - clearance and 0.2 <= z <= height - 0.2):
         return False
-    boxes = scene.boxes
+    boxes = box_bounds(scene.boxes)
     if len(boxes):
         gap_x = np.maximum(np.maximum(boxes[:, 0] - x, x - boxes[:, 3]), 0.0)
         gap_y = np.maximum(np.maximum(boxes[:, 1] - y, y - boxes[:, 4]), 0.0)
         tall = boxes[:, 5] > RUG_HEIGHT_M
         if np.any(tall & (gap_x * gap_x + gap_y * gap_y < clearance * clearance)):
             return False
-    for centre_x, centre_y, radius in [
-        *((s[0], s[1], s[3]) for s in scene.spheres),
-        *((c[0], c[1], c[2]) for c in scene.cylinders),
-    ]:
+    for row in (*scene.ellipsoids, *scene.cylinders):
+        centre_x, centre_y, radius = row[CENTRE], row[CENTRE + 1], row[HALF_SIZE]
         if (centre_x - x) ** 2 + (centre_y - y) ** 2 < (radius + clearance) ** 2:
             return False
     return True
@@ -88,7 +82,7 @@ def good_views(scene: Scene, poses: list[Pose], *, tan_half_width: float, tan_ha
     count = rays.shape[1]
     world = np.concatenate([pose.rotation @ rays for pose in poses], axis=1)
     origin = np.repeat(np.stack([pose.position for pose in poses], axis=1), count, axis=1)
-    hit = trace(NUMPY_OPS, scene_tables(scene), Vectors(*origin), Vectors(*world))
+    hit = trace(NUMPY_OPS, tables_of(scene), Vectors(*origin), Vectors(*world))
     surface, distance = hit.surface.reshape(len(poses), count), hit.distance.reshape(len(poses), count)
     floor_share = (surface == FLOOR).mean(axis=1)
     enough: NDArray[np.bool_] = (
@@ -101,7 +95,7 @@ def good_views(scene: Scene, poses: list[Pose], *, tan_half_width: float, tan_ha
 
 def draw_poses(scene: Scene, rng: Rng, *, tan_half_width: float, tan_half_height: float, candidates: int) -> list[Pose]:
     """Return the good views among up to `candidates` random poses of a hand-held or robot-borne camera."""
-    sx, sy = float(scene.room[0]), float(scene.room[1])
+    sx, sy = float(scene.size[0]), float(scene.size[1])
     poses = []
     for _ in range(4 * candidates):
         position = (rng.uniform(0.3, sx - 0.3), rng.uniform(0.3, sy - 0.3), rng.triangular(*CAMERA_HEIGHT_M, 1.1))
@@ -145,7 +139,7 @@ def camera_flight(
 
 def _flight_attempt(scene: Scene, rng: Rng, frames: int) -> tuple[list[Pose], float]:
     """Return the poses between two random free places and the length of the path, or nothing if it is blocked."""
-    sx, sy = float(scene.room[0]), float(scene.room[1])
+    sx, sy = float(scene.size[0]), float(scene.size[1])
     start = np.array([rng.uniform(0.5, sx - 0.5), rng.uniform(0.5, sy - 0.5)])
     end = np.array([rng.uniform(0.5, sx - 0.5), rng.uniform(0.5, sy - 0.5)])
     target = np.array([rng.uniform(0.1, 0.9) * sx, rng.uniform(0.1, 0.9) * sy])

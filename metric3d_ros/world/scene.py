@@ -5,37 +5,15 @@ World frame: x and y along the walls, z up, the origin in a corner of the floor,
 
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
+from metric3d_ros.world import materials
+from metric3d_ros.world.materials import Material
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.solids import Scene, SceneDraft
 
-from metric3d_ros.demo import materials
-from metric3d_ros.demo.materials import Material
-from metric3d_ros.demo.randomness import Rng
-
-FLOOR, CEILING = 4, 5  # rows 0..3 of the material table are the walls x=0, x=size, y=0, y=size
-ROOM_FACES = 6
 MAX_BOXES, MAX_SPHERES, MAX_CYLINDERS = 22, 2, 3
 MIN_FREE_SHARE = 0.3
 
 Footprint = tuple[float, float, float, float]  # x0, y0, x1, y1
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A room and the solids in it, as tables of float32; metres, world frame.
-
-    Material rows: six faces of the room (x low, x high, y low, y high, floor, ceiling), then one per box, sphere
-    and cylinder, in that order.
-    """
-
-    seed: int
-    kind: str  # "room", "hall" or "corridor"
-    room: NDArray[np.float32]  # (3,) size of the room
-    boxes: NDArray[np.float32]  # (B, 6) low corner, high corner
-    spheres: NDArray[np.float32]  # (S, 4) centre, radius
-    cylinders: NDArray[np.float32]  # (C, 5) centre x, y, radius, bottom z, top z; the axis is vertical
-    materials: NDArray[np.float32]  # (6 + B + S + C, 18), see materials.py
-    light: NDArray[np.float32]  # (10,) lamp x y z, lamp colour, ambient colour, exposure
 
 
 @dataclass
@@ -347,20 +325,20 @@ def _free_share(draft: _Draft) -> float:
 
 def _finish(draft: _Draft, seed: int, kind: str, faces: list[Material]) -> Scene:
     rng, (sx, sy, height) = draft.rng, draft.size
-    rows = [*faces, *draft.box_materials, *draft.sphere_materials, *draft.cylinder_materials]
+    scene = SceneDraft((0.0, 0.0, 0.0), draft.size, faces, contact_behind=True)
+    for box, material in zip(draft.boxes, draft.box_materials, strict=True):
+        scene.add_box_between((box[0], box[1], box[2]), (box[3], box[4], box[5]), material)
+    for ball, material in zip(draft.spheres, draft.sphere_materials, strict=True):
+        scene.add_ellipsoid((ball[0], ball[1], ball[2]), ball[3], material)
+    for (x, y, radius, bottom, top), material in zip(draft.cylinders, draft.cylinder_materials, strict=True):
+        scene.add_cylinder((x, y, bottom), (x, y, top), radius, material)
     lamp = (rng.uniform(0.25, 0.75) * sx, rng.uniform(0.25, 0.75) * sy, height - rng.uniform(0.25, 0.5))
     warmth = rng.uniform(-0.12, 0.12)
     reach = 0.55 * max(sx, sy) ** 0.5  # larger rooms have stronger lamps, or half of every hall would be black
     power = rng.uniform(1.5, 2.3) * reach
     ambient = rng.uniform(0.35, 0.7)
-    light = [*lamp, power * (1 + warmth), power, power * (1 - warmth), ambient, ambient, ambient * (1 - warmth / 2)]
-    return Scene(
-        seed=seed,
-        kind=kind,
-        room=np.array(draft.size, np.float32),
-        boxes=np.array(draft.boxes, np.float32).reshape(-1, 6),
-        spheres=np.array(draft.spheres, np.float32).reshape(-1, 4),
-        cylinders=np.array(draft.cylinders, np.float32).reshape(-1, 5),
-        materials=np.stack([material.row() for material in rows]),
-        light=np.array([*light, rng.uniform(0.8, 1.4)], np.float32),
-    )
+    scene.add_lamp(lamp, (power * (1 + warmth), power, power * (1 - warmth)), softness=0.1)
+    scene.above = (ambient, ambient, ambient * (1 - warmth / 2))
+    scene.below = (0.7 * ambient, 0.7 * ambient, 0.7 * ambient * (1 - warmth / 2))
+    scene.exposure = rng.uniform(0.8, 1.4)
+    return scene.finish(seed, kind)

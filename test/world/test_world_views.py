@@ -5,12 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from metric3d_ros.demo.light_transport import NUMPY_OPS, Tables, Vectors, trace
-from metric3d_ros.demo.randomness import Rng
-from metric3d_ros.demo.renderer import pinhole_rays, render
-from metric3d_ros.demo.scene import FLOOR, MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, Scene, build_scene
-from metric3d_ros.demo.viewpoint import camera_flight, draw_poses, is_clear, look, scene_tables
 from metric3d_ros.errors import CameraError, DataError
+from metric3d_ros.world.array_ops import NUMPY_OPS, Vectors
+from metric3d_ros.world.materials import plain
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.ray_casting import tables_of, trace
+from metric3d_ros.world.renderer import pinhole_rays, render
+from metric3d_ros.world.scene import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, build_scene
+from metric3d_ros.world.solids import FLOOR, Scene, SceneDraft, box_bounds
+from metric3d_ros.world.viewpoint import camera_flight, draw_poses, is_clear, look
 
 
 def bare_room(
@@ -20,15 +23,17 @@ def bare_room(
     spheres: list[tuple[float, ...]] | None = None,
     cylinders: list[tuple[float, ...]] | None = None,
 ) -> Scene:
-    """A room with only the given solids, its materials borrowed from a drawn scene."""
-    solids = [
-        np.array(rows or [], np.float32).reshape(-1, width)
-        for rows, width in ((boxes, 6), (spheres, 4), (cylinders, 5))
-    ]
-    drawn = build_scene(3)
-    rows = 6 + sum(len(rows) for rows in solids)
-    materials = np.concatenate([drawn.materials[:6], np.tile(drawn.materials[:1], (rows - 6, 1))])
-    return Scene(0, "room", np.array(size, np.float32), *solids, materials, drawn.light)
+    """A room with only the given solids: boxes by their corners, spheres, upright cylinders (x, y, radius, z, z)."""
+    grey = plain((0.6, 0.6, 0.6))
+    draft = SceneDraft((0.0, 0.0, 0.0), size, [grey] * 6)
+    for x0, y0, z0, x1, y1, z1 in boxes or []:
+        draft.add_box_between((x0, y0, z0), (x1, y1, z1), grey)
+    for x, y, z, radius in spheres or []:
+        draft.add_ellipsoid((x, y, z), radius, grey)
+    for x, y, radius, bottom, top in cylinders or []:
+        draft.add_cylinder((x, y, bottom), (x, y, top), radius, grey)
+    draft.add_lamp((size[0] / 2, size[1] / 2, size[2] - 0.3), (2.0, 2.0, 2.0))
+    return draft.finish(0, "room")
 
 
 def test_depth_of_a_wall_is_its_distance_along_the_axis_and_not_along_the_ray() -> None:
@@ -96,7 +101,9 @@ def test_same_seed_same_picture_and_other_seed_another() -> None:
 def test_scene_of_a_seed_never_changes() -> None:
     # The shipped model was trained on these scenes: a change here is a change of its world.
     scene = build_scene(7)
-    sums = [float(np.abs(table).sum()) for table in (scene.room, scene.boxes, scene.materials, scene.light)]
+    bounds = box_bounds(scene.boxes)
+    light = np.concatenate([scene.lights[0, :3], scene.lights[0, 4:7], scene.surroundings[[0, 1, 2, 6]]])
+    sums = [float(np.abs(table).sum()) for table in (scene.size, bounds, scene.materials[:, :18], light)]
     assert scene.kind == "hall"
     assert sums == pytest.approx([19.40541, 308.70624, 1378.58325, 23.78957], rel=1e-5)
 
@@ -107,7 +114,7 @@ def test_culling_of_solids_changes_nothing() -> None:
     rays = pinhole_rays((100, 130), fx=110.0)
     view = render(scene, pose, rays, samples=1)
     world = (rays.reshape(-1, 3) @ pose.rotation.T).T
-    hit = trace(NUMPY_OPS, scene_tables(scene), Vectors(*pose.position[:, None]), Vectors(*world))
+    hit = trace(NUMPY_OPS, tables_of(scene), Vectors(*pose.position[:, None]), Vectors(*world))
     np.testing.assert_allclose(view.depth_m.reshape(-1), hit.distance, rtol=1e-4)
 
 
@@ -170,18 +177,19 @@ def test_camera_without_size_or_focal_length_is_refused() -> None:
 def test_ten_thousand_seeds_give_usable_scenes() -> None:
     for seed in range(10_000):
         scene = build_scene(seed)
-        assert (scene.room > [1.6, 1.6, 2.3]).all()
-        assert (scene.room < [13, 13, 4]).all()
+        assert (scene.size > [1.6, 1.6, 2.3]).all()
+        assert (scene.size < [13, 13, 4]).all()
         assert len(scene.boxes) <= MAX_BOXES
-        assert len(scene.spheres) <= MAX_SPHERES
+        assert len(scene.ellipsoids) <= MAX_SPHERES
         assert len(scene.cylinders) <= MAX_CYLINDERS
-        assert len(scene.materials) == 6 + len(scene.boxes) + len(scene.spheres) + len(scene.cylinders)
-        assert (scene.boxes[:, :3] < scene.boxes[:, 3:]).all()
-        assert (scene.boxes[:, :3] >= 0).all()
-        assert (scene.boxes[:, 3:] <= scene.room + 1e-4).all()
+        assert len(scene.materials) == 6 + len(scene.boxes) + len(scene.ellipsoids) + len(scene.cylinders)
+        bounds = box_bounds(scene.boxes)
+        assert (bounds[:, :3] < bounds[:, 3:]).all()
+        assert (bounds[:, :3] >= -1e-5).all()
+        assert (bounds[:, 3:] <= scene.size + 1e-4).all()
         assert np.isfinite(scene.materials).all()
-        assert (scene.light[:3] > 0).all()
-        assert (scene.light[:3] < scene.room).all()
+        assert (scene.lights[0, :3] > 0).all()
+        assert (scene.lights[0, :3] < scene.size).all()
 
 
 def test_accepted_views_are_outside_solids_and_see_the_floor() -> None:
@@ -195,7 +203,7 @@ def test_accepted_views_are_outside_solids_and_see_the_floor() -> None:
             assert 0.8 <= z <= 1.4
             rays = pinhole_rays((18, 24), fx=24.0, fy=22.5)
             world = (rays.reshape(-1, 3) @ pose.rotation.T).T
-            hit = trace(NUMPY_OPS, scene_tables(scene), Vectors(*pose.position[:, None]), Vectors(*world))
+            hit = trace(NUMPY_OPS, tables_of(scene), Vectors(*pose.position[:, None]), Vectors(*world))
             assert np.mean(hit.surface == FLOOR) > 0.05
             assert hit.distance.min() > 0.2
     assert accepted > 600
@@ -240,9 +248,3 @@ def test_flight_without_room_names_the_remedy() -> None:
     crowded = bare_room(size=(1.7, 6.0, 2.5), boxes=[(0.2, 0.2, 0.0, 1.5, 5.8, 1.0)])
     with pytest.raises(DataError, match="use another scene seed"):
         camera_flight(crowded)
-
-
-def test_tables_of_a_scene_are_its_own() -> None:
-    scene = build_scene(1)
-    assert isinstance(scene_tables(scene), Tables)
-    assert scene_tables(scene).boxes is scene.boxes

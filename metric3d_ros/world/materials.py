@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.demo.randomness import Rng
+from metric3d_ros.world.randomness import Rng
 
 Rgb = tuple[float, float, float]
 
@@ -33,11 +33,23 @@ class Material:
     grain_u: float = 0.2  # size of the noise
     grain_v: float = 0.2
     skirting: float = 0.0  # height of a band in the joint colour at the foot of a wall
-    gloss: float = 0.0  # strength of the lamp's reflection
+    gloss: float = 0.0  # strength of the lamps' reflection
     glow: float = 0.0  # light given off, times the colour
+    # A second colour laid over all that, in shapes of fractal noise of five octaves: stains, marble, foliage, asphalt.
+    second_colour: Rgb = (0.5, 0.5, 0.5)
+    fractal: float = 0.0  # the second colour's share where it is strongest; 0 leaves it out
+    fractal_size: tuple[float, float, float] = (1.0, 1.0, 1.0)  # size of the largest shapes along local x, y, z
+    fractal_gain: float = 0.5  # amplitude of each octave by that of the one before: 0.3 smooth, 0.8 rugged
+    fractal_cover: float = 0.5  # about the share of the surface that has the second colour
+    fractal_edge: float = 0.5  # width of the passage between the colours: 0.05 sharp patches, 1 a soft cloud
+    fractal_ridge: float = 0.0  # 1 makes the shapes veins or cracks
+    warp: float = 0.0  # metres by which the noise bends cells and joints: rubble, cloth, creased paper
+    exponent: float = 32.0  # of the lamps' reflection: 4 for dull, 32 for satin, 300 for polished surfaces
+    sheen: float = 0.0  # reflection of the surroundings' light, as on varnish (0.3), cars and water (1)
+    sky: bool = False  # of the enclosure: no depth; colour above, joint_colour at the horizon, clouds in second_colour
 
     def row(self) -> NDArray[np.float32]:
-        """Return the material as (18,) float32, in the order of the column constants of this module."""
+        """Return the material as (33,) float32, in the order of the column constants of this module."""
         return np.array(
             [
                 self.cell_u,
@@ -54,6 +66,17 @@ class Material:
                 self.skirting,
                 self.gloss,
                 self.glow,
+                *self.second_colour,
+                self.fractal,
+                *self.fractal_size,
+                self.fractal_gain,
+                self.fractal_cover,
+                self.fractal_edge,
+                self.fractal_ridge,
+                self.warp,
+                self.exponent,
+                self.sheen,
+                float(self.sky),
             ],
             np.float32,
         )
@@ -61,7 +84,9 @@ class Material:
 
 CELL_U, CELL_V, ROW_SHIFT, JOINT, RED, GREEN, BLUE, JOINT_RED, JOINT_GREEN, JOINT_BLUE = range(10)
 VARIATION, CHECKER, GRAIN, GRAIN_U, GRAIN_V, SKIRTING, GLOSS, GLOW = range(10, 18)
-COLUMNS = 18
+SECOND_RED, SECOND_GREEN, SECOND_BLUE, FRACTAL, FRACTAL_X, FRACTAL_Y, FRACTAL_Z = range(18, 25)
+FRACTAL_GAIN, FRACTAL_COVER, FRACTAL_EDGE, FRACTAL_RIDGE, WARP, EXPONENT, SHEEN, SKY = range(25, 33)
+COLUMNS = 33
 
 
 def _tint(rng: Rng, colour: Rgb, spread: float = 0.15) -> Rgb:

@@ -1,0 +1,1 @@
+"""The synthetic world: scenes drawn from seeds, rendered with exact depth and normals."""

@@ -1,0 +1,685 @@
+"""Drawn materials of things indoors: what rooms, furniture and clutter are made of; colours are linear RGB."""
+
+import math
+from dataclasses import replace
+
+from metric3d_ros.world import materials
+from metric3d_ros.world.materials import Material, Rgb
+from metric3d_ros.world.randomness import Rng
+
+# Most of what rooms are made of is nearly grey: share, lowest and highest value, saturation.
+_COLOUR_FAMILIES = [(0.30, 0.45, 0.8, 0.08), (0.22, 0.02, 0.08, 0.15), (0.23, 0.1, 0.4, 0.25), (0.25, 0.08, 0.45, 0.8)]
+
+
+def hue(rng: Rng, value: float, saturation: float) -> Rgb:
+    """Return a colour of random hue around a grey of `value`."""
+    turn = rng.uniform(0.0, 2 * math.pi)
+    red, green, blue = (
+        min(max(value * (1 + saturation * math.cos(turn + k * 2 * math.pi / 3)), 0.01), 0.9) for k in range(3)
+    )
+    return red, green, blue
+
+
+def any_colour(rng: Rng) -> Rgb:
+    """Return a colour as things have them: often pale, black or nearly grey, at times strong."""
+    share = rng.uniform(0.0, 1.0)
+    for part, low, high, saturation in _COLOUR_FAMILIES:
+        if share < part:
+            return hue(rng, math.exp(rng.uniform(math.log(low), math.log(high))), saturation)
+        share -= part
+    return hue(rng, 0.3, 0.5)
+
+
+def near(rng: Rng, colour: Rgb, spread: float = 0.2) -> Rgb:
+    """Return a colour like `colour`, lighter or darker by up to `spread` of it."""
+    light = rng.uniform(1 - spread, 1 + spread)
+    red, green, blue = (min(max(c * light * rng.uniform(0.94, 1.06), 0.008), 0.9) for c in colour)
+    return red, green, blue
+
+
+def scaled(colour: Rgb, factor: float) -> Rgb:
+    """Return `colour` times `factor`, at most 0.9."""
+    return min(colour[0] * factor, 0.9), min(colour[1] * factor, 0.9), min(colour[2] * factor, 0.9)
+
+
+def sizes(rng: Rng, low: float, high: float) -> float:
+    """Return a length between low and high, each scale as likely as the others."""
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def worn(rng: Rng, material: Material, *, chance: float = 0.5) -> Material:
+    """Return the material, at times with stains, dirt, cracks or faded patches that have no regular scale."""
+    if not rng.chance(chance):
+        return material
+    size = sizes(rng, 0.15, 3.0)
+    stretched = (size, size, size * rng.pick([0.3, 1.0, 1.0, 3.0]))
+    style = rng.integer(0, 3)
+    cracks, blotch = style == 3, rng.pick([0.45, 0.6, 0.8, 1.2])
+    return replace(
+        material,
+        second_colour=scaled(material.colour, rng.uniform(0.3, 0.6) if cracks else blotch),
+        fractal=rng.uniform(0.2, 0.8),
+        fractal_size=stretched,
+        fractal_gain=rng.uniform(0.35, 0.8),
+        fractal_cover=rng.uniform(0.1, 0.6),
+        fractal_edge=rng.uniform(0.1, 1.0),
+        fractal_ridge=1.0 if cracks else 0.0,
+    )
+
+
+_PAINTS = [(0.75, 0.74, 0.70), (0.72, 0.68, 0.56), (0.62, 0.63, 0.64), (0.78, 0.78, 0.77), (0.55, 0.45, 0.33)]
+
+
+def paint(rng: Rng) -> Material:
+    """A painted wall, with or without a skirting board, clean or stained."""
+    colour = near(rng, rng.pick(_PAINTS)) if rng.chance(0.7) else hue(rng, sizes(rng, 0.08, 0.6), rng.uniform(0.1, 0.7))
+    material = Material(
+        colour=colour,
+        joint_colour=near(rng, rng.pick([(0.75, 0.75, 0.72), (0.2, 0.12, 0.07), scaled(colour, 0.5)])),
+        grain=rng.uniform(0.0, 0.1),
+        grain_u=sizes(rng, 0.01, 0.6),
+        grain_v=sizes(rng, 0.01, 0.6),
+        skirting=rng.pick([0.0, 0.06, 0.1, 0.15]),
+        gloss=rng.pick([0.0, 0.0, 0.05]),
+    )
+    return worn(rng, material, chance=0.45)
+
+
+def wallpaper(rng: Rng) -> Material:
+    """Stripes or repeated figures."""
+    colour = hue(rng, rng.uniform(0.2, 0.65), rng.uniform(0.05, 0.4))
+    stripes = rng.chance(0.5)
+    return Material(
+        colour=colour,
+        joint_colour=scaled(colour, rng.pick([0.5, 0.75, 1.25, 1.5])),
+        cell_u=rng.uniform(0.06, 0.4),
+        cell_v=50.0 if stripes else rng.uniform(0.08, 0.5),
+        joint=rng.uniform(0.01, 0.09),
+        checker=rng.pick([0.0, 0.15, 0.3]),
+        row_shift=rng.pick([0.0, 0.5]),
+        warp=rng.pick([0.0, 0.0, 0.02, 0.06]),
+        fractal_size=(0.2, 0.2, 0.2),
+        skirting=rng.pick([0.0, 0.1]),
+    )
+
+
+def boards(rng: Rng) -> Material:
+    """A wall or a ceiling of boards, upright or level."""
+    wide, upright = rng.uniform(0.08, 0.25), rng.chance(0.6)
+    colour = _wood_colour(rng)
+    material = Material(
+        colour=colour,
+        joint_colour=scaled(colour, 0.25),
+        cell_u=wide if upright else rng.uniform(1.5, 4.0),
+        cell_v=50.0 if upright else wide,
+        joint=rng.uniform(0.004, 0.012),
+        row_shift=0.0 if upright else 0.37,
+        variation=rng.uniform(0.1, 0.5),
+    )
+    return _fibres(rng, material, along_u=not upright)
+
+
+def masonry(rng: Rng) -> Material:
+    """Bricks, painted bricks, blocks or rubble."""
+    style = rng.integer(0, 3)
+    if style == 0:
+        return worn(rng, materials.brick(rng))
+    colour = near(rng, rng.pick([(0.7, 0.68, 0.62), (0.5, 0.48, 0.44), (0.35, 0.2, 0.14), (0.3, 0.29, 0.28)]), 0.3)
+    blocks = style == 2
+    return Material(
+        colour=colour,
+        joint_colour=scaled(colour, rng.uniform(0.5, 1.2)),
+        cell_u=rng.uniform(0.35, 0.5) if blocks else rng.uniform(0.2, 0.26),
+        cell_v=rng.uniform(0.18, 0.25) if blocks else rng.uniform(0.06, 0.08),
+        row_shift=0.5,
+        joint=rng.uniform(0.008, 0.02),
+        variation=rng.uniform(0.1, 0.6),
+        grain=rng.uniform(0.1, 0.4),
+        grain_u=0.04,
+        grain_v=0.03,
+        second_colour=scaled(colour, rng.uniform(0.4, 1.3)),
+        fractal=rng.uniform(0.2, 0.7),
+        fractal_size=(sizes(rng, 0.1, 1.5),) * 3,
+        fractal_gain=rng.uniform(0.5, 0.8),
+        warp=0.06 if style == 3 else rng.pick([0.0, 0.01]),
+    )
+
+
+def concrete(rng: Rng) -> Material:
+    """Bare concrete or screed, blotched and cracked."""
+    colour = near(rng, rng.pick([(0.42, 0.42, 0.40), (0.3, 0.3, 0.29), (0.5, 0.48, 0.44)]))
+    return Material(
+        colour=colour,
+        joint_colour=scaled(colour, 0.7),
+        cell_u=rng.pick([50.0, 50.0, rng.uniform(1.0, 3.0)]),
+        cell_v=rng.pick([50.0, 50.0, rng.uniform(0.5, 3.0)]),
+        joint=0.008,
+        grain=rng.uniform(0.05, 0.2),
+        grain_u=sizes(rng, 0.01, 0.3),
+        grain_v=sizes(rng, 0.01, 0.3),
+        second_colour=scaled(colour, rng.pick([0.5, 0.7, 1.35])),
+        fractal=rng.uniform(0.4, 0.9),
+        fractal_size=(sizes(rng, 0.3, 3.0),) * 3,
+        fractal_gain=rng.uniform(0.5, 0.8),
+        fractal_cover=rng.uniform(0.2, 0.6),
+        fractal_edge=rng.uniform(0.2, 1.0),
+        fractal_ridge=rng.pick([0.0, 0.0, 0.6]),
+        gloss=rng.pick([0.0, 0.1]),
+        exponent=8.0,
+        sheen=rng.pick([0.0, 0.0, 0.1]),
+    )
+
+
+def tiles(rng: Rng) -> Material:
+    """Tiles on a wall or a floor, 0.05 to 0.6 m wide."""
+    size = rng.pick([0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6])
+    colour = near(rng, rng.pick([(0.75, 0.75, 0.73), (0.6, 0.56, 0.5), (0.2, 0.2, 0.2), hue(rng, 0.4, 0.4)]))
+    return Material(
+        colour=colour,
+        joint_colour=near(rng, rng.pick([(0.5, 0.5, 0.48), (0.15, 0.15, 0.15), (0.75, 0.74, 0.7)])),
+        cell_u=size * rng.pick([1.0, 1.0, 1.5, 2.0]),
+        cell_v=size,
+        row_shift=rng.pick([0.0, 0.0, 0.5]),
+        joint=min(rng.uniform(0.003, 0.009), 0.05 * size),
+        variation=rng.uniform(0.0, 0.25),
+        checker=rng.pick([0.0, 0.0, 0.0, 0.6]),
+        second_colour=scaled(colour, rng.uniform(0.6, 1.2)),
+        fractal=rng.pick([0.0, rng.uniform(0.1, 0.6)]),
+        fractal_size=(sizes(rng, 0.05, 0.8),) * 3,
+        fractal_ridge=rng.pick([0.0, 1.0]),
+        gloss=rng.uniform(0.1, 0.6),
+        exponent=rng.pick([32.0, 100.0, 300.0]),
+        sheen=rng.uniform(0.0, 0.4),
+    )
+
+
+def carpet(rng: Rng) -> Material:
+    """A fitted carpet: fine noise, worn patches."""
+    colour = hue(rng, sizes(rng, 0.04, 0.4), rng.uniform(0.05, 0.5))
+    return Material(
+        colour=colour,
+        grain=rng.uniform(0.1, 0.5),
+        grain_u=sizes(rng, 0.004, 0.05),
+        grain_v=sizes(rng, 0.004, 0.05),
+        second_colour=scaled(colour, rng.uniform(0.6, 1.4)),
+        fractal=rng.uniform(0.0, 0.7),
+        fractal_size=(sizes(rng, 0.02, 2.0),) * 3,
+        fractal_gain=rng.uniform(0.4, 0.9),
+        fractal_edge=rng.uniform(0.1, 1.0),
+    )
+
+
+def planks(rng: Rng) -> Material:
+    """Floorboards or parquet."""
+    colour, along_u = _wood_colour(rng), rng.chance(0.5)
+    wide, long = rng.uniform(0.06, 0.2), rng.uniform(0.4, 2.0)
+    material = Material(
+        colour=colour,
+        joint_colour=scaled(colour, 0.3),
+        cell_u=long if along_u else wide,
+        cell_v=wide if along_u else long,
+        row_shift=0.37 if along_u else 0.0,
+        joint=rng.uniform(0.001, 0.006),
+        variation=rng.uniform(0.1, 0.5),
+        gloss=rng.pick([0.05, 0.2, 0.4]),
+        exponent=rng.pick([16.0, 60.0]),
+        sheen=rng.pick([0.0, 0.15, 0.4]),
+    )
+    return _fibres(rng, material, along_u=along_u)
+
+
+def floor(rng: Rng, theme: str) -> Material:
+    """A floor as rooms of a theme have it."""
+    wooden, soft, hard, raw = planks, carpet, tiles, concrete
+    choice = {
+        "kitchen": [hard, hard, wooden, lino],
+        "bath": [hard, hard, hard, lino],
+        "store": [raw, raw, raw, hard, wooden],
+        "office": [soft, soft, lino, wooden, hard],
+    }.get(theme, [wooden, wooden, wooden, soft, soft, hard, lino])
+    return rng.pick(choice)(rng)
+
+
+def lino(rng: Rng) -> Material:
+    """Linoleum: smooth, marbled, a little glossy."""
+    colour = hue(rng, sizes(rng, 0.08, 0.5), 0.25)
+    return Material(
+        colour=colour,
+        second_colour=scaled(colour, rng.pick([0.6, 1.4])),
+        fractal=rng.uniform(0.1, 0.6),
+        fractal_size=(sizes(rng, 0.03, 0.4), sizes(rng, 0.03, 0.4), 0.1),
+        fractal_gain=0.7,
+        gloss=0.2,
+        exponent=60.0,
+        sheen=rng.uniform(0.05, 0.3),
+    )
+
+
+def wall(rng: Rng, theme: str) -> Material:
+    """A wall as rooms of a theme have it."""
+    if theme == "bath":
+        return rng.pick([tiles, tiles, paint])(rng)
+    if theme == "store":
+        return rng.pick([masonry, masonry, concrete, paint, boards])(rng)
+    if theme == "kitchen" and rng.chance(0.25):
+        return tiles(rng)
+    return rng.pick([paint, paint, paint, paint, paint, wallpaper, wallpaper, masonry, boards])(rng)
+
+
+def ceiling(rng: Rng, theme: str) -> Material:
+    """A ceiling: paint, panels, boards, concrete."""
+    if theme == "store":
+        return rng.pick([concrete, boards, paint])(rng)
+    if theme == "office" and rng.chance(0.7):
+        return replace(materials.ceiling(rng), cell_u=0.6, cell_v=0.6, joint=0.015, variation=0.05)
+    if rng.chance(0.15):
+        return boards(rng)
+    return Material(colour=near(rng, (0.76, 0.75, 0.72), 0.15), grain=0.03, grain_u=0.05, grain_v=0.05)
+
+
+def _wood_colour(rng: Rng) -> Rgb:
+    return near(
+        rng,
+        rng.pick([(0.42, 0.25, 0.12), (0.2, 0.1, 0.05), (0.55, 0.4, 0.22), (0.08, 0.045, 0.03), (0.62, 0.52, 0.38)]),
+        0.3,
+    )
+
+
+def _fibres(rng: Rng, material: Material, *, along_u: bool) -> Material:
+    """Return the material with wooden fibres along u or v."""
+    long, fine = rng.uniform(0.4, 1.5), rng.uniform(0.008, 0.04)
+    grain_u, grain_v = (long, fine) if along_u else (fine, long)
+    return replace(material, grain=rng.uniform(0.05, 0.3), grain_u=grain_u, grain_v=grain_v)
+
+
+def wood(rng: Rng) -> Material:
+    """Wood with fibres along one of its axes, raw or varnished."""
+    colour = _wood_colour(rng)
+    size, across = rng.uniform(0.4, 1.5), rng.uniform(0.01, 0.06)
+    return Material(
+        colour=colour,
+        second_colour=scaled(colour, rng.uniform(0.5, 0.85)),
+        fractal=rng.uniform(0.2, 0.9),
+        fractal_size=rng.pick([(size, across, across), (across, across, size), (across, size, across)]),
+        fractal_gain=rng.uniform(0.4, 0.7),
+        gloss=rng.pick([0.05, 0.15, 0.35]),
+        exponent=rng.pick([12.0, 40.0]),
+        sheen=rng.pick([0.0, 0.1, 0.3]),
+    )
+
+
+def furniture(rng: Rng) -> Material:
+    """Wood, painted or coated board, metal: what furniture is made of."""
+    style = rng.integer(0, 9)
+    if style <= 4:
+        return wood(rng)
+    if style == 9:
+        return metal(rng)
+    colour = any_colour(rng) if style <= 6 else near(rng, (0.74, 0.74, 0.72), 0.15)
+    return Material(colour=colour, gloss=rng.pick([0.05, 0.2, 0.4]), exponent=40.0, sheen=rng.pick([0.0, 0.15]))
+
+
+def table_top(rng: Rng) -> Material:
+    """A table's top: mostly wood, at times glass, stone or a cloth."""
+    if rng.chance(0.7):
+        return furniture(rng)
+    return rng.pick([stone(rng), cloth(rng), dark_glass(rng)])
+
+
+def stone(rng: Rng) -> Material:
+    """A polished slab with veins or speckles."""
+    colour = near(rng, rng.pick([(0.7, 0.69, 0.66), (0.12, 0.12, 0.13), (0.4, 0.36, 0.32)]))
+    return Material(
+        colour=colour,
+        second_colour=scaled(colour, rng.pick([0.4, 1.6])),
+        fractal=rng.uniform(0.3, 0.9),
+        fractal_size=(sizes(rng, 0.02, 0.6),) * 3,
+        fractal_gain=rng.uniform(0.5, 0.9),
+        fractal_ridge=rng.pick([0.0, 1.0]),
+        gloss=0.5,
+        exponent=200.0,
+        sheen=rng.uniform(0.2, 0.6),
+    )
+
+
+def fronts(rng: Rng, wide: float, tall: float) -> Material:
+    """Fronts of doors and drawers drawn by their gaps."""
+    base = furniture(rng)
+    return replace(base, joint_colour=scaled(base.colour, 0.15), cell_u=wide, cell_v=tall, joint=0.01)
+
+
+def fabric(rng: Rng) -> Material:
+    """Woven cloth: plain, striped, chequered or with large figures."""
+    colour = any_colour(rng)
+    style = rng.integer(0, 5)
+    material = Material(
+        colour=colour,
+        grain=rng.uniform(0.05, 0.35),
+        grain_u=sizes(rng, 0.003, 0.04),
+        grain_v=sizes(rng, 0.003, 0.04),
+        second_colour=any_colour(rng) if style == 3 else scaled(colour, rng.uniform(0.5, 1.5)),
+        fractal=rng.uniform(0.3, 1.0) if style >= 3 else rng.uniform(0.0, 0.4),
+        fractal_size=(sizes(rng, 0.03, 0.5),) * 3,
+        fractal_gain=rng.uniform(0.3, 0.7),
+        fractal_edge=rng.pick([0.05, 0.3, 1.0]),
+        exponent=4.0,
+    )
+    if style > 1:
+        return material
+    cell = sizes(rng, 0.02, 0.25)
+    return replace(
+        material,
+        joint_colour=any_colour(rng),
+        cell_u=cell,
+        cell_v=50.0 if style == 0 else cell,
+        joint=cell * rng.uniform(0.15, 0.5),
+        checker=rng.pick([0.0, 0.4]),
+        warp=rng.uniform(0.0, 0.02),
+    )
+
+
+cloth = fabric
+
+
+def soft(rng: Rng) -> Material:
+    """Bags, shoes, cushions: cloth, leather or foil."""
+    if rng.chance(0.6):
+        return fabric(rng)
+    return Material(
+        colour=any_colour(rng),
+        second_colour=(0.02, 0.02, 0.02),
+        fractal=rng.uniform(0.1, 0.5),
+        fractal_size=(sizes(rng, 0.05, 0.3),) * 3,
+        fractal_gain=0.6,
+        gloss=rng.uniform(0.1, 0.5),
+        exponent=rng.pick([8.0, 30.0]),
+        sheen=rng.uniform(0.0, 0.3),
+    )
+
+
+def upholstery(rng: Rng) -> Material:
+    """Covers of sofas: mostly plain cloth, or leather."""
+    if rng.chance(0.3):
+        return soft(rng)
+    colour = any_colour(rng)
+    return Material(
+        colour=colour,
+        grain=rng.uniform(0.05, 0.25),
+        grain_u=sizes(rng, 0.004, 0.05),
+        grain_v=sizes(rng, 0.004, 0.05),
+        second_colour=scaled(colour, rng.uniform(0.6, 1.3)),
+        fractal=rng.uniform(0.0, 0.5),
+        fractal_size=(sizes(rng, 0.1, 0.6),) * 3,
+        exponent=4.0,
+    )
+
+
+clothes = upholstery
+
+
+def rug(rng: Rng) -> Material:
+    """A rug: a pattern of squares, a plain weave with figures, or a long-haired one."""
+    return materials.rug(rng) if rng.chance(0.35) else fabric(rng)
+
+
+def packet(rng: Rng) -> Material:
+    """Printed paper or board: blocks of colour, lettering as fine rows, or plain."""
+    style = rng.integer(0, 3)
+    colour = any_colour(rng)
+    if style == 0:
+        return Material(colour=colour, gloss=rng.pick([0.0, 0.3]))
+    return Material(
+        colour=colour,
+        joint_colour=any_colour(rng),
+        cell_u=sizes(rng, 0.02, 0.3),
+        cell_v=sizes(rng, 0.01, 0.2),
+        row_shift=rng.uniform(0.0, 1.0),
+        joint=sizes(rng, 0.002, 0.03),
+        variation=rng.uniform(0.0, 0.9),
+        second_colour=any_colour(rng),
+        fractal=rng.pick([0.0, 0.8]),
+        fractal_size=(sizes(rng, 0.03, 0.2),) * 3,
+        fractal_edge=0.1,
+        gloss=rng.pick([0.0, 0.2, 0.5]),
+    )
+
+
+def cardboard(rng: Rng) -> Material:
+    """A brown or white carton with a label or tape."""
+    colour = near(rng, rng.pick([(0.42, 0.28, 0.16), (0.5, 0.36, 0.22), (0.7, 0.69, 0.66)]))
+    return Material(
+        colour=colour,
+        second_colour=scaled(colour, rng.pick([0.3, 0.75])),
+        fractal=rng.uniform(0.0, 0.7),
+        fractal_size=(sizes(rng, 0.05, 0.6),) * 3,
+        fractal_cover=0.2,
+        fractal_edge=rng.pick([0.05, 0.6]),
+        grain=0.05,
+        grain_u=0.3,
+        grain_v=0.005,
+    )
+
+
+crate = materials.crate
+
+
+def plastic(rng: Rng) -> Material:
+    """Coloured plastic."""
+    return Material(
+        colour=any_colour(rng) if rng.chance(0.6) else hue(rng, sizes(rng, 0.1, 0.4), 0.9),
+        gloss=rng.uniform(0.1, 0.6),
+        exponent=rng.pick([16.0, 60.0, 200.0]),
+        sheen=rng.uniform(0.0, 0.3),
+    )
+
+
+def dark_plastic(rng: Rng) -> Material:
+    """Black or dark grey: electric things, feet, shoes."""
+    return Material(colour=hue(rng, sizes(rng, 0.012, 0.08), 0.1), gloss=rng.uniform(0.0, 0.5), exponent=30.0, sheen=0.1)
+
+
+def white_goods(rng: Rng) -> Material:
+    """White enamel."""
+    return Material(colour=near(rng, (0.76, 0.76, 0.75), 0.12), gloss=0.4, exponent=100.0, sheen=rng.uniform(0.0, 0.4))
+
+
+def metal(rng: Rng) -> Material:
+    """Steel, chrome, brass, or painted metal."""
+    colour = near(rng, rng.pick([(0.45, 0.45, 0.46), (0.3, 0.3, 0.31), (0.05, 0.05, 0.05), (0.5, 0.36, 0.15)]))
+    return Material(
+        colour=colour,
+        grain=0.1,
+        grain_u=0.005,
+        grain_v=0.2,
+        gloss=rng.uniform(0.3, 1.0),
+        exponent=rng.pick([20.0, 80.0, 300.0]),
+        sheen=rng.uniform(0.1, 0.9),
+    )
+
+
+def ceramic(rng: Rng) -> Material:
+    """Glazed pots and cups, sanitary ware."""
+    colour = near(rng, (0.76, 0.76, 0.74)) if rng.chance(0.5) else any_colour(rng)
+    return Material(colour=colour, gloss=0.5, exponent=rng.pick([60.0, 300.0]), sheen=rng.uniform(0.0, 0.5))
+
+
+def bottle(rng: Rng) -> Material:
+    """Dark or coloured glass, or plastic, with a label."""
+    return Material(
+        colour=rng.pick([(0.02, 0.05, 0.02), (0.08, 0.04, 0.015), (0.5, 0.5, 0.5), any_colour(rng)]),
+        joint_colour=any_colour(rng),
+        cell_v=rng.uniform(0.08, 0.2),
+        joint=rng.pick([0.0, 0.08]),
+        gloss=0.8,
+        exponent=200.0,
+        sheen=0.5,
+    )
+
+
+def dark_glass(rng: Rng) -> Material:
+    """Glass before something dark: oven doors, panes at night."""
+    return Material(colour=hue(rng, 0.02, 0.2), gloss=0.8, exponent=300.0, sheen=rng.uniform(0.4, 1.0))
+
+
+def mirror(rng: Rng) -> Material:
+    """What stands for a mirror: bright, glossy, cloudy."""
+    return Material(
+        colour=(0.25, 0.27, 0.28),
+        second_colour=(0.55, 0.55, 0.53),
+        fractal=0.8,
+        fractal_size=(1.2, 1.2, 1.2),
+        fractal_gain=0.3,
+        gloss=1.0,
+        exponent=400.0,
+        sheen=1.0,
+    )
+
+
+def screen(rng: Rng) -> Material:
+    """A screen, dark or showing something."""
+    if rng.chance(0.55):
+        return dark_glass(rng)
+    base = picture(rng)
+    return replace(base, glow=rng.uniform(0.4, 1.2), gloss=0.3)
+
+
+def picture(rng: Rng) -> Material:
+    """A painting or a photograph: patches with or without regular scale."""
+    if rng.chance(0.25):
+        return materials.picture(rng)
+    return Material(
+        colour=any_colour(rng),
+        joint_colour=any_colour(rng),
+        cell_u=sizes(rng, 0.05, 0.8),
+        cell_v=sizes(rng, 0.05, 0.8),
+        row_shift=rng.uniform(0.0, 1.0),
+        joint=sizes(rng, 0.01, 0.2),
+        variation=rng.uniform(0.0, 0.9),
+        second_colour=any_colour(rng),
+        fractal=rng.uniform(0.5, 1.0),
+        fractal_size=(sizes(rng, 0.05, 0.8), sizes(rng, 0.05, 0.8), sizes(rng, 0.05, 0.8)),
+        fractal_gain=rng.uniform(0.3, 0.8),
+        fractal_edge=rng.pick([0.05, 0.4, 1.0]),
+        warp=rng.uniform(0.0, 0.15),
+        gloss=rng.pick([0.0, 0.3]),
+    )
+
+
+poster = picture
+
+
+def books(rng: Rng) -> Material:
+    """The spines of books in a row."""
+    return replace(
+        materials.books(rng),
+        cell_u=rng.uniform(0.02, 0.05),
+        cell_v=50.0,
+        joint=rng.uniform(0.003, 0.008),
+        colour=any_colour(rng),
+        second_colour=any_colour(rng),
+        fractal=rng.uniform(0.3, 1.0),
+        fractal_size=(rng.uniform(0.04, 0.15), 3.0, 3.0),
+        fractal_gain=0.8,
+        fractal_edge=0.05,
+    )
+
+
+def anything(rng: Rng) -> Material:
+    """The material of some thing or other."""
+    return rng.pick([plastic, wood, ceramic, metal, fabric, packet, dark_plastic, stone])(rng)
+
+
+def leaves(rng: Rng) -> Material:
+    """Leaves of plants in pots."""
+    colour = near(rng, rng.pick([(0.06, 0.16, 0.03), (0.12, 0.22, 0.05), (0.04, 0.09, 0.03), (0.2, 0.24, 0.08)]), 0.3)
+    return Material(
+        colour=colour,
+        second_colour=scaled(colour, rng.pick([0.25, 0.4, 1.7])),
+        fractal=0.9,
+        fractal_size=(sizes(rng, 0.03, 0.2),) * 3,
+        fractal_gain=0.8,
+        fractal_edge=rng.uniform(0.1, 0.4),
+        gloss=0.15,
+        exponent=20.0,
+    )
+
+
+def bark(rng: Rng) -> Material:
+    """Bark, stems, rough old wood."""
+    colour = near(rng, rng.pick([(0.14, 0.1, 0.07), (0.22, 0.19, 0.16), (0.08, 0.06, 0.05)]))
+    return Material(
+        colour=colour,
+        second_colour=scaled(colour, 0.35),
+        fractal=0.9,
+        fractal_size=(0.08, 0.08, 0.4),
+        fractal_gain=0.7,
+        fractal_edge=0.3,
+        fractal_ridge=rng.pick([0.0, 0.7]),
+    )
+
+
+def lit_shade(rng: Rng) -> Material:
+    """A lampshade with light in it."""
+    return Material(colour=near(rng, (0.85, 0.74, 0.55), 0.15), glow=rng.uniform(1.0, 2.5))
+
+
+def window_pane(rng: Rng) -> Material:
+    """A window that only shows light: bright by day with a hint of what is outside, dark at night."""
+    if rng.chance(0.2):
+        return dark_glass(rng)
+    sky, ground = near(rng, (0.75, 0.82, 0.9)), near(rng, rng.pick([(0.2, 0.3, 0.12), (0.4, 0.36, 0.32), (0.6, 0.65, 0.7)]))
+    return Material(
+        colour=sky,
+        second_colour=ground,
+        fractal=rng.uniform(0.2, 1.0),
+        fractal_size=(sizes(rng, 0.2, 1.5),) * 3,
+        fractal_gain=0.6,
+        fractal_cover=rng.uniform(0.2, 0.6),
+        glow=rng.uniform(0.7, 3.0),
+        gloss=0.3,
+    )
+
+
+def lamp_glow(rng: Rng) -> Material:
+    """A bare lamp, a tube, a lit panel."""
+    return Material(colour=near(rng, (0.88, 0.87, 0.82), 0.08), glow=rng.uniform(2.0, 5.0))
+
+
+def cable(rng: Rng) -> Material:
+    """Cables and hoses: black, white, green, red."""
+    return Material(colour=rng.pick([(0.02, 0.02, 0.02), (0.7, 0.7, 0.68), (0.03, 0.2, 0.08), (0.5, 0.06, 0.04)]), gloss=0.2)
+
+
+def radiator(rng: Rng) -> Material:
+    """A ribbed radiator."""
+    colour = near(rng, (0.74, 0.73, 0.7), 0.12)
+    return Material(
+        colour=colour, joint_colour=scaled(colour, 0.5), cell_u=rng.uniform(0.04, 0.1), joint=0.012, gloss=0.2
+    )
+
+
+def curtain(rng: Rng) -> Material:
+    """Curtains and blinds: upright folds, or slats."""
+    base = fabric(rng)
+    if rng.chance(0.3):
+        return replace(base, cell_u=50.0, cell_v=0.05, joint=0.012, joint_colour=scaled(base.colour, 0.4))
+    return replace(
+        base,
+        cell_u=rng.uniform(0.05, 0.16),
+        cell_v=50.0,
+        joint=0.03,
+        joint_colour=scaled(base.colour, 0.55),
+        warp=0.03,
+        fractal_size=(0.12, 0.12, 1.5),
+    )
+
+
+def skin(rng: Rng) -> Material:
+    """Skin from dark to pale."""
+    return Material(colour=near(rng, rng.pick([(0.55, 0.34, 0.25), (0.42, 0.24, 0.16), (0.18, 0.09, 0.06)])), exponent=8.0)
+
+
+def hair(rng: Rng) -> Material:
+    """Hair, hats and helmets."""
+    colour = rng.pick([(0.015, 0.012, 0.01), (0.08, 0.045, 0.025), (0.3, 0.2, 0.09), (0.35, 0.34, 0.33), any_colour(rng)])
+    return Material(colour=colour, grain=0.3, grain_u=0.008, grain_v=0.1, gloss=0.1)

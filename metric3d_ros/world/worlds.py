@@ -1,0 +1,51 @@
+"""The worlds to choose from: plain rooms, furnished rooms, streets; and a mixture of them for training."""
+
+from collections.abc import Callable, Mapping
+
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.world import scene
+from metric3d_ros.world.randomness import Rng
+from metric3d_ros.world.rooms import draw_room
+from metric3d_ros.world.solids import Scene
+from metric3d_ros.world.staging import StagedScene
+from metric3d_ros.world.streets import draw_street
+
+PLAIN, FURNISHED, STREET = "plain", "furnished", "street"
+
+STAGED: dict[str, Callable[[int], StagedScene]] = {FURNISHED: draw_room, STREET: draw_street}
+"""The worlds whose scenes come with places for cameras; plain rooms have `viewpoint.draw_poses` instead."""
+
+WORLDS = (PLAIN, *STAGED)
+
+TRAINING_MIX: Mapping[str, float] = {PLAIN: 0.20, FURNISHED: 0.45, STREET: 0.35}
+"""Shares of the worlds in training."""
+
+
+def build_scene(seed: int, world: str = PLAIN) -> Scene:
+    """Return the scene of a seed in one of `WORLDS`: the same on every machine.
+
+    Raises ConfigurationError for a world that does not exist.
+    """
+    if world == PLAIN:
+        return scene.build_scene(seed)
+    return stage_scene(seed, world).scene
+
+
+def stage_scene(seed: int, world: str) -> StagedScene:
+    """Return the scene of a seed with places for cameras. Raises ConfigurationError for plain rooms, which have none."""
+    if world not in STAGED:
+        raise ConfigurationError(f"the world is '{world}', expected one of {', '.join(STAGED)}")
+    return STAGED[world](seed)
+
+
+def draw_world(seed: int, mix: Mapping[str, float] = TRAINING_MIX) -> str:
+    """Return the world of a seed, so that over many seeds the worlds have the shares of `mix`."""
+    unknown = [name for name in mix if name not in WORLDS]
+    if unknown or not sum(mix.values()) > 0 or min(mix.values()) < 0:
+        raise ConfigurationError(f"the mix of worlds is {dict(mix)}; expected shares, 0 or more, of {', '.join(WORLDS)}")
+    share = Rng(seed, 3).uniform(0.0, sum(mix.values()))
+    for name, part in mix.items():
+        if share < part:
+            return name
+        share -= part
+    return next(name for name, part in reversed(mix.items()) if part > 0)
