@@ -2,17 +2,7 @@
 
 from dataclasses import dataclass
 
-from metric3d_export.demo_model.samples import ON_ROADS, Frame
-
-
-@dataclass(frozen=True)
-class Course:
-    """One kind of batch and its share of the steps."""
-
-    frame: Frame
-    share: float
-    count: int  # images per batch
-    fresh: int  # of which rendered anew
+from metric3d_export.demo_model.samples import ON_ROADS, Course, Frame
 
 
 @dataclass(frozen=True)
@@ -36,13 +26,13 @@ VGA = Frame((480, 640))
 
 ON_A_CPU = Recipe(
     courses=(
-        Course(Frame((160, 224)), 0.38, 12, 4),
-        Course(Frame((192, 256)), 0.24, 8, 3),
-        Course(ROAD, 0.12, 8, 3),
-        Course(WIDE, 0.08, 8, 3),
-        Course(PADDED, 0.06, 6, 2),
-        Course(DEMO, 0.10, 6, 2),
-        Course(VGA, 0.02, 2, 1),
+        Course(Frame((160, 224)), 0.40, 12, 3),
+        Course(Frame((192, 256)), 0.24, 8, 2),
+        Course(ROAD, 0.14, 8, 2),
+        Course(WIDE, 0.08, 8, 2),
+        Course(PADDED, 0.05, 6, 1),
+        Course(DEMO, 0.08, 6, 1),
+        Course(VGA, 0.01, 2, 1),
     ),
     decoder_rate=1.2e-3,
     encoder_rate=2e-4,
@@ -66,3 +56,4 @@ ON_A_GPU = Recipe(
 EMA_DECAY = 0.996
 CLIP_NORM = 1.0
 HELD_OUT = (Course(DEMO, 1.0, 24, 24), Course(ROAD, 1.0, 24, 24))
+"""What is looked at while training runs: 24 images of either frame."""

@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from tqdm import tqdm
 from metric3d_export.demo_model.curves import draw_curves
 from metric3d_export.demo_model.losses import accuracy, network_loss
 from metric3d_export.demo_model.photograph_weights import read_photograph_weights
-from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON_A_CPU, ON_A_GPU, Course, Recipe
-from metric3d_export.demo_model.samples import Batch, SampleStream, held_out, render_batch
+from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON_A_CPU, ON_A_GPU, Recipe
+from metric3d_export.demo_model.samples import Batch, Course, SampleStream, held_out
 from metric3d_export.demo_model.ship import VARIANT, read_weights
 from metric3d_export.network.variants import DepthNetwork, build_network
 from metric3d_ros.errors import Metric3DError
@@ -232,8 +231,8 @@ class Run:
         """Return the averaged network's errors on held-out scenes, per frame size."""
         if not self._held_out:
             for course in HELD_OUT:
-                views = list(held_out(course.frame, course.count))
-                self._held_out.append((course, render_batch(views, course.frame.size_hw, self.device)))
+                batch = Batch(*(t.to(self.device) for t in held_out(course.frame, course.count)))
+                self._held_out.append((course, batch))
         self.average.swap(self.learner)
         errors = {
             "{1}x{0}".format(*course.frame.size_hw): self.learner.errors(batch) for course, batch in self._held_out
@@ -245,14 +244,13 @@ class Run:
         """Take steps until `minutes` of training have passed, those before a restoration included."""
         first_scene = self.next_scene + self._own_scenes
         stream = SampleStream(
+            self.recipe.courses,
             seed=self.seed + first_scene,
             first_scene=first_scene,
             capacity=self.recipe.capacity,
             device=self.device,
             workers=self.workers,
         )
-        chooser = random.Random(f"{self.seed}:{self.step}")
-        shares = [course.share for course in self.recipe.courses]
         base = [group["lr"] for group in build_optimizer(self.learner, self.recipe).param_groups]
         loss_of = torch.compile(self.learner.loss) if self.device.type == "cuda" else self.learner.loss
         started = time.monotonic() - self.elapsed_s
@@ -264,11 +262,10 @@ class Run:
             progress = self.elapsed_s / (60 * minutes)
             if progress >= 1:
                 break
-            course = chooser.choices(self.recipe.courses, shares)[0]
             factor = rate_factor(self.recipe, self.step, progress)
             for group, rate in zip(self.optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * factor
-            batch = stream.batch(course.frame, count=course.count, fresh=course.fresh)
+            batch = stream.batch()
             self.optimizer.zero_grad(set_to_none=True)
             loss = loss_of(batch)
             loss.backward()
@@ -286,7 +283,7 @@ class Run:
                     self.average.update(self.learner, self.step)
                 recent = value if recent == 0 else 0.98 * recent + 0.02 * value
             self.step += 1
-            self.images += course.count
+            self.images += len(batch.rgb)
             self.next_scene = stream.next_scene - self._own_scenes
             bar.update()
             if self.step % 20 == 0:
@@ -341,7 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=default_device, help="(default: %(default)s)")
-    parser.add_argument("--workers", type=int, help="processes that draw scenes (default: 0 on a CPU, 12 with a GPU)")
+    parser.add_argument("--workers", type=int, help="processes that prepare images (default: 1, with a GPU 12)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -353,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             weights=_starting_weights(options.init_from),
             recipe=ON_A_GPU if on_gpu else ON_A_CPU,
             device=options.device,
-            workers=(12 if on_gpu else 0) if options.workers is None else options.workers,
+            workers=(12 if on_gpu else 1) if options.workers is None else options.workers,
         )
         if run.restore() and options.init_from is not None:
             print(f"{run.state_file} exists and goes on; --init-from is not used", file=sys.stderr)
