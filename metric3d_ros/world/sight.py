@@ -23,7 +23,9 @@ def first_hits(scene: Scene, position: Array, directions: Array) -> tuple[Array,
     face = 2 * axis + (np.take_along_axis(safe, axis[:, None], axis=1)[:, 0] > 0)
     tables = [scene.boxes, scene.ellipsoids, scene.cylinders]
     meet = [_meet_boxes, _meet_ellipsoids, _meet_cylinders]
-    found = [how(*_local(rows, position, directions), rows) for how, rows in zip(meet, tables, strict=True) if len(rows)]
+    found = [
+        how(*_local(rows, position, directions), rows) for how, rows in zip(meet, tables, strict=True) if len(rows)
+    ]
     if not found:
         return distance, face
     reached = np.concatenate(found)

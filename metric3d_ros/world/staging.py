@@ -99,7 +99,7 @@ def fill(draft: SceneDraft, solids: Sequence[Solid]) -> None:
 
 
 def finish_room(stage: Stage, shell: Shell, *, seed: int, kind: str) -> StagedScene:
-    """Light a room and return its scene: lamps as placed, warm or cold, dim or bright; sun if there are real windows."""
+    """Light a room and return its scene: its lamps, warm or cold, dim or bright; sun if there are real windows."""
     rng = stage.rng
     draft = SceneDraft(shell.low, shell.high, shell.faces)
     fill(draft, stage.solids)
@@ -141,7 +141,8 @@ def _daylight(draft: SceneDraft, shell: Shell, rng: Rng, *, by_day: bool, indoor
     share = min(1.0, indoors / bright)
     draft.above = (0.9 * bright, bright, 1.1 * bright)
     draft.below = (0.5 * bright, 0.5 * bright, 0.45 * bright)
-    draft.inside = ((0.0, 0.0, 0.0), (shell.width, shell.depth, shell.height), share)
+    rim = 0.03  # surfaces of the room are inside, whatever their rounding
+    draft.inside = ((-rim, -rim, -rim), (shell.width + rim, shell.depth + rim, shell.height + rim), share)
     if rng.chance(0.6):
         yaw, height = rng.uniform(0.0, 2 * math.pi), math.radians(rng.uniform(12.0, 60.0))
         towards = (math.cos(yaw) * math.cos(height), math.sin(yaw) * math.cos(height), math.sin(height))
@@ -149,3 +150,14 @@ def _daylight(draft: SceneDraft, shell: Shell, rng: Rng, *, by_day: bool, indoor
         draft.add_sun(towards, (sun, 0.94 * sun, 0.82 * sun))
 
 
+def light_outdoors(draft: SceneDraft, rng: Rng, *, overcast: bool) -> None:
+    """Add the sun and the light of the sky."""
+    yaw, height = rng.uniform(0.0, 2 * math.pi), math.radians(rng.uniform(12.0, 65.0))
+    towards = (math.cos(yaw) * math.cos(height), math.sin(yaw) * math.cos(height), math.sin(height))
+    sky = rng.uniform(0.9, 1.6) if overcast else presets.sizes(rng, 0.25, 0.8)
+    sun = rng.uniform(0.0, 0.3) if overcast else rng.uniform(1.2, 3.0)
+    warm = 0.0 if overcast else rng.uniform(0.0, 0.3) * (1.3 - height)
+    draft.above = (sky * 0.92, sky * 0.98, sky * 1.1)
+    draft.below = presets.scaled(draft.above, rng.uniform(0.3, 0.6))
+    draft.add_sun(towards, (sun * (1 + warm), sun, sun * (1 - warm)), softness=0.5 if overcast else 0.012)
+    draft.exposure = presets.sizes(rng, 0.8, 2.0)
