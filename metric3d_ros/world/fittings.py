@@ -1,6 +1,7 @@
 """What is built into rooms: kitchens, bathrooms, doors, windows, stairs, beams, pipes, lamps on the ceiling."""
 
 import math
+from dataclasses import replace
 
 from metric3d_ros.world import presets
 from metric3d_ros.world.furniture import fronts, shade
@@ -217,12 +218,12 @@ def stairs(rng: Rng, *, rise: float) -> Piece:
                 (0.0, 0.0, 0.0), string, riser
             )
         if rng.chance(0.7):
-            side, rail = rng.pick([-1, 1]) * (width / 2), presets.furniture(rng)
-            foot = (side, -depth / 2, 0.95)
-            place.rod(foot, (side, depth / 2, 0.95 + count * step), 0.025, rail)
+            x, rail = rng.pick([-1, 1]) * (width / 2), presets.furniture(rng)
+            foot = (x, -depth / 2, 0.95)
+            place.rod(foot, (x, depth / 2, 0.95 + count * step), 0.025, rail)
             for k in range(0, count, 2):
                 y = -depth / 2 + (k + 0.5) * tread
-                place.rod((side, y, (k + 1) * step), (side, y, 0.95 + (k + 0.5) * step), 0.012, rail)
+                place.rod((x, y, (k + 1) * step), (x, y, 0.95 + (k + 0.5) * step), 0.012, rail)
 
     return Piece(width + 0.1, depth, build)
 
@@ -234,7 +235,7 @@ def door_leaf(place: Place, width: float, height: float, *, open_by: float) -> N
     plain = rng.chance(0.5)
     material = presets.furniture(rng)
     if not plain:
-        material = presets.replace(
+        material = replace(
             material, joint_colour=presets.scaled(material.colour, 0.6), cell_u=width / 2, cell_v=height / 3, joint=0.05
         )
     leaf.box((width / 2, 0.0, height / 2), (width, 0.04, height - 0.01), material)

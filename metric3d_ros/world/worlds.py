@@ -25,6 +25,13 @@ STAGED: dict[str, Callable[[int], StagedScene]] = {FURNISHED: draw_room, STREET:
 
 WORLDS = (PLAIN, *STAGED)
 
+KINDS: Mapping[str, tuple[str, ...]] = {
+    PLAIN: ("room", "hall", "corridor"),
+    FURNISHED: ("room", "hall", "corridor"),
+    STREET: ("street", "yard"),
+}
+"""The kinds of scenes in each world."""
+
 TRAINING_MIX: Mapping[str, float] = {PLAIN: 0.20, FURNISHED: 0.45, STREET: 0.35}
 """Shares of the worlds in training."""
 
@@ -58,4 +65,4 @@ def draw_world(seed: int, mix: Mapping[str, float] = TRAINING_MIX) -> str:
         if share < part:
             return name
         share -= part
-    return next(name for name, part in reversed(mix.items()) if part > 0)
+    return [name for name, part in mix.items() if part > 0][-1]
