@@ -18,6 +18,7 @@ from metric3d_ros.evaluation.results import Evaluation, ImageResult
 from metric3d_ros.evaluation.samples import Sample, SampleSource
 from metric3d_ros.evaluation.scenes import HeldOutScenes
 from metric3d_ros.metrics import measure_image
+from metric3d_ros.world.worlds import PLAIN, WORLDS
 
 SCENES = "scenes"
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=SCENES,
         help="a folder with a dataset.yaml, such a YAML elsewhere, a folder described by the options below, or "
-        "'scenes': rendered rooms that no training saw (default)",
+        "'scenes': rendered rooms or streets that no training saw (default)",
     )
     parser.add_argument("--model", default=DEMO_MODEL, help="ONNX file, or 'demo' (default)")
     parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="default: %(default)s")
@@ -42,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     scenes = parser.add_argument_group("synthetic scenes")
     scenes.add_argument("--scenes", type=int, default=200, metavar="N", help="how many (default: %(default)s)")
+    scenes.add_argument(
+        "--world", default=PLAIN, choices=WORLDS, help="plain or furnished rooms, or streets (default: %(default)s)"
+    )
+    scenes.add_argument(
+        "--kind", metavar="KIND", help="only rooms, halls, corridors, streets or yards: room, hall, ..."
+    )
     scenes.add_argument("--size", default="336x252", metavar="WxH", help="image size in pixels (default: %(default)s)")
     scenes.add_argument(
         "--focal-factor", type=float, metavar="F", help="focal length / width; default: drawn per scene as in training"
@@ -72,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
         "provider": engine.provider,
         "inference_size": args.inference_size,
         "data": str(args.data),
+        **({"world": args.world, "kind": args.kind} if args.data == SCENES else {}),
         "max_depth_m": args.max_depth,
         "metric3d_ros": __version__,
         "numpy": np.__version__,
@@ -144,7 +152,13 @@ def _open_source(args: argparse.Namespace) -> SampleSource:
     if args.threads < 0:
         raise ConfigurationError(f"--threads is {args.threads}, expected at least 0, which takes every core")
     if args.data == SCENES:
-        return HeldOutScenes(count=args.scenes, size_hw=_parse_size(args.size), focal_factor=args.focal_factor)
+        return HeldOutScenes(
+            count=args.scenes,
+            size_hw=_parse_size(args.size),
+            focal_factor=args.focal_factor,
+            world=args.world,
+            kind=args.kind,
+        )
     described = [name for name in ("depth", "normals", "depth_scale", "camera", "focal") if getattr(args, name)]
     folder = _folder_of_options(args) if described else open_folder(args.data)
     folder.check()

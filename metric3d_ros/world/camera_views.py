@@ -1,4 +1,4 @@
-"""Views of furnished rooms and streets: cameras held, carried or driven, that see something; any height, tilt and lens."""
+"""Views of furnished rooms and streets, from cameras at any height, with any tilt and lens, that see something."""
 
 import math
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ FIELD_OF_VIEW_DEG = (40.0, 110.0)  # across the image's width
 CLEARANCE_M = 0.12  # from every solid
 MIN_DISTANCE_M = 0.25  # of what is seen in the middle
 MIN_MEDIAN_DISTANCE_M = 0.7
-MIN_SURFACES = 4
-MAX_SKY_SHARE = 0.65
+MIN_SURFACES = (3, 6, 8, 9)  # one of these, of 63 rays
+MAX_SKY_SHARE = 0.55
 CHECK_COLUMNS, CHECK_ROWS = 9, 7
 
 
@@ -86,7 +86,10 @@ def camera_poses(
         tries -= 1
         roll = rng.triangular(-ROLL_DEG, ROLL_DEG, 0.0) if rng.chance(0.7) else 0.0
         pose = look(position, yaw=yaw, pitch=math.radians(_pitch_deg(rng, staged)), roll=math.radians(roll))
-        if is_worth_having(staged.scene, pose, tan_half_width=tan_half_width, tan_half_height=tan_half_height):
+        wanted = rng.pick(MIN_SURFACES)
+        if is_worth_having(
+            staged.scene, pose, tan_half_width=tan_half_width, tan_half_height=tan_half_height, surfaces=wanted
+        ):
             poses.append(pose)
     return poses
 
@@ -112,14 +115,14 @@ def check_rays(tan_half_width: float, tan_half_height: float) -> NDArray[np.floa
     return rays
 
 
-def is_worth_having(scene: Scene, pose: Pose, *, tan_half_width: float, tan_half_height: float) -> bool:
-    """Tell whether a camera sees several surfaces, not all of them close, and nothing right before its middle."""
+def is_worth_having(scene: Scene, pose: Pose, *, tan_half_width: float, tan_half_height: float, surfaces: int) -> bool:
+    """Tell whether a camera sees several `surfaces`, not all of them close, and nothing right before its middle."""
     rays = check_rays(tan_half_width, tan_half_height)
     distance, row = first_hits(scene, pose.position, rays @ pose.rotation.T)
     middle = (np.abs(rays[:, 0]) < 0.6 * tan_half_width) & (np.abs(rays[:, 1]) < 0.6 * tan_half_height)
     if distance[middle].min() < MIN_DISTANCE_M or distance.min() < 0.5 * MIN_DISTANCE_M:
         return False
-    if float(np.median(distance)) < MIN_MEDIAN_DISTANCE_M or len(set(row.tolist())) < MIN_SURFACES:
+    if float(np.median(distance)) < MIN_MEDIAN_DISTANCE_M or len(set(row.tolist())) < surfaces:
         return False
     sky = scene.materials[:6, SKY] > 0.5
     return float(np.mean((row < 6) & sky[np.minimum(row, 5)])) < MAX_SKY_SHARE

@@ -179,7 +179,9 @@ def sheet(place: Place, free: float) -> None:
     rng = place.rng
     for _ in range(rng.integer(1, 3)):
         at = (rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1), rng.uniform(0.002, 0.01))
-        place.box(at, (rng.uniform(0.15, 0.4), rng.uniform(0.1, 0.3), 0.004), presets.packet(rng), yaw=rng.uniform(-1, 1))
+        place.box(
+            at, (rng.uniform(0.15, 0.4), rng.uniform(0.1, 0.3), 0.004), presets.packet(rng), yaw=rng.uniform(-1, 1)
+        )
 
 
 def framed(place: Place, free: float) -> None:
@@ -239,15 +241,37 @@ def figure(place: Place, free: float) -> None:
         z += 0.95 * tall
 
 
+def carton(place: Place, free: float) -> None:
+    """A carton or a crate, at times with another on top."""
+    rng, z = place.rng, 0.0
+    for _ in range(rng.integer(1, 3)):
+        size = (rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.45), rng.uniform(0.15, 0.45))
+        if z + size[2] > max(free, 0.3):
+            return
+        material = rng.pick([presets.cardboard(rng), presets.cardboard(rng), presets.plastic(rng), presets.crate(rng)])
+        shift = (rng.uniform(-0.04, 0.04), rng.uniform(-0.04, 0.04), z + size[2] / 2)
+        place.box(shift, size, material, yaw=rng.uniform(-0.3, 0.3))
+        z += size[2]
+        if rng.chance(0.4) and material.gloss > 0.1:
+            place.box((shift[0], shift[1], z), (size[0] + 0.03, size[1] + 0.03, 0.03), presets.plastic(rng))
+            z += 0.015
+
+
 ON_TOP: dict[str, list[Thing]] = {
     "any": [
-        box, box, books, standing_books, bottle, cup, cup, bowl, ball, bag, cloth_heap, plant, machine, table_lamp, sheet,
-        framed, basket, figure, figure, wire,
+        box, box, box, books, standing_books, standing_books, bottle, cup, cup, bowl, ball, bag, cloth_heap, plant,
+        machine, table_lamp, sheet, framed, basket, figure, figure, wire,
     ],
-    "kitchen": [bottle, bottle, cup, cup, cup, bowl, box, box, kettle, machine, sheet, basket, plant, figure, cloth_heap],
-    "office": [books, books, sheet, sheet, cup, laptop, monitor, box, plant, table_lamp, wire, figure, standing_books],
-    "bath": [bottle, bottle, cup, cloth_heap, box, figure],
-    "store": [box, box, box, basket, basket, bottle, cup, machine, bag, wire, figure, ball],
+    "kitchen": [
+        bottle, bottle, cup, cup, cup, cup, bowl, bowl, box, box, box, kettle, machine, sheet, basket, plant, figure,
+        cloth_heap,
+    ],
+    "office": [
+        books, books, sheet, sheet, cup, cup, box, box, laptop, monitor, plant, table_lamp, wire, figure,
+        standing_books, standing_books,
+    ],
+    "bath": [bottle, bottle, cup, cup, cloth_heap, box, figure],
+    "store": [box, box, box, box, basket, carton, bottle, cup, cup, machine, bag, wire, figure, ball, cloth_heap],
 }  # fmt: skip
 
 
@@ -269,25 +293,13 @@ def fill_surface(surface: Surface, theme: str, *, things: int) -> None:
             return
 
 
-def carton(place: Place, free: float) -> None:
-    """A carton or a crate on the floor, at times with another on top."""
-    rng, z = place.rng, 0.0
-    for _ in range(rng.integer(1, 3)):
-        size = (rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.45), rng.uniform(0.15, 0.45))
-        material = rng.pick([presets.cardboard(rng), presets.cardboard(rng), presets.plastic(rng), presets.crate(rng)])
-        shift = (rng.uniform(-0.04, 0.04), rng.uniform(-0.04, 0.04), z + size[2] / 2)
-        place.box(shift, size, material, yaw=rng.uniform(-0.3, 0.3))
-        z += size[2]
-        if rng.chance(0.4) and material.gloss > 0.1:
-            place.box((shift[0], shift[1], z), (size[0] + 0.03, size[1] + 0.03, 0.03), presets.plastic(rng))
-            z += 0.015
-
-
 def shoes(place: Place, free: float) -> None:
     """A pair of shoes."""
     rng, material = place.rng, presets.soft(place.rng)
     for side in (-1, 1):
-        place.ball((side * 0.08, rng.uniform(-0.05, 0.05), 0.04), (0.05, 0.14, 0.05), material, yaw=rng.uniform(-0.4, 0.4))
+        place.ball(
+            (side * 0.08, rng.uniform(-0.05, 0.05), 0.04), (0.05, 0.14, 0.05), material, yaw=rng.uniform(-0.4, 0.4)
+        )
 
 
 def bin_(place: Place, free: float) -> None:
@@ -328,12 +340,14 @@ def toys(place: Place, free: float) -> None:
 
 
 ON_FLOOR: list[Thing] = [
-    carton, carton, carton, shoes, bin_, vacuum_cleaner, big_plant, toys, bag, bag, cloth_heap, cloth_heap, basket, wire,
-    books, ball, machine,
+    carton, carton, carton, shoes, bin_, vacuum_cleaner, big_plant, toys, bag, bag, cloth_heap, cloth_heap, basket,
+    wire, books, ball, machine,
 ]  # fmt: skip
 
 
-def litter_floor(place: Place, low: tuple[float, float], high: tuple[float, float], things: list[Thing] | None = None) -> None:
+def litter_floor(
+    place: Place, low: tuple[float, float], high: tuple[float, float], things: list[Thing] | None = None
+) -> None:
     """Put one thing on a free spot of the floor, if one is found."""
     rng, stage = place.rng, place.stage
     for _ in range(4):
@@ -382,7 +396,12 @@ def hang_on_wall(place: Place, wall: Wall, ceiling: float, *, blocked: list[tupl
         spot.box((0.0, 0.0, z), (width + 0.05, 0.024, tall + 0.05), presets.furniture(rng))
         spot.box((0.0, -0.008, z), (width, 0.022, tall), presets.picture(rng))
     elif style in (1, 5):
-        spot.box((0.0, 0.0, z), (width, 0.006, width * rng.uniform(0.5, 1.3)), presets.poster(rng), pitch=rng.uniform(-0.04, 0.04))
+        spot.box(
+            (0.0, 0.0, z),
+            (width, 0.006, width * rng.uniform(0.5, 1.3)),
+            presets.poster(rng),
+            pitch=rng.uniform(-0.04, 0.04),
+        )
     elif style == 2:
         spot.rod((0.0, 0.0, z + 0.3), (0.0, -0.03, z + 0.3), width / 2, presets.ceramic(rng))
     elif style in (3, 9):

@@ -6,10 +6,9 @@ Written for NumPy and PyTorch alike: `xp` is the library. What is left out canno
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metric3d_ros.world import solids as s
-from metric3d_ros.world.solids import Scene
+from metric3d_ros.world.ray_casting import Tables
 
 Array = Any
 WIDE = 1e9
@@ -34,14 +33,20 @@ class Frustum(NamedTuple):
     ranges: Array  # (..., 4) least x / z, largest x / z, least y / z, largest y / z
 
 
-def extents(scene: Scene) -> Extents:
-    """Return the extents of a scene's solids: boxes, ellipsoids, cylinders."""
-    rows = np.concatenate([scene.boxes, scene.ellipsoids, scene.cylinders])
-    half = rows[:, s.HALF_SIZE : s.HALF_SIZE + 3].copy()
-    half[:, :2] *= np.maximum(rows[:, s.TAPER, None], 1.0)
-    spokes: NDArray[np.float32] = rows[:, :9].reshape(-1, 3, 3) * half[..., None]
-    bounds = scene.bounds()
-    return Extents(rows[:, s.CENTRE : s.CENTRE + 3], spokes, bounds[:, :3], bounds[:, 3:])
+def extents(xp: Any, tables: Tables) -> Extents:
+    """Return the extents of solids: boxes, ellipsoids, cylinders."""
+    centres, spokes, reaches = [], [], []
+    for kind, rows in enumerate((tables.boxes, tables.ellipsoids, tables.cylinders)):
+        half = rows[..., s.HALF_SIZE : s.HALF_SIZE + 3]
+        if kind == 2:
+            widest = xp.clip(rows[..., s.TAPER : s.TAPER + 1], 1.0, None)
+            half = xp.concatenate([half[..., :2] * widest, half[..., 2:]], -1)
+        own = rows[..., :9].reshape(*rows.shape[:-1], 3, 3) * half[..., None]
+        centres.append(rows[..., s.CENTRE : s.CENTRE + 3])
+        spokes.append(own)
+        reaches.append(xp.sqrt((own * own).sum(-2)) if kind == 1 else xp.abs(own).sum(-2))
+    centre, reach = xp.concatenate(centres, -2), xp.concatenate(reaches, -2)
+    return Extents(centre, xp.concatenate(spokes, -3), centre - reach, centre + reach)
 
 
 def in_frustum(xp: Any, solids: Extents, frustum: Frustum) -> Array:

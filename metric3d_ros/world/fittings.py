@@ -1,6 +1,7 @@
-"""What is built into rooms: kitchens, bathrooms, doors, windows, curtains, stairs, beams, pipes, lamps on the ceiling."""
+"""What is built into rooms: kitchens, bathrooms, doors, windows, stairs, beams, pipes, lamps on the ceiling."""
 
 import math
+from dataclasses import replace
 
 from metric3d_ros.world import presets
 from metric3d_ros.world.furniture import fronts, shade
@@ -41,7 +42,9 @@ def kitchen_run(rng: Rng, length: float) -> Piece:
         if rng.chance(0.3):
             pan = presets.metal(rng)
             place.rod((oven - 0.1, 0.0, height + 0.01), (oven - 0.1, 0.0, height + 0.12), 0.1, pan)
-            place.rod((oven - 0.1, -0.08, height + 0.1), (oven - 0.2, -0.28, height + 0.11), 0.01, presets.dark_plastic(rng))
+            place.rod(
+                (oven - 0.1, -0.08, height + 0.1), (oven - 0.2, -0.28, height + 0.11), 0.01, presets.dark_plastic(rng)
+            )
         place.surface(length - 0.1, 0.4, height)
         _above_worktop(place, length, depth, oven)
 
@@ -125,7 +128,9 @@ def basin(rng: Rng) -> Piece:
         if rng.chance(0.5):
             place.box((0.0, 0.23, height + 0.3 + mirror / 2), (width, 0.02, mirror), presets.mirror(rng))
         else:
-            place.box((0.0, 0.18, height + 0.3 + mirror / 2), (width, 0.12, mirror), presets.fronts(rng, width / 2, mirror))
+            place.box(
+                (0.0, 0.18, height + 0.3 + mirror / 2), (width, 0.12, mirror), presets.fronts(rng, width / 2, mirror)
+            )
         place.at(0.0, 0.12).surface(width, 0.12, height, height=0.25)
 
     return Piece(width, 0.5, build)
@@ -209,14 +214,16 @@ def stairs(rng: Rng, *, rise: float) -> Piece:
         middle = place.at(0.0, 0.0, count * step / 2)
         for side in (-1, 1):
             string = (math.hypot(depth, count * step), 0.04, 0.28)
-            middle.at(side * (width / 2 + 0.02), 0.0, -0.08, yaw=math.pi / 2, pitch=slope).box((0.0, 0.0, 0.0), string, riser)
+            middle.at(side * (width / 2 + 0.02), 0.0, -0.08, yaw=math.pi / 2, pitch=slope).box(
+                (0.0, 0.0, 0.0), string, riser
+            )
         if rng.chance(0.7):
-            side, rail = rng.pick([-1, 1]) * (width / 2), presets.furniture(rng)
-            foot = (side, -depth / 2, 0.95)
-            place.rod(foot, (side, depth / 2, 0.95 + count * step), 0.025, rail)
+            x, rail = rng.pick([-1, 1]) * (width / 2), presets.furniture(rng)
+            foot = (x, -depth / 2, 0.95)
+            place.rod(foot, (x, depth / 2, 0.95 + count * step), 0.025, rail)
             for k in range(0, count, 2):
                 y = -depth / 2 + (k + 0.5) * tread
-                place.rod((side, y, (k + 1) * step), (side, y, 0.95 + (k + 0.5) * step), 0.012, rail)
+                place.rod((x, y, (k + 1) * step), (x, y, 0.95 + (k + 0.5) * step), 0.012, rail)
 
     return Piece(width + 0.1, depth, build)
 
@@ -228,7 +235,7 @@ def door_leaf(place: Place, width: float, height: float, *, open_by: float) -> N
     plain = rng.chance(0.5)
     material = presets.furniture(rng)
     if not plain:
-        material = presets.replace(
+        material = replace(
             material, joint_colour=presets.scaled(material.colour, 0.6), cell_u=width / 2, cell_v=height / 3, joint=0.05
         )
     leaf.box((width / 2, 0.0, height / 2), (width, 0.04, height - 0.01), material)
@@ -294,7 +301,7 @@ def ceiling_lamp(place: Place, height: float) -> None:
         drop = rng.uniform(0.3, min(0.8, height - 1.75))
         place.rod((0.0, 0.0, height - drop), (0.0, 0.0, height), 0.006, presets.cable(rng))
         shade(place.at(0.0, 0.0, height - drop), rng.uniform(0.13, 0.28))
-        light = height - drop - 0.35
+        light = height - drop - 0.22
     elif style == 1:
         radius = rng.uniform(0.1, 0.22)
         place.ball((0.0, 0.0, height - 0.06), (radius, radius, 0.08), glow)
@@ -330,7 +337,11 @@ def pipes(place: Place, wall: Wall, ceiling: float) -> None:
 def beams(place: Place, width: float, depth: float, ceiling: float) -> None:
     """Beams below the ceiling."""
     rng = place.rng
-    material, size, along_x = rng.pick([presets.wood(rng), presets.concrete(rng)]), rng.uniform(0.1, 0.25), rng.chance(0.5)
+    material, size, along_x = (
+        rng.pick([presets.wood(rng), presets.concrete(rng)]),
+        rng.uniform(0.1, 0.25),
+        rng.chance(0.5),
+    )
     count = rng.integer(2, 5)
     for k in range(count):
         share = (k + 0.5) / count

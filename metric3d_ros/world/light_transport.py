@@ -50,7 +50,7 @@ def shadow(ops: ArrayOps, tables: Tables, surface: Array, point: Vectors, toward
     return share
 
 
-def contact(ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors) -> Array:
+def contact(ops: ArrayOps, tables: Tables, surface: Array, normal: Vectors, point: Vectors) -> Array:
     """Return the share of the ambient light that reaches points, 0..1: less near corners and where solids touch."""
     xp = ops.xp
     squared = CONTACT_RADIUS * CONTACT_RADIUS
@@ -61,11 +61,11 @@ def contact(ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors) -> Array:
 
     share = xp.zeros_like(point.x) + 1.0
     for axis in range(3):
-        facing = xp.abs(hit.normal[axis])
+        aligned = xp.abs(normal[axis])
         low = point[axis] - tables.enclosure[..., axis, None]
         high = tables.enclosure[..., 3 + axis, None] - point[axis]
-        share = share * (1.0 - 0.5 * (1.0 - facing) * fade(low * low))
-        share = share * (1.0 - 0.5 * (1.0 - facing) * fade(high * high))
+        share = share * (1.0 - 0.5 * (1.0 - aligned) * fade(low * low))
+        share = share * (1.0 - 0.5 * (1.0 - aligned) * fade(high * high))
     behind = tables.surroundings[..., s.CONTACT_BEHIND, None]
     gaps = (_gap_to_box, _gap_to_ellipsoid, _gap_to_cylinder)
     for gap, strength, table in zip(
@@ -75,13 +75,13 @@ def contact(ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors) -> Array:
         def passing(
             solid: Row,
             at: Vectors,
-            normal: Vectors,
+            facing: Vectors,
             own: Array,
             also_behind: Array,
             gap: Callable[..., Array] = gap,
             strength: float = strength,
         ) -> Array:
-            local, up = solid.to_local(minus(at, solid.vector(s.CENTRE))), solid.to_local(normal)
+            local, up = solid.to_local(minus(at, solid.vector(s.CENTRE))), solid.to_local(facing)
             half = solid.vector(s.HALF_SIZE)
             # How far the solid rises above the plane of the surface.
             rise = xp.abs(up.x) * half.x + xp.abs(up.y) * half.y + xp.abs(up.z) * half.z - dot(local, up)
@@ -89,7 +89,7 @@ def contact(ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors) -> Array:
             dark = strength * fade(gap(ops, half, local)) * before
             return 1.0 - xp.where(own == solid.column(SURFACE), 0.0, dark)
 
-        share = share * ops.product(table, passing, point, hit.normal, hit.surface, behind)
+        share = share * ops.product(table, passing, point, normal, surface, behind)
     return share
 
 
@@ -119,28 +119,15 @@ def _gap_to_cylinder(ops: ArrayOps, half: Vectors, local: Vectors) -> Array:
     return 2.0 * side * side + above * above
 
 
-def light_up(
-    ops: ArrayOps,
-    tables: Tables,
-    hit: Hit,
-    point: Vectors,
-    direction: Vectors,
-    colour: Vectors,
-    open_shares: Array,
-    ambient_share: Array,
-) -> Vectors:
-    """Return the colour that a camera sees, 0..1, after exposure and gamma.
+def direct_light(
+    ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors, direction: Vectors, open_shares: Array
+) -> tuple[Array, ...]:
+    """Return the light (red, green, blue) that falls on points from lamps and suns, and then their reflections.
 
-    `direction` is unit, from the camera; `colour` is the surface's own; `open_shares` (..., L, P) and `ambient_share`
-    are the shares of the lights and of the surroundings' light that arrive.
+    `open_shares` (..., L, P) are the shares of the lights that arrive. On the sky the reflections are the glow around
+    suns, and nothing is lit.
     """
-    xp, around = ops.xp, tables.surroundings
-
-    def column(index: int) -> Array:
-        return ops.lookup(tables.materials[..., index], hit.surface)
-
-    sky = column(m.SKY)
-    exponent, on_sky = column(m.EXPONENT), sky > 0.0
+    xp = ops.xp
 
     def lamp(
         light: Row, share: Array, at: Vectors, normal: Vectors, way: Vectors, power: Array, is_sky: Array
@@ -163,14 +150,39 @@ def light_up(
         tint = light.vector(s.LIGHT_COLOUR)
         return tuple(c * lit for c in tint) + tuple(c * shine for c in tint)
 
-    sums = ops.total(tables.lights, lamp, Shares(open_shares), point, hit.normal, direction, exponent, on_sky)
+    exponent = ops.lookup(tables.materials[..., m.EXPONENT], hit.surface)
+    on_sky = ops.lookup(tables.materials[..., m.SKY], hit.surface) > 0.0
+    return ops.total(tables.lights, lamp, Shares(open_shares), point, hit.normal, direction, exponent, on_sky)
+
+
+def develop(
+    ops: ArrayOps,
+    tables: Tables,
+    hit: Hit,
+    point: Vectors,
+    direction: Vectors,
+    colour: Vectors,
+    direct: tuple[Array, ...],
+    ambient_share: Array,
+) -> Vectors:
+    """Return the colour that a camera sees, 0..1, after exposure and gamma.
+
+    `direction` is unit, from the camera; `colour` is the surface's own; `direct` comes from `direct_light`;
+    `ambient_share` is the share of the surroundings' light that arrives.
+    """
+    xp, around = ops.xp, tables.surroundings
+
+    def column(index: int) -> Array:
+        return ops.lookup(tables.materials[..., index], hit.surface)
+
+    sky = column(m.SKY)
     inside = xp.zeros_like(ambient_share) + 1.0
     for axis in range(3):
         inside = xp.where(point[axis] >= around[..., s.INSIDE_LOW + axis, None], inside, 0.0)
         inside = xp.where(point[axis] <= around[..., s.INSIDE_HIGH + axis, None], inside, 0.0)
     ambient_share = ambient_share * (1.0 + inside * (around[..., s.INSIDE_SHARE, None] - 1.0)) * (1.0 - sky)
     from_above = 0.5 + 0.5 * hit.normal.z
-    gloss = xp.where(on_sky, 1.0, column(m.GLOSS))
+    gloss = xp.where(sky > 0.0, 1.0, column(m.GLOSS))
     glow, sheen = column(m.GLOW), column(m.SHEEN)
     against = -dot(hit.normal, direction)
     mirrored = 0.5 + 0.5 * (direction.z + 2.0 * against * hit.normal.z)
@@ -182,7 +194,7 @@ def light_up(
         above, below = around[..., s.AMBIENT_ABOVE + channel, None], around[..., s.AMBIENT_BELOW + channel, None]
         ambient = (below + (above - below) * from_above) * ambient_share
         reflected = (below + (above - below) * mirrored) * ambient_share * sheen
-        radiance = colour[channel] * (sums[channel] + ambient + glow) + sums[3 + channel] * gloss + reflected
+        radiance = colour[channel] * (direct[channel] + ambient + glow) + direct[3 + channel] * gloss + reflected
         return xp.sqrt(xp.clip(1.0 - xp.exp(-exposure * radiance), 0.0, 1.0))
 
     return Vectors(tone(0), tone(1), tone(2))

@@ -119,7 +119,7 @@ def kerb(rng: Rng) -> Material:
 
 def lane_mark(rng: Rng, *, dash: float, under: Material) -> Material:
     """A painted line: solid if `dash` is 0, otherwise dashes of that length with gaps as long, worn."""
-    white = near(rng, rng.pick([(0.62, 0.62, 0.6), (0.62, 0.62, 0.6), (0.6, 0.45, 0.1)]))
+    white = near(rng, rng.pick([(0.62, 0.62, 0.6)] * 8 + [(0.6, 0.45, 0.1)]))
     return Material(
         colour=white,
         cell_u=dash or 500.0,
@@ -135,7 +135,7 @@ def lane_mark(rng: Rng, *, dash: float, under: Material) -> Material:
 
 def stucco(rng: Rng) -> Material:
     """A rendered outer wall, streaked by rain."""
-    colour = near(rng, rng.pick([(0.7, 0.68, 0.62), (0.62, 0.54, 0.38), (0.55, 0.56, 0.56), hue(rng, 0.35, 0.5)]))
+    colour = near(rng, rng.pick([(0.7, 0.68, 0.62), (0.62, 0.54, 0.38), (0.55, 0.56, 0.56), hue(rng, 0.4, 0.25)]))
     return Material(
         colour=colour,
         grain=rng.uniform(0.02, 0.15),
@@ -221,7 +221,17 @@ def foliage(rng: Rng) -> Material:
 
 def car_paint(rng: Rng) -> Material:
     """Car bodies: mostly black, grey, silver and white."""
-    colour = rng.pick([(0.015,) * 3, (0.06, 0.06, 0.065), (0.3, 0.3, 0.31), (0.7, 0.7, 0.69), any_colour(rng), hue(rng, 0.15, 0.9)])
+    colour = rng.pick(
+        [
+            (0.015,) * 3,
+            (0.06, 0.06, 0.065),
+            (0.3, 0.3, 0.31),
+            (0.7, 0.7, 0.69),
+            any_colour(rng),
+            any_colour(rng),
+            hue(rng, 0.1, 0.8),
+        ]
+    )
     return Material(colour=near(rng, colour), gloss=0.8, exponent=150.0, sheen=rng.uniform(0.3, 0.8))
 
 

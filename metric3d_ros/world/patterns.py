@@ -49,7 +49,8 @@ def albedo(ops: ArrayOps, tables: Tables, hit: Hit, direction: Vectors, pixel_an
     u = xp.where(faces_x, place.y, place.x) + bend_u
     v = xp.where(flat, place.y, place.z) + bend_v
     lightness, joints = _cells(ops, column, u, v, reach_u, reach_v, salt)
-    joints = xp.where((place.z < column(m.SKIRTING)) & ~flat, 1.0, joints)
+    skirting = column(m.SKIRTING)
+    joints = xp.where((skirting > 0.0) & (place.z < skirting) & ~flat, 1.0, joints)
     if ops.matters(sky):
         haze = 1.0 - xp.clip(direction.z, 0.0, 1.0)
         joints = xp.where(sky, haze * haze * haze * haze, joints)

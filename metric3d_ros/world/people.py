@@ -3,6 +3,7 @@
 import math
 
 from metric3d_ros.world import presets
+from metric3d_ros.world.materials import Material
 from metric3d_ros.world.placing import Piece, Place
 from metric3d_ros.world.randomness import Rng
 
@@ -38,7 +39,7 @@ def sitting_person(rng: Rng, *, seat: float = 0.45) -> Piece:
     return Piece(0.5, 0.6, build)
 
 
-def _legs(place: Place, height: float, trousers: presets.Material, *, stride: float) -> None:
+def _legs(place: Place, height: float, trousers: Material, *, stride: float) -> None:
     hip, shoe = 0.5 * height, presets.dark_plastic(place.rng)
     for side in (-1, 1):
         foot_y = side * stride

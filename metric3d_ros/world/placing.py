@@ -48,7 +48,7 @@ def _compose(first: Rotation, second: Rotation) -> Rotation:
 
 @dataclass(frozen=True)
 class Solid:
-    """A box (size), an ellipsoid (size: its radii) or a cylinder (from centre to top, size: radius, share at the top)."""
+    """A box (its size), an ellipsoid (its radii) or a cylinder (its radius and taper, from centre to top)."""
 
     kind: str
     centre: Point  # of a cylinder: the middle of its base
@@ -173,9 +173,7 @@ class Place:
         (x0, y0, z0), (x1, y1, z1) = low, high
         centre, size = ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), (x1 - x0, y1 - y0, z1 - z0)
         start = None if texture_origin is None else self.point(*texture_origin)
-        self.stage.solids.append(
-            Solid("box", self.point(*centre), size, material, self.rotation, texture_origin=start)
-        )
+        self.stage.solids.append(Solid("box", self.point(*centre), size, material, self.rotation, texture_origin=start))
 
     def ball(
         self,
@@ -232,6 +230,8 @@ class Lineup:
     def build(self, stage: Stage) -> None:
         """Build as many as there is room for."""
         for _, piece, place in sorted(self.waiting, key=lambda one: one[0]):
+            if len(stage.solids) >= stage.max_solids:
+                return
             stage.build(piece, place)
 
 

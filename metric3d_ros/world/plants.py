@@ -22,7 +22,13 @@ def tree(rng: Rng, *, height: float, crowns: int) -> Piece:
             wide = rng.uniform(0.14, 0.28) * height
             for k in range(min(crowns, 3)):
                 low = (0.1 + 0.26 * k) * height
-                place.rod((0.0, 0.0, low), (0.0, 0.0, min(low + 0.5 * height, height)), wide * (1 - 0.25 * k), green, taper=0.05)
+                place.rod(
+                    (0.0, 0.0, low),
+                    (0.0, 0.0, min(low + 0.5 * height, height)),
+                    wide * (1 - 0.25 * k),
+                    green,
+                    taper=0.05,
+                )
             return
         fork = rng.uniform(0.25, 0.5) * height
         place.rod((0.0, 0.0, 0.0), (lean[0], lean[1], fork), trunk_radius, bark, taper=0.75)

@@ -8,7 +8,7 @@ from metric3d_ros.world.materials import Material, Rgb
 from metric3d_ros.world.randomness import Rng
 
 # Most of what rooms are made of is nearly grey: share, lowest and highest value, saturation.
-_COLOUR_FAMILIES = [(0.30, 0.45, 0.8, 0.08), (0.22, 0.02, 0.08, 0.15), (0.23, 0.1, 0.4, 0.25), (0.25, 0.08, 0.45, 0.8)]
+_COLOUR_FAMILIES = [(0.30, 0.45, 0.8, 0.06), (0.25, 0.02, 0.08, 0.15), (0.30, 0.1, 0.4, 0.25), (0.15, 0.06, 0.4, 0.75)]
 
 
 def hue(rng: Rng, value: float, saturation: float) -> Rgb:
@@ -53,16 +53,15 @@ def worn(rng: Rng, material: Material, *, chance: float = 0.5) -> Material:
         return material
     size = sizes(rng, 0.15, 3.0)
     stretched = (size, size, size * rng.pick([0.3, 1.0, 1.0, 3.0]))
-    style = rng.integer(0, 3)
-    cracks, blotch = style == 3, rng.pick([0.45, 0.6, 0.8, 1.2])
+    cracks, blotch = rng.chance(0.2), rng.pick([0.45, 0.7, 0.8, 0.85, 0.9, 1.15])
     return replace(
         material,
         second_colour=scaled(material.colour, rng.uniform(0.3, 0.6) if cracks else blotch),
-        fractal=rng.uniform(0.2, 0.8),
+        fractal=rng.uniform(0.15, 0.8),
         fractal_size=stretched,
         fractal_gain=rng.uniform(0.35, 0.8),
         fractal_cover=rng.uniform(0.1, 0.6),
-        fractal_edge=rng.uniform(0.1, 1.0),
+        fractal_edge=rng.uniform(0.3, 1.0),
         fractal_ridge=1.0 if cracks else 0.0,
     )
 
@@ -72,7 +71,9 @@ _PAINTS = [(0.75, 0.74, 0.70), (0.72, 0.68, 0.56), (0.62, 0.63, 0.64), (0.78, 0.
 
 def paint(rng: Rng) -> Material:
     """A painted wall, with or without a skirting board, clean or stained."""
-    colour = near(rng, rng.pick(_PAINTS)) if rng.chance(0.7) else hue(rng, sizes(rng, 0.08, 0.6), rng.uniform(0.1, 0.7))
+    colour = (
+        near(rng, rng.pick(_PAINTS)) if rng.chance(0.75) else hue(rng, sizes(rng, 0.1, 0.65), rng.uniform(0.05, 0.4))
+    )
     material = Material(
         colour=colour,
         joint_colour=near(rng, rng.pick([(0.75, 0.75, 0.72), (0.2, 0.12, 0.07), scaled(colour, 0.5)])),
@@ -87,7 +88,7 @@ def paint(rng: Rng) -> Material:
 
 def wallpaper(rng: Rng) -> Material:
     """Stripes or repeated figures."""
-    colour = hue(rng, rng.uniform(0.2, 0.65), rng.uniform(0.05, 0.4))
+    colour = hue(rng, rng.uniform(0.2, 0.65), rng.uniform(0.03, 0.25))
     stripes = rng.chance(0.5)
     return Material(
         colour=colour,
@@ -173,7 +174,9 @@ def concrete(rng: Rng) -> Material:
 def tiles(rng: Rng) -> Material:
     """Tiles on a wall or a floor, 0.05 to 0.6 m wide."""
     size = rng.pick([0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6])
-    colour = near(rng, rng.pick([(0.75, 0.75, 0.73), (0.6, 0.56, 0.5), (0.2, 0.2, 0.2), hue(rng, 0.4, 0.4)]))
+    colour = near(
+        rng, rng.pick([(0.75, 0.75, 0.73), (0.7, 0.68, 0.64), (0.6, 0.56, 0.5), (0.2, 0.2, 0.2), hue(rng, 0.4, 0.3)])
+    )
     return Material(
         colour=colour,
         joint_colour=near(rng, rng.pick([(0.5, 0.5, 0.48), (0.15, 0.15, 0.15), (0.75, 0.74, 0.7)])),
@@ -263,7 +266,7 @@ def wall(rng: Rng, theme: str) -> Material:
         return rng.pick([masonry, masonry, concrete, paint, boards])(rng)
     if theme == "kitchen" and rng.chance(0.25):
         return tiles(rng)
-    return rng.pick([paint, paint, paint, paint, paint, wallpaper, wallpaper, masonry, boards])(rng)
+    return rng.pick([paint] * 9 + [wallpaper, masonry, boards])(rng)
 
 
 def ceiling(rng: Rng, theme: str) -> Material:
@@ -315,7 +318,7 @@ def furniture(rng: Rng) -> Material:
         return wood(rng)
     if style == 9:
         return metal(rng)
-    colour = any_colour(rng) if style <= 6 else near(rng, (0.74, 0.74, 0.72), 0.15)
+    colour = any_colour(rng) if style <= 5 else near(rng, (0.74, 0.74, 0.72), 0.15)
     return Material(colour=colour, gloss=rng.pick([0.05, 0.2, 0.4]), exponent=40.0, sheen=rng.pick([0.0, 0.15]))
 
 
@@ -475,7 +478,9 @@ def plastic(rng: Rng) -> Material:
 
 def dark_plastic(rng: Rng) -> Material:
     """Black or dark grey: electric things, feet, shoes."""
-    return Material(colour=hue(rng, sizes(rng, 0.012, 0.08), 0.1), gloss=rng.uniform(0.0, 0.5), exponent=30.0, sheen=0.1)
+    return Material(
+        colour=hue(rng, sizes(rng, 0.012, 0.08), 0.1), gloss=rng.uniform(0.0, 0.5), exponent=30.0, sheen=0.1
+    )
 
 
 def white_goods(rng: Rng) -> Material:
@@ -627,7 +632,10 @@ def window_pane(rng: Rng) -> Material:
     """A window that only shows light: bright by day with a hint of what is outside, dark at night."""
     if rng.chance(0.2):
         return dark_glass(rng)
-    sky, ground = near(rng, (0.75, 0.82, 0.9)), near(rng, rng.pick([(0.2, 0.3, 0.12), (0.4, 0.36, 0.32), (0.6, 0.65, 0.7)]))
+    sky, ground = (
+        near(rng, (0.75, 0.82, 0.9)),
+        near(rng, rng.pick([(0.2, 0.3, 0.12), (0.4, 0.36, 0.32), (0.6, 0.65, 0.7)])),
+    )
     return Material(
         colour=sky,
         second_colour=ground,
@@ -647,7 +655,9 @@ def lamp_glow(rng: Rng) -> Material:
 
 def cable(rng: Rng) -> Material:
     """Cables and hoses: black, white, green, red."""
-    return Material(colour=rng.pick([(0.02, 0.02, 0.02), (0.7, 0.7, 0.68), (0.03, 0.2, 0.08), (0.5, 0.06, 0.04)]), gloss=0.2)
+    return Material(
+        colour=rng.pick([(0.02, 0.02, 0.02), (0.7, 0.7, 0.68), (0.03, 0.2, 0.08), (0.5, 0.06, 0.04)]), gloss=0.2
+    )
 
 
 def radiator(rng: Rng) -> Material:
@@ -676,10 +686,14 @@ def curtain(rng: Rng) -> Material:
 
 def skin(rng: Rng) -> Material:
     """Skin from dark to pale."""
-    return Material(colour=near(rng, rng.pick([(0.55, 0.34, 0.25), (0.42, 0.24, 0.16), (0.18, 0.09, 0.06)])), exponent=8.0)
+    return Material(
+        colour=near(rng, rng.pick([(0.55, 0.34, 0.25), (0.42, 0.24, 0.16), (0.18, 0.09, 0.06)])), exponent=8.0
+    )
 
 
 def hair(rng: Rng) -> Material:
     """Hair, hats and helmets."""
-    colour = rng.pick([(0.015, 0.012, 0.01), (0.08, 0.045, 0.025), (0.3, 0.2, 0.09), (0.35, 0.34, 0.33), any_colour(rng)])
+    colour = rng.pick(
+        [(0.015, 0.012, 0.01), (0.08, 0.045, 0.025), (0.3, 0.2, 0.09), (0.35, 0.34, 0.33), any_colour(rng)]
+    )
     return Material(colour=colour, grain=0.3, grain_u=0.008, grain_v=0.1, gloss=0.1)

@@ -140,13 +140,12 @@ INTERVALS: tuple[Interval, ...] = (box_interval, ellipsoid_interval, cylinder_in
 """In the order of the tables."""
 
 
-def trace(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) -> Hit:
-    """Return where rays that start within the enclosure end; they always end, at the latest on the enclosure."""
+def find_nearest(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
+    """Return how far rays that start within the enclosure go, and the row of `tables.solids` (int32) that they hit."""
     xp = ops.xp
     distance = _distance_to_enclosure(ops, tables.enclosure, origin, direction)
     row = ops.to_int32(xp.zeros_like(distance))
     first = 1
-    kinds = []
     for interval, table in zip(INTERVALS, (tables.boxes, tables.ellipsoids, tables.cylinders), strict=True):
 
         def entrance(solid: Row, start: Vectors, way: Vectors, interval: Interval = interval) -> Array:
@@ -157,8 +156,13 @@ def trace(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) ->
         row = xp.where(found < distance, which + first, row)
         distance = xp.minimum(distance, found)
         first += table.shape[-2]
-        kinds.append(first)
-    return _describe(ops, tables, origin, direction, distance, ops.to_int32(row), (kinds[0], kinds[1]))
+    return distance, ops.to_int32(row)
+
+
+def trace(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) -> Hit:
+    """Return where rays that start within the enclosure end; they always end, at the latest on the enclosure."""
+    distance, row = find_nearest(ops, tables, origin, direction)
+    return describe(ops, tables, origin, direction, distance, row)
 
 
 def _distance_to_enclosure(ops: ArrayOps, enclosure: Array, origin: Vectors, direction: Vectors) -> Array:
@@ -172,17 +176,11 @@ def _distance_to_enclosure(ops: ArrayOps, enclosure: Array, origin: Vectors, dir
     return xp.minimum(xp.minimum(exits[0], exits[1]), exits[2])
 
 
-def _describe(
-    ops: ArrayOps,
-    tables: Tables,
-    origin: Vectors,
-    direction: Vectors,
-    distance: Array,
-    row: Array,
-    ends: tuple[int, int],
-) -> Hit:
-    """Return what is known of the points hit on rows of `tables.solids`; `ends` are where boxes and ellipsoids end."""
+def describe(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors, distance: Array, row: Array) -> Hit:
+    """Return what is known of the points at `distance` along rays, on the rows `row` of `tables.solids`."""
     xp = ops.xp
+    first_ellipsoid = 1 + tables.boxes.shape[-2]
+    first_cylinder = first_ellipsoid + tables.ellipsoids.shape[-2]
     solid = ops.gather(tables.solids, row)
     half = solid.vector(s.HALF_SIZE)
     start, way = solid.to_local(minus(origin, solid.vector(s.CENTRE))), solid.to_local(direction)
@@ -200,10 +198,10 @@ def _describe(
     face = xp.where(on_x, step[0], xp.where(on_y, 2.0 + step[1], 4.0 + step[2]))
     surface = xp.where(row == 0, face, solid.column(SURFACE))
 
-    round_solid = row >= ends[0]
+    round_solid = row >= first_ellipsoid
     if ops.matters(round_solid):
         # An ellipsoid, or the side of a cylinder: the gradient of its equation.
-        is_cylinder = row >= ends[1]
+        is_cylinder = row >= first_cylinder
         slope = (solid.column(s.TAPER) - 1.0) * 0.5 / half.z
         radius = (solid.column(s.TAPER) + 1.0) * 0.5 + slope * at.z
         x, y = at.x / half.x, at.y / half.y

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from metric3d_ros.errors import CameraError
 from metric3d_ros.world.array_ops import NUMPY_OPS, Vectors
 from metric3d_ros.world.culling import Extents, Frustum, extents, in_box, in_frustum, may_shade
-from metric3d_ros.world.light_transport import CONTACT_RADIUS, contact, light_up, shadow, to_light
+from metric3d_ros.world.light_transport import CONTACT_RADIUS, contact, develop, direct_light, shadow, to_light
 from metric3d_ros.world.materials import SKY
 from metric3d_ros.world.patterns import albedo
 from metric3d_ros.world.ray_casting import Hit, Tables, tables_of, trace
@@ -124,7 +124,7 @@ class _World:
 
     def __init__(self, scene: Scene) -> None:
         self.tables = tables_of(scene)
-        self.extents = extents(scene)
+        self.extents = extents(np, self.tables)
         self.is_sky = scene.materials[:, SKY] > 0
 
     def choose(self, keep: NDArray[np.bool_]) -> Tables:
@@ -194,6 +194,7 @@ def _colour(
             share[:] = shadow(NUMPY_OPS, between, hit.surface, point, towards, light[LIGHT_SOFTNESS])
         reach = 5 * CONTACT_RADIUS
         around = world.choose(in_box(world.extents, low - reach, high + reach))
-        ambient_share = contact(NUMPY_OPS, around, hit, point)
-    lit = light_up(NUMPY_OPS, tables, hit, point, direction, colour, open_shares, ambient_share)
+        ambient_share = contact(NUMPY_OPS, around, hit.surface, hit.normal, point)
+    direct = direct_light(NUMPY_OPS, tables, hit, point, direction, open_shares)
+    lit = develop(NUMPY_OPS, tables, hit, point, direction, colour, direct, ambient_share)
     return np.stack(lit, axis=-1)

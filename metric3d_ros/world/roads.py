@@ -1,7 +1,7 @@
 """A road as a line with bends and grades, the strips that lie along it, and where things beside it stand."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metric3d_ros.world import outdoor_presets as op
 from metric3d_ros.world import presets
@@ -73,7 +73,9 @@ class Road:
         """Return an upright frame whose front, -y, faces the road."""
         return self.place(root, s, t, turn=0.0 if t > 0 else math.pi, lift=lift)
 
-    def strip(self, root: Place, low_t: float, high_t: float, *, top: float, thickness: float, material: Material) -> None:
+    def strip(
+        self, root: Place, low_t: float, high_t: float, *, top: float, thickness: float, material: Material
+    ) -> None:
         """Lay a strip between two distances from the middle along the whole road, `top` above the road."""
         for index, segment in enumerate(self.segments):
             # The outer sides of bends are closed by letting the pieces overlap.
@@ -96,16 +98,16 @@ def draw_road(rng: Rng) -> Road:
     """Draw a road from 55 m behind to 160 m before the cameras: straight, bent, or over hills."""
     style = rng.uniform(0.0, 1.0)
     yaw = rng.uniform(-0.2, 0.2)
-    lengths = [rng.uniform(70.0, 120.0), rng.uniform(25.0, 60.0)]
+    lengths = [rng.uniform(70.0, 130.0)]
     lengths.append(215.0 - sum(lengths))
-    bends, grades = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+    bends, grades = [0.0, 0.0], [0.0, 0.0]
     if style < 0.45:
         lengths, bends, grades = [215.0], [0.0], [0.0]
     elif style < 0.75:
         turn = rng.pick([-1, 1]) * rng.uniform(0.1, 0.6)
-        bends = [0.0, turn, turn * rng.pick([1.0, 0.6, -0.8])]
+        bends = [0.0, turn]
     else:
-        grades = [rng.triangular(-0.08, 0.08, 0.0), rng.triangular(-0.1, 0.1, 0.0), rng.triangular(-0.1, 0.1, 0.0)]
+        grades = [rng.triangular(-0.08, 0.08, 0.0), rng.triangular(-0.1, 0.1, 0.0)]
     s, x, y, z = -55.0, 0.0, 0.0, 0.0
     # The camera's zone, around s = 0, is at the origin.
     x, y, z = s * math.cos(yaw), s * math.sin(yaw), s * grades[0]
@@ -142,18 +144,25 @@ def lay_road(root: Place, road: Road) -> Profile:
     pavements: list[tuple[float, float, float]] = []
     edges = {1: half, -1: half}
     for side in (1, -1):
-        if rng.chance(0.45):
+        if rng.chance(0.55):
             parking.append(side * (half + 1.0))
             edges[side] += 2.1
-    road.strip(root, -edges[-1], edges[1], top=0.0, thickness=0.3, material=surface)
-    _lines(root, road, half, lane, count, surface)
+    if count > 1 and rng.chance(0.4):  # lines between lanes as part of the surface
+        white = op.lane_mark(rng, dash=0.0, under=surface).colour
+        surface = replace(surface, joint_colour=white, cell_u=1000.0, cell_v=lane, joint=rng.uniform(0.1, 0.16))
+        road.strip(root, -half, half, top=0.0, thickness=0.3, material=surface)
+        for side in (1, -1):
+            if edges[side] > half:
+                low, high = sorted((side * half, side * edges[side]))
+                road.strip(root, low, high, top=0.0, thickness=0.3, material=op.asphalt(rng))
+    else:
+        road.strip(root, -edges[-1], edges[1], top=0.0, thickness=0.3, material=surface)
+        _lines(root, road, half, lane, count, surface)
     levels: dict[int, float] = {}
     for side in (1, -1):
         edges[side], levels[side] = _roadside(root, road, side, edges[side], pavements)
     middles = tuple(-half + (k + 0.5) * lane for k in range(count))
-    return Profile(
-        half, edges[1], edges[-1], levels[1], levels[-1], middles, tuple(parking), tuple(pavements)
-    )
+    return Profile(half, edges[1], edges[-1], levels[1], levels[-1], middles, tuple(parking), tuple(pavements))
 
 
 def _lines(root: Place, road: Road, half: float, lane: float, count: int, surface: Material) -> None:

@@ -3,7 +3,7 @@
 World frame: x and y along the walls, z up, the origin in a corner of the floor, metres.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metric3d_ros.world import materials
 from metric3d_ros.world.materials import Material
@@ -329,7 +329,8 @@ def _finish(draft: _Draft, seed: int, kind: str, faces: list[Material]) -> Scene
     for box, material in zip(draft.boxes, draft.box_materials, strict=True):
         scene.add_box_between((box[0], box[1], box[2]), (box[3], box[4], box[5]), material)
     for ball, material in zip(draft.spheres, draft.sphere_materials, strict=True):
-        scene.add_ellipsoid((ball[0], ball[1], ball[2]), ball[3], material)
+        # The lower half of a ball is in its joint colour: all that is below a skirting of next to nothing.
+        scene.add_ellipsoid((ball[0], ball[1], ball[2]), ball[3], replace(material, skirting=1e-6))
     for (x, y, radius, bottom, top), material in zip(draft.cylinders, draft.cylinder_materials, strict=True):
         scene.add_cylinder((x, y, bottom), (x, y, top), radius, material)
     lamp = (rng.uniform(0.25, 0.75) * sx, rng.uniform(0.25, 0.75) * sy, height - rng.uniform(0.25, 0.5))

@@ -333,7 +333,9 @@ def furnish_neighbours(place: Place, shell: Shell) -> None:
             continue
         wall = room_walls(shell.width, shell.depth)[side]
         for _ in range(rng.integer(1, 3)):
-            piece = rng.pick([furniture.table, furniture.cupboard, furniture.shelf, furniture.chair, furniture.books_shelf])(rng)
+            piece = rng.pick(
+                [furniture.table, furniture.cupboard, furniture.shelf, furniture.chair, furniture.books_shelf]
+            )(rng)
             if piece.depth > space - shell.thickness - 0.15 or piece.width > wall.length - 0.2:
                 continue
             # With its back to the far wall.

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.world.solids import CENTRE, HALF_SIZE, TAPER, Scene
+from metric3d_ros.world.solids import CENTRE, ENCLOSURE_FACES, HALF_SIZE, TAPER, Scene
 
 FAR_M = 1e6
 
@@ -23,14 +23,16 @@ def first_hits(scene: Scene, position: Array, directions: Array) -> tuple[Array,
     face = 2 * axis + (np.take_along_axis(safe, axis[:, None], axis=1)[:, 0] > 0)
     tables = [scene.boxes, scene.ellipsoids, scene.cylinders]
     meet = [_meet_boxes, _meet_ellipsoids, _meet_cylinders]
-    found = [how(*_local(rows, position, directions), rows) for how, rows in zip(meet, tables, strict=True) if len(rows)]
+    found = [
+        how(*_local(rows, position, directions), rows) for how, rows in zip(meet, tables, strict=True) if len(rows)
+    ]
     if not found:
-        return distance, face
+        return distance.astype(np.float32), face
     reached = np.concatenate(found)
     nearest = np.argmin(reached, axis=0)
     near = reached[nearest, np.arange(len(directions))]
     closer = near < distance
-    return np.where(closer, near, distance), np.where(closer, nearest + 6, face)
+    return np.where(closer, near, distance).astype(np.float32), np.where(closer, nearest + ENCLOSURE_FACES, face)
 
 
 def _local(rows: Array, position: Array, directions: Array) -> tuple[Array, Array]:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metric3d_ros.world import presets
 from metric3d_ros.world.placing import Point, Solid, Stage
 from metric3d_ros.world.randomness import Rng
 from metric3d_ros.world.shell import Shell
-from metric3d_ros.world.solids import Scene, SceneDraft
+from metric3d_ros.world.solids import Scene, SceneDraft, box_bounds, ellipsoid_bounds
 
 MAX_LAMPS = 2
+STICKS_OUT_M = 0.05  # frames of doors and windows reach into walls
 
 
 class Standpoints(Protocol):
@@ -85,24 +87,34 @@ def cylinder_row(solid: Solid) -> list[float]:
     return [ex, ey, 0.0, fx, fy, fz, ax, ay, az, *middle, radius, radius, half, 0.0, 0.0, half, taper]
 
 
-def fill(draft: SceneDraft, solids: Sequence[Solid]) -> None:
-    """Add placed solids to a draft."""
+def fill(draft: SceneDraft, solids: Sequence[Solid], *, within: tuple[Point, Point] | None = None) -> None:
+    """Add placed solids to a draft; leave out those that stick out `within` two corners by more than 5 cm."""
     kinds: dict[str, list[Solid]] = {"box": [], "ellipsoid": [], "cylinder": []}
     for solid in solids:
         kinds[solid.kind].append(solid)
-    draft.boxes += list(np.array([box_row(s) for s in kinds["box"]], np.float32))
-    draft.ellipsoids += list(np.array([box_row(s) for s in kinds["ellipsoid"]], np.float32))
-    draft.cylinders += list(np.array([cylinder_row(s) for s in kinds["cylinder"]], np.float32))
-    draft.box_materials += [s.material for s in kinds["box"]]
-    draft.ellipsoid_materials += [s.material for s in kinds["ellipsoid"]]
-    draft.cylinder_materials += [s.material for s in kinds["cylinder"]]
+    for kind, to_row, bounds_of, rows, materials in (
+        ("box", box_row, box_bounds, draft.boxes, draft.box_materials),
+        ("ellipsoid", box_row, ellipsoid_bounds, draft.ellipsoids, draft.ellipsoid_materials),
+        ("cylinder", cylinder_row, box_bounds, draft.cylinders, draft.cylinder_materials),
+    ):
+        if not kinds[kind]:
+            continue
+        table = np.array([to_row(s) for s in kinds[kind]], np.float32)
+        keep: NDArray[np.bool_] = np.ones(len(table), np.bool_)
+        if within is not None:
+            bounds = bounds_of(table)
+            low, high = np.array(within[0], np.float32), np.array(within[1], np.float32)
+            fits = (bounds[:, :3] >= low - STICKS_OUT_M) & (bounds[:, 3:] <= high + STICKS_OUT_M)
+            keep = np.all(fits, axis=1)
+        rows += list(table[keep])
+        materials += [s.material for s, kept in zip(kinds[kind], keep.tolist(), strict=True) if kept]
 
 
 def finish_room(stage: Stage, shell: Shell, *, seed: int, kind: str) -> StagedScene:
-    """Light a room and return its scene: lamps as placed, warm or cold, dim or bright; sun if there are real windows."""
+    """Light a room and return its scene: its lamps, warm or cold, dim or bright; sun if there are real windows."""
     rng = stage.rng
     draft = SceneDraft(shell.low, shell.high, shell.faces)
-    fill(draft, stage.solids)
+    fill(draft, stage.solids, within=(shell.low, shell.high))
     warmth = rng.triangular(-0.15, 0.45, 0.1)
     tint = (1 + warmth, 1.0, max(0.3, 1 - 1.2 * warmth))
     lamps = list(stage.lamps)
@@ -141,7 +153,8 @@ def _daylight(draft: SceneDraft, shell: Shell, rng: Rng, *, by_day: bool, indoor
     share = min(1.0, indoors / bright)
     draft.above = (0.9 * bright, bright, 1.1 * bright)
     draft.below = (0.5 * bright, 0.5 * bright, 0.45 * bright)
-    draft.inside = ((0.0, 0.0, 0.0), (shell.width, shell.depth, shell.height), share)
+    rim = 0.03  # surfaces of the room are inside, whatever their rounding
+    draft.inside = ((-rim, -rim, -rim), (shell.width + rim, shell.depth + rim, shell.height + rim), share)
     if rng.chance(0.6):
         yaw, height = rng.uniform(0.0, 2 * math.pi), math.radians(rng.uniform(12.0, 60.0))
         towards = (math.cos(yaw) * math.cos(height), math.sin(yaw) * math.cos(height), math.sin(height))
@@ -149,3 +162,14 @@ def _daylight(draft: SceneDraft, shell: Shell, rng: Rng, *, by_day: bool, indoor
         draft.add_sun(towards, (sun, 0.94 * sun, 0.82 * sun))
 
 
+def light_outdoors(draft: SceneDraft, rng: Rng, *, overcast: bool) -> None:
+    """Add the sun and the light of the sky."""
+    yaw, height = rng.uniform(0.0, 2 * math.pi), math.radians(rng.uniform(12.0, 65.0))
+    towards = (math.cos(yaw) * math.cos(height), math.sin(yaw) * math.cos(height), math.sin(height))
+    sky = rng.uniform(0.9, 1.6) if overcast else presets.sizes(rng, 0.25, 0.8)
+    sun = rng.uniform(0.0, 0.3) if overcast else rng.uniform(1.2, 3.0)
+    warm = 0.0 if overcast else rng.uniform(0.0, 0.3) * (1.3 - height)
+    draft.above = (sky * 0.92, sky * 0.98, sky * 1.1)
+    draft.below = presets.scaled(draft.above, rng.uniform(0.3, 0.6))
+    draft.add_sun(towards, (sun * (1 + warm), sun, sun * (1 - warm)), softness=0.5 if overcast else 0.012)
+    draft.exposure = presets.sizes(rng, 0.8, 2.0)

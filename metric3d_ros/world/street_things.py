@@ -27,9 +27,13 @@ def house(rng: Rng, *, width: float, storeys: int, detail: int, detached: bool) 
         if plain:
             _front(place.at(0.0, front), width, storeys, storey, limit=detail)
         if rng.chance(0.75 if detached or storeys <= 3 else 0.4):
-            _roof(place, width, depth, height, gable_front=detached and rng.chance(0.4), wall=wall, detail=detail)
+            _roof(place, width, depth, height, gable_front=detached and rng.chance(0.4), wall=wall)
         elif rng.chance(0.5):
-            place.between((-width / 2 - 0.2, front - 0.3, height), (width / 2 + 0.2, depth / 2, height + 0.3), presets.concrete(rng))
+            place.between(
+                (-width / 2 - 0.2, front - 0.3, height),
+                (width / 2 + 0.2, depth / 2, height + 0.3),
+                presets.concrete(rng),
+            )
 
     return Piece(width, depth, build)
 
@@ -38,11 +42,17 @@ def _front(place: Place, width: float, storeys: int, storey: float, *, limit: in
     """Windows in rows, a door, and at times balconies, a shop front or an awning, on the plane y = 0."""
     rng = place.rng
     wide, tall = rng.uniform(0.8, 1.5), rng.uniform(1.1, 1.7)
-    pane = presets.dark_glass(rng) if rng.chance(0.6) else presets.curtain(rng)
+    pane = presets.hue(rng, presets.sizes(rng, 0.015, 0.3), 0.12)
     bars = Material(
-        colour=pane.colour, joint_colour=presets.near(rng, (0.7, 0.7, 0.68)), cell_u=wide / rng.integer(1, 2), cell_v=tall,
-        joint=0.14, gloss=0.5, exponent=200.0, sheen=rng.uniform(0.2, 0.9),
-    )  # fmt: skip
+        colour=pane,
+        joint_colour=presets.near(rng, (0.7, 0.7, 0.68)),
+        cell_u=wide / rng.integer(1, 2),
+        cell_v=tall,
+        joint=0.14,
+        gloss=0.5,
+        exponent=200.0,
+        sheen=rng.uniform(0.2, 0.9),
+    )
     columns = max(1, int(width / (wide + rng.uniform(0.8, 1.6))))
     shop, balconies = rng.chance(0.25), rng.chance(0.3)
     step, made = width / columns, 0
@@ -74,7 +84,7 @@ def _front(place: Place, width: float, storeys: int, storey: float, *, limit: in
                 made += 2
 
 
-def _roof(place: Place, width: float, depth: float, height: float, *, gable_front: bool, wall: Material, detail: int) -> None:
+def _roof(place: Place, width: float, depth: float, height: float, *, gable_front: bool, wall: Material) -> None:
     """A saddle roof: its ridge along the street, or its gable to the street."""
     rng, tiles = place.rng, op.roof(place.rng)
     slope, over = math.radians(rng.uniform(25.0, 48.0)), rng.uniform(0.2, 0.6)
@@ -82,8 +92,7 @@ def _roof(place: Place, width: float, depth: float, height: float, *, gable_fron
     long = (depth if gable_front else width) + over
     length = half / math.cos(slope) + over
     rise = half * math.tan(slope)
-    sides = (-1, 1) if gable_front or detail >= 8 else (-1,)
-    for side in sides:
+    for side in (-1, 1):
         middle = side * (half + over * math.cos(slope)) / 2
         z = height + rise / 2 - over * math.sin(slope) / 2
         if gable_front:
@@ -133,7 +142,9 @@ def sign_post(rng: Rng) -> Piece:
             place.box((0.0, -0.1, height - 0.5), (0.3, 0.22, 0.9), presets.dark_plastic(rng))
             lit = rng.integer(0, 2)
             for k, colour in enumerate([(0.8, 0.05, 0.03), (0.8, 0.45, 0.03), (0.05, 0.6, 0.3)]):
-                glow = Material(colour=colour if k == lit else presets.scaled(colour, 0.15), glow=2.5 if k == lit else 0.0)
+                glow = Material(
+                    colour=colour if k == lit else presets.scaled(colour, 0.15), glow=2.5 if k == lit else 0.0
+                )
                 place.ball((0.0, -0.2, height - 0.2 - 0.28 * k), (0.1, 0.05, 0.1), glow)
         else:
             place.box((0.0, -0.05, height - 0.3), (0.45, 0.03, 0.45), op.sign(rng), pitch=math.pi / 4)
@@ -159,7 +170,9 @@ def bin_or_box(rng: Rng) -> Piece:
         elif style == 2:
             place.box((0.0, 0.0, 0.65), (0.4, 0.35, 1.3), paint)
         elif style == 3:
-            place.box((0.0, 0.0, 0.6), (1.1, 0.35, 1.2), presets.concrete(rng) if rng.chance(0.3) else presets.metal(rng))
+            place.box(
+                (0.0, 0.0, 0.6), (1.1, 0.35, 1.2), presets.concrete(rng) if rng.chance(0.3) else presets.metal(rng)
+            )
         else:
             place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.5), 0.35, presets.concrete(rng), taper=1.2)
             for k in range(3):
@@ -194,7 +207,9 @@ def shelter(rng: Rng) -> Piece:
             for sy in (-1, 1):
                 place.rod((sx * width / 2, sy * 0.7, 0.0), (sx * width / 2, sy * 0.7, 2.4), 0.04, steel)
         place.box((0.0, 0.0, 2.45), (width + 0.3, 1.8, 0.12), presets.metal(rng))
-        place.box((0.0, 0.72, 1.2), (width, 0.03, 1.9), rng.pick([presets.dark_glass(rng), op.sign(rng), presets.poster(rng)]))
+        place.box(
+            (0.0, 0.72, 1.2), (width, 0.03, 1.9), rng.pick([presets.dark_glass(rng), op.sign(rng), presets.poster(rng)])
+        )
         place.box((-width / 2, 0.0, 1.2), (0.05, 1.2, 1.8), op.sign(rng))
         place.box((0.2, 0.45, 0.45), (0.6 * width, 0.35, 0.05), presets.wood(rng))
 
@@ -208,7 +223,11 @@ def fence(rng: Rng, *, length: float) -> Piece:
     def build(place: Place) -> None:
         rng = place.rng
         if style == 0:
-            place.between((-length / 2, -0.12, -1.0), (length / 2, 0.12, height), rng.pick([presets.masonry, op.stucco, presets.concrete])(rng))
+            place.between(
+                (-length / 2, -0.12, -1.0),
+                (length / 2, 0.12, height),
+                rng.pick([presets.masonry, op.stucco, presets.concrete])(rng),
+            )
             place.box((0.0, 0.0, height + 0.04), (length, 0.34, 0.08), presets.concrete(rng))
             return
         material = presets.wood(rng) if rng.chance(0.5) else presets.metal(rng)
@@ -234,7 +253,11 @@ def bridge(rng: Rng, *, span: float) -> Piece:
         place.between((-40.0, -deep / 2, clear), (40.0, deep / 2, clear + 1.0), concrete)
         for side in (-1, 1):
             place.box((0.0, side * deep / 2, clear + 1.5), (80.0, 0.15, 1.0), presets.metal(rng))
-            place.box((side * (span / 2 + 1.5), 0.0, clear / 2), (1.2, deep, clear), rng.pick([concrete, presets.masonry(rng)]))
+            place.box(
+                (side * (span / 2 + 1.5), 0.0, clear / 2),
+                (1.2, deep, clear),
+                rng.pick([concrete, presets.masonry(rng)]),
+            )
 
     return Piece(span, 10.0, build)
 
@@ -245,9 +268,15 @@ def shed(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        place.between((-width / 2, -depth / 2, -0.5), (width / 2, depth / 2, height), rng.pick([op.outer_wall, presets.boards, presets.metal])(rng))
+        place.between(
+            (-width / 2, -depth / 2, -0.5),
+            (width / 2, depth / 2, height),
+            rng.pick([op.outer_wall, presets.boards, presets.metal])(rng),
+        )
         door = presets.fronts(rng, rng.uniform(0.2, 2.4), rng.uniform(0.2, 0.6))
         place.box((0.0, -depth / 2 - 0.02, 1.05), (min(2.4, 0.8 * width), 0.06, 2.1), door)
-        place.box((0.0, -0.1, height + 0.12), (width + 0.5, depth + 0.5, 0.12), op.roof(rng), roll=rng.uniform(-0.15, 0.15))
+        place.box(
+            (0.0, -0.1, height + 0.12), (width + 0.5, depth + 0.5, 0.12), op.roof(rng), roll=rng.uniform(-0.15, 0.15)
+        )
 
     return Piece(width, depth, build)

@@ -1,4 +1,4 @@
-"""Streets, country roads, yards, squares and parks, as a car, a robot or a walker sees them."""
+"""Streets and country roads, as a car, a robot or a walker sees them."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from metric3d_ros.world.plants import bush, hedge, tree
 from metric3d_ros.world.randomness import Rng
 from metric3d_ros.world.roads import Profile, Road, draw_road, lay_road
 from metric3d_ros.world.solids import SceneDraft
-from metric3d_ros.world.staging import StagedScene, fill
+from metric3d_ros.world.staging import StagedScene, fill, light_outdoors
 from metric3d_ros.world.street_things import (
     bench,
     bin_or_box,
@@ -67,7 +67,7 @@ def draw_street(seed: int) -> StagedScene:
     attempt = 0
     while True:
         rng = Rng(seed, attempt, 13)
-        stage = Stage(rng, rng.integer(MIN_SOLIDS + 25, MAX_SOLIDS))
+        stage = Stage(rng, rng.integer(MAX_SOLIDS - 30, MAX_SOLIDS))
         road = draw_road(rng)
         street = Street(Place(stage), road)
         soil = op.ground(rng)
@@ -75,6 +75,7 @@ def draw_street(seed: int) -> StagedScene:
             road.strip(street.root, -150.0, 150.0, top=-0.03, thickness=2.0, material=soil)
         street.profile = lay_road(street.root, road)
         _frontages(street)
+        _backdrop(street)
         _traffic(street)
         _street_furniture(street)
         street.lineup.build(stage)
@@ -103,7 +104,7 @@ class Street:
         return (p.left, p.left_level) if side > 0 else (p.right, p.right_level)
 
     def put(self, rank: float, piece: Piece, s: float, t: float, *, lift: float = 0.0, turn: float = 0.0) -> None:
-        """Line up a piece whose front faces the road; those near the cameras come first, `rank` times their distance."""
+        """Line up a piece whose front faces the road; `rank` times its distance says how late it is built."""
         place = self.road.facing(self.root, s, t, lift=lift)
         self.lineup.add(rank * (5.0 + abs(s - 10.0)), piece, place if turn == 0.0 else place.at(0.0, 0.0, yaw=turn))
 
@@ -111,7 +112,9 @@ class Street:
 def _frontages(street: Street) -> None:
     """Line both sides with houses, gardens, walls, woods or fields."""
     rng = street.rng
-    town = rng.pick(["row", "row", "detached", "detached", "mixed", "country", "industry", "park"])
+    town = rng.pick(
+        ["row", "row", "row", "detached", "detached", "detached", "mixed", "mixed", "country", "industry", "park"]
+    )
     for side in (1, -1):
         style = town
         if town == "mixed" or rng.chance(0.25):
@@ -132,6 +135,36 @@ def _frontages(street: Street) -> None:
         for _ in range(rng.integer(0, 6)):
             s, t = rng.uniform(-5.0, 60.0), side * (edge + rng.uniform(0.5, 5.0))
             street.put(1.5, rng.pick([bush, bush, _small_tree])(rng), s, t, lift=level)
+
+
+def _backdrop(street: Street) -> None:
+    """Woods, hills and houses far off, on both sides and where the road ends, so that few horizons are bare."""
+    rng = street.rng
+    bare = rng.chance(0.12)
+    green, dense = op.foliage(rng), rng.uniform(0.4, 1.0)
+    for side in (1, -1):
+        edge, _ = street.edge(side)
+        if bare or rng.chance(0.15):
+            continue
+        out, s = rng.uniform(22.0, 90.0), rng.uniform(-50.0, -20.0)
+        while s < 165.0:
+            width = rng.uniform(12.0, 45.0)
+            if rng.chance(dense):
+                t = side * (edge + out + rng.uniform(-4.0, 10.0))
+                street.put(0.1, _far_thing(rng, width, green), s + width / 2, t)
+            s += width * rng.uniform(0.7, 1.3)
+    for _ in range(0 if bare else rng.integer(2, 5)):
+        width = rng.uniform(12.0, 40.0)
+        thing = _far_thing(rng, width, green)
+        street.put(0.1, thing, street.road.end + rng.uniform(0.0, 8.0), rng.uniform(-50.0, 50.0), turn=math.pi / 2)
+
+
+def _far_thing(rng: Rng, width: float, green: Material) -> Piece:
+    if rng.chance(0.4):
+        return house(rng, width=min(width, 24.0), storeys=rng.integer(1, 5), detail=0, detached=rng.chance(0.5))
+    return _lump(
+        (width / 2, rng.uniform(4.0, 9.0), rng.uniform(4.0, 15.0)), green if rng.chance(0.6) else op.foliage(rng)
+    )
 
 
 def _small_tree(rng: Rng) -> Piece:
@@ -175,8 +208,8 @@ def _detached_houses(street: Street, side: int) -> None:
             long = width + 4.0
             made = fence(rng, length=long) if kind == "fence" else hedge(rng, length=long)
             street.put(0.8, made, s + width / 2, side * (edge + 0.5), lift=level)
-        if rng.chance(0.5) and s < 90:
-            piece = tree(rng, height=rng.uniform(4.0, 11.0), crowns=4 if s < 40 else 2)
+        if rng.chance(0.6) and s < 90:
+            piece = tree(rng, height=rng.uniform(4.0, 11.0), crowns=6 if s < 30 else 3)
             street.put(0.9, piece, s - 2.0, side * (edge + rng.uniform(1.5, 8.0)), lift=level)
         s += width + rng.uniform(4.0, 14.0) * (1.0 if s < 60 else 2.5)
 
@@ -219,7 +252,7 @@ def _open_country(street: Street, side: int, style: str) -> None:
             street.put(0.3, wood, s, side * (edge + depth + 6.0), lift=level)
         s = -25.0
         while s < 50.0:
-            piece = tree(rng, height=height * rng.uniform(0.5, 1.1), crowns=3 if style == "woods" else 5)
+            piece = tree(rng, height=height * rng.uniform(0.5, 1.1), crowns=4 if style == "woods" or s > 30 else 7)
             street.put(0.7, piece, s, side * (edge + rng.uniform(1.0, depth + 4.0)), lift=level)
             s += rng.uniform(4.0, 14.0)
         return
@@ -246,7 +279,8 @@ def _bank(street: Street, side: int, edge: float) -> None:
         spot = street.road.facing(street.root, segment.s + segment.length / 2, side * edge)
         # Facing the road, +y is away from it.
         frame = spot.at(0.0, 0.0, roll=slope)
-        frame.box((0.0, width / 2, -1.0), (segment.length, width + 0.5, 2.0), material)
+        thick = 2.0 + 1.2 * width * slope  # nothing shows below it
+        frame.box((0.0, width / 2, -thick / 2), (segment.length, width + 0.5, thick), material)
 
 
 def _traffic(street: Street) -> None:
@@ -307,7 +341,7 @@ def _street_furniture(street: Street) -> None:
             if row < 0.3:
                 put(0.5, lamp_post(Rng(drawn)), s, side * kerb, level)
             else:
-                piece = tree(Rng(drawn), height=rng.uniform(5.0, 11.0), crowns=5 if s < 35 else 3)
+                piece = tree(Rng(drawn), height=rng.uniform(5.0, 11.0), crowns=7 if s < 30 else 3)
                 put(0.6, piece, s, side * (kerb + 0.3), level)
             s += step * (1.0 if s < 50 else 1.8)
         for _ in range(rng.integer(0, 5)):
@@ -340,16 +374,3 @@ def _finish(street: Street, soil: Material, seed: int) -> StagedScene:
     fill(draft, street.root.stage.solids)
     light_outdoors(draft, rng, overcast=overcast)
     return StagedScene(draft.finish(seed, "street"), RoadStandpoints(road, street.profile))
-
-
-def light_outdoors(draft: SceneDraft, rng: Rng, *, overcast: bool) -> None:
-    """Add the sun and the light of the sky."""
-    yaw, height = rng.uniform(0.0, 2 * math.pi), math.radians(rng.uniform(12.0, 65.0))
-    towards = (math.cos(yaw) * math.cos(height), math.sin(yaw) * math.cos(height), math.sin(height))
-    sky = rng.uniform(0.9, 1.6) if overcast else presets.sizes(rng, 0.25, 0.8)
-    sun = rng.uniform(0.0, 0.3) if overcast else rng.uniform(1.2, 3.0)
-    warm = 0.0 if overcast else rng.uniform(0.0, 0.3) * (1.3 - height)
-    draft.above = (sky * 0.92, sky * 0.98, sky * 1.1)
-    draft.below = presets.scaled(draft.above, rng.uniform(0.3, 0.6))
-    draft.add_sun(towards, (sun * (1 + warm), sun, sun * (1 - warm)), softness=0.5 if overcast else 0.012)
-    draft.exposure = rng.uniform(0.7, 1.5)

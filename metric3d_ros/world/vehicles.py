@@ -42,15 +42,22 @@ def car(rng: Rng, *, detailed: bool) -> Piece:
             return
         place.between((-length / 2 + 0.08, -width / 2, sill), (length / 2 - 0.1, width / 2, belt), paint)
         for end in (-1, 1):  # rounded bumpers
-            place.rod((end * (length / 2 - 0.14), -0.46 * width, 0.42), (end * (length / 2 - 0.14), 0.46 * width, 0.42), 0.17, paint)
+            place.rod(
+                (end * (length / 2 - 0.14), -0.46 * width, 0.42),
+                (end * (length / 2 - 0.14), 0.46 * width, 0.42),
+                0.17,
+                paint,
+            )
         bonnet = place.at(length / 2 - nose / 2, 0.0, belt, pitch=-0.1)
-        bonnet.ball((0.0, 0.0, -0.03), (0.6 * nose, 0.47 * width, 0.12), paint)
+        bonnet.ball((0.0, 0.0, -0.06), (0.6 * nose, 0.46 * width, 0.1), paint)
         slant = rng.uniform(0.9, 1.1)
         rise = height - 0.1 - belt
         run = rise * slant
         place.between((rear + 0.15, -0.45 * width, belt - 0.02), (front - run, 0.45 * width, height - 0.1), glass)
         place.between((rear + 0.12, -0.41 * width, height - 0.1), (front - run, 0.41 * width, height - 0.02), paint)
-        place.ball(((rear + front - run) / 2, 0.0, height - 0.04), (0.52 * (front - run - rear), 0.4 * width, 0.05), paint)
+        place.ball(
+            ((rear + front - run) / 2, 0.0, height - 0.04), (0.52 * (front - run - rear), 0.4 * width, 0.05), paint
+        )
         screen = place.at(front - run / 2, 0.0, belt + rise / 2, pitch=-math.atan2(rise, run))
         screen.box((0.0, 0.0, -0.03), (math.hypot(run, rise), 0.82 * width, 0.05), glass)
         back = rise * rng.uniform(0.15, 0.5) if style != 1 else rise * 1.1

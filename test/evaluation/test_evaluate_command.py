@@ -72,6 +72,23 @@ def test_held_out_scenes_have_true_normals_and_are_always_the_same(model, tmp_pa
     assert (runs[0][0]["width"], runs[0][0]["height"]) == (84, 56)
 
 
+@pytest.mark.parametrize(("world", "kind"), [("furnished", "hall"), ("street", None), ("street", "yard")])
+def test_other_worlds_and_kinds_of_scenes_can_be_chosen(model, tmp_path, world, kind):
+    arguments = ["--world", world, "--scenes", 2, "--size", "84x56", "--model", model, "--json", tmp_path / "out.json"]
+    assert evaluate(*arguments, *(["--kind", kind] if kind else [])) == 0
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert content["settings"]["world"] == world
+    samples = list(HeldOutScenes(count=2, size_hw=(56, 84), world=world, kind=kind))
+    assert [image["name"] for image in content["images"]] == [sample.name for sample in samples]
+    assert {sample.group for sample in samples} <= ({kind} if kind else {"street", "yard"})
+    for sample in samples:
+        assert int(sample.name.split()[1]) >= HELD_OUT_FROM
+        known = np.isfinite(sample.true_depth_m)
+        assert known.mean() > 0.3
+        assert (np.isfinite(sample.true_normals).all(axis=2) == known).all()
+        assert sample.true_depth_m[known].min() > 0.1
+
+
 def test_a_longer_lens_sees_the_same_scenes_from_the_same_places():
     usual, longer = (next(iter(HeldOutScenes(count=1, size_hw=(56, 84), focal_factor=f))) for f in (1.0, 1.6))
     assert usual.camera.fx == 84
@@ -97,6 +114,7 @@ def test_a_longer_lens_sees_the_same_scenes_from_the_same_places():
         (["--scenes", "0"], "--scenes is 0"),
         (["--size", "336"], "--size is '336'"),
         (["--focal-factor", "0"], "the focal factor is 0"),
+        (["--kind", "street"], "the kind is 'street', expected one of room, hall, corridor in the plain world"),
         (["--json", "no/such/folder/x.json"], "there is no folder no/such/folder"),
     ],
 )
