@@ -82,7 +82,7 @@ def _recolour(x: Tensor, chance: Chance) -> Tensor:
     saturation = torch.where(chance.happens(0.1), torch.zeros_like(angle), chance.uniform(0.2, 1.7))
     x = gray + saturation * colour
     size_hw = (x.shape[2], x.shape[3])
-    blotches = chance.field(3, size_hw, chance.integer(3, 14)) * chance.uniform(0, 0.11)
+    blotches = chance.field(3, size_hw, chance.integer(3, 14)) * chance.uniform(0, 0.07) * chance.happens(0.5)
     shadows = chance.field(1, size_hw, chance.integer(1, 6)) * chance.uniform(0, 0.25)
     return ((x + blotches) * (shadows * chance.happens(0.5)).exp()).clamp(0, 1.5)
 
@@ -121,7 +121,7 @@ def _expose(x: Tensor, chance: Chance) -> Tensor:
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
     # Mostly brought to a usual brightness, as automatic exposure does; at times it fails.
     aim = chance.uniform(0.3, 0.55) / mean.clamp(min=0.05)
-    gain = torch.where(chance.happens(0.5), aim, chance.uniform(0.55, 1.6)).clamp(0.4, 3.0)
+    gain = torch.where(chance.happens(0.5), aim, chance.uniform(0.55, 1.6)).clamp(0.4, 2.2)
     balance = chance.uniform(0.75, 1.3, 3)
     x = x * gain * balance
     x = x + chance.normal(3, height, width) * chance.uniform(0, 0.035) * gain.sqrt()
