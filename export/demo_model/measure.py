@@ -1,9 +1,10 @@
-"""`python -m metric3d_export.demo_model.measure`: the model card's table, measured on held-out scenes."""
+"""`python -m metric3d_export.demo_model.measure`: the model card's tables, on held-out scenes and on photographs."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,17 +13,66 @@ from tqdm import tqdm
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import DEMO_MODEL, open_engine
 from metric3d_ros.errors import Metric3DError
-from metric3d_ros.estimator import Estimator
+from metric3d_ros.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.cli import evaluate
+from metric3d_ros.evaluation.labelled_folder import open_folder
+from metric3d_ros.evaluation.samples import SampleSource
 from metric3d_ros.evaluation.scenes import HELD_OUT_FROM, HeldOutScenes
 from metric3d_ros.world.randomness import Rng
 from metric3d_ros.world.renderer import render
 from metric3d_ros.world.scene import build_scene
 from metric3d_ros.world.viewpoint import draw_poses
+from metric3d_ros.world.worlds import FURNISHED, PLAIN, STREET
 
-SIZES = ("336x252", "320x240", "280x168", "640x480")
-FIGURES = ("abs_rel", "aligned_abs_rel", "delta1", "normal_mean_deg", "normal_median_deg")
+FIGURES = ("abs_rel", "aligned_abs_rel", "delta1", "edge_px", "normal_mean_deg")
 WIDE_FOCAL, FOCAL_RATIO = 0.8, 1.6  # of the width; both focal lengths lie within what training draws
+LEVEL_CAMERA_M = 1.5
+FARTHEST_FLOOR_M = 40.0
+
+EstimateImage = Callable[..., Estimate]
+
+
+class Domain(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    size_hw: tuple[int, int]
+    world: str
+    kind: str | None = None
+    share: float = 1.0
+    """Of the scenes that were asked for: large images take long."""
+
+    def source(self, scenes: int) -> HeldOutScenes:
+        """Return its images."""
+        count = max(1, round(scenes * self.share))
+        return HeldOutScenes(count=count, size_hw=self.size_hw, world=self.world, kind=self.kind)
+
+
+DOMAINS = (
+    Domain("plain rooms 336 x 252", (252, 336), PLAIN),
+    Domain("plain rooms 320 x 240", (240, 320), PLAIN),
+    Domain("plain rooms 280 x 168", (168, 280), PLAIN),
+    Domain("plain rooms 640 x 480", (480, 640), PLAIN, share=0.3),
+    Domain("furnished rooms 336 x 252", (252, 336), FURNISHED, "room"),
+    Domain("furnished halls 336 x 252", (252, 336), FURNISHED, "hall"),
+    Domain("streets 336 x 252", (252, 336), STREET, "street"),
+)
+
+
+def constant_plane(rgb: np.ndarray, camera: Camera) -> Estimate:
+    """See a wall 3 m away, whatever the image: what an estimate has to beat with its scale aligned."""
+    return _without_sight(np.full(rgb.shape[:2], 3.0, np.float32), camera)
+
+
+def level_floor(rgb: np.ndarray, camera: Camera) -> Estimate:
+    """See a floor 1.5 m below a level camera, and a wall 40 m away above the horizon, whatever the image."""
+    rows = np.arange(rgb.shape[0], dtype=np.float32)[:, None] - np.float32(camera.cy)
+    depth = camera.fy * LEVEL_CAMERA_M / np.maximum(rows, camera.fy * LEVEL_CAMERA_M / FARTHEST_FLOOR_M)
+    return _without_sight(np.broadcast_to(depth, rgb.shape[:2]).astype(np.float32), camera)
+
+
+def _without_sight(depth_m: np.ndarray, camera: Camera) -> Estimate:
+    return Estimate(depth_m, None, None, camera, camera.size_hw, {"infer": 0.0})
 
 
 def measure_focal(estimator: Estimator, *, scenes: int, size_hw: tuple[int, int] = (252, 336)) -> tuple[float, float]:
@@ -61,30 +111,58 @@ def measure_focal(estimator: Estimator, *, scenes: int, size_hw: tuple[int, int]
     return float(scale), float(pixelwise)
 
 
+def print_rows(name: str | None, source: SampleSource, estimates: dict[str, EstimateImage]) -> None:
+    """Print a row for each way to estimate; without a name, one for each group of the source."""
+    for who, estimate in estimates.items():
+        totals = evaluate(source, estimate).totals()
+        rows = {name: totals["all"]} if name else {group: total for group, total in totals.items() if group != "all"}
+        for title, total in rows.items():
+            cells = [
+                f"{total['mean'][figure]:.3f} ({total['median'][figure]:.3f})" if figure in total["mean"] else "-"
+                for figure in FIGURES
+            ]
+            print(f"| {title} | {who} | " + " | ".join(cells) + " |", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, as Markdown; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.measure", description=__doc__)
     parser.add_argument("--model", default=DEMO_MODEL, help="ONNX file, or 'demo' (default)")
-    parser.add_argument("--scenes", type=int, default=200, help="per size (default: %(default)s)")
-    parser.add_argument("--sizes", nargs="*", default=SIZES, metavar="WxH", help=f"default: {' '.join(SIZES)}")
+    parser.add_argument("--scenes", type=int, default=200, help="per domain (default: %(default)s)")
+    parser.add_argument("--photographs", type=Path, metavar="YAML", help="a folder as `metric3d evaluate` takes it")
+    parser.add_argument(
+        "--only", nargs="*", metavar="WORD", help="only the domains whose names hold one of these words"
+    )
+    parser.add_argument("--against", type=Path, metavar="MODEL.onnx", help="another model, as further rows")
+    parser.add_argument("--baselines", action="store_true", help="a plane and a floor, as further rows")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     options = parser.parse_args(arguments)
+
+    def open_model(model: str | Path) -> Estimator:
+        return Estimator(open_engine(model, provider="cpu", threads=options.threads))
+
     try:
         model = options.model if options.model == DEMO_MODEL else Path(options.model)
-        estimator = Estimator(open_engine(model, provider="cpu", threads=options.threads))
-        print(f"| {options.scenes} scenes, mean (median) image | " + " | ".join(FIGURES) + " |")
-        print("|---|" + "---|" * len(FIGURES), flush=True)
-        for size in options.sizes:
-            width, height = (int(side) for side in size.split("x"))
-            source = HeldOutScenes(count=options.scenes, size_hw=(height, width))
-            totals = evaluate(source, estimator.estimate).totals()["all"]
-            cells = [f"{totals['mean'][name]:.3f} ({totals['median'][name]:.3f})" for name in FIGURES]
-            print(f"| {size} | " + " | ".join(cells) + " |", flush=True)
-        scale, pixelwise = measure_focal(estimator, scenes=options.scenes)
+        estimator = open_model(model)
+        estimates: dict[str, EstimateImage] = {}
+        if options.baselines:
+            estimates |= {"constant plane": constant_plane, "level floor": level_floor}
+        if options.against is not None:
+            estimates[options.against.stem] = open_model(options.against).estimate
+        estimates["this model"] = estimator.estimate
+        print(f"| {options.scenes} scenes, mean (median) image | estimate | " + " | ".join(FIGURES) + " |")
+        print("|---|---|" + "---|" * len(FIGURES), flush=True)
+        for domain in DOMAINS:
+            if options.only is None or any(word in domain.name for word in options.only):
+                print_rows(domain.name, domain.source(options.scenes), estimates)
+        if options.photographs is not None:
+            print_rows(None, open_folder(options.photographs), estimates)
+        if options.only is None:
+            scale, pixelwise = measure_focal(estimator, scenes=options.scenes)
+            print(f"\nfocal length x {FOCAL_RATIO}: scale moves by {scale:.1%}, pixels by {pixelwise:.1%} (medians)")
     except Metric3DError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"\nfocal length x {FOCAL_RATIO}: scale moves by {scale:.1%}, pixels by {pixelwise:.1%} (medians)")
     return 0
 
 

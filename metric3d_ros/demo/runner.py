@@ -22,6 +22,12 @@ FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks amo
 FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
 
+DEMO_MODEL_LIMITS = (
+    "The model that comes with the package is small: it shows what is near, what is far and how surfaces lie, and its "
+    "metres can be off by a third or more. For real depth give a published model: MODEL=vit_small.onnx, made by "
+    "`metric3d export vit_small -o vit_small.onnx`."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d demo`."""
@@ -78,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         live.progress("writing the report", 0, 1)
         written = report.finish(frames_per_s=frames_per_s, wall_s=time.monotonic() - started_s)
         _print_results(live, report, written, meaningless)
+        if args.images and args.model == DEMO_MODEL:
+            live.say(DEMO_MODEL_LIMITS)
         if viewer is not None:
             viewer.linger()
     return 0
