@@ -67,7 +67,7 @@ def parse_sample_range(text: str) -> SampleRange | None:
     if ends is not None and int(ends[1]) < int(ends[2]) <= _MOST:
         return SampleRange(int(ends[1]), int(ends[2]))
     raise ConfigurationError(
-        f"the range of 16-bit samples is {text!r}, expected auto, full, or MIN-MAX such as 7500-7900, at most 0-{_MOST}"
+        f"parameter sixteen_bit_range is {text!r}, expected auto, full, or MIN-MAX such as 7500-7900"
     )
 
 
@@ -84,9 +84,9 @@ def fit_sample_range(array: NDArray[Any]) -> SampleRange:
     share = (high - low) / _MOST
     kept = min(max((share - _STRETCHED_SHARE) / (_LEFT_SHARE - _STRETCHED_SHARE), 0.0), 1.0)
     low, high = low * (1 - kept), high + (_MOST - high) * kept
-    wanting = max(_LEVELS - (high - low), 0.0)
-    low = min(max(low - wanting / 2, 0.0), _MOST - _LEVELS)
-    return SampleRange(float(low), float(max(high + wanting / 2, low + _LEVELS)))
+    span = max(high - low, _LEVELS)
+    low = min(max((low + high - span) / 2, 0.0), _MOST - span)
+    return SampleRange(float(low), float(low + span))
 
 
 class SteadySampleRange:
