@@ -8,7 +8,7 @@ import math
 import statistics
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -20,6 +20,7 @@ from metric3d_ros.adaptive_size import AdaptiveSize
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import Engine
 from metric3d_ros.errors import CameraError, ConfigurationError, ImageError, OutOfMemoryError
+from metric3d_ros.geometry import turn_back, turn_normals_back, turn_upright, upright_camera
 from metric3d_ros.inference_size import FAR_ABOVE_TRAINED, MIN_SIDE_PX, NATIVE, TRAINED, InferenceSize
 from metric3d_ros.memory_limit import MemoryLimit
 
@@ -45,7 +46,8 @@ class Estimate:
 
     Attributes:
         depth_m: float32 (H, W), metres along the optical axis (z), NaN where invalid.
-        confidence: float32 (H, W), expected accuracy, about 0..1; None where not asked for or not in the model.
+        confidence: float32 (H, W), expected accuracy, 0 to 1, 0 where depth is invalid; None where not asked for or
+            not in the model.
         normals: float32 (H, W, 3), unit vectors in the optical frame that face the camera, NaN where invalid; None
             where not asked for or not in the model.
         camera: the image's camera.
@@ -169,11 +171,18 @@ class Estimator:
         return self.estimate_batch([rgb], [camera], outputs=outputs)[0]
 
     def estimate_batch(
-        self, images: Sequence[RgbArray], cameras: Sequence[Camera], *, outputs: Collection[str] = ALL_OUTPUTS
+        self,
+        images: Sequence[RgbArray],
+        cameras: Sequence[Camera],
+        *,
+        outputs: Collection[str] = ALL_OUTPUTS,
+        rotate_deg: int = 0,
     ) -> list[Estimate]:
         """Estimate several images of one size in one run; as `estimate`, with a result for each image in order.
 
-        `timings_ms` is that of the whole batch in every result.
+        `timings_ms` is that of the whole batch in every result. With `rotate_deg`, as `geometry.turning` has it, the
+        network sees the images turned upright; what it says comes back at the pixels and in the frame of the images as
+        they are, `inference_size_hw` is that of the upright ones.
         """
         if not images or len(images) != len(cameras):
             raise ImageError(
@@ -183,12 +192,32 @@ class Estimator:
             _check_image(rgb, camera)
             if rgb.shape != images[0].shape:
                 raise ImageError(f"images of a batch are {images[0].shape} and {rgb.shape}, expected one size")
+        if rotate_deg:
+            return self._estimate_turned(images, cameras, outputs, rotate_deg)
         wanted = self._contract_outputs(outputs)
         if not self.engine.dialect.self_contained:
             return [self._run_foreign(rgb, camera, wanted) for rgb, camera in zip(images, cameras, strict=True)]
         most = self._memory.max_images or len(images)
         parts = [slice(first, first + most) for first in range(0, len(images), most)]
         return [estimate for part in parts for estimate in self._run_contract(images[part], cameras[part], wanted)]
+
+    def _estimate_turned(
+        self, images: Sequence[RgbArray], cameras: Sequence[Camera], outputs: Collection[str], rotate_deg: int
+    ) -> list[Estimate]:
+        upright = [turn_upright(rgb, rotate_deg) for rgb in images]
+        estimates = self.estimate_batch(
+            upright, [upright_camera(camera, rotate_deg) for camera in cameras], outputs=outputs
+        )
+        return [
+            replace(
+                each,
+                depth_m=turn_back(each.depth_m, rotate_deg),
+                confidence=None if each.confidence is None else turn_back(each.confidence, rotate_deg),
+                normals=None if each.normals is None else turn_normals_back(each.normals, rotate_deg),
+                camera=camera,
+            )
+            for each, camera in zip(estimates, cameras, strict=True)
+        ]
 
     def _contract_outputs(self, outputs: Collection[str]) -> frozenset[str]:
         unknown = set(outputs) - ALL_OUTPUTS
@@ -296,17 +325,31 @@ def _finish(
     """Return depth, confidence and normals at the image's size, NaN where the network's value is unusable."""
     depth_m = _resize_depth(np.asarray(maps[model_contract.DEPTH], np.float32), image_hw)
     usable = np.isfinite(depth_m) & (depth_m > 0)
-    if not usable.all():
+    all_usable = bool(usable.all())
+    if not all_usable:
         depth_m = np.where(usable, depth_m, np.float32(np.nan))
     confidence = maps.get(model_contract.CONFIDENCE)
     if confidence is not None and confidence.shape[:2] != image_hw:
         confidence = np.asarray(cv2.resize(confidence, image_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+    if confidence is not None:
+        confidence = _clip_confidence(np.asarray(confidence, np.float32))
     normals = maps.get(model_contract.NORMAL)
     if normals is not None and normals.shape[:2] != image_hw:
         normals = np.asarray(cv2.resize(normals, image_hw[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
         with np.errstate(invalid="ignore", divide="ignore"):
             normals = normals / np.linalg.norm(normals, axis=2, keepdims=True)
+    if not all_usable:
+        confidence = None if confidence is None else np.where(usable, confidence, np.float32(0))
+        normals = None if normals is None else np.where(usable[..., None], normals, np.float32(np.nan))
     return depth_m, confidence, normals
+
+
+def _clip_confidence(confidence: Float32Array) -> Float32Array:
+    """Return confidence within 0 and 1, which networks overshoot a little; 0 where it is NaN."""
+    # A NaN makes both extremes NaN, and NaN compares false; two reductions need no memory.
+    if confidence.min() >= 0 and confidence.max() <= 1:
+        return confidence
+    return np.clip(np.nan_to_num(confidence, nan=0.0), np.float32(0), np.float32(1))
 
 
 def _resize_depth(depth_m: Float32Array, image_hw: tuple[int, int]) -> Float32Array:

@@ -45,7 +45,14 @@ def _save(nodes, inputs, outputs, constants, path: Path, metadata: Metadata | No
     return path
 
 
-def save_contract_model(path: Path, *, metadata: Metadata = METADATA, with_normals: bool = True) -> Path:
+def save_contract_model(
+    path: Path,
+    *,
+    metadata: Metadata = METADATA,
+    with_normals: bool = True,
+    normal: tuple[float, float, float] = NORMAL,
+    confidence: float = CONFIDENCE,
+) -> Path:
     """Save a model of our own contract: depth from grey level and focal length, constant confidence and normals."""
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", 3])
     focal = helper.make_tensor_value_info("focal_length", TensorProto.FLOAT, ["n"])
@@ -71,7 +78,7 @@ def save_contract_model(path: Path, *, metadata: Metadata = METADATA, with_norma
         _constant("per_image", [-1, 1, 1], np.int64),
         _constant("per_canonical_focal", 1 / model_contract.CANONICAL_FOCAL_PX, np.float32),
         _constant("zero", 0, np.float32),
-        _constant("confidence_value", CONFIDENCE, np.float32),
+        _constant("confidence_value", confidence, np.float32),
     ]
     if with_normals:
         nodes += [
@@ -79,7 +86,7 @@ def save_contract_model(path: Path, *, metadata: Metadata = METADATA, with_norma
             helper.make_node("Add", ["no_normal", "normal_value"], ["normal"]),
             helper.make_node("Identity", ["confidence"], ["normal_confidence"]),
         ]
-        constants.append(_constant("normal_value", NORMAL, np.float32))
+        constants.append(_constant("normal_value", normal, np.float32))
     return _save(nodes, [image, focal], outputs, constants, path, metadata)
 
 

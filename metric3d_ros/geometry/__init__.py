@@ -4,14 +4,28 @@ from metric3d_ros.geometry.deprojection import depth_to_points
 from metric3d_ros.geometry.filters import depth_edges, filter_depth
 from metric3d_ros.geometry.normals import normals_from_depth
 from metric3d_ros.geometry.scan import Scan, depth_to_scan
+from metric3d_ros.geometry.turning import (
+    check_angle,
+    turn_back,
+    turn_normals_back,
+    turn_upright,
+    turned_size,
+    upright_camera,
+)
 from metric3d_ros.geometry.voxels import voxel_means
 
 __all__ = [
     "Scan",
+    "check_angle",
     "depth_edges",
     "depth_to_points",
     "depth_to_scan",
     "filter_depth",
     "normals_from_depth",
+    "turn_back",
+    "turn_normals_back",
+    "turn_upright",
+    "turned_size",
+    "upright_camera",
     "voxel_means",
 ]

@@ -46,7 +46,8 @@ def points_to_cloud(
     have the shape of `points`.
 
     Organised clouds are H x W with NaN for invalid points and is_dense false. With `organized` false, or (N, 3) points,
-    invalid points are left out, the height is 1 and is_dense true.
+    invalid points are left out, the height is 1 and is_dense true if all of them have a normal, or none has the field.
+    The normal of an invalid point is NaN.
     """
     for name, extra in (("rgb", rgb), ("normals", normals)):
         if extra is not None and extra.shape != points.shape:
@@ -62,7 +63,9 @@ def points_to_cloud(
     cloud = NewCloud(*points.shape[:2], with_rgb=rgb is not None, with_normals=normals is not None)
     for rows in cloud.row_slices():
         cloud.fill(rows, points=points, rgb=rgb, normals=normals)
-    return cloud.to_message(header=header, sensor_msgs=sensor_msgs, is_dense=not organized)
+        cloud.drop_normals_of_invalid(rows)
+    is_dense = not organized and (normals is None or bool(np.isfinite(normals).all()))
+    return cloud.to_message(header=header, sensor_msgs=sensor_msgs, is_dense=is_dense)
 
 
 class NewCloud:
@@ -108,6 +111,14 @@ class NewCloud:
                 target[rows, :, axis] = array[rows, :, axis]
         if self._fourth_of_rgb is not None:
             self._fourth_of_rgb[rows] = 0
+
+    def drop_normals_of_invalid(self, rows: slice) -> None:
+        """Make the normals NaN whose points are."""
+        if self.normals is None:
+            return
+        invalid = np.isnan(self.points[rows, :, 2])
+        if invalid.any():
+            self.normals[rows][invalid] = np.nan
 
     def to_message(self, *, header: Any, sensor_msgs: Any, is_dense: bool = False) -> Any:
         """Return the PointCloud2, whose memory this is: write nothing from then on."""

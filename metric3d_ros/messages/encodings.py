@@ -63,16 +63,6 @@ def find_encoding(name: str) -> Encoding:
     )
 
 
-def to_8_bit(array: NDArray[Any]) -> Bytes:
-    """Scale uint16 samples of either byte order linearly to uint8: 65535 becomes 255, rounded to nearest.
-
-    The scale is fixed, never taken from the picture: the same light gives the same value in every frame. A 10- or
-    12-bit camera that leaves the upper bits empty therefore looks dark, as it does in other ROS tools.
-    """
-    native = np.ascontiguousarray(array, dtype=np.uint16)
-    return np.asarray(cv2.convertScaleAbs(native, alpha=1 / 257), dtype=np.uint8)
-
-
 def _convert(code: int) -> Callable[[Bytes], Bytes]:
     def to_rgb(array: Bytes) -> Bytes:
         return np.asarray(cv2.cvtColor(array, code), dtype=np.uint8)

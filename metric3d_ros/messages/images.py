@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.buffers import new_bytes, share_bytes, view_bytes
-from metric3d_ros.messages.encodings import Encoding, find_encoding, to_8_bit
+from metric3d_ros.messages.encodings import Encoding, find_encoding
+from metric3d_ros.messages.sixteen_bits import ToEightBit, to_8_bit
 
 _GREATEST = np.finfo(np.float32).max
 
@@ -58,19 +59,20 @@ def image_to_array(message: Any, *, max_pixels: int = MAX_PIXELS) -> RawImage:
     )
 
 
-def image_to_rgb(message: Any, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def image_to_rgb(message: Any, *, max_pixels: int = MAX_PIXELS, to_8_bit: ToEightBit = to_8_bit) -> NDArray[np.uint8]:
     """Convert an Image message of any colour, gray, Bayer or YUV encoding to (H, W, 3) uint8 RGB.
 
     The result is contiguous. rgb8 without row padding is a view of the message; everything else is a new array. 16-bit
-    samples are scaled linearly, 65535 to 255. Alpha is dropped. YUV is BT.601 with luma 16..235, as OpenCV reads it.
+    samples become 8 bits by `to_8_bit`: linearly, 65535 to 255, by default. Alpha is dropped. YUV is BT.601 with luma
+    16..235, as OpenCV reads it.
 
     Raises MessageError as `image_to_array` does, and for an encoding that is no picture, such as 32FC1.
     """
     raw = image_to_array(message, max_pixels=max_pixels)
-    return raw_to_rgb(raw)
+    return raw_to_rgb(raw, to_8_bit=to_8_bit)
 
 
-def raw_to_rgb(raw: RawImage) -> NDArray[np.uint8]:
+def raw_to_rgb(raw: RawImage, *, to_8_bit: ToEightBit = to_8_bit) -> NDArray[np.uint8]:
     """Convert an image's pixels to (H, W, 3) uint8 RGB, as `image_to_rgb` does.
 
     Raises MessageError for an encoding that is no picture.

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import compressed_to_rgb, image_to_rgb
 from metric3d_ros.messages.buffers import view_bytes
-from metric3d_ros.messages.compressed import read_picture_size
+from metric3d_ros.messages.compressed import check_format, read_picture_size
+from metric3d_ros.messages.sixteen_bits import ToEightBit
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -26,9 +26,9 @@ class CameraImage:
     message: Any
     decode: Callable[..., Rgb]
 
-    def to_rgb(self, *, max_pixels: int) -> Rgb:
+    def to_rgb(self, *, max_pixels: int, to_8_bit: ToEightBit) -> Rgb:
         """Return (H, W, 3) RGB; MessageError where the message cannot be read or has more pixels than that."""
-        return self.decode(self.message, max_pixels=max_pixels)
+        return self.decode(self.message, max_pixels=max_pixels, to_8_bit=to_8_bit)
 
 
 def from_image(message: Any) -> CameraImage:
@@ -43,11 +43,7 @@ def from_image(message: Any) -> CameraImage:
 
 
 def from_compressed(message: Any) -> CameraImage:
-    """Take a sensor_msgs/CompressedImage; MessageError where it has no header that states its size."""
-    if "compressedDepth" in str(message.format):
-        raise MessageError(
-            f"the compressed image's format is {str(message.format)[:60]!r}, which is depth: subscribe to the "
-            "camera's pictures"
-        )
+    """Take a sensor_msgs/CompressedImage; MessageError where it is no picture or its size cannot be read."""
+    check_format(message)
     height, width = read_picture_size(view_bytes(message.data, what="the compressed image"))
     return CameraImage(header=message.header, height=height, width=width, message=message, decode=compressed_to_rgb)

@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import MessageError
+from metric3d_ros.messages.sixteen_bits import SteadySampleRange
 from metric3d_ros.nodes.camera_images import CameraImage, from_compressed, from_image
 from metric3d_ros.nodes.frame_counts import FrameCounts
 from metric3d_ros.nodes.frame_times import FrameTimes
@@ -87,6 +88,7 @@ class CameraStream:
         self.loss = LossWatch()
         self._sequence = SequenceWatch(self._image_publishers)
         self.depth_range = SteadyRange()
+        self.sample_range = SteadySampleRange()
         self.busy = False
         """A frame is being worked on."""
         self.inference_size_hw: tuple[int, int] | None = None

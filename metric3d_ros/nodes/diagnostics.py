@@ -110,6 +110,8 @@ class Diagnostics:
         }
         if camera.inference_size_hw is not None:
             values["inference size"] = f"{camera.inference_size_hw[1]}x{camera.inference_size_hw[0]}"
+        if camera.sample_range.used is not None:
+            values["16-bit range in use"] = str(camera.sample_range.used)
         for stage, times in camera.times.percentiles().items():
             values[f"{stage} p50 [ms]"] = f"{times.p50_ms:.1f}"
             values[f"{stage} p95 [ms]"] = f"{times.p95_ms:.1f}"

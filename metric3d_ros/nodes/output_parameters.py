@@ -184,10 +184,18 @@ class ScanParameters:
         maximum=1000.0,
     )
     min_range_m: float = parameter(
-        0.45, "Nearer is -Inf: something is too close.", unit="m", minimum=0.0, maximum=_FARTHEST_M
+        0.45,
+        "Nearer is -Inf: something is too close. A larger depth.min_m takes its place; nearer than that is NaN.",
+        unit="m",
+        minimum=0.0,
+        maximum=_FARTHEST_M,
     )
     max_range_m: float = parameter(
-        10.0, "Farther is +Inf: nothing within reach.", unit="m", minimum=0.01, maximum=_FARTHEST_M
+        10.0,
+        "Farther is +Inf: nothing within reach. A smaller depth.max_m takes its place, in the message's range_max too.",
+        unit="m",
+        minimum=0.01,
+        maximum=_FARTHEST_M,
     )
 
     def __post_init__(self) -> None:

@@ -54,8 +54,8 @@ def _needs_nothing(_: DepthParameters) -> frozenset[str]:
     return _NOTHING
 
 
-def _needs_normals(_: DepthParameters) -> frozenset[str]:
-    return frozenset({DEPTH, NORMALS})
+def _needs_normals(parameters: DepthParameters) -> frozenset[str]:
+    return _needs_depth(parameters) | {NORMALS}
 
 
 def _needs_confidence(_: DepthParameters) -> frozenset[str]:
@@ -144,6 +144,8 @@ def _points(result: Result) -> Any:
         attributes["rgb"] = result.rgb[every]
     if options.with_normals:
         attributes["normals"] = result.normals[every]
+        if options.voxel_m:  # points without a normal leave that of their cube to the others
+            attributes["normals"] = np.nan_to_num(attributes["normals"])
     if options.voxel_m:
         points, means = voxel_means(points, size_m=options.voxel_m, attributes=tuple(attributes.values()))
         attributes = dict(zip(attributes, means, strict=True))
@@ -165,30 +167,27 @@ def _organized_points(result: Result, every: tuple[slice, slice]) -> Any:
     for rows in cloud.row_slices():
         depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride, rows=rows, out=cloud.points[rows])
         cloud.fill(rows, rgb=colours, normals=normals)
+        cloud.drop_normals_of_invalid(rows)
     return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs.msg)
 
 
 def _scan(result: Result) -> Any:
-    options = result.parameters.scan
-    depth_m = result.far_depth_m
-    if result.parameters.depth.max_m:
-        # What is too far for the depth image is still known to be no obstacle nearer than that.
-        with np.errstate(invalid="ignore"):
-            depth_m = np.where(depth_m > result.parameters.depth.max_m, np.float32(np.inf), depth_m)
+    options, (min_range_m, max_range_m) = result.parameters.scan, result.parameters.scan_limits_m
+    # What is too far for the depth image is known to be no nearer than that, and the scan reaches no farther.
     scan = depth_to_scan(
-        depth_m,
+        result.far_depth_m,
         result.camera,
         band_px=options.band_px,
         max_offset_m=options.max_offset_m or float("inf"),
-        min_range_m=options.min_range_m,
-        max_range_m=options.max_range_m,
+        min_range_m=min_range_m,
+        max_range_m=max_range_m,
     )
     return ranges_to_scan(
         scan.ranges_m,
         angle_min_rad=scan.angle_min_rad,
         angle_increment_rad=scan.angle_increment_rad,
-        min_range_m=options.min_range_m,
-        max_range_m=options.max_range_m,
+        min_range_m=min_range_m,
+        max_range_m=max_range_m,
         header=Header(stamp=result.header.stamp, frame_id=options.frame_id),
         sensor_msgs=sensor_msgs.msg,
     )
@@ -215,7 +214,8 @@ OUTPUTS: Sequence[Output] = (
         topic="normals/image",
         switch="normals",
         message_type=Image,
-        description="32FC3, unit vectors in the optical frame that face the camera (a wall ahead is 0, 0, -1)",
+        description="32FC3, unit vectors in the optical frame that face the camera (a wall ahead is 0, 0, -1), NaN "
+        "where depth is invalid",
         needs=_needs_normals,
         build=_normals_image,
     ),
@@ -224,7 +224,7 @@ OUTPUTS: Sequence[Output] = (
         switch="points",
         message_type=PointCloud2,
         description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z; organised, NaN where "
-        "invalid",
+        "invalid, the normal too",
         needs=_needs_points,
         build=_points,
     ),
@@ -232,7 +232,7 @@ OUTPUTS: Sequence[Output] = (
         topic="confidence/image",
         switch="confidence",
         message_type=Image,
-        description="32FC1, expected accuracy of depth, about 0 to 1",
+        description="32FC1, expected accuracy of depth, 0 to 1, 0 where depth is invalid",
         needs=_needs_confidence,
         build=_confidence_image,
     ),

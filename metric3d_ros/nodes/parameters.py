@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimator import CONFIDENCE, DEFAULT_RATE_HZ
+from metric3d_ros.geometry import check_angle
 from metric3d_ros.inference_size import NATIVE, InferenceSize
 from metric3d_ros.messages import MAX_PIXELS
+from metric3d_ros.messages.sixteen_bits import AUTO_RANGE, parse_sample_range
 from metric3d_ros.nodes.engine_parameters import (
     CudaParameters,
     OpenVinoParameters,
@@ -107,7 +109,7 @@ class DepthParameters:
     )
     image_transport: str = parameter(
         RAW,
-        "How images come: raw subscribes to image, compressed to image/compressed (JPEG or PNG).",
+        "How images come: raw subscribes to image, compressed to image/compressed (JPEG, PNG, TIFF or WebP).",
         choices=(RAW, COMPRESSED),
         read_only=True,
     )
@@ -117,6 +119,23 @@ class DepthParameters:
         unit="px",
         minimum=784,
         maximum=MAX_PIXELS,
+    )
+    rotate: int = parameter(
+        0,
+        "For a camera that is mounted turned: by how much its images are turned clockwise to stand upright before the "
+        "network sees them: 0, 90 (the camera's top is to its right, seen from behind), 180 (it hangs upside down) or "
+        "270 (its top is to its left). All outputs stay at the pixels and in the frame of the images as they come.",
+        unit="degrees",
+        minimum=0,
+        maximum=270,
+        check=check_angle,
+    )
+    sixteen_bit_range: str = parameter(
+        AUTO_RANGE,
+        "Samples of 16-bit images that become black and white for the network: auto follows the range that the images "
+        "use, slowly, unless that is most of the full one; full is 0 to 65535; or MIN-MAX such as 7500-7900. Images "
+        "of 8 bits stay as they are.",
+        check=parse_sample_range,
     )
     rectified: bool = parameter(
         False, "The images are rectified: use camera_info's P and no lens distortion. False uses K and D."
@@ -165,6 +184,21 @@ class DepthParameters:
                 "parameter scan.frame_id is '', expected the camera's frame with x forward and z up, such as "
                 "camera_link, because outputs.scan is true"
             )
+        least_m, most_m = self.scan_limits_m
+        if self.outputs.scan and least_m >= most_m:
+            raise ConfigurationError(
+                f"the scan would reach from {least_m:g} to {most_m:g} m, expected the first below the second: change "
+                "depth.min_m or depth.max_m, which it follows, or scan.min_range_m or scan.max_range_m"
+            )
+
+    @property
+    def scan_limits_m(self) -> tuple[float, float]:
+        """The least and the greatest range of the scan, metres: no depth is trusted outside of those of `depth.*`.
+
+        What is nearer along the optical axis than a limit is nearer in every direction, so within these limits
+        everything has been looked at.
+        """
+        return max(self.scan.min_range_m, self.depth.min_m), min(self.scan.max_range_m, self.depth.max_depth_m)
 
     @property
     def tuning(self) -> Tuning:

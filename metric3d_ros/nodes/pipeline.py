@@ -15,6 +15,7 @@ import numpy.typing as npt
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimator import ALL_OUTPUTS, DEPTH, Estimate, Estimator
+from metric3d_ros.geometry import turned_size
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.outputs import Output
 from metric3d_ros.nodes.pairing import stamp_ns
@@ -137,7 +138,10 @@ class Pipeline:
             stream.counts.add_unwanted()
             return None
         try:
-            rgb = frame.image.to_rgb(max_pixels=parameters.max_pixels)
+            to_8_bit = stream.sample_range.converter(
+                parameters.sixteen_bit_range, stamp_ns=stamp_ns(frame.image), of=frame.image.header.frame_id
+            )
+            rgb = frame.image.to_rgb(max_pixels=parameters.max_pixels, to_8_bit=to_8_bit)
             job = _Job(
                 stream=stream,
                 frame=frame,
@@ -162,10 +166,11 @@ class Pipeline:
             needs |= ALL_OUTPUTS
         if not needs:
             return [(job, None) for job in batch]
-        self._advise(batch[0].image_hw)
+        self._advise(turned_size(batch[0].image_hw, parameters.rotate))
         try:
             images, cameras = [job.rgb for job in batch], [job.camera for job in batch]
-            return list(zip(batch, self._estimator.estimate_batch(images, cameras, outputs=needs), strict=True))
+            estimates = self._estimator.estimate_batch(images, cameras, outputs=needs, rotate_deg=parameters.rotate)
+            return list(zip(batch, estimates, strict=True))
         except Exception as error:
             if len(batch) > 1:
                 # Only one of them may be bad, and memory that does not suffice for all may do for one.

@@ -85,16 +85,25 @@ class Result:
 
     @_computed_once
     def normals(self) -> Float32Array:
-        """(H, W, 3) unit vectors that face the camera; from depth where the network has none."""
+        """(H, W, 3) unit vectors that face the camera, NaN where `depth_m` is; from depth if the network has none."""
         estimate = self._estimate
-        if estimate.normals is not None:
-            return estimate.normals
-        return normals_from_depth(estimate.depth_m, self.camera)
+        normals = estimate.normals
+        if normals is None:
+            normals = normals_from_depth(estimate.depth_m, self.camera)
+        return normals if self._known is None else np.where(self._known[..., None], normals, np.float32(np.nan))
 
-    @property
+    @_computed_once
     def confidence(self) -> Float32Array | None:
-        """(H, W), about 0 to 1; None where the model gives none."""
-        return self._estimate.confidence
+        """(H, W), 0 to 1, 0 where `depth_m` is NaN; None where the model gives none."""
+        confidence = self._estimate.confidence
+        if confidence is None or self._known is None:
+            return confidence
+        return np.where(self._known, confidence, np.float32(0))
+
+    @_computed_once
+    def _known(self) -> npt.NDArray[np.bool_] | None:
+        """(H, W), where the limits of `depth.*` leave depth; None where they take nothing from the estimate."""
+        return None if self.depth_m is self._estimate.depth_m else np.isfinite(self.depth_m)
 
     @property
     def _estimate(self) -> Estimate:

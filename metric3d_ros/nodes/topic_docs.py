@@ -20,7 +20,8 @@ _INPUTS = (
         "image/compressed",
         CompressedImage,
         image_input,
-        "JPEG or PNG, in place of `image` with `image_transport: compressed`; follows `image` when that is remapped",
+        "JPEG, PNG, TIFF or WebP, in place of `image` with `image_transport: compressed`; follows `image` when that is "
+        "remapped",
     ),
     (
         "camera_info",

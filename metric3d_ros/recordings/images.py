@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from metric3d_ros.codecs import decode_picture, recognise
 from metric3d_ros.errors import DataError, ImageError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -84,6 +85,8 @@ def write_rgb(path: str | Path, rgb: RgbImage) -> None:
 def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
     """Decode an image file with OpenCV's `flags`; channels come in OpenCV's order (BGR).
 
+    What lies behind the picture, as a phone's video does, is ignored; a missing end mark is no fault.
+
     Raises ImageError when the file is missing, empty, truncated or no image.
     """
     path = Path(path)
@@ -93,10 +96,11 @@ def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
         raise ImageError(f"cannot read {path}: {error.strerror}; expected an image file") from error
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); expected an image: copy or record it again")
-    if _is_truncated(data):
-        raise ImageError(f"{path} is truncated (it stops after {len(data)} bytes): copy or record it again")
+    encoded = np.frombuffer(data, np.uint8)
+    if recognise(encoded):
+        return decode_picture(encoded, what=str(path), remedy="copy or record it again", flags=flags)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        image = cv2.imdecode(encoded, flags)
     except cv2.error as error:
         raise ImageError(
             f"{path} cannot be decoded ({error.err}); expected an image ending in {_suffixes()}"
@@ -118,15 +122,6 @@ def encode_image(path: Path, image: npt.NDArray[Any]) -> None:
         raise ImageError(f"{path}: {image.dtype} {image.shape} does not fit this kind of file; use .png")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.tobytes())
-
-
-def _is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end; decoders fill the missing part with grey and say nothing."""
-    if data.startswith(b"\xff\xd8"):
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")  # a thumbnail's end comes before the last scan
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" not in data[-4096:]
-    return False
 
 
 def _suffixes() -> str:

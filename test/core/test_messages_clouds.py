@@ -87,7 +87,18 @@ def test_an_organized_cloud_keeps_every_pixel_in_its_place(extras):
     if read.rgb is not None:
         np.testing.assert_array_equal(read.rgb, rgb)
     if read.normals is not None:
-        np.testing.assert_array_equal(read.normals, normals)
+        valid = np.isfinite(points).all(axis=2)
+        assert 0 < valid.sum() < valid.size
+        np.testing.assert_array_equal(read.normals[valid], normals[valid])
+        assert np.isnan(read.normals[~valid]).all()
+
+
+def test_a_cloud_with_a_point_that_has_no_normal_is_not_dense():
+    points, normals = np.ones((3, 3), np.float32), np.array([[0, 0, -1], [NAN] * 3, [0, 0, -1]], np.float32)
+    message = points_to_cloud(points, header=None, sensor_msgs=PLAIN, normals=normals)
+    assert (message.width, message.is_dense) == (3, False)
+    message = points_to_cloud(points, header=None, sensor_msgs=PLAIN, normals=normals[::2].repeat(2, axis=0)[:3])
+    assert message.is_dense is True
 
 
 def test_an_unorganized_cloud_leaves_invalid_points_out_and_is_dense():

@@ -1,4 +1,4 @@
-"""Compressed images: JPEG and PNG as cameras send them, bombs, damage, and compressedDepth as its plugin writes it."""
+"""Compressed images: as plugins and cameras send them, bombs, damage, and compressedDepth as its plugin writes it."""
 
 import resource
 import struct
@@ -60,6 +60,110 @@ def test_a_gray_picture_of_a_bayer_camera_is_its_mosaic():
     mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (6, 8))
     rgb = compressed_to_rgb(compressed(encode(mosaic, ".png"), "bayer_rggb8; png compressed "))
     assert (rgb == [200, 100, 50]).all()
+
+
+# What image_transport's compressed plugin makes of each raw image: the encoding that its publisher converts to before
+# it encodes, None for none, and what it appends to "<raw>; <codec> compressed " (compressed_publisher.cpp; a mosaic
+# there if its parameter jpeg_compress_bayer is set).
+COLOURS = ("rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16", "rgba16", "bgra16")
+GRAYS = ("mono8", "mono16", "8UC1")
+MOSAICS = tuple(f"bayer_{order}{bits}" for order in ("rggb", "bggr", "gbrg", "grbg") for bits in (8, 16))
+PLUGIN = [
+    *((raw, "jpeg", "bgr8", "bgr8") for raw in (*COLOURS, "yuv422", "yuv422_yuy2")),
+    *((raw, "jpeg", "mono8", "mono8") for raw in (*GRAYS, *MOSAICS)),
+    *((raw, "jpeg", raw, raw) for raw in MOSAICS if raw.endswith("8")),
+    *((raw, "jpeg", None, "") for raw in MOSAICS if raw.endswith("8")),  # before 2022
+    *((raw, "png", held, held) for raw in COLOURS for held in [f"bgr{raw.lstrip('rgba')}"]),
+    *((raw, "png", held, held) for raw in COLOURS if "a" in raw for held in [f"bgra{raw.lstrip('rgba')}"]),
+    *((raw, "png", None, "") for raw in (*GRAYS, *MOSAICS, "8UC3")),
+    *((raw, "tiff", None, "") for raw in (*COLOURS, *GRAYS, *MOSAICS, "8UC3", "8UC4")),
+]
+
+
+def raw_pixels(encoding):
+    """Return what an Image of that encoding holds of RGB, whose areas are even, so that mosaics lose nothing."""
+    bits16 = encoding.endswith("16")
+    if encoding.startswith("bayer"):
+        pixels = np.empty(RGB.shape[:2], np.uint8)
+        for at, colour in enumerate(encoding[6:10]):
+            row, column = divmod(at, 2)
+            pixels[row::2, column::2] = RGB[row::2, column::2, "rgb".index(colour)]
+    elif encoding.startswith(("mono", "8UC1")):
+        pixels = cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)
+    else:
+        order = {"8UC3": "bgr", "8UC4": "bgra"}.get(encoding, encoding.rstrip("0123456789"))
+        alpha = np.full(RGB.shape[:2], 77, np.uint8)
+        pixels = np.dstack([alpha if each == "a" else RGB[..., "rgb".index(each)] for each in order])
+    return pixels.astype(np.uint16) * 257 if bits16 else pixels
+
+
+@pytest.mark.parametrize(("raw", "codec", "converted_to", "tail"), PLUGIN)
+def test_what_the_plugin_writes_is_read_as_the_picture_that_it_was(raw, codec, converted_to, tail):
+    if raw.startswith("yuv"):
+        pixels = RGB[..., ::-1]
+    elif converted_to == "mono8":
+        pixels = cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)
+    else:
+        pixels = raw_pixels(converted_to or raw)
+    data = encode(pixels, f".{codec}", *([cv2.IMWRITE_JPEG_QUALITY, 98] if codec == "jpeg" else []))
+    found = compressed_to_rgb(compressed(data, f"{raw}; {codec} compressed {tail}"))
+    is_gray = converted_to == "mono8" or raw in GRAYS
+    expected = np.dstack([cv2.cvtColor(RGB, cv2.COLOR_RGB2GRAY)] * 3) if is_gray else RGB
+    for row, column in [(8, 20), (8, 60), (32, 20), (32, 60)]:
+        # JPEG mixes the colours of a mosaic, which alternate from pixel to pixel.
+        tolerance = 0 if codec != "jpeg" else 12
+        assert np.abs(found[row, column].astype(int) - expected[row, column]).max() <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("form", "is_swapped"),
+    [
+        ("rgb8; jpeg compressed rgb8", True),
+        ("bgr8; jpeg compressed rgb8", True),
+        ("rgb8; jpeg compressed", True),
+        ("bgr8; png compressed", True),
+        ("rgb8; tiff compressed ", True),
+        ("bgr8; tiff compressed ", False),
+        ("rgb8; jpeg compressed bgr8", False),
+        ("rgb8; webp compressed", False),
+        ("rgb8", False),
+        ("jpeg", False),
+    ],
+)
+def test_red_and_blue_are_where_the_format_says(form, is_swapped):
+    red = np.zeros((16, 24, 3), np.uint8)
+    red[..., 2] = 250  # by the file
+    found = compressed_to_rgb(compressed(encode(red, ".png"), form))
+    assert (found == ([0, 0, 250] if is_swapped else [250, 0, 0])).all()
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".tiff"])
+def test_webp_and_tiff_are_decoded_whatever_format_says(suffix):
+    data = encode(RGB[..., ::-1], suffix, *([cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []))
+    for form in ("", suffix[1:], "bgr8; jpeg compressed bgr8"):
+        np.testing.assert_array_equal(compressed_to_rgb(compressed(data, form)), RGB)
+
+
+@pytest.mark.parametrize(
+    ("form", "array", "suffix", "says"),
+    [
+        ("16UC1; png compressed ", np.ones((8, 8), np.uint16), ".png", "16UC1 is no colour or gray picture"),
+        ("32FC1; tiff compressed ", np.ones((8, 8), np.float32), ".tiff", "32FC1 is no colour or gray picture"),
+        ("16UC1; compressedDepth png", np.ones((8, 8), np.uint16), ".png", "which is depth"),
+        ("tiff", np.ones((8, 8), np.float32), ".tiff", "float32 samples, expected 8 or 16 bits"),
+    ],
+)
+def test_depth_is_refused_as_it_is_in_raw_images(form, array, suffix, says):
+    with pytest.raises(MessageError) as caught:
+        compressed_to_rgb(compressed(encode(array, suffix), form))
+    assert says in str(caught.value)
+    assert "subscribe to the camera's pictures, not to depth" in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [JPEG[:-2], JPEG + b"\0\0\0\x18ftypmp42" + bytes(99), PNG[:-12], PNG + b"trailer"])
+def test_pictures_with_something_or_nothing_behind_them_are_whole(data):
+    whole = JPEG if data.startswith(JPEG[:4]) else PNG
+    np.testing.assert_array_equal(compressed_to_rgb(compressed(data)), compressed_to_rgb(compressed(whole)))
 
 
 def test_16_bit_pngs_are_scaled_like_16_bit_images():
@@ -126,15 +230,23 @@ def test_a_bomb_is_refused_before_its_pixels_are_allocated(bomb):
 def test_a_png_whose_chunk_claims_gigabytes_is_refused_before_they_are_allocated():
     data = PNG[:33] + struct.pack(">I", 0x67FFD949) + b"IDAT" + bytes(100) + PNG[-12:]
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(MessageError, match="cut short"):
+    with pytest.raises(MessageError, match="48 of its 48 rows cannot be read"):
         compressed_to_rgb(compressed(data))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 50_000
 
 
-def test_a_jpeg_of_countless_scans_is_refused():
+def test_a_progressive_jpeg_of_countless_scans_is_refused():
+    data = encode(RGB[..., ::-1], ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(MessageError, match="more than 100 scans"):
+        compressed_to_rgb(compressed(data[:-2] + last * 100 + data[-2:]))
+
+
+def test_scans_behind_a_complete_picture_are_not_decoded():
     scan = JPEG[JPEG.index(b"\xff\xda") : -2]
-    with pytest.raises(MessageError, match="101 scans"):
-        compressed_to_rgb(compressed(JPEG[:-2] + scan * 100 + JPEG[-2:]))
+    np.testing.assert_array_equal(
+        compressed_to_rgb(compressed(JPEG[:-2] + scan * 100 + JPEG[-2:])), compressed_to_rgb(compressed(JPEG))
+    )
 
 
 def test_progressive_jpegs_are_decoded():
@@ -158,17 +270,20 @@ def test_sizes_are_read_from_the_header_alone():
     ("data", "says"),
     [
         (b"", "no data"),
-        (b"\xff", "starts with ff, expected a JPEG"),
-        (b"GIF89a", "starts with 47 49 46 38"),
-        (b"\xff\xd8\xff", "without a frame"),
-        (b"\xff\xd8" + b"\xff\xe0\x00\x00" * 3, "without a frame"),
-        (b"\x89PNG\r\n\x1a\n", "PNG without a header"),
+        (b"\xff", "starts with ff), expected JPEG, PNG, TIFF or WebP"),
+        (b"GIF89a", "is a GIF (it starts with 47 49 46 38), expected JPEG, PNG, TIFF or WebP"),
+        (b"qoif" + bytes(20), "is a QOI picture"),
+        (b"\0\0\0\x01\x67" + bytes(20), "is a video (H.264 or H.265)"),
+        (b"\0\0\0\x1cftypavif" + bytes(20), "is an AVIF picture"),
+        (bytes(12) + PNG, "is depth as the compressedDepth plugin sends it"),
+        (b"\xff\xd8\xff", "without a header"),
+        (b"\xff\xd8" + b"\xff\xe0\x00\x00" * 3, "without a header"),
+        (b"\x89PNG\r\n\x1a\n", "PNG of 8 bytes without a header"),
         (jpeg_of_size(0, 5), "0 x 5 pixels, expected at least 1 x 1"),
         (png_of_size(5, 0), "5 x 0 pixels"),
-        (JPEG[:-2], "no end mark"),
-        (JPEG[: len(JPEG) // 2], "no end mark"),
-        (PNG[: len(PNG) // 2], "no end mark"),
-        (PNG[:33] + PNG[-12:], "damaged"),
+        (JPEG[: len(JPEG) // 4], "48 of its 48 rows are missing"),
+        (PNG[:33] + PNG[-12:], "48 of its 48 rows are missing"),
+        (PNG[:60] + bytes(1) + PNG[61:], "damaged"),
     ],
 )
 def test_damaged_data_are_refused_with_the_reason(data, says):

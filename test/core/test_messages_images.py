@@ -21,7 +21,8 @@ from metric3d_ros.messages import (
     image_to_rgb,
     raw_to_image,
 )
-from metric3d_ros.messages.encodings import find_encoding, to_8_bit
+from metric3d_ros.messages.encodings import find_encoding
+from metric3d_ros.messages.sixteen_bits import to_8_bit
 
 MATRIX_ENCODINGS = tuple(
     f"{kind}C{channels}" for kind in ("8U", "8S", "16U", "16S", "32S", "32F", "64F") for channels in (1, 2, 3, 4)

@@ -81,6 +81,7 @@ def session(tmp_path_factory, model):
         max_pixels=MAX_PIXELS,
         outputs__points=False,
         outputs__confidence=False,
+        sixteen_bit_range="full",
     )
     arguments += ["-r", "image:=/cam/image_raw", "-r", "depth/image:=/cam/depth/image_rect"]
     with running_node(
@@ -137,6 +138,42 @@ def test_jpeg_gives_the_depth_of_its_pixels_whatever_the_format_says(camera, for
     assert np.abs(depth / expected_depth(rgb) - 1).max() < 0.02
 
 
+@pytest.mark.parametrize(
+    "behind", [b"\0\0\0\x18ftypmp42" + bytes(3000), b"trailer", None], ids=["video", "text", "cut"]
+)
+def test_pictures_with_something_or_no_end_mark_behind_them_give_depth(camera, behind):
+    rgb = np.full((48, 64, 3), (200, 30, 90), np.uint8)
+    data = jpeg(rgb)
+    depth = camera.depth_of(camera.show(data[:-2] if behind is None else data + behind))
+    assert np.abs(depth / expected_depth(rgb) - 1).max() < 0.02
+
+
+def encoded(array, suffix, *options):
+    return cv2.imencode(suffix, array, list(options))[1].tobytes()
+
+
+RED = np.full((48, 64, 3), (240, 0, 0), np.uint8)
+FORMS = {
+    "TIFF of rgb8": ("rgb8; tiff compressed ", encoded(RED, ".tiff"), RED),
+    "TIFF of bgr8": ("bgr8; tiff compressed ", encoded(RED[..., ::-1], ".tiff"), RED),
+    "WebP": ("webp", encoded(RED[..., ::-1], ".webp", cv2.IMWRITE_WEBP_QUALITY, 101), RED),
+    "PNG of 16 bits": ("rgb16; png compressed bgr16", encoded(RED[..., ::-1].astype(np.uint16) * 257, ".png"), RED),
+    "JPEG of a mosaic as gray": ("bayer_rggb8; jpeg compressed mono8", encoded(RED[..., 0], ".jpg"), RED[..., :1]),
+    "PNG of a mosaic": ("bayer_rggb8; png compressed ", None, RED),
+}
+
+
+@pytest.mark.parametrize("what", FORMS)
+def test_forms_of_the_compressed_plugin_give_the_depth_of_the_raw_image(camera, what):
+    form, data, rgb = FORMS[what]
+    if data is None:
+        mosaic = np.zeros((48, 64), np.uint8)
+        mosaic[::2, ::2] = 240
+        data = encoded(mosaic, ".png")
+    depth = camera.depth_of(camera.show(data, form=form))
+    np.testing.assert_allclose(depth, expected_depth(rgb), rtol=0.01)
+
+
 def test_size_may_change_from_image_to_image(camera):
     for rgb in (picture(2, width=100, height=40), picture(3), picture(4, width=30, height=70)):
         np.testing.assert_allclose(camera.depth_of(camera.show(png(rgb), form="png")), expected_depth(rgb), rtol=1e-5)
@@ -152,10 +189,10 @@ def bomb():
 
 BAD = {
     "a bomb": (bomb(), "60000 x 60000 pixels, expected at most 100000"),
-    "cut short": (jpeg(picture())[:-200], "it was cut short"),
-    "no picture": (b"GIF89a" + bytes(50), "expected a JPEG"),
+    "cut short": (jpeg(picture())[:-2000], "of its 48 rows are missing; it was cut short"),
+    "no picture": (b"GIF89a" + bytes(50), "is a GIF (it starts with 47 49 46 38), expected JPEG, PNG, TIFF or WebP"),
     "nothing": (b"", "has no data"),
-    "a start only": (b"\xff\xd8\xff", "without a frame"),
+    "a start only": (b"\xff\xd8\xff", "without a header"),
 }
 
 
@@ -239,6 +276,9 @@ BAD_START = {
     "depth.encoding:=8UC1": "parameter depth.encoding is '8UC1', expected string 32FC1, 16UC1",
     "points.stride:=0": "parameter points.stride is 0, expected int 1 to 64",
     "color.near_m:=-1.0": "parameter color.near_m is -1.0",
+    "rotate:=45": "parameter rotate is 45 degrees, expected 0, 90, 180 or 270",
+    "sixteen_bit_range:=14": "parameter sixteen_bit_range is 14, expected string",
+    "sixteen_bit_range:=9-3": "parameter sixteen_bit_range is '9-3', expected auto, full, or MIN-MAX such as 7500-7900",
     "image_transport:=theora": "parameter image_transport is 'theora', expected string raw, compressed",
 }
 

@@ -257,6 +257,83 @@ def test_scan_says_what_is_out_of_reach(camera):
     scan = camera.results(camera.show(half_near_half_far(near=50, far=200)), [SCAN])[SCAN]
     assert scan.ranges[0] == np.inf, "what is beyond the limit of depth is no obstacle"
     assert scan.ranges[-1] == pytest.approx(50 * METRES, rel=1e-3)
+    assert scan.range_max == 5.0, "the scan reaches no farther than the depth that is trusted"
+
+
+def test_scan_never_tells_of_free_space_beyond_the_depth_that_is_trusted(camera):
+    # A wall that slants from 2 to 8 m, and limits of depth that are tighter than those of the scan.
+    slanted = np.broadcast_to(np.linspace(50, 200, WIDTH).astype(np.uint8)[None, :, None], (HEIGHT, WIDTH, 3))
+    for limits, least, most in (
+        ({"depth__max_m": 3.5}, 0.45, 3.5),
+        ({"depth__max_m": 3.5, "depth__min_m": 2.5}, 2.5, 3.5),
+        ({"depth__max_m": 30.0}, 0.45, 10.0),
+        ({"depth__max_m": 3.5, "depth__far": "infinite"}, 0.45, 3.5),
+    ):
+        change(camera, **{"depth__max_m": 0.0, "depth__min_m": 0.0, **limits})
+        scan = camera.results(camera.show(np.ascontiguousarray(slanted)), [SCAN])[SCAN]
+        assert (scan.range_min, scan.range_max) == (pytest.approx(least), pytest.approx(most))
+        ranges = np.array(scan.ranges)
+        finite = np.isfinite(ranges)
+        assert finite.any()
+        assert ((ranges[finite] >= scan.range_min) & (ranges[finite] <= scan.range_max)).all()
+        # A costmap clears as far as range_max where a range is +Inf: in each such direction nothing is nearer.
+        columns = CX - FX * np.tan(scan.angle_min + scan.angle_increment * np.arange(len(ranges)))
+        true_m = np.interp(columns, np.arange(WIDTH), slanted[0, :, 0] * METRES)
+        assert (true_m[ranges == np.inf] > scan.range_max - 0.05).all()
+        assert (np.isnan(ranges) == (true_m < limits.get("depth__min_m", 0) - 0.05))[5:-5].mean() > 0.9
+
+
+def test_limits_of_depth_that_leave_the_scan_nothing_are_refused(camera):
+    for values in ({"depth__min_m": 12.0}, {"depth__max_m": 0.4}):
+        result = camera.bench.set_parameters("depth_node", **values)[-1]
+        assert not result.successful
+        assert "the scan would reach from" in result.reason
+
+
+@pytest.mark.parametrize("limit", ["depth__max_m", "depth__min_m", "depth__max_jump"])
+def test_normals_and_confidence_are_invalid_where_depth_is(camera, limit):
+    change(camera, **{limit: 0.1 if limit.endswith("jump") else 5.0})
+    results = camera.results(camera.show(half_near_half_far()))
+    valid = np.isfinite(image_to_array(results[DEPTH]).array)
+    assert 0 < valid.mean() < 1
+    normals, confidence = (image_to_array(results[f"{name}/image"]).array for name in ("normals", "confidence"))
+    np.testing.assert_allclose(normals[valid], np.broadcast_to(tiny_models.NORMAL, (valid.sum(), 3)))
+    assert np.isnan(normals[~valid]).all()
+    assert (confidence[valid] == np.float32(tiny_models.CONFIDENCE)).all()
+    assert (confidence[~valid] == 0).all()
+    painted = image_to_array(results["normals/image_color"]).array
+    assert (painted[~valid] == INVALID_RGB).all()
+    cloud = cloud_to_points(results[POINTS])
+    np.testing.assert_array_equal(np.isfinite(cloud.points).all(axis=2), valid)
+    np.testing.assert_array_equal(np.isfinite(cloud.normals).all(axis=2), valid)
+
+
+@pytest.mark.parametrize(
+    "values", [{"max_m": 5.0}, {"min_confidence": 0.8}, {"max_jump": 0.1}, {"stride": 3, "max_m": 5.0}]
+)
+def test_points_that_are_left_out_have_no_normal_either(camera, values):
+    change(camera, **{f"points__{name}": value for name, value in values.items()})
+    message = cloud_of(camera, half_near_half_far())
+    cloud = cloud_to_points(message)
+    valid = np.isfinite(cloud.points).all(axis=2)
+    assert valid.mean() < 1
+    np.testing.assert_array_equal(np.isfinite(cloud.normals).all(axis=2), valid)
+    assert message.is_dense is False
+
+
+def test_sixteen_bit_range_in_use_is_stretched_for_the_network(camera):
+    thermal = np.linspace(7500, 7900, WIDTH * HEIGHT).astype(np.uint16).reshape(HEIGHT, WIDTH)
+    levels = {}
+    for setting in ("full", "auto", "7500-7900"):
+        change(camera, sixteen_bit_range=setting)
+        levels[setting] = np.nan_to_num(np.rint(depth_of(camera, thermal, encoding="mono16") / METRES))  # black: 0 m
+    assert len(np.unique(levels["full"])) <= 3
+    assert len(np.unique(levels["auto"])) > 240
+    np.testing.assert_allclose(levels["7500-7900"], (thermal - 7500.0) * (255 / 400), atol=0.51)
+    np.testing.assert_allclose(levels["auto"], levels["7500-7900"], atol=2)
+    # The range of a raw image serves pictures of 8 bits nowhere.
+    rgb = picture(9)
+    np.testing.assert_allclose(depth_of(camera, rgb), expected_depth(rgb), rtol=1e-5)
 
 
 def test_an_output_that_cannot_be_made_leaves_the_others_alone(camera, session):
@@ -328,6 +405,7 @@ def test_a_gray_picture_gives_the_same_depth_in_every_encoding(camera, name):
         array[..., 0], array[..., 1] = luma, 128
     elif encoding.rows_per_2 > 2:  # planes of colour below that of luma
         array[:HEIGHT], array[HEIGHT:] = luma, 128
+    change(camera, sixteen_bit_range="full")
     depth = depth_of(camera, array, encoding=name, size_hw=(HEIGHT, WIDTH))
     np.testing.assert_allclose(depth, level * METRES, rtol=0.011)
 

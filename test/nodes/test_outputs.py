@@ -32,7 +32,7 @@ BY_TOPIC = {output.topic: output for output in OUTPUTS}
         ("depth/image", {"points.min_confidence": 0.5}, {DEPTH}),
         ("depth/image/compressedDepth", {}, {DEPTH}),
         ("depth/image_color", {"depth.min_confidence": 0.5}, {DEPTH, CONFIDENCE}),
-        ("normals/image", {"depth.min_confidence": 0.5}, {DEPTH, NORMALS}),
+        ("normals/image", {"depth.min_confidence": 0.5}, {DEPTH, NORMALS, CONFIDENCE}),
         ("normals/image_color", {}, {DEPTH, NORMALS}),
         ("confidence/image", {}, {DEPTH, CONFIDENCE}),
         ("points", {}, {DEPTH, NORMALS}),

@@ -13,6 +13,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimator import DEPTH, Estimator
+from metric3d_ros.messages.sixteen_bits import SteadySampleRange
 from metric3d_ros.nodes.frame_counts import FrameCounts
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Pipeline
@@ -27,7 +28,7 @@ class Stream:
     def __init__(self, name, *, wants=True):
         self.name, self.counts, self.results, self.finished = name, FrameCounts(), [], []
         self.busy, self.inference_size_hw, self.wants = False, None, wants
-        self.depth_range = SteadyRange()
+        self.depth_range, self.sample_range = SteadyRange(), SteadySampleRange()
         self.publishers = SimpleNamespace(wanted=self._wanted, publish=self._publish)
         self.snapshots = SimpleNamespace(is_wanted=False)
 
@@ -52,7 +53,7 @@ def frame(level, hw=WIDE, *, focal_px=1000.0, camera_hw=None):
     rgb = np.full((*hw, 3), level, np.uint8)
     height, width = camera_hw or hw
     stamp = SimpleNamespace(sec=1, nanosec=0)
-    image = SimpleNamespace(header=SimpleNamespace(stamp=stamp, frame_id=""), to_rgb=lambda max_pixels: rgb)
+    image = SimpleNamespace(header=SimpleNamespace(stamp=stamp, frame_id=""), to_rgb=lambda **_: rgb)
     camera = Camera.from_focal(width, height, focal_px=focal_px)
     return SimpleNamespace(image=image, camera_info=None, complete_s=0.0, camera=lambda parameters: camera)
 
@@ -70,9 +71,9 @@ class Session:
         self.told = []
         estimate = self.estimator.estimate_batch
 
-        def note(images, cameras, *, outputs):
+        def note(images, cameras, **options):
             self.batches.append(len(images))
-            return estimate(images, cameras, outputs=outputs)
+            return estimate(images, cameras, **options)
 
         self.estimator.estimate_batch = note
         self.pipeline = Pipeline(
@@ -160,10 +161,10 @@ def test_memory_that_does_not_suffice_for_all_is_tried_one_by_one(engine):
     session, streams = Session(engine), [Stream("left"), Stream("right")]
     estimate = session.estimator.estimate_batch
 
-    def fail_together(images, cameras, *, outputs):
+    def fail_together(images, cameras, **options):
         if len(images) > 1:
             raise InferenceError("out of memory")
-        return estimate(images, cameras, outputs=outputs)
+        return estimate(images, cameras, **options)
 
     session.estimator.estimate_batch = fail_together
     session.pipeline.run({stream: frame(100) for stream in streams})
@@ -173,7 +174,7 @@ def test_memory_that_does_not_suffice_for_all_is_tried_one_by_one(engine):
 def test_defect_is_logged_with_its_traceback_and_counted(engine):
     session, stream = Session(engine), Stream("camera")
     broken = frame(100)
-    broken.image.to_rgb = lambda max_pixels: 1 / 0
+    broken.image.to_rgb = lambda **_: 1 / 0
     session.pipeline.run({stream: broken})
     assert stream.counts.bad == 1
     assert "ZeroDivisionError" in session.errors[0]

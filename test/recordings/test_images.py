@@ -86,8 +86,26 @@ def test_a_truncated_image_is_refused_and_not_half_grey(tmp_path, suffix):
     write_rgb(whole, noise)
     assert read_rgb(whole).shape == (60, 80, 3)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    with pytest.raises(ImageError, match=f"cut{suffix} is truncated"):
+    with pytest.raises(
+        ImageError, match=rf"cut{suffix} is truncated: \d\d of its 60 rows are missing; copy or record it"
+    ):
         read_rgb(cut)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tiff"])
+def test_a_picture_with_something_behind_it_is_whole(tmp_path, suffix):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    write_rgb(tmp_path / f"whole{suffix}", noise)
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    (tmp_path / f"phone{suffix}").write_bytes(data + b"\0\0\0\x18ftypmp42" + noise.tobytes()[:5000])
+    assert np.array_equal(read_rgb(tmp_path / f"phone{suffix}"), read_rgb(tmp_path / f"whole{suffix}"))
+
+
+@pytest.mark.parametrize(("suffix", "end"), [(".png", 12), (".jpg", 2)])
+def test_a_picture_without_an_end_mark_is_whole(tmp_path, suffix, end):
+    write_rgb(tmp_path / f"whole{suffix}", np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))
+    (tmp_path / f"cut{suffix}").write_bytes((tmp_path / f"whole{suffix}").read_bytes()[:-end])
+    assert np.array_equal(read_rgb(tmp_path / f"cut{suffix}"), read_rgb(tmp_path / f"whole{suffix}"))
 
 
 def test_missing_empty_and_foreign_files_are_errors_that_name_the_file(tmp_path):

@@ -1,0 +1,71 @@
+"""Where a WebP ends and how much of it is there (RFC 9649)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric3d_ros.errors import ImageError
+
+Bytes = NDArray[np.uint8]
+
+_HEAD_BYTES = 12
+_PICTURES = (b"VP8 ", b"VP8L", b"ANMF")
+"""Chunks that hold pixels."""
+
+
+def is_webp(data: Bytes) -> bool:
+    """Return whether the data start as a WebP."""
+    return data[:4].tobytes() == b"RIFF" and data[8:12].tobytes() == b"WEBP"
+
+
+def read_size(data: Bytes) -> tuple[int, int] | None:
+    """Return (height, width); None where the header is not there."""
+    head = data[:30].tobytes()
+    if len(head) < 30:
+        return None
+    kind = head[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(head[27:30], "little"), 1 + int.from_bytes(head[24:27], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(head[28:30], "little") & 0x3FFF, int.from_bytes(head[26:28], "little") & 0x3FFF
+    return None
+
+
+def with_end(data: Bytes, *, what: str, remedy: str) -> Bytes:
+    """Return the picture alone; where only what follows the pixels is cut off, a shorter one that ends before that.
+
+    Raises ImageError where pixels are missing. A lossy WebP does not tell which rows its bytes are of.
+    """
+    stated = 8 + int.from_bytes(data[4:8].tobytes(), "little")
+    if stated <= len(data):
+        return data[:stated]
+    end, has_picture = _HEAD_BYTES, False
+    for name, stop in _chunks(data):
+        if stop > len(data):
+            if not has_picture or name in _PICTURES:
+                break
+            return _shortened(data, end)
+        end, has_picture = stop, has_picture or name in _PICTURES
+    if has_picture and end + 8 > len(data):
+        return _shortened(data, end)
+    raise ImageError(f"{what} is truncated: {stated - len(data)} of its {stated} bytes are missing; {remedy}")
+
+
+def _shortened(data: Bytes, end: int) -> Bytes:
+    whole = data[:end].copy()
+    whole[4:8] = np.frombuffer((end - 8).to_bytes(4, "little"), np.uint8)
+    return whole
+
+
+def _chunks(data: Bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield the name of each chunk and where it ends, padding included, whether or not all of it is there."""
+    at = _HEAD_BYTES
+    while at + 8 <= len(data):
+        head = data[at : at + 8].tobytes()
+        length = int.from_bytes(head[4:], "little")
+        at += 8 + length + length % 2
+        yield head[:4], at
