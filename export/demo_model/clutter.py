@@ -5,8 +5,9 @@ from torch import Tensor
 
 from metric3d_export.demo_model.photography import Chance
 
-MOST_SHAPES, MOST_PATCHES = 5, 4
+MOST_SHAPES, MOST_PATCHES = 4, 4
 OCTAVES = 5
+TEXTURES = 2  # made for each image
 
 
 def paste_clutter(
@@ -21,6 +22,13 @@ def paste_clutter(
     height, width = depth.shape[1:]
     down = torch.linspace(-1, 1, height, device=rgb.device)[:, None]
     across = torch.linspace(-1, 1, width, device=rgb.device)
+    textures = [_texture(chance, height, width) for _ in range(TEXTURES)]
+
+    def texture() -> Tensor:
+        # Each image borrows another one's texture and gets a colour of its own: making them costs most of the time.
+        kind, other = textures[chance.integer(0, TEXTURES - 1)], chance.integer(0, len(rgb) - 1)
+        return chance.uniform(10, 245, 3) + chance.uniform(-60, 60) * kind.roll(other, dims=0)
+
     for _ in range(chance.integer(0, MOST_SHAPES)):
         mask, u, v = _outline(chance, down, across)
         mask = mask & chance.happens(0.6)[:, 0]
@@ -34,13 +42,13 @@ def paste_clutter(
         lowest = torch.where(lowest.isfinite(), lowest, 1.0)
         depth = torch.where(mask, nearest * lowest / inverse, depth)
         shade = 1 + 0.35 * u[:, None] * chance.uniform(-1, 1)
-        rgb = torch.where(mask[:, None], (_texture(chance, height, width) * shade).clamp(0, 255), rgb)
+        rgb = torch.where(mask[:, None], (texture() * shade).clamp(0, 255), rgb)
         normal = torch.where(mask[:, None], torch.nan, normal)
     for _ in range(chance.integer(0, MOST_PATCHES)):
         mask, _, _ = _outline(chance, down, across)
         mask = (mask & chance.happens(0.6)[:, 0])[:, None]
         share = chance.uniform(0.25, 1.0)
-        painted = rgb * (1 - share) + _texture(chance, height, width).clamp(0, 255) * share
+        painted = rgb * (1 - share) + texture().clamp(0, 255) * share
         rgb = torch.where(mask, painted, rgb)
     return rgb, depth, normal
 
@@ -57,10 +65,8 @@ def _outline(chance: Chance, down: Tensor, across: Tensor) -> tuple[Tensor, Tens
 
 
 def _texture(chance: Chance, height: int, width: int) -> Tensor:
-    """Return noise at all scales around a random colour (N, 3, H, W), 0..255 but not clamped."""
-    texture = chance.uniform(10, 245, 3)
-    contrast = chance.uniform(0, 60)
-    for octave in range(1, OCTAVES + 1):
-        noise = chance.field(3 if octave < 4 else 1, (height, width), 2**octave)
-        texture = texture + contrast * 0.75**octave * noise
-    return texture
+    """Return noise at all scales (N, 3, H, W) around 0."""
+    return sum(
+        0.75**octave * chance.field(3 if octave < 4 else 1, (height, width), 2**octave, smooth=octave < 4)
+        for octave in range(1, OCTAVES + 1)
+    )

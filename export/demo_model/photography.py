@@ -44,11 +44,11 @@ class Chance:
     def normal(self, channels: int, height: int, width: int) -> Tensor:
         return torch.randn((self.count, channels, height, width), generator=self.generator, device=self.device)
 
-    def field(self, channels: int, size_hw: tuple[int, int], cells: int) -> Tensor:
-        """Return smooth noise (N, channels, H, W) of variance about 1, with `cells` features across."""
+    def field(self, channels: int, size_hw: tuple[int, int], cells: int, *, smooth: bool = True) -> Tensor:
+        """Return noise (N, channels, H, W) of variance about 1, with `cells` features across."""
         rows = max(2, round(cells * size_hw[0] / size_hw[1]))
         coarse = self.normal(channels, rows + 1, cells + 1)
-        return F.interpolate(coarse, size=size_hw, mode="bicubic", align_corners=True)
+        return F.interpolate(coarse, size=size_hw, mode="bicubic" if smooth else "bilinear", align_corners=True)
 
     def integer(self, low: int, high: int) -> int:
         """Return one number in low..high for the whole batch."""
