@@ -33,8 +33,9 @@ def draw_room(seed: int) -> StagedScene:
         theme = THEMES[rng.pick(FREQUENCY)]
         stage = Stage(rng, MAX_SOLIDS)
         shell = _furnish(Place(stage), theme)
-        if len(stage.solids) >= MIN_SOLIDS:
-            return finish_room(stage, shell, seed=seed, kind=theme.kind)
+        staged = finish_room(stage, shell, seed=seed, kind=theme.kind)
+        if staged.scene.solid_count >= MIN_SOLIDS:
+            return staged
         attempt += 1
 
 

@@ -79,8 +79,9 @@ def draw_street(seed: int) -> StagedScene:
         _traffic(street)
         _street_furniture(street)
         street.lineup.build(stage)
-        if MIN_SOLIDS <= len(stage.solids) <= MAX_SOLIDS:
-            return _finish(street, soil, seed)
+        staged = _finish(street, soil, seed)
+        if MIN_SOLIDS <= staged.scene.solid_count <= MAX_SOLIDS:
+            return staged
         attempt += 1
 
 
@@ -369,6 +370,7 @@ def _finish(street: Street, soil: Material, seed: int) -> StagedScene:
     sky = op.sky(rng, overcast=overcast)
     low, high = (-REACH_M - 10, -REACH_M, base), (REACH_M + 10, REACH_M, 90.0)
     draft = SceneDraft(low, high, [sky, sky, sky, sky, soil, sky])
-    fill(draft, street.root.stage.solids)
+    buried = 100.0  # the lower parts of hills and houses may be
+    fill(draft, street.root.stage.solids, within=((low[0], low[1], low[2] - buried), high))
     light_outdoors(draft, rng, overcast=overcast)
     return StagedScene(draft.finish(seed, "street"), RoadStandpoints(road, street.profile))
