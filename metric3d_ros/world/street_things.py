@@ -102,7 +102,10 @@ def _roof(place: Place, width: float, depth: float, height: float, *, gable_fron
     if gable_front:  # the gable's triangle, in two steps
         place.between((-0.6 * half, -depth / 2, height), (0.6 * half, depth / 2, height + 0.36 * rise), wall)
         place.between((-0.28 * half, -depth / 2, height), (0.28 * half, depth / 2, height + 0.68 * rise), wall)
-    elif rng.chance(0.4):
+        return
+    end = 0.42 * half  # the gables, under the roof's ends
+    place.between((-width / 2, -end, height), (width / 2, end, height + 0.55 * rise), wall)
+    if rng.chance(0.4):
         at = (rng.uniform(-0.3, 0.3) * width, -0.1 * depth, height + 0.8 * rise)
         place.box(at, (0.6, 0.5, 1.8), room_surfaces.masonry(rng))
 
