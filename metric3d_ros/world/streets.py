@@ -74,6 +74,8 @@ def draw_street(seed: int) -> StagedScene:
         if not road.is_level:
             road.strip(street.root, -150.0, 150.0, top=-0.03, thickness=2.0, material=soil)
         street.profile = lay_road(street.root, road)
+        if road.is_level and rng.chance(0.3):
+            _side_street(street)
         _frontages(street)
         _backdrop(street)
         _traffic(street)
@@ -93,6 +95,7 @@ class Street:
     road: Road
     lineup: Lineup = field(default_factory=Lineup)
     profile: Profile = field(default_factory=Profile)
+    junction: tuple[float, float, int] | None = None  # s of a side street's middle, half its width, its side or 0: both
 
     @property
     def rng(self) -> Rng:
@@ -106,6 +109,11 @@ class Street:
 
     def put(self, rank: float, piece: Piece, s: float, t: float, *, lift: float = 0.0, turn: float = 0.0) -> None:
         """Line up a piece whose front faces the road; `rank` times its distance says how late it is built."""
+        if self.junction is not None:
+            middle, half, side = self.junction
+            beside = abs(t) > self.profile.half_width + 0.3 and t * side >= 0
+            if beside and abs(s - middle) < half + max(piece.width, 0.5) / 2:
+                return
         place = self.road.facing(self.root, s, t, lift=lift)
         self.lineup.add(rank * (5.0 + abs(s - 10.0)), piece, place if turn == 0.0 else place.at(0.0, 0.0, yaw=turn))
 
@@ -138,6 +146,26 @@ def _frontages(street: Street) -> None:
             street.put(1.5, rng.pick([bush, bush, _small_tree])(rng), s, t, lift=level)
 
 
+def _side_street(street: Street) -> None:
+    """A street that crosses, or ends at, the road: nothing stands where it lies."""
+    rng, half = street.rng, street.rng.uniform(2.4, 4.5)
+    s, only = rng.uniform(8.0, 45.0), rng.pick([0, 0, 1, -1])
+    street.junction = (s, half, only)
+    asphalt = op.asphalt(rng)
+    for side in (1, -1):
+        if only in (0, side):
+            edge, level = street.edge(side)
+            start, end = street.profile.half_width, rng.uniform(60.0, 110.0)
+            place = street.road.place(street.root, s, side * (start + end) / 2)
+            place.box((0.0, 0.0, level - 0.244), (2 * half, end - start, 0.5), asphalt)
+            for _ in range(rng.integer(0, 2)):
+                turn = rng.pick([-1, 1])
+                spot = street.road.place(
+                    street.root, s - 0.45 * half * turn, side * rng.uniform(edge + 3.0, 45.0), lift=level
+                )
+                street.lineup.add(8.0, car(rng, detailed=False), spot.at(0.0, 0.0, yaw=turn * math.pi / 2))
+
+
 def _backdrop(street: Street) -> None:
     """Woods, hills and houses far off, on both sides and where the road ends, so that few horizons are bare."""
     rng = street.rng
@@ -152,12 +180,12 @@ def _backdrop(street: Street) -> None:
             width = rng.uniform(18.0, 55.0)
             if rng.chance(dense):
                 t = side * (edge + out + rng.uniform(-4.0, 10.0))
-                street.put(0.1, _far_thing(rng, width, green), s + width / 2, t)
+                street.put(0.06, _far_thing(rng, width, green), s + width / 2, t)
             s += width * rng.uniform(0.7, 1.3)
     for _ in range(0 if bare else rng.integer(3, 7)):
         width = rng.uniform(18.0, 50.0)
         thing = _far_thing(rng, width, green)
-        street.put(0.1, thing, street.road.end + rng.uniform(0.0, 8.0), rng.uniform(-70.0, 70.0), turn=math.pi / 2)
+        street.put(0.03, thing, street.road.end + rng.uniform(0.0, 8.0), rng.uniform(-70.0, 70.0), turn=math.pi / 2)
 
 
 def _far_thing(rng: Rng, width: float, green: Material) -> Piece:
