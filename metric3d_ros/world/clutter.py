@@ -296,7 +296,7 @@ def fill_surface(surface: Surface, theme: str, *, things: int) -> None:
     """Put up to `things` things on a surface, where they do not meet."""
     place, rng = surface.place, surface.place.rng
     taken: list[tuple[float, float]] = []
-    if surface.width > 0.5 and surface.height < 0.5 and rng.chance(0.65):  # a shelf with a row of something
+    if surface.width > 0.5 and surface.depth < 0.5 and rng.chance(0.65):  # a shelf with a row of something
         row = rng.uniform(0.25, 0.85) * surface.width
         middle = rng.pick([-1, 1]) * rng.uniform(0.0, 1.0) * (surface.width - row) / 2
         _row(place.at(middle, 0.0, yaw=rng.triangular(-0.06, 0.06, 0.0)), row, surface.height)
