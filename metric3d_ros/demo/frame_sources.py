@@ -23,7 +23,8 @@ from metric3d_ros.recordings.calibration import write_calibration
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
 from metric3d_ros.world.renderer import render
-from metric3d_ros.world.scene import Scene, build_scene
+from metric3d_ros.world.scene import build_scene
+from metric3d_ros.world.solids import Scene
 from metric3d_ros.world.viewpoint import Pose, camera_flight
 
 FLIGHT_SIZE_HW = (252, 336)

@@ -29,8 +29,8 @@ class HeldOutScenes:
     """One view of each of `count` scenes, always the same ones.
 
     `focal_factor` is the focal length as a part of the width; None draws one per scene: in plain rooms from
-    `FOCAL_OF_WIDTH`, in the other worlds as `camera_views.draw_focal_px` does. `world` is one of `worlds.WORLDS`, `kind`
-    one of its `worlds.KINDS` or None for all of them. Scenes without a view worth having are passed over. Raises
+    `FOCAL_OF_WIDTH`, in the other worlds as `camera_views.draw_focal_px` does. `world` is one of `worlds.WORLDS`,
+    `kind` one of its `worlds.KINDS` or None for all of them. Scenes without a view worth having are passed over. Raises
     ConfigurationError for a factor that no lens has, and for a world or a kind that does not exist.
     """
 

@@ -11,7 +11,7 @@ from metric3d_ros.world.materials import SKY
 from metric3d_ros.world.randomness import Rng
 from metric3d_ros.world.scene import build_scene
 from metric3d_ros.world.sight import clearance, first_hits
-from metric3d_ros.world.solids import Scene
+from metric3d_ros.world.solids import ENCLOSURE_FACES, Scene
 from metric3d_ros.world.staging import StagedScene
 from metric3d_ros.world.viewpoint import Pose, draw_poses, look
 from metric3d_ros.world.worlds import PLAIN, TRAINING_MIX, draw_world, stage_scene
@@ -23,8 +23,9 @@ FIELD_OF_VIEW_DEG = (40.0, 110.0)  # across the image's width
 CLEARANCE_M = 0.12  # from every solid
 MIN_DISTANCE_M = 0.25  # of what is seen in the middle
 MIN_MEDIAN_DISTANCE_M = 0.7
-MIN_SURFACES = (3, 6, 8, 9)  # one of these, of 63 rays
+MIN_SURFACES = 3
 MAX_SKY_SHARE = 0.55
+RIVALS = (1, 2, 4, 4)  # of how many good views the richest is taken
 CHECK_COLUMNS, CHECK_ROWS = 9, 7
 
 
@@ -74,23 +75,28 @@ def draw_focal_px(rng: Rng, width: int) -> float:
 def camera_poses(
     staged: StagedScene, rng: Rng, *, tan_half_width: float, tan_half_height: float, count: int, tries: int = 12
 ) -> list[Pose]:
-    """Return up to `count` poses with a view worth having, of up to `tries` draws that are clear of every solid."""
+    """Return up to `count` poses with a view worth having, of up to `tries` that are clear of every solid.
+
+    Some are taken as they come, others are the richest of several, as people point cameras at things.
+    """
     poses: list[Pose] = []
+    rivals: list[tuple[int, Pose]] = []
+    wanted = rng.pick(RIVALS)
     for _ in range(4 * tries):
         if tries == 0 or len(poses) == count:
             break
         position, yaw = staged.standpoints.draw(rng)
-        at = np.array(position, np.float32)
-        if clearance(staged.scene, at) < CLEARANCE_M:
+        if clearance(staged.scene, np.array(position, np.float32)) < CLEARANCE_M:
             continue
         tries -= 1
         roll = rng.triangular(-ROLL_DEG, ROLL_DEG, 0.0) if rng.chance(0.7) else 0.0
         pose = look(position, yaw=yaw, pitch=math.radians(_pitch_deg(rng, staged)), roll=math.radians(roll))
-        wanted = rng.pick(MIN_SURFACES)
-        if is_worth_having(
-            staged.scene, pose, tan_half_width=tan_half_width, tan_half_height=tan_half_height, surfaces=wanted
-        ):
-            poses.append(pose)
+        rich = richness(staged.scene, pose, tan_half_width=tan_half_width, tan_half_height=tan_half_height)
+        if rich >= MIN_SURFACES:
+            rivals.append((rich, pose))
+        if rivals and (len(rivals) >= wanted or tries == 0):
+            poses.append(max(rivals, key=lambda rival: rival[0])[1])
+            rivals, wanted = [], rng.pick(RIVALS)
     return poses
 
 
@@ -115,14 +121,15 @@ def check_rays(tan_half_width: float, tan_half_height: float) -> NDArray[np.floa
     return rays
 
 
-def is_worth_having(scene: Scene, pose: Pose, *, tan_half_width: float, tan_half_height: float, surfaces: int) -> bool:
-    """Tell whether a camera sees several `surfaces`, not all of them close, and nothing right before its middle."""
+def richness(scene: Scene, pose: Pose, *, tan_half_width: float, tan_half_height: float) -> int:
+    """Return how many surfaces 63 rays of a camera meet; 0 if all are close, one is right before it, or it sees sky."""
     rays = check_rays(tan_half_width, tan_half_height)
     distance, row = first_hits(scene, pose.position, rays @ pose.rotation.T)
     middle = (np.abs(rays[:, 0]) < 0.6 * tan_half_width) & (np.abs(rays[:, 1]) < 0.6 * tan_half_height)
     if distance[middle].min() < MIN_DISTANCE_M or distance.min() < 0.5 * MIN_DISTANCE_M:
-        return False
-    if float(np.median(distance)) < MIN_MEDIAN_DISTANCE_M or len(set(row.tolist())) < surfaces:
-        return False
-    sky = scene.materials[:6, SKY] > 0.5
-    return float(np.mean((row < 6) & sky[np.minimum(row, 5)])) < MAX_SKY_SHARE
+        return 0
+    sky = scene.materials[:ENCLOSURE_FACES, SKY] > 0.5
+    in_sky = (row < ENCLOSURE_FACES) & sky[np.minimum(row, ENCLOSURE_FACES - 1)]
+    if float(np.median(distance)) < MIN_MEDIAN_DISTANCE_M or float(np.mean(in_sky)) > MAX_SKY_SHARE:
+        return 0
+    return len(set(row.tolist()))

@@ -40,6 +40,18 @@ def standing_books(place: Place, free: float) -> None:
         place.box((width / 2 + 0.05, 0.0, 0.46 * tall), (0.025, 0.16, 0.95 * tall), presets.packet(rng), pitch=0.25)
 
 
+def row_of_packets(place: Place, free: float) -> None:
+    """Tins, files or packets side by side, as one solid with a pattern."""
+    _row(place, place.rng.uniform(0.2, 0.6), free)
+
+
+def _row(place: Place, width: float, free: float) -> None:
+    rng = place.rng
+    tall, deep = min(rng.uniform(0.1, 0.32), 0.9 * free), rng.uniform(0.08, 0.22)
+    material = presets.packets(rng, tall) if rng.chance(0.6) else presets.books(rng)
+    place.box((0.0, 0.0, tall / 2), (width, deep, tall), material)
+
+
 def bottle(place: Place, free: float) -> None:
     """A bottle with a neck."""
     rng = place.rng
@@ -259,19 +271,24 @@ def carton(place: Place, free: float) -> None:
 
 ON_TOP: dict[str, list[Thing]] = {
     "any": [
-        box, box, box, books, standing_books, standing_books, bottle, cup, cup, bowl, ball, bag, cloth_heap, plant,
-        machine, table_lamp, sheet, framed, basket, figure, figure, wire,
+        box, box, box, row_of_packets, books, standing_books, standing_books, bottle, cup, cup, bowl, ball, bag,
+        cloth_heap, plant, machine, table_lamp, sheet, framed, basket, figure, figure, wire,
     ],
     "kitchen": [
-        bottle, bottle, cup, cup, cup, cup, bowl, bowl, box, box, box, kettle, machine, sheet, basket, plant, figure,
-        cloth_heap,
+        bottle, bottle, cup, cup, cup, cup, bowl, bowl, box, box, box, kettle, machine, sheet, basket, plant,
+        figure, cloth_heap, row_of_packets,
     ],
     "office": [
-        books, books, sheet, sheet, cup, cup, box, box, laptop, monitor, plant, table_lamp, wire, figure,
-        standing_books, standing_books,
+        row_of_packets, row_of_packets, books, books, sheet, sheet, cup, cup, box, box, laptop, monitor, plant,
+        table_lamp, wire, figure, standing_books, standing_books,
     ],
-    "bath": [bottle, bottle, cup, cup, cloth_heap, box, figure],
-    "store": [box, box, box, box, basket, carton, bottle, cup, cup, machine, bag, wire, figure, ball, cloth_heap],
+    "bath": [
+        bottle, bottle, cup, cup, cloth_heap, box, figure,
+    ],
+    "store": [
+        row_of_packets, row_of_packets, box, box, box, box, basket, carton, bottle, cup, cup, machine, bag,
+        wire, figure, ball, cloth_heap,
+    ],
 }  # fmt: skip
 
 
@@ -279,6 +296,11 @@ def fill_surface(surface: Surface, theme: str, *, things: int) -> None:
     """Put up to `things` things on a surface, where they do not meet."""
     place, rng = surface.place, surface.place.rng
     taken: list[tuple[float, float]] = []
+    if surface.width > 0.5 and surface.depth < 0.5 and rng.chance(0.65):  # a shelf with a row of something
+        row = rng.uniform(0.25, 0.85) * surface.width
+        middle = rng.pick([-1, 1]) * rng.uniform(0.0, 1.0) * (surface.width - row) / 2
+        _row(place.at(middle, 0.0, yaw=rng.triangular(-0.06, 0.06, 0.0)), row, surface.height)
+        taken = [(middle + (k - 2) * row / 5, 0.0) for k in range(5)]
     for _ in range(things):
         margin_x, margin_y = min(0.12, 0.4 * surface.width), min(0.1, 0.4 * surface.depth)
         x = rng.uniform(-surface.width / 2 + margin_x, surface.width / 2 - margin_x)
@@ -382,7 +404,7 @@ def hang_on_wall(place: Place, wall: Wall, ceiling: float, *, blocked: list[tupl
     """
     rng, stage = place.rng, place.stage
     style = rng.integer(0, 9)
-    width = [0.6, 1.0, 0.35, 1.0, 0.5, 1.2, 0.12, 1.3, 0.5, 0.9][style] * rng.uniform(0.6, 1.3)
+    width = [0.6, 0.9, 0.35, 1.0, 0.5, 0.35, 0.12, 1.3, 0.5, 0.9][style] * rng.uniform(0.6, 1.3)
     along = rng.uniform(width / 2 + 0.05, max(wall.length - width / 2 - 0.05, width / 2 + 0.06))
     if any(along - width / 2 < b and a < along + width / 2 for a, b in blocked) or width > wall.length:
         return

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from metric3d_ros.world import presets
+from metric3d_ros.world import colours, presets, room_surfaces
 from metric3d_ros.world.furniture import fronts, shade
 from metric3d_ros.world.placing import Piece, Place, Wall
 from metric3d_ros.world.randomness import Rng
@@ -70,7 +70,7 @@ def _above_worktop(place: Place, length: float, depth: float, hob: float) -> Non
         place.box((hob, wall_at - 0.24, 1.55), (0.6, 0.46, 0.1), steel)
         place.box((hob, wall_at - 0.13, 1.9), (0.26, 0.24, 0.65), steel)
     if rng.chance(0.5):
-        place.box((0.0, wall_at - 0.006, 1.15), (length, 0.008, 0.5), presets.tiles(rng))
+        place.box((0.0, wall_at - 0.006, 1.15), (length, 0.008, 0.5), room_surfaces.tiles(rng))
 
 
 def fridge(rng: Rng) -> Piece:
@@ -160,7 +160,7 @@ def tub(rng: Rng) -> Piece:
     def build(place: Place) -> None:
         rng = place.rng
         height, white = rng.uniform(0.5, 0.62), presets.ceramic(rng)
-        side = rng.pick([white, presets.tiles(rng)])
+        side = rng.pick([white, room_surfaces.tiles(rng)])
         for sy in (-1, 1):
             place.box((0.0, sy * (depth / 2 - 0.03), height / 2), (width, 0.06, height), side)
         for sx in (-1, 1):
@@ -187,7 +187,7 @@ def shower(rng: Rng) -> Piece:
         place.rod((0.0, 0.42, 0.9), (0.0, 0.42, 2.0), 0.014, steel)
         place.rod((0.0, 0.42, 2.0), (0.0, 0.2, 1.98), 0.012, steel)
         if rng.chance(0.6):
-            place.box((rng.pick([-0.44, 0.44]), 0.0, 1.05), (0.02, 0.88, 1.85), presets.tiles(rng))
+            place.box((rng.pick([-0.44, 0.44]), 0.0, 1.05), (0.02, 0.88, 1.85), room_surfaces.tiles(rng))
         if rng.chance(0.6):
             wide = rng.uniform(0.25, 0.85)
             place.box((-0.45 + wide / 2, -0.43, 1.1), (wide, 0.03, 1.7), presets.curtain(rng))
@@ -204,7 +204,7 @@ def stairs(rng: Rng, *, rise: float) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        material, riser = presets.floor(rng, "living"), presets.furniture(rng)
+        material, riser = room_surfaces.floor(rng, "living"), presets.furniture(rng)
         is_open = rng.chance(0.3)
         for k in range(count):
             near, top = -depth / 2 + k * tread, (k + 1) * step
@@ -236,7 +236,7 @@ def door_leaf(place: Place, width: float, height: float, *, open_by: float) -> N
     material = presets.furniture(rng)
     if not plain:
         material = replace(
-            material, joint_colour=presets.scaled(material.colour, 0.6), cell_u=width / 2, cell_v=height / 3, joint=0.05
+            material, joint_colour=colours.scaled(material.colour, 0.6), cell_u=width / 2, cell_v=height / 3, joint=0.05
         )
     leaf.box((width / 2, 0.0, height / 2), (width, 0.04, height - 0.01), material)
     steel = presets.metal(rng)
@@ -324,7 +324,7 @@ def pipes(place: Place, wall: Wall, ceiling: float) -> None:
     """Pipes or a duct along a wall, near the ceiling or the floor, with a branch."""
     rng = place.rng
     material = presets.metal(rng) if rng.chance(0.5) else presets.white_goods(rng)
-    radius, z = presets.sizes(rng, 0.012, 0.16), rng.pick([0.12, ceiling - 0.25, ceiling - 0.4])
+    radius, z = colours.sizes(rng, 0.012, 0.16), rng.pick([0.12, ceiling - 0.25, ceiling - 0.4])
     for k in range(rng.integer(1, 2 if radius > 0.05 else 3)):
         out, level = radius + 0.03 + 0.02 * k, z + 2.6 * radius * k
         (x0, y0, _), (x1, y1, _) = wall.facing(0.02, out), wall.facing(wall.length - 0.02, out)
@@ -338,7 +338,7 @@ def beams(place: Place, width: float, depth: float, ceiling: float) -> None:
     """Beams below the ceiling."""
     rng = place.rng
     material, size, along_x = (
-        rng.pick([presets.wood(rng), presets.concrete(rng)]),
+        rng.pick([presets.wood(rng), room_surfaces.concrete(rng)]),
         rng.uniform(0.1, 0.25),
         rng.chance(0.5),
     )
@@ -357,7 +357,7 @@ def pillar(rng: Rng, ceiling: float) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        material = rng.pick([presets.paint, presets.concrete, presets.masonry, presets.wood, presets.tiles])(rng)
+        material = rng.pick([room_surfaces.paint, room_surfaces.concrete, room_surfaces.masonry, presets.wood])(rng)
         if rng.chance(0.5):
             place.rod((0.0, 0.0, 0.0), (0.0, 0.0, ceiling), size / 2, material)
         else:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from metric3d_ros.world import presets
+from metric3d_ros.world import room_surfaces
+from metric3d_ros.world.colours import any_colour, hue, near, scaled, sizes
 from metric3d_ros.world.materials import Material
-from metric3d_ros.world.presets import any_colour, hue, near, scaled, sizes
 from metric3d_ros.world.randomness import Rng
 
 
@@ -135,7 +135,7 @@ def lane_mark(rng: Rng, *, dash: float, under: Material) -> Material:
 
 def stucco(rng: Rng) -> Material:
     """A rendered outer wall, streaked by rain."""
-    colour = near(rng, rng.pick([(0.7, 0.68, 0.62), (0.62, 0.54, 0.38), (0.55, 0.56, 0.56), hue(rng, 0.4, 0.25)]))
+    colour = near(rng, rng.pick([(0.7, 0.68, 0.62), (0.62, 0.54, 0.38), (0.55, 0.56, 0.56), hue(rng, 0.45, 0.2)]))
     return Material(
         colour=colour,
         grain=rng.uniform(0.02, 0.15),
@@ -152,7 +152,7 @@ def stucco(rng: Rng) -> Material:
 
 def outer_wall(rng: Rng) -> Material:
     """Stucco, bricks, boards or concrete."""
-    return rng.pick([stucco, stucco, stucco, presets.masonry, presets.boards, presets.concrete])(rng)
+    return rng.pick([stucco, stucco, stucco, room_surfaces.masonry, room_surfaces.boards, room_surfaces.concrete])(rng)
 
 
 def facade(rng: Rng) -> Material:
@@ -195,14 +195,9 @@ def roof(rng: Rng) -> Material:
 
 def foliage(rng: Rng) -> Material:
     """Crowns of trees, hedges and bushes: leaves and the dark between them."""
-    colour = near(
-        rng,
-        rng.pick(
-            [(0.07, 0.13, 0.03), (0.05, 0.09, 0.025), (0.12, 0.17, 0.05), (0.03, 0.06, 0.03), (0.25, 0.16, 0.04),
-             (0.22, 0.07, 0.03), (0.18, 0.19, 0.06)]
-        ),
-        0.3,
-    )  # fmt: skip
+    green = [(0.07, 0.13, 0.03), (0.05, 0.09, 0.025), (0.12, 0.17, 0.05), (0.03, 0.06, 0.03), (0.1, 0.13, 0.04)]
+    autumn = [(0.25, 0.16, 0.04), (0.2, 0.07, 0.03), (0.18, 0.19, 0.06)]
+    colour = near(rng, rng.pick(green if rng.chance(0.82) else autumn), 0.3)
     return Material(
         colour=colour,
         second_colour=scaled(colour, rng.pick([0.12, 0.2, 0.35, 2.0])),
@@ -219,20 +214,17 @@ def foliage(rng: Rng) -> Material:
     )
 
 
+_CAR_COLOURS = (
+    [(0.015, 0.015, 0.016)] * 4 + [(0.06, 0.06, 0.065)] * 3 + [(0.3, 0.3, 0.31)] * 4 + [(0.7, 0.7, 0.69)] * 3
+    + [(0.02, 0.04, 0.12), (0.03, 0.09, 0.25), (0.25, 0.02, 0.02), (0.12, 0.02, 0.02), (0.04, 0.09, 0.05)]
+    + [(0.3, 0.26, 0.2), (0.5, 0.35, 0.02), (0.12, 0.09, 0.06)]
+)  # fmt: skip
+
+
 def car_paint(rng: Rng) -> Material:
     """Car bodies: mostly black, grey, silver and white."""
-    colour = rng.pick(
-        [
-            (0.015,) * 3,
-            (0.06, 0.06, 0.065),
-            (0.3, 0.3, 0.31),
-            (0.7, 0.7, 0.69),
-            any_colour(rng),
-            any_colour(rng),
-            hue(rng, 0.1, 0.8),
-        ]
-    )
-    return Material(colour=near(rng, colour), gloss=0.8, exponent=150.0, sheen=rng.uniform(0.3, 0.8))
+    colour = near(rng, rng.pick(_CAR_COLOURS), 0.3)
+    return Material(colour=colour, gloss=0.8, exponent=150.0, sheen=rng.uniform(0.3, 0.8))
 
 
 def car_glass(rng: Rng) -> Material:

@@ -4,6 +4,7 @@ import math
 
 from metric3d_ros.world import outdoor_presets as op
 from metric3d_ros.world import presets
+from metric3d_ros.world.materials import Material
 from metric3d_ros.world.placing import Piece, Place
 from metric3d_ros.world.randomness import Rng
 
@@ -47,6 +48,23 @@ def tree(rng: Rng, *, height: float, crowns: int) -> Piece:
                 place.rod((lean[0], lean[1], 0.9 * fork), at, 0.4 * trunk_radius, bark, taper=0.4)
 
     return Piece(0.5, 0.5, build)
+
+
+def wood(rng: Rng, *, width: float, height: float, green: Material) -> Piece:
+    """The edge of a wood seen from afar: crowns side by side, down to the ground."""
+    count = max(2, min(3, round(width / 12.0)))
+
+    def build(place: Place) -> None:
+        rng = place.rng
+        step = width / count
+        for k in range(count):
+            tall = height * rng.uniform(0.6, 1.1)
+            at = (-width / 2 + (k + rng.uniform(0.2, 0.8)) * step, rng.uniform(-2.0, 2.0), 0.42 * tall)
+            place.ball(
+                at, (step * rng.uniform(0.55, 0.9), rng.uniform(2.5, 5.0), 0.6 * tall), green, yaw=rng.uniform(-3, 3)
+            )
+
+    return Piece(width, 8.0, build)
 
 
 def hedge(rng: Rng, *, length: float) -> Piece:

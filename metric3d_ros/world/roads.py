@@ -197,7 +197,7 @@ def _roadside(
         road.strip(root, low, high, top=top, thickness=0.5, material=material)
         edge += width
 
-    if rng.chance(0.2):  # tracks on ballast
+    if rng.chance(0.08):  # tracks on ballast
         rails, width = presets.metal(rng), rng.pick([4.0, 7.0])
         middle = side * (edge + width / 2)
         strip(width, 0.05, op.soil(rng))

@@ -20,7 +20,7 @@ class Theme:
         at_wall, free: pieces with their back to a wall, and pieces in the middle; the first of each comes first.
         clutter: the list of things on its surfaces, see `clutter.ON_TOP`.
         litter: things on the floor, lowest and highest number.
-        surfaces: which floor and walls, see `presets.floor` and `presets.wall`.
+        surfaces: which floor and walls, see `room_surfaces.floor` and `room_surfaces.wall`.
         kind: the scene's kind.
     """
 
@@ -30,7 +30,7 @@ class Theme:
     at_wall: Sequence[Make]
     free: Sequence[Make]
     clutter: str = "any"
-    litter: tuple[int, int] = (1, 6)
+    litter: tuple[int, int] = (2, 8)
     surfaces: str = "living"
     kind: str = "room"
 
@@ -65,34 +65,34 @@ def _workbench(rng: Rng) -> Piece:
 
 THEMES: dict[str, Theme] = {
     "living": Theme(
-        (3.2, 6.0), (3.5, 7.0), (2.35, 2.9),
+        (2.9, 5.2), (3.2, 6.5), (2.35, 2.9),
         (f.sofa, f.television, f.books_shelf, f.cupboard, f.shelf, _armchair, f.desk, f.floor_lamp, _low_cupboard),
         (f.low_table, _armchair, f.table, f.floor_lamp, f.sofa),
     ),
     "bedroom": Theme(
         (2.6, 4.5), (3.0, 5.5), (2.3, 2.8),
         (f.bed, _high_cupboard, _low_cupboard, f.desk, f.shelf, f.books_shelf, f.floor_lamp, f.chair, f.cupboard),
-        (f.chair, f.stool, f.bed), litter=(2, 8),
+        (f.chair, f.stool, f.bed), litter=(3, 10),
     ),
     "kitchen": Theme(
         (2.2, 4.5), (2.8, 6.0), (2.35, 2.8),
         (_kitchen_run, b.fridge, _kitchen_run, b.fridge, f.shelf, f.cupboard, f.chair), (f.table, f.stool, f.chair),
-        clutter="kitchen", litter=(0, 5), surfaces="kitchen",
+        clutter="kitchen", litter=(1, 6), surfaces="kitchen",
     ),
     "bathroom": Theme(
         (1.6, 3.0), (2.0, 3.8), (2.3, 2.7),
         (b.basin, b.toilet, b.tub, b.shower, b.toilet, b.fridge, f.shelf, f.cupboard), (f.stool,),
-        clutter="bath", litter=(0, 4), surfaces="bath",
+        clutter="bath", litter=(1, 5), surfaces="bath",
     ),
     "office": Theme(
-        (3.0, 7.0), (3.5, 9.0), (2.5, 3.2),
+        (2.6, 6.0), (3.2, 8.0), (2.5, 3.2),
         (f.desk, f.desk, f.shelf, f.books_shelf, f.cupboard, f.desk, f.chair), (f.desk, f.office_chair, _long_table),
-        clutter="office", litter=(0, 5), surfaces="office",
+        clutter="office", litter=(1, 6), surfaces="office",
     ),
     "classroom": Theme(
         (5.5, 9.0), (6.0, 11.0), (2.7, 3.6),
         (f.cupboard, f.books_shelf, f.desk, f.shelf), (_long_table, f.table, f.table, _long_table),
-        clutter="office", litter=(0, 4), surfaces="office", kind="hall",
+        clutter="office", litter=(1, 5), surfaces="office", kind="hall",
     ),
     "shop": Theme(
         (4.0, 9.0), (5.0, 12.0), (2.6, 3.8),
@@ -100,7 +100,7 @@ THEMES: dict[str, Theme] = {
         clutter="store", litter=(0, 6), surfaces="office", kind="hall",
     ),
     "cellar": Theme(
-        (2.5, 6.0), (3.0, 8.0), (2.0, 2.6),
+        (2.2, 5.0), (2.8, 7.0), (2.0, 2.6),
         (f.shelf, _workbench, b.fridge, f.cupboard, f.shelf, b.fridge), (_workbench, f.chair, f.table, f.stool),
         clutter="store", litter=(5, 14), surfaces="store",
     ),
@@ -110,7 +110,7 @@ THEMES: dict[str, Theme] = {
         clutter="store", litter=(5, 14), surfaces="store", kind="hall",
     ),
     "dining": Theme(
-        (3.5, 8.0), (4.0, 9.0), (2.4, 3.4),
+        (3.0, 7.0), (3.5, 8.0), (2.4, 3.4),
         (f.cupboard, f.books_shelf, f.sofa, f.floor_lamp), (f.table, f.table, f.table, _long_table), clutter="kitchen",
     ),
     "corridor": Theme(
@@ -119,7 +119,7 @@ THEMES: dict[str, Theme] = {
         litter=(0, 6), surfaces="office", kind="corridor",
     ),
     "stairwell": Theme(
-        (2.4, 5.0), (4.0, 7.0), (2.6, 3.4), (_stairs, _stairs, f.cupboard, f.chair), (_stairs, f.stool), litter=(0, 5),
+        (2.4, 5.0), (4.0, 7.0), (2.6, 3.4), (_stairs, _stairs, f.cupboard, f.chair), (_stairs, f.stool), litter=(1, 6),
     ),
 }  # fmt: skip
 

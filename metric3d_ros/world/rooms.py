@@ -22,7 +22,7 @@ from metric3d_ros.world.staging import StagedScene, finish_room
 
 MAX_SOLIDS = 120
 MIN_SOLIDS = 40
-ROOM_FOR_CLUTTER = 50
+ROOM_FOR_CLUTTER = 55
 
 
 def draw_room(seed: int) -> StagedScene:
@@ -33,8 +33,9 @@ def draw_room(seed: int) -> StagedScene:
         theme = THEMES[rng.pick(FREQUENCY)]
         stage = Stage(rng, MAX_SOLIDS)
         shell = _furnish(Place(stage), theme)
-        if len(stage.solids) >= MIN_SOLIDS:
-            return finish_room(stage, shell, seed=seed, kind=theme.kind)
+        staged = finish_room(stage, shell, seed=seed, kind=theme.kind)
+        if staged.scene.solid_count >= MIN_SOLIDS:
+            return staged
         attempt += 1
 
 
@@ -135,7 +136,7 @@ def _clutter(place: Place, theme: Theme, shell: Shell, walls: Sequence[Wall]) ->
     """Hang things on the walls, then put things on every surface and on the floor until there are enough solids."""
     rng, stage = place.rng, place.stage
     wanted = rng.integer(MAX_SOLIDS - 35, MAX_SOLIDS)
-    for _ in range(rng.integer(2, 10)):
+    for _ in range(rng.integer(3, 12)):
         index = rng.integer(0, 3)
         clutter.hang_on_wall(place, walls[index], shell.height, blocked=shell.blocked[index])
     if rng.chance(0.5 if theme.surfaces == "store" else 0.1):
@@ -148,7 +149,7 @@ def _clutter(place: Place, theme: Theme, shell: Shell, walls: Sequence[Wall]) ->
         if len(stage.solids) >= wanted or not surfaces:
             break
         surface = rng.pick(surfaces)
-        things = max(1, round(surface.width * surface.depth * rng.uniform(3.0, 12.0)))
-        clutter.fill_surface(surface, theme.clutter, things=min(things, 6))
+        things = max(1, round(surface.width * rng.uniform(1.5, 5.0)))
+        clutter.fill_surface(surface, theme.clutter, things=min(things, 7))
         surfaces.remove(surface)
     del stage.solids[stage.max_solids :]

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
-from metric3d_ros.world import fittings, furniture, outdoor_presets, presets
+from metric3d_ros.world import fittings, furniture, outdoor_presets, presets, room_surfaces
 from metric3d_ros.world.materials import Material
 from metric3d_ros.world.placing import Footprint, Place, Point, Wall, room_walls, turned
 from metric3d_ros.world.plants import hedge, tree
@@ -48,11 +48,11 @@ def draw_shell(place: Place, size: Point, surfaces: str) -> Shell:
     """Draw the walls of a room: closed, with doors to neighbouring rooms, with real windows, or under a roof."""
     rng = place.rng
     style = rng.uniform(0.0, 1.0)
-    wall = presets.wall(rng, surfaces)
+    wall = room_surfaces.wall(rng, surfaces)
     materials = [wall] * 4
     if rng.chance(0.4):
-        materials[rng.integer(0, 3)] = presets.wall(rng, surfaces)
-    floor, ceiling = presets.floor(rng, surfaces), presets.ceiling(rng, surfaces)
+        materials[rng.integer(0, 3)] = room_surfaces.wall(rng, surfaces)
+    floor, ceiling = room_surfaces.floor(rng, surfaces), room_surfaces.ceiling(rng, surfaces)
     shell = Shell(
         width=size[0],
         depth=size[1],
@@ -156,7 +156,7 @@ def _beside_rooms(place: Place, shell: Shell, materials: list[Material]) -> None
         sides.append((sides[0] + rng.integer(1, 3)) % 4)
     for side in sides:
         shell.behind[side] = shell.thickness + rng.uniform(1.1, 4.5)
-        shell.faces[[2, 1, 3, 0][side]] = presets.wall(rng, "living")
+        shell.faces[[2, 1, 3, 0][side]] = room_surfaces.wall(rng, "living")
     _enlarge(shell)
     holes: dict[int, list[Opening]] = {side: [] for side in sides}
     for side in sides:
@@ -280,7 +280,7 @@ def _attic(place: Place, shell: Shell) -> None:
     limit = 0.42 * shell.depth if both else 0.8 * shell.depth
     run = min((shell.height - knee) / math.tan(slope), limit)
     rise = run * math.tan(slope)
-    material = presets.ceiling(rng, "living") if rng.chance(0.6) else presets.boards(rng)
+    material = room_surfaces.ceiling(rng, "living") if rng.chance(0.6) else room_surfaces.boards(rng)
     shell.height = knee + rise
     thick, hidden = 1.6, min(0.6, 0.9 * knee / math.sin(slope))
     length = math.hypot(run, rise) + hidden

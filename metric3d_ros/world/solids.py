@@ -75,6 +75,11 @@ class Scene:
         size: NDArray[np.float32] = self.enclosure[3:] - self.enclosure[:3]
         return size
 
+    @property
+    def solid_count(self) -> int:
+        """The number of solids."""
+        return len(self.boxes) + len(self.ellipsoids) + len(self.cylinders)
+
     def bounds(self) -> NDArray[np.float32]:
         """Return the axis-aligned bounding boxes (K, 6) of all solids: boxes, ellipsoids, cylinders."""
         parts = [box_bounds(self.boxes), ellipsoid_bounds(self.ellipsoids), box_bounds(self.cylinders)]

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.world import presets
+from metric3d_ros.world import colours
 from metric3d_ros.world.placing import Point, Solid, Stage
 from metric3d_ros.world.randomness import Rng
 from metric3d_ros.world.shell import Shell
@@ -124,17 +124,18 @@ def finish_room(stage: Stage, shell: Shell, *, seed: int, kind: str) -> StagedSc
         lamps = [(shell.width / 2, shell.depth / 2, shell.height - 0.3)]
     reach = 0.55 * math.sqrt(max(shell.width, shell.depth))
     by_day = shell.outdoors and rng.chance(0.85)
-    power = presets.sizes(rng, 0.5, 3.0) * reach * (0.35 if by_day else 1.0)
+    power = colours.sizes(rng, 0.5, 3.0) * reach * (0.35 if by_day else 1.0)
     for lamp in lamps:
         own = power * rng.uniform(0.4, 1.2) / math.sqrt(len(lamps))
         draft.add_lamp(lamp, (own * tint[0], own * tint[1], own * tint[2]), softness=rng.pick([0.02, 0.06, 0.15]))
-    ambient = presets.sizes(rng, 0.12, 0.7)
+    ambient = colours.sizes(rng, 0.06, 0.6)
     cool = rng.uniform(-0.1, 0.25) if by_day else -0.6 * warmth
     draft.above = (ambient * (1 - cool), ambient, ambient * (1 + cool))
-    draft.below = presets.scaled(draft.above, rng.uniform(0.4, 0.9))
+    draft.below = colours.scaled(draft.above, rng.uniform(0.4, 0.9))
     if shell.outdoors:
         _daylight(draft, shell, rng, by_day=by_day, indoors=ambient)
-    draft.exposure = rng.uniform(0.7, 1.7)
+    # As cameras do: bright where the room is dark, though rarely quite right.
+    draft.exposure = colours.sizes(rng, 0.45, 1.9) / (ambient + power * math.sqrt(len(lamps)) / 3.0)
     margin = 0.25
     standpoints = RoomStandpoints(
         (margin, margin + shell.slope_low),
@@ -147,7 +148,7 @@ def finish_room(stage: Stage, shell: Shell, *, seed: int, kind: str) -> StagedSc
 def _daylight(draft: SceneDraft, shell: Shell, rng: Rng, *, by_day: bool, indoors: float) -> None:
     """Light from outside: the room keeps its own ambient light as a share of the sky's."""
     if not by_day:
-        draft.above = presets.scaled(draft.above, 1.0)
+        draft.above = colours.scaled(draft.above, 1.0)
         return
     bright = rng.uniform(2.0, 7.0)
     share = min(1.0, indoors / bright)
@@ -166,10 +167,10 @@ def light_outdoors(draft: SceneDraft, rng: Rng, *, overcast: bool) -> None:
     """Add the sun and the light of the sky."""
     yaw, height = rng.uniform(0.0, 2 * math.pi), math.radians(rng.uniform(12.0, 65.0))
     towards = (math.cos(yaw) * math.cos(height), math.sin(yaw) * math.cos(height), math.sin(height))
-    sky = rng.uniform(0.9, 1.6) if overcast else presets.sizes(rng, 0.25, 0.8)
+    sky = colours.sizes(rng, 0.6, 1.4) if overcast else colours.sizes(rng, 0.12, 0.6)
     sun = rng.uniform(0.0, 0.3) if overcast else rng.uniform(1.2, 3.0)
     warm = 0.0 if overcast else rng.uniform(0.0, 0.3) * (1.3 - height)
     draft.above = (sky * 0.92, sky * 0.98, sky * 1.1)
-    draft.below = presets.scaled(draft.above, rng.uniform(0.3, 0.6))
+    draft.below = colours.scaled(draft.above, rng.uniform(0.3, 0.6))
     draft.add_sun(towards, (sun * (1 + warm), sun, sun * (1 - warm)), softness=0.5 if overcast else 0.012)
-    draft.exposure = presets.sizes(rng, 0.8, 2.0)
+    draft.exposure = colours.sizes(rng, 0.7, 2.4) / (sky + 0.5 * sun)

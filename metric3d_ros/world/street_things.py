@@ -2,8 +2,8 @@
 
 import math
 
+from metric3d_ros.world import colours, presets, room_surfaces
 from metric3d_ros.world import outdoor_presets as op
-from metric3d_ros.world import presets
 from metric3d_ros.world.materials import Material
 from metric3d_ros.world.placing import Piece, Place
 from metric3d_ros.world.randomness import Rng
@@ -32,7 +32,7 @@ def house(rng: Rng, *, width: float, storeys: int, detail: int, detached: bool) 
             place.between(
                 (-width / 2 - 0.2, front - 0.3, height),
                 (width / 2 + 0.2, depth / 2, height + 0.3),
-                presets.concrete(rng),
+                room_surfaces.concrete(rng),
             )
 
     return Piece(width, depth, build)
@@ -42,10 +42,10 @@ def _front(place: Place, width: float, storeys: int, storey: float, *, limit: in
     """Windows in rows, a door, and at times balconies, a shop front or an awning, on the plane y = 0."""
     rng = place.rng
     wide, tall = rng.uniform(0.8, 1.5), rng.uniform(1.1, 1.7)
-    pane = presets.hue(rng, presets.sizes(rng, 0.015, 0.3), 0.12)
+    pane = colours.hue(rng, colours.sizes(rng, 0.015, 0.3), 0.12)
     bars = Material(
         colour=pane,
-        joint_colour=presets.near(rng, (0.7, 0.7, 0.68)),
+        joint_colour=colours.near(rng, (0.7, 0.7, 0.68)),
         cell_u=wide / rng.integer(1, 2),
         cell_v=tall,
         joint=0.14,
@@ -74,12 +74,12 @@ def _front(place: Place, width: float, storeys: int, storey: float, *, limit: in
             made += 1
             if level == 0 and column == door:
                 place.box((x, -0.02, 1.05), (1.0, 0.1, 2.1), presets.furniture(rng))
-                place.box((x, -0.4, 0.08), (1.4, 0.8, 0.16), presets.concrete(rng))
+                place.box((x, -0.4, 0.08), (1.4, 0.8, 0.16), room_surfaces.concrete(rng))
                 made += 1
                 continue
             place.box((x, -0.01, z + tall / 2), (wide, 0.05, tall), bars)
             if balconies and level > 0 and column % 2 == 0:
-                place.box((x, -0.6, z - 0.95), (1.2 * step, 1.2, 0.16), presets.concrete(rng))
+                place.box((x, -0.6, z - 0.95), (1.2 * step, 1.2, 0.16), room_surfaces.concrete(rng))
                 place.box((x, -1.18, z - 0.4), (1.2 * step, 0.04, 0.95), rng.pick([presets.metal, op.stucco])(rng))
                 made += 2
 
@@ -102,9 +102,12 @@ def _roof(place: Place, width: float, depth: float, height: float, *, gable_fron
     if gable_front:  # the gable's triangle, in two steps
         place.between((-0.6 * half, -depth / 2, height), (0.6 * half, depth / 2, height + 0.36 * rise), wall)
         place.between((-0.28 * half, -depth / 2, height), (0.28 * half, depth / 2, height + 0.68 * rise), wall)
-    elif rng.chance(0.4):
+        return
+    end = 0.42 * half  # the gables, under the roof's ends
+    place.between((-width / 2, -end, height), (width / 2, end, height + 0.55 * rise), wall)
+    if rng.chance(0.4):
         at = (rng.uniform(-0.3, 0.3) * width, -0.1 * depth, height + 0.8 * rise)
-        place.box(at, (0.6, 0.5, 1.8), presets.masonry(rng))
+        place.box(at, (0.6, 0.5, 1.8), room_surfaces.masonry(rng))
 
 
 def lamp_post(rng: Rng) -> Piece:
@@ -113,7 +116,7 @@ def lamp_post(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        steel = presets.metal(rng) if rng.chance(0.7) else presets.concrete(rng)
+        steel = presets.metal(rng) if rng.chance(0.7) else room_surfaces.concrete(rng)
         place.rod((0.0, 0.0, 0.0), (0.0, 0.0, height), rng.uniform(0.05, 0.1), steel, taper=0.5)
         reach = rng.pick([0.0, rng.uniform(0.6, 2.0)])
         head = presets.white_goods(rng)
@@ -143,7 +146,7 @@ def sign_post(rng: Rng) -> Piece:
             lit = rng.integer(0, 2)
             for k, colour in enumerate([(0.8, 0.05, 0.03), (0.8, 0.45, 0.03), (0.05, 0.6, 0.3)]):
                 glow = Material(
-                    colour=colour if k == lit else presets.scaled(colour, 0.15), glow=2.5 if k == lit else 0.0
+                    colour=colour if k == lit else colours.scaled(colour, 0.15), glow=2.5 if k == lit else 0.0
                 )
                 place.ball((0.0, -0.2, height - 0.2 - 0.28 * k), (0.1, 0.05, 0.1), glow)
         else:
@@ -171,10 +174,12 @@ def bin_or_box(rng: Rng) -> Piece:
             place.box((0.0, 0.0, 0.65), (0.4, 0.35, 1.3), paint)
         elif style == 3:
             place.box(
-                (0.0, 0.0, 0.6), (1.1, 0.35, 1.2), presets.concrete(rng) if rng.chance(0.3) else presets.metal(rng)
+                (0.0, 0.0, 0.6),
+                (1.1, 0.35, 1.2),
+                room_surfaces.concrete(rng) if rng.chance(0.3) else presets.metal(rng),
             )
         else:
-            place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.5), 0.35, presets.concrete(rng), taper=1.2)
+            place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.5), 0.35, room_surfaces.concrete(rng), taper=1.2)
             for k in range(3):
                 place.ball((0.15 * (k - 1), 0.1 * (k % 2), 0.65), (0.25, 0.25, 0.25), op.foliage(rng))
 
@@ -186,7 +191,7 @@ def bench(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        wood, foot = presets.wood(rng), presets.concrete(rng)
+        wood, foot = presets.wood(rng), room_surfaces.concrete(rng)
         for side in (-1, 1):
             place.box((side * 0.65, 0.0, 0.21), (0.1, 0.4, 0.42), foot)
         for k in range(3):
@@ -226,9 +231,9 @@ def fence(rng: Rng, *, length: float) -> Piece:
             place.between(
                 (-length / 2, -0.12, -1.0),
                 (length / 2, 0.12, height),
-                rng.pick([presets.masonry, op.stucco, presets.concrete])(rng),
+                rng.pick([room_surfaces.masonry, op.stucco, room_surfaces.concrete])(rng),
             )
-            place.box((0.0, 0.0, height + 0.04), (length, 0.34, 0.08), presets.concrete(rng))
+            place.box((0.0, 0.0, height + 0.04), (length, 0.34, 0.08), room_surfaces.concrete(rng))
             return
         material = presets.wood(rng) if rng.chance(0.5) else presets.metal(rng)
         posts = min(7, max(2, round(length / 2.5)))
@@ -239,7 +244,7 @@ def fence(rng: Rng, *, length: float) -> Piece:
             for share in (0.4, 0.9) if height < 1.3 else (0.25, 0.6, 0.95):
                 place.box((0.0, -0.05, share * height), (length, 0.03, rng.uniform(0.04, 0.14)), material)
         else:
-            place.box((0.0, -0.06, 0.52 * height), (length, 0.03, 0.9 * height), presets.boards(rng))
+            place.box((0.0, -0.06, 0.52 * height), (length, 0.03, 0.9 * height), room_surfaces.boards(rng))
 
     return Piece(length, 0.4, build)
 
@@ -248,7 +253,7 @@ def bridge(rng: Rng, *, span: float) -> Piece:
     """A bridge across the road, its deck 4.5 to 6 m up, on two piers; x is across the road."""
 
     def build(place: Place) -> None:
-        rng, concrete = place.rng, presets.concrete(place.rng)
+        rng, concrete = place.rng, room_surfaces.concrete(place.rng)
         clear, deep = rng.uniform(4.5, 6.0), rng.uniform(4.0, 10.0)
         place.between((-40.0, -deep / 2, clear), (40.0, deep / 2, clear + 1.0), concrete)
         for side in (-1, 1):
@@ -256,7 +261,7 @@ def bridge(rng: Rng, *, span: float) -> Piece:
             place.box(
                 (side * (span / 2 + 1.5), 0.0, clear / 2),
                 (1.2, deep, clear),
-                rng.pick([concrete, presets.masonry(rng)]),
+                rng.pick([concrete, room_surfaces.masonry(rng)]),
             )
 
     return Piece(span, 10.0, build)
@@ -271,7 +276,7 @@ def shed(rng: Rng) -> Piece:
         place.between(
             (-width / 2, -depth / 2, -0.5),
             (width / 2, depth / 2, height),
-            rng.pick([op.outer_wall, presets.boards, presets.metal])(rng),
+            rng.pick([op.outer_wall, room_surfaces.boards, presets.metal])(rng),
         )
         door = presets.fronts(rng, rng.uniform(0.2, 2.4), rng.uniform(0.2, 0.6))
         place.box((0.0, -depth / 2 - 0.02, 1.05), (min(2.4, 0.8 * width), 0.06, 2.1), door)

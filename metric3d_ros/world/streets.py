@@ -8,7 +8,7 @@ from metric3d_ros.world import presets
 from metric3d_ros.world.materials import Material
 from metric3d_ros.world.people import person
 from metric3d_ros.world.placing import Footprint, Lineup, Piece, Place, Point, Stage
-from metric3d_ros.world.plants import bush, hedge, tree
+from metric3d_ros.world.plants import bush, hedge, tree, wood
 from metric3d_ros.world.randomness import Rng
 from metric3d_ros.world.roads import Profile, Road, draw_road, lay_road
 from metric3d_ros.world.solids import SceneDraft
@@ -74,13 +74,16 @@ def draw_street(seed: int) -> StagedScene:
         if not road.is_level:
             road.strip(street.root, -150.0, 150.0, top=-0.03, thickness=2.0, material=soil)
         street.profile = lay_road(street.root, road)
+        if road.is_level and rng.chance(0.3):
+            _side_street(street)
         _frontages(street)
         _backdrop(street)
         _traffic(street)
         _street_furniture(street)
         street.lineup.build(stage)
-        if MIN_SOLIDS <= len(stage.solids) <= MAX_SOLIDS:
-            return _finish(street, soil, seed)
+        staged = _finish(street, soil, seed)
+        if MIN_SOLIDS <= staged.scene.solid_count <= MAX_SOLIDS:
+            return staged
         attempt += 1
 
 
@@ -92,6 +95,7 @@ class Street:
     road: Road
     lineup: Lineup = field(default_factory=Lineup)
     profile: Profile = field(default_factory=Profile)
+    junction: tuple[float, float, int] | None = None  # s of a side street's middle, half its width, its side or 0: both
 
     @property
     def rng(self) -> Rng:
@@ -105,6 +109,11 @@ class Street:
 
     def put(self, rank: float, piece: Piece, s: float, t: float, *, lift: float = 0.0, turn: float = 0.0) -> None:
         """Line up a piece whose front faces the road; `rank` times its distance says how late it is built."""
+        if self.junction is not None:
+            middle, half, side = self.junction
+            beside = abs(t) > self.profile.half_width + 0.3 and t * side >= 0
+            if beside and abs(s - middle) < half + max(piece.width, 0.5) / 2:
+                return
         place = self.road.facing(self.root, s, t, lift=lift)
         self.lineup.add(rank * (5.0 + abs(s - 10.0)), piece, place if turn == 0.0 else place.at(0.0, 0.0, yaw=turn))
 
@@ -137,34 +146,52 @@ def _frontages(street: Street) -> None:
             street.put(1.5, rng.pick([bush, bush, _small_tree])(rng), s, t, lift=level)
 
 
+def _side_street(street: Street) -> None:
+    """A street that crosses, or ends at, the road: nothing stands where it lies."""
+    rng, half = street.rng, street.rng.uniform(2.4, 4.5)
+    s, only = rng.uniform(8.0, 45.0), rng.pick([0, 0, 1, -1])
+    street.junction = (s, half, only)
+    asphalt = op.asphalt(rng)
+    for side in (1, -1):
+        if only in (0, side):
+            edge, level = street.edge(side)
+            start, end = street.profile.half_width, rng.uniform(60.0, 110.0)
+            place = street.road.place(street.root, s, side * (start + end) / 2)
+            place.box((0.0, 0.0, level - 0.244), (2 * half, end - start, 0.5), asphalt)
+            for _ in range(rng.integer(0, 2)):
+                turn = rng.pick([-1, 1])
+                spot = street.road.place(
+                    street.root, s - 0.45 * half * turn, side * rng.uniform(edge + 3.0, 45.0), lift=level
+                )
+                street.lineup.add(8.0, car(rng, detailed=False), spot.at(0.0, 0.0, yaw=turn * math.pi / 2))
+
+
 def _backdrop(street: Street) -> None:
     """Woods, hills and houses far off, on both sides and where the road ends, so that few horizons are bare."""
     rng = street.rng
-    bare = rng.chance(0.12)
-    green, dense = op.foliage(rng), rng.uniform(0.4, 1.0)
+    bare = rng.chance(0.06)
+    green, dense = op.foliage(rng), rng.uniform(0.55, 1.0)
     for side in (1, -1):
         edge, _ = street.edge(side)
-        if bare or rng.chance(0.15):
+        if bare or rng.chance(0.05):
             continue
-        out, s = rng.uniform(22.0, 90.0), rng.uniform(-50.0, -20.0)
+        out, s = rng.uniform(14.0, 70.0), rng.uniform(-50.0, -20.0)
         while s < 165.0:
-            width = rng.uniform(12.0, 45.0)
+            width = rng.uniform(18.0, 55.0)
             if rng.chance(dense):
                 t = side * (edge + out + rng.uniform(-4.0, 10.0))
-                street.put(0.1, _far_thing(rng, width, green), s + width / 2, t)
+                street.put(0.06, _far_thing(rng, width, green), s + width / 2, t)
             s += width * rng.uniform(0.7, 1.3)
-    for _ in range(0 if bare else rng.integer(2, 5)):
-        width = rng.uniform(12.0, 40.0)
+    for _ in range(0 if bare else rng.integer(3, 7)):
+        width = rng.uniform(18.0, 50.0)
         thing = _far_thing(rng, width, green)
-        street.put(0.1, thing, street.road.end + rng.uniform(0.0, 8.0), rng.uniform(-50.0, 50.0), turn=math.pi / 2)
+        street.put(0.03, thing, street.road.end + rng.uniform(0.0, 8.0), rng.uniform(-70.0, 70.0), turn=math.pi / 2)
 
 
 def _far_thing(rng: Rng, width: float, green: Material) -> Piece:
     if rng.chance(0.4):
         return house(rng, width=min(width, 24.0), storeys=rng.integer(1, 5), detail=0, detached=rng.chance(0.5))
-    return _lump(
-        (width / 2, rng.uniform(4.0, 9.0), rng.uniform(4.0, 15.0)), green if rng.chance(0.6) else op.foliage(rng)
-    )
+    return wood(rng, width=width, height=rng.uniform(5.0, 16.0), green=green if rng.chance(0.6) else op.foliage(rng))
 
 
 def _small_tree(rng: Rng) -> Piece:
@@ -229,8 +256,8 @@ def _industry(street: Street, side: int) -> None:
         s += piece.width + rng.uniform(3.0, 20.0)
 
 
-def _lump(radii: Point, material: Material) -> Piece:
-    """A wood seen from afar, or a hill: half an ellipsoid."""
+def _hill(radii: Point, material: Material) -> Piece:
+    """A hill: half an ellipsoid."""
     return Piece(2 * radii[0], 2 * radii[1], lambda place: place.ball((0.0, 0.0, -0.15 * radii[2]), radii, material))
 
 
@@ -248,8 +275,8 @@ def _open_country(street: Street, side: int, style: str) -> None:
         depth = rng.uniform(2.0, 6.0) if style != "park" else rng.uniform(8.0, 20.0)
         height, green = rng.uniform(7.0, 16.0), op.foliage(rng)
         for s in (40.0, 75.0, 115.0):
-            wood = _lump((22.0, 6.0, 0.8 * height), green)
-            street.put(0.3, wood, s, side * (edge + depth + 6.0), lift=level)
+            behind = wood(rng, width=36.0, height=height * rng.uniform(0.8, 1.1), green=green)
+            street.put(0.3, behind, s, side * (edge + depth + 5.0), lift=level)
         s = -25.0
         while s < 50.0:
             piece = tree(rng, height=height * rng.uniform(0.5, 1.1), crowns=4 if style == "woods" or s > 30 else 7)
@@ -266,7 +293,7 @@ def _open_country(street: Street, side: int, style: str) -> None:
     if rng.chance(0.6):  # a wood or hills on the horizon
         green = op.foliage(rng) if rng.chance(0.6) else op.grass(rng)
         for _ in range(rng.integer(1, 3)):
-            hill = _lump((rng.uniform(15.0, 30.0), rng.uniform(8.0, 14.0), rng.uniform(8.0, 26.0)), green)
+            hill = _hill((rng.uniform(15.0, 30.0), rng.uniform(8.0, 14.0), rng.uniform(8.0, 26.0)), green)
             street.put(0.2, hill, rng.uniform(30.0, 130.0), side * rng.uniform(70.0, 110.0))
 
 
@@ -371,6 +398,7 @@ def _finish(street: Street, soil: Material, seed: int) -> StagedScene:
     sky = op.sky(rng, overcast=overcast)
     low, high = (-REACH_M - 10, -REACH_M, base), (REACH_M + 10, REACH_M, 90.0)
     draft = SceneDraft(low, high, [sky, sky, sky, sky, soil, sky])
-    fill(draft, street.root.stage.solids)
+    buried = 100.0  # the lower parts of hills and houses may be
+    fill(draft, street.root.stage.solids, within=((low[0], low[1], low[2] - buried), high))
     light_outdoors(draft, rng, overcast=overcast)
     return StagedScene(draft.finish(seed, "street"), RoadStandpoints(road, street.profile))

@@ -36,10 +36,6 @@ GENERATORS = {"room": draw_room, "street": draw_street, "yard": draw_yard}
 SUNK_M = 40.0  # hills, houses and banks reach into the ground by up to this
 
 
-def solid_count(scene: Scene) -> int:
-    return len(scene.materials) - ENCLOSURE_FACES
-
-
 def built(piece: Piece, seed: int = 5) -> Scene:
     """The piece alone on a plane, its origin at the world's."""
     stage = Stage(Rng(seed), 200)
@@ -61,7 +57,7 @@ def extent(scene: Scene) -> np.ndarray:
 def test_every_seed_gives_a_scene_within_limits(name: str) -> None:
     for seed in range(120):
         scene = GENERATORS[name](seed).scene
-        assert MIN_SOLIDS <= solid_count(scene) <= MAX_SOLIDS
+        assert MIN_SOLIDS <= scene.solid_count <= MAX_SOLIDS
         assert scene.materials.shape[1] == COLUMNS
         assert scene.boxes.shape[1] == scene.ellipsoids.shape[1] == scene.cylinders.shape[1] == SOLID_COLUMNS
         for table in (scene.boxes, scene.ellipsoids, scene.cylinders, scene.materials, scene.lights):
