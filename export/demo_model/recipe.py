@@ -26,12 +26,12 @@ VGA = Frame((480, 640))
 
 ON_A_CPU = Recipe(
     courses=(
-        Course(Frame((160, 224)), 0.40, 12, 3),
-        Course(Frame((192, 256)), 0.24, 8, 2),
-        Course(ROAD, 0.14, 8, 2),
-        Course(WIDE, 0.08, 8, 2),
-        Course(PADDED, 0.05, 6, 1),
-        Course(DEMO, 0.08, 6, 1),
+        Course(Frame((160, 224)), 0.40, 12, 4),
+        Course(Frame((192, 256)), 0.24, 8, 3),
+        Course(ROAD, 0.14, 8, 3),
+        Course(WIDE, 0.08, 8, 3),
+        Course(PADDED, 0.05, 6, 2),
+        Course(DEMO, 0.08, 6, 2),
         Course(VGA, 0.01, 2, 1),
     ),
     decoder_rate=1.2e-3,
