@@ -14,6 +14,8 @@ WAITING_FOR_IMAGES = "waiting for images"
 WAITING_FOR_CAMERA_INFO = "waiting for camera_info"
 FAILING = "failing"
 RUNNING = "running"
+TOO_SLOW = "too slow"
+"""Follows "running, but"."""
 
 
 class Level(IntEnum):
@@ -49,12 +51,18 @@ class Observation:
     """Somebody has subscribed to an output, or it runs always."""
     busy: bool = False
     """A frame is being worked on."""
-    image_topic: str = "image"
-    image_publishers: int = 1
+    silence: str = ""
+    """Why no images come; "" while they do."""
     missing_camera_info: str = ""
     """Why the newest image has no camera_info yet; "" where it has."""
     loss: str = ""
     """Which images never arrived, and the remedy; "" where all did."""
+    slowness: str = ""
+    """How many images are too old when their outputs come out, and the remedy; "" where that is for few of them."""
+    missing_depth: str = ""
+    """What part of an output is invalid, and why; "" where that is the smaller part."""
+    other_clock: str = ""
+    """Why the images' age is not known, and the remedy; "" where it is."""
 
 
 class CameraHealth:
@@ -92,19 +100,18 @@ class CameraHealth:
         if now.missing_camera_info and not published and not now.busy:
             return Judgement(Level.WARN, f"{WAITING_FOR_CAMERA_INFO}: {now.missing_camera_info}")
         if not received and not published and not now.busy:
-            return Judgement(Level.WARN, f"{WAITING_FOR_IMAGES}: {_explain_silence(now)}")
-        if bad:
-            return Judgement(
-                Level.WARN, f"{RUNNING}, but {bad} of {max(received, bad)} frames were bad: {now.last_reason}"
+            return Judgement(Level.WARN, f"{WAITING_FOR_IMAGES}: {now.loss or now.silence or 'none has come yet'}")
+        problems = [f"{bad} of {max(received, bad)} frames were bad: {now.last_reason}"] if bad else []
+        problems += [
+            f"{words}: {reason}" if words else reason
+            for words, reason in (
+                ("images are lost", now.loss),
+                (TOO_SLOW, now.slowness),
+                ("", now.missing_depth),
+                ("", now.other_clock),
             )
-        if now.loss:
-            return Judgement(Level.WARN, f"{RUNNING}, but images are lost: {now.loss}")
+            if reason
+        ]
+        if problems:
+            return Judgement(Level.WARN, f"{RUNNING}, but {'; and '.join(problems)}")
         return Judgement(Level.OK, RUNNING)
-
-
-def _explain_silence(now: Observation) -> str:
-    if now.loss:
-        return now.loss
-    if not now.image_publishers:
-        return f"nothing publishes on {now.image_topic}; remap image to the camera's topic"
-    return f"{now.image_topic} has {now.image_publishers} publisher(s), but nothing comes from them"

@@ -14,19 +14,32 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.sixteen_bits import SteadySampleRange
 from metric3d_ros.nodes.camera_images import CameraImage, from_compressed, from_image
+from metric3d_ros.nodes.camera_info_input import CameraInfoInput
 from metric3d_ros.nodes.frame_counts import FrameCounts
-from metric3d_ros.nodes.frame_times import FrameTimes
+from metric3d_ros.nodes.frame_times import DECODE, ESTIMATE_STAGES, OUTPUTS, TOTAL, FrameTimes
+from metric3d_ros.nodes.late_images import LateImages
 from metric3d_ros.nodes.loss_watch import LossWatch
-from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, stamp_ns
+from metric3d_ros.nodes.missing_depth import MissingDepth
+from metric3d_ros.nodes.outputs import DEPTH_TOPIC
+from metric3d_ros.nodes.pairing import Pair, stamp_ns
 from metric3d_ros.nodes.parameters import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.publishers import OutputPublishers, transport_topic
-from metric3d_ros.nodes.qos import camera_info_input, create_input, image_input, subscribe_if_latched
+from metric3d_ros.nodes.qos import create_input, image_input
+from metric3d_ros.nodes.rectification import Rectification
 from metric3d_ros.nodes.sequence_watch import SequenceWatch
 from metric3d_ros.nodes.snapshots import SnapshotService
+from metric3d_ros.nodes.stamp_clock import StampClock
+from metric3d_ros.nodes.topic_publishers import (
+    COMPRESSED_TYPE,
+    IMAGE_TYPE,
+    Silence,
+    WantedTopic,
+    explain_silence,
+)
 from metric3d_ros.pictures import SteadyRange
 
 _WATCH_PERIOD_S = 1.0
-_EXPLAIN_EVERY_S = 5.0
+_SILENT_S = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +48,18 @@ class Frame:
 
     image: CameraImage
     camera_info: Any
+    image_topic: str = ""
+    """In full, after remapping: its name may say that the images are rectified."""
+    has_our_stamp: bool = True
+    """The stamp is of this node's clock, so that the image has an age."""
     complete_s: float = dataclasses.field(default_factory=time.monotonic)
     """When both were there, on Python's monotonic clock."""
 
     def camera(self, parameters: DepthParameters) -> Camera:
         """Return the image's camera; CameraError where its description cannot be used."""
         if self.camera_info is not None:
-            return Camera.from_camera_info(self.camera_info, rectified=parameters.rectified)
+            rectification = Rectification(choice=parameters.rectified, topic=self.image_topic)
+            return Camera.from_camera_info(self.camera_info, rectified=rectification.is_rectified)
         width, height = self.image.width, self.image.height
         if parameters.hfov_deg:
             return Camera.from_hfov(width, height, hfov_deg=parameters.hfov_deg)
@@ -71,46 +89,62 @@ class CameraStream:
         prefix = f"{name}/" if name else ""
         self._offer = offer
         self._parameters = parameters
-        self._pairing = CameraInfoPairing()
-        self._fallback_was_said = False
-        self._paired_lately = False
-        self._was_waiting = False
-        self.image_topic, self.camera_info_topic = prefix + "image", prefix + "camera_info"
+        self.image_topic, self._depth_topic = f"{prefix}image", f"{prefix}{DEPTH_TOPIC}"
         self._compressed = parameters.image_transport == COMPRESSED
         self._image_input = (
             transport_topic(node, self.image_topic, COMPRESSED) if self._compressed else self.image_topic
         )
-        self._takes_latched_info = False
+        self.resolved_image_topic = str(node.resolve_topic_name(self._image_input))
+        """The full name of the topic that images are taken from."""
+        self._rectification = Rectification(choice=parameters.rectified, topic=self.resolved_image_topic)
+        info_topics = {each: f"{each}/camera_info" if each else "camera_info" for each in parameters.camera_names}
+        self.camera_info = CameraInfoInput(
+            node,
+            topic=info_topics.pop(name),
+            image_topic=self.resolved_image_topic,
+            of_others=[str(node.resolve_topic_name(topic)) for topic in info_topics.values()],
+            parameters=parameters,
+            take=self.take_camera_info,
+        )
         self.publishers = OutputPublishers(node, parameters=parameters, prefix=prefix)
         self.snapshots = SnapshotService(node, timeout_s=parameters.snapshot.timeout_s, camera_name=name)
         self.counts = FrameCounts()
         self.times = FrameTimes()
+        self.late = LateImages()
+        self.stamps = StampClock()
+        self.missing_depth = MissingDepth()
+        """Of the image that was published last."""
+        self.silence: Silence | None = None
+        """Why no images come; None while they do."""
+        self._said_silence = ""
+        self._received_before = 0
+        self._seconds_silent = 0
+        self._frame_is_first = True
+        self._has_our_stamp = True
+        """The newest image's, which is the only one that may wait for its camera_info."""
         self.loss = LossWatch()
         self._sequence = SequenceWatch(self._image_publishers)
         self.depth_range = SteadyRange()
         self.sample_range = SteadySampleRange()
         self.busy = False
         """A frame is being worked on."""
+        self.image_hw: tuple[int, int] | None = None
+        """Height and width of the image that the network last saw."""
         self.inference_size_hw: tuple[int, int] | None = None
-        """Height and width that the network last saw; None where it has seen nothing yet."""
+        """Height and width at which it did; None where it has seen nothing yet."""
 
     def start(self) -> None:
         """Subscribe to the camera."""
+        log = self._node.get_logger()
         if self._parameters.replaces_camera_info:
-            self._node.get_logger().warning(
+            log.warning(
                 f"the camera of {self._resolved(self.image_topic)} is described by a parameter, not by camera_info: "
                 "the scale of depth is as good as that number"
             )
         else:
-            topic = self.camera_info_topic
-            create_input(
-                self._node, CameraInfo, topic, self.take_camera_info, profile=camera_info_input(self._parameters.qos)
-            )
-            # Steady, so that a simulation that stands still can be explained too.
-            steady = Clock(clock_type=ClockType.STEADY_TIME)
-            self._node.create_timer(_WATCH_PERIOD_S, self._watch_camera_info, clock=steady)
+            log.info(f"{self.resolved_image_topic} {self._rectification.describe()}")
+            self.camera_info.start()
         # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
-        profile = image_input(self._parameters.qos)
         message_type, take = (
             (CompressedImage, self.take_compressed_image) if self._compressed else (Image, self.take_image)
         )
@@ -119,33 +153,40 @@ class CameraStream:
             self.counts.lost += self._sequence.add(info.get("publication_sequence_number"))
             take(message)
 
-        create_input(self._node, message_type, self._image_input, count_and_take, profile=profile)
+        subscription = create_input(
+            self._node, message_type, self._image_input, count_and_take, profile=image_input(self._parameters.qos)
+        )
+        self._wanted = WantedTopic(
+            name=self.resolved_image_topic,
+            label=self.image_topic,
+            type_name=COMPRESSED_TYPE if self._compressed else IMAGE_TYPE,
+            profile=subscription.qos_profile,
+            base=self._resolved(self.image_topic) if self._compressed else "",
+        )
+        # Steady, so that a simulation that stands still can be explained too.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._node.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady)
 
     def describe_inputs(self) -> str:
         """Return the topics that are waited for, in words."""
         topics = [self._image_input]
         if not self._parameters.replaces_camera_info:
-            topics.append(self.camera_info_topic)
+            topics.append(self.camera_info.name)
         return " and ".join(self._resolved(topic) for topic in topics)
 
     def finish(self, frame: Frame, times_ms: dict[str, float]) -> None:
         """Count a frame whose outputs went out; `times_ms` are milliseconds by stage."""
         self.counts.published += 1
         self.times.add(times_ms)
+        self.late.add(
+            total_ms=times_ms[TOTAL],
+            estimate_ms=sum(times_ms.get(stage, 0.0) for stage in ESTIMATE_STAGES),
+            other_ms=times_ms[DECODE] + times_ms[OUTPUTS],
+        )
 
     def _image_publishers(self) -> list[bytes]:
         publishers = self._node.get_publishers_info_by_topic(self.resolved_image_topic)
         return [bytes(each.endpoint_gid) for each in publishers]
-
-    @property
-    def resolved_image_topic(self) -> str:
-        """The full name of the topic that images are taken from."""
-        return self._resolved(self._image_input)
-
-    @property
-    def missing_camera_info(self) -> str:
-        """Why the newest image has no camera_info yet; "" where it has, or has come a moment ago."""
-        return self._pairing.explain_waiting() if self._was_waiting and self._pairing.is_waiting else ""
 
     def drop(self, error: Exception) -> None:
         """Count a frame that cannot be worked on, and say so now and then."""
@@ -169,11 +210,13 @@ class CameraStream:
         self._on_image(image)
 
     def _on_image(self, image: CameraImage) -> None:
-        self.loss.add_image(stamp_ns(image))
+        stamp = stamp_ns(image)
+        self.loss.add_image(stamp)
+        self._has_our_stamp = self.stamps.add(stamp_ns=stamp, now_ns=self._node.get_clock().now().nanoseconds)
         if self._parameters.replaces_camera_info:
-            self._hand_on(Frame(image, None))
+            self._hand_on(image, None)
             return
-        pair, replaced = self._pairing.add_image(image)
+        pair, replaced = self.camera_info.pairing.add_image(image)
         if replaced is not None:
             self.counts.without_camera_info += 1
         if pair is not None:
@@ -182,38 +225,52 @@ class CameraStream:
     def take_camera_info(self, info: CameraInfo) -> None:
         """Receive a camera_info: called for each message of its topic."""
         self.loss.add_camera_info(stamp_ns(info))
-        pair = self._pairing.add_camera_info(info)
+        pair = self.camera_info.pairing.add_camera_info(info)
         if pair is not None:
             self._hand_on_pair(pair)
 
     def _hand_on_pair(self, pair: Pair) -> None:
-        self._paired_lately = True
-        if not pair.by_stamp and not self._fallback_was_said:
-            self._fallback_was_said = True
-            self._node.get_logger().info(
-                f"no camera_info on {self._resolved(self.camera_info_topic)} has the image's stamp: "
-                "using the last one of the same frame_id and size"
-            )
-        self._hand_on(Frame(pair.image, pair.camera_info))
+        self.camera_info.note_pair(pair)
+        if self._frame_is_first:
+            self._frame_is_first = False
+            self._say_whether_rectification_matters(pair.camera_info)
+        self._hand_on(pair.image, pair.camera_info)
 
-    def _hand_on(self, frame: Frame) -> None:
+    def _say_whether_rectification_matters(self, camera_info: CameraInfo) -> None:
+        depth_topic = self._resolved(self._depth_topic) if self._parameters.outputs.depth else ""
+        difference = self._rectification.explain_difference(camera_info)
+        if difference:
+            self._node.get_logger().info(f"{self.resolved_image_topic}: {difference}")
+        misnamed = self._rectification.explain_depth_name(camera_info, depth_topic=depth_topic)
+        if misnamed:
+            self._node.get_logger().warning(f"{self.resolved_image_topic}: {misnamed}")
+
+    def _hand_on(self, image: CameraImage, camera_info: Any) -> None:
+        frame = Frame(image, camera_info, image_topic=self.resolved_image_topic, has_our_stamp=self._has_our_stamp)
         if self._offer(self, frame) is not None:
             self.counts.replaced += 1
 
-    def _watch_camera_info(self) -> None:
-        if not self._takes_latched_info:
-            topic = self.camera_info_topic
-            self._takes_latched_info = subscribe_if_latched(self._node, CameraInfo, topic, self.take_camera_info)
-        self._explain_waiting()
+    def _watch(self) -> None:
+        """See once a second to what does not come."""
+        if not self._parameters.replaces_camera_info:
+            self.camera_info.watch()
+        silent = self.counts.received == self._received_before
+        self._received_before = self.counts.received
+        self._seconds_silent = self._seconds_silent + 1 if silent else 0
+        self.silence = explain_silence(self._node, self._wanted) if silent else None
+        # Publishers and this node may have found each other only halfway.
+        if self.silence is not None and self._seconds_silent >= _SILENT_S:
+            self._say_once(self.silence)
 
-    def _explain_waiting(self) -> None:
-        waiting = self._pairing.is_waiting and not self._paired_lately
-        self._paired_lately = False
-        # An image may have come a moment ago: only one that was there last time as well has waited for long.
-        if waiting and self._was_waiting:
-            reason = self._pairing.explain_waiting()
-            self._node.get_logger().warning(reason, throttle_duration_sec=_EXPLAIN_EVERY_S)
-        self._was_waiting = waiting
+    def _say_once(self, silence: Silence) -> None:
+        if silence.text == self._said_silence:
+            return
+        self._said_silence = silence.text
+        text = f"no images come: {silence.text}"
+        if silence.is_mistake:
+            self._node.get_logger().warning(text)
+        elif not self.counts.received:  # else the camera is slow, or has ended
+            self._node.get_logger().info(text)
 
     def _resolved(self, topic: str) -> str:
         return str(self._node.resolve_topic_name(topic))

@@ -7,19 +7,22 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from metric3d_ros.engine import Engine, open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
-from metric3d_ros.nodes.diagnostics import Diagnostics, TimingPublisher
+from metric3d_ros.nodes.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
 from metric3d_ros.nodes.enable_switch import EnableSwitch
 from metric3d_ros.nodes.log_bridge import LogBridge
 from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Estimated, Pipeline
 from metric3d_ros.nodes.process import Stop, create_node, run_process
+from metric3d_ros.nodes.slowness import slow_case
+from metric3d_ros.nodes.speed_trial import SpeedTrial
+from metric3d_ros.nodes.topic_collisions import check_depth_node_topics
 from metric3d_ros.nodes.two_stages import TwoStages
 from metric3d_ros.nodes.worker import Worker
 
@@ -44,10 +47,12 @@ class DepthNode:
         self._log = self.node.get_logger()
         self._log_bridge = LogBridge(self._log)
         self._estimator: Estimator | None = None
+        self._trial: SpeedTrial | None = None
         self._stages: TwoStages[Mapping[CameraStream, Frame], list[Estimated]] | None = None
         try:
             self._parameters = ParameterServer(self.node, DepthParameters, on_change=self._apply)
             parameters = self._parameters.values
+            check_depth_node_topics(self.node, parameters, others=(DIAGNOSTICS_TOPIC, TIMING_TOPIC))
             self._streams = [
                 CameraStream(self.node, parameters=parameters, offer=self._offer, name=name)
                 for name in parameters.camera_names
@@ -60,6 +65,7 @@ class DepthNode:
                 switch=self._switch,
                 parameters=lambda: self._parameters.values,
                 estimator=lambda: self._estimator,
+                rates_hz=lambda case: self._trial.rates_hz(case) if self._trial else None,
             )
         except BaseException:
             self.node.destroy_node()
@@ -118,7 +124,7 @@ class DepthNode:
         self._log.info(f"model {engine.model_name} runs on {engine.provider} (first inference: {seconds:.1f} s)")
         if engine.metadata is not None and engine.metadata.meaningless:
             self._log.warning(f"model {engine.model_name} has stand-in weights: depth is meaningless")
-        self._estimator = estimator
+        self._estimator, self._trial = estimator, SpeedTrial(estimator=estimator)
         pipeline = Pipeline(
             estimator,
             parameters=lambda: self._parameters.values,
@@ -146,6 +152,20 @@ class DepthNode:
         started_s = time.monotonic()
         self._stages.run(frames)
         self._estimator.note_round((time.monotonic() - started_s) * 1e3)
+        self._try_smaller_sizes(frames)
+
+    def _try_smaller_sizes(self, frames: Collection[CameraStream]) -> None:
+        """Measure once what would help a camera whose images are too old when they come out."""
+        assert self._trial is not None, "it is made before the stages"
+        parameters = self._parameters.values
+        for stream in frames:
+            late, case = stream.late.summarise(max_age_s=parameters.max_age_s), slow_case(stream, parameters)
+            if late is None or case is None or not late.is_too_slow or late.other_s > late.estimate_s:
+                continue
+            if self._trial.rates_hz(case) is None:
+                self._log.info(f"{stream.resolved_image_topic}: images come out too old, trying smaller sizes once")
+                self._trial.measure(case, other_s=late.other_s, images=len(frames))
+                return
 
     def _on_worker_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):

@@ -15,9 +15,12 @@ from metric3d_ros.nodes.camera_health import DISABLED, LOADING, RUNNING, CameraH
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.enable_switch import EnableSwitch
 from metric3d_ros.nodes.gpu_memory import read_gpu_memory
+from metric3d_ros.nodes.missing_depth import explain_missing_depth
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import OUTPUT, create_output
 from metric3d_ros.nodes.shares import shared_file
+from metric3d_ros.nodes.slowness import explain_slowness, slow_case
+from metric3d_ros.nodes.speed_trial import SlowCase
 from metric3d_ros.nodes.transport import PROFILE_FILE, PROFILE_VARIABLES
 
 DIAGNOSTICS_TOPIC = "/diagnostics"
@@ -37,13 +40,15 @@ class Diagnostics:
         switch: EnableSwitch,
         parameters: Callable[[], DepthParameters],
         estimator: Callable[[], Estimator | None],
+        rates_hz: Callable[[SlowCase], Mapping[str, float] | None],
     ) -> None:
-        """Start the timer; `estimator()` is None until the model is ready."""
+        """Start the timer; `estimator()` is None until the model is ready, `rates_hz` as of `SpeedTrial`."""
         self._node = node
         self._health = {camera: CameraHealth() for camera in cameras}
         self._switch = switch
         self._parameters = parameters
         self._estimator = estimator
+        self._rates_hz = rates_hz
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS_TOPIC, OUTPUT)
         # Steady, so that a simulation that stands still can be explained too.
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -76,7 +81,9 @@ class Diagnostics:
 
     def _describe_camera(self, camera: CameraStream) -> DiagnosticStatus:
         health, counts = self._health[camera], camera.counts
-        loss = self._explain_loss(camera, health)
+        parameters, loss = self._parameters(), self._explain_loss(camera, health)
+        silence = camera.silence
+        other_clock = camera.stamps.explain(simulated=_uses_sim_time(self._node))
         judgement = health.add(
             Observation(
                 at_s=self._clock.now().nanoseconds / 1e9,
@@ -86,12 +93,14 @@ class Diagnostics:
                 last_reason=counts.last_reason,
                 ready=self._estimator() is not None,
                 enabled=self._switch.enabled,
-                wanted=self._parameters().always_run or bool(camera.publishers.wanted()),
+                wanted=parameters.always_run or bool(camera.publishers.wanted()),
                 busy=camera.busy,
-                image_topic=camera.resolved_image_topic,
-                image_publishers=self._node.count_publishers(camera.resolved_image_topic),
-                missing_camera_info=camera.missing_camera_info,
+                silence=silence.text if silence else "",
+                missing_camera_info=camera.camera_info.missing,
                 loss=loss,
+                slowness=self._explain_slowness(camera, parameters),
+                missing_depth=explain_missing_depth(camera.missing_depth, parameters),
+                other_clock=other_clock,
             )
         )
         values: dict[str, Any] = {
@@ -112,10 +121,25 @@ class Diagnostics:
             values["inference size"] = f"{camera.inference_size_hw[1]}x{camera.inference_size_hw[0]}"
         if camera.sample_range.used is not None:
             values["16-bit range in use"] = str(camera.sample_range.used)
+        if silence and silence.is_mistake:
+            values["no images, because"] = silence.text
+        if camera.camera_info.paired_by is not None:
+            values["camera_info found by"] = camera.camera_info.paired_by.value
+        for name, share in (("depth", camera.missing_depth.depth), ("points", camera.missing_depth.points)):
+            if share is not None:
+                values[f"pixels without {name} [%]"] = f"{100 * share:.0f}"
+        if other_clock:
+            values["age"] = f"not known: {other_clock}"
         for stage, times in camera.times.percentiles().items():
             values[f"{stage} p50 [ms]"] = f"{times.p50_ms:.1f}"
             values[f"{stage} p95 [ms]"] = f"{times.p95_ms:.1f}"
         return _status(camera_name(self._node, camera), camera.resolved_image_topic, judgement, values)
+
+    def _explain_slowness(self, camera: CameraStream, parameters: DepthParameters) -> str:
+        late, case = camera.late.summarise(max_age_s=parameters.max_age_s), slow_case(camera, parameters)
+        if late is None or case is None or not late.is_too_slow:
+            return ""
+        return explain_slowness(late, case, rates_hz=self._rates_hz(case), max_age_s=parameters.max_age_s)
 
     def _explain_loss(self, camera: CameraStream, health: CameraHealth) -> str:
         missing = camera.loss.explain()
@@ -137,11 +161,15 @@ class TimingPublisher:
         self._publisher = create_output(node, DiagnosticArray, TIMING_TOPIC)
 
     def publish(self, camera: CameraStream, frame: Frame, times_ms: Mapping[str, float]) -> None:
-        """Publish milliseconds by stage, as "infer_ms", where anybody listens."""
+        """Publish milliseconds by stage, as "infer_ms", where anybody listens; without an age where none is known."""
         if not self._publisher.get_subscription_count():
             return
         values = {f"{stage}_ms": f"{time_ms:.3f}" for stage, time_ms in times_ms.items()}
-        name, ok = camera_name(self._node, camera), Judgement(Level.OK, "")
+        reason = ""
+        if not frame.has_our_stamp:
+            simulated = _uses_sim_time(self._node)
+            reason = f"no age_ms: {camera.stamps.explain(simulated=simulated) or 'the stamp was not of this clock'}"
+        name, ok = camera_name(self._node, camera), Judgement(Level.OK, reason)
         status = _status(name, camera.resolved_image_topic, ok, values)
         self._publisher.publish(DiagnosticArray(header=frame.image.header, status=[status]))
 
@@ -149,6 +177,10 @@ class TimingPublisher:
 def camera_name(node: Node, camera: CameraStream) -> str:
     """Return the name under which a camera is reported, such as "depth_node: camera front"."""
     return f"{_name(node)}: camera {camera.name}".rstrip()
+
+
+def _uses_sim_time(node: Node) -> bool:
+    return bool(node.get_parameter("use_sim_time").value)
 
 
 def _name(node: Node) -> str:

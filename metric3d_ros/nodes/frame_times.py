@@ -8,6 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
+"""Stages beside the estimator's own: from the frame being complete until it is worked on, its decoding, the building
+and publishing of all outputs, and all of it from complete to published. A topic's name is the stage of that output
+alone; outputs of large images are made side by side."""
+ESTIMATE_STAGES = ("prepare", "infer", "finish")
+"""The estimator's."""
+AGE = "age"
+"""From the image's stamp until everything was published, on the node's clock; missing where the stamp is of another."""
+
 WINDOW_S = 10.0
 _MOST_FRAMES = 1000
 

@@ -27,6 +27,7 @@ from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import PlayerParameters
 from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.qos import OUTPUT, create_input, create_output
+from metric3d_ros.nodes.topic_collisions import Endpoint, refuse_collisions
 from metric3d_ros.recordings.calibration import read_calibration
 from metric3d_ros.recordings.images import list_images, read_rgb
 
@@ -50,6 +51,7 @@ class ImagePlayer:
         try:
             given = options_to_values(options, PlayerParameters)
             self._parameters = ParameterServer(self.node, PlayerParameters, options=given).values
+            self._check_topics()
             self._pictures = Pictures(self._parameters)
         except BaseException:
             self.node.destroy_node()
@@ -71,6 +73,18 @@ class ImagePlayer:
         topic = self.node.resolve_topic_name("image")
         waits = ", once somebody has subscribed" if self._parameters.wait_for_subscriber else ""
         self._log.info(f"playing {self._pictures.describe()} on {topic} at {self._parameters.rate_hz:g} Hz{waits}")
+
+    def _check_topics(self) -> None:
+        """Raise ConfigurationError where what is played would be heard as its own result."""
+        names = {topic: str(self.node.resolve_topic_name(topic)) for topic in ("image", "camera_info")}
+        endpoints = [Endpoint(name=name, label=topic, publishes=True) for topic, name in names.items()]
+        refuse_collisions(self.node, endpoints)
+        lockstep = self._parameters.lockstep_topic
+        if lockstep and self.node.resolve_topic_name(lockstep) in names.values():
+            raise ConfigurationError(
+                f"parameter lockstep_topic is '{lockstep}', on which the player itself publishes: name a topic of the "
+                "results, such as depth/image"
+            )
 
     def close(self) -> bool:
         """Nothing runs beside the executor."""

@@ -193,9 +193,11 @@ def _scan(result: Result) -> Any:
     )
 
 
+DEPTH_TOPIC = "depth/image"
+
 OUTPUTS: Sequence[Output] = (
     Output(
-        topic="depth/image",
+        topic=DEPTH_TOPIC,
         switch="depth",
         message_type=Image,
         description="32FC1, metres along the optical axis, NaN where invalid; or 16UC1, millimetres, 0 where invalid",
@@ -263,7 +265,7 @@ OUTPUTS: Sequence[Output] = (
     # Last: its PNG takes longer than anything before it, which need not wait.
     Output(
         topic="depth/image/compressedDepth",
-        transport_of="depth/image",
+        transport_of=DEPTH_TOPIC,
         switch="compressed_depth",
         message_type=CompressedImage,
         description="depth as image_transport's compressedDepth plugin sends it: a 16-bit PNG",

@@ -1,22 +1,49 @@
-"""Finds the camera_info of each image: by stamp, or the last one that fits. Knows only the messages' fields."""
+"""Finds the camera_info of each image: by stamp, or else the one that fits best. Knows only the messages' fields."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 # Enough for a driver that publishes camera_info a few frames early, and for as many cameras as share one topic.
-_REMEMBERED_INFOS = 32
-# A driver that stamps camera_info like its images may lose one now and then; one that has stopped must not stop us.
+_REMEMBERED = 32
+# A driver that stamps camera_info like its images may lose one now and then; one that has stopped must not stop us, nor
+# one that sends camera_info with every other image only.
+_JUDGED_IMAGES = 8
 _MISSES_BEFORE_FALLBACK = 3
+
+
+class PairedBy(Enum):
+    """Why a camera_info was taken for an image; the value says it in words."""
+
+    STAMP = "stamp"
+    STAMP_ALONE = "stamp, with another frame_id"
+    NEAREST_STAMP = "nearest stamp"
+    LAST = "frame_id and size"
+    SIZE_ALONE = "size and topic alone"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with its camera_info; `by_stamp` tells whether both carry the same stamp."""
+    """An image with its camera_info, and what brought them together."""
 
     image: Any
     camera_info: Any
-    by_stamp: bool
+    by: PairedBy
+
+    @property
+    def by_stamp(self) -> bool:
+        """Whether both carry the same stamp."""
+        return self.by in (PairedBy.STAMP, PairedBy.STAMP_ALONE)
+
+
+@dataclass(frozen=True)
+class _Info:
+    message: Any
+    stamp_ns: int
+    frame_id: str
+    size_hw: tuple[int, int]
 
 
 def stamp_ns(message: Any) -> int:
@@ -34,17 +61,33 @@ class CameraInfoPairing:
     """Pairs the images of one camera with its camera_info messages, in whichever order they arrive.
 
     An image waits for the camera_info with its own stamp while the camera is known to publish those. Else it takes the
-    last camera_info of the same frame_id and size (published once, latched, or at its own pace), or waits for one.
-    Only the newest image waits.
+    one with the nearest stamp within the tolerance, or the last one (published once, latched, or at its own pace), of
+    the same frame_id and size; or waits for one. Where the frame_id tells nothing, because it is empty or another one,
+    size and topic have to do, if nothing suggests that the camera_info is another camera's. Only the newest image
+    waits.
     """
 
-    def __init__(self) -> None:
-        self._by_stamp: OrderedDict[int, Any] = OrderedDict()
-        self._last: OrderedDict[tuple[str, tuple[int, int]], Any] = OrderedDict()
+    def __init__(
+        self, *, tolerance_ns: int = 0, doubt: Callable[[], str] = lambda: "its frame_id is that of another camera"
+    ) -> None:
+        """Prepare for the first message.
+
+        Args:
+            tolerance_ns: how far apart stamps may be that count as of one moment.
+            doubt: returns why what comes as camera_info may be another camera's; "" where it can only be this one's.
+        """
+        self._tolerance_ns = tolerance_ns
+        self._doubt = doubt
+        self._recent: OrderedDict[tuple[int, str], _Info] = OrderedDict()
+        """The last ones of each stamp and frame_id."""
+        self._last: OrderedDict[tuple[str, tuple[int, int]], _Info] = OrderedDict()
+        self._image_frames: deque[str] = deque(maxlen=_REMEMBERED)
         self._waiting: Any = None
-        self._unmatched_stamp_ns: int | None = None
-        self._expects_stamp = False
-        self._misses = 0
+        self._newest_stamp_ns: int | None = None
+        self._has_matched = False
+        """Whether a camera_info with the newest image's stamp has come, be it too late for that image."""
+        self._matches: deque[bool] = deque(maxlen=_JUDGED_IMAGES)
+        """The same of the images before."""
 
     @property
     def is_waiting(self) -> bool:
@@ -54,68 +97,123 @@ class CameraInfoPairing:
     @property
     def seen_camera_info(self) -> bool:
         """Whether any camera_info has come."""
-        return bool(self._by_stamp)
+        return bool(self._last)
 
     def add_image(self, image: Any) -> tuple[Pair | None, Any]:
         """Take an image; return the pair that can go on now, if any, and the waiting image that it replaces, if any."""
+        self._image_frames.append(str(image.header.frame_id))
         replaced, self._waiting = self._waiting, None
-        if replaced is not None and self._expects_stamp:
-            self._misses += 1
-            self._expects_stamp = self._misses < _MISSES_BEFORE_FALLBACK
-        info = self._by_stamp.get(stamp_ns(image))
-        if info is not None:
-            return self._matched(image, info), replaced
-        fallback = self._fall_back(image)
-        if fallback is not None:
-            return fallback, replaced
-        self._waiting = image
-        return None, replaced
+        if self._newest_stamp_ns is not None:
+            self._matches.append(self._has_matched)
+        self._newest_stamp_ns, self._has_matched = stamp_ns(image), False
+        pair = self._pair(image)
+        self._waiting = image if pair is None else None
+        return pair, replaced
 
     def add_camera_info(self, info: Any) -> Pair | None:
         """Take a camera_info; return the pair that it completes, if any."""
-        _remember(self._by_stamp, stamp_ns(info), info)
-        _remember(self._last, (info.header.frame_id, described_size_hw(info)), info)
+        taken = _Info(info, stamp_ns(info), str(info.header.frame_id), described_size_hw(info))
+        _remember(self._recent, (taken.stamp_ns, taken.frame_id), taken)
+        _remember(self._last, (taken.frame_id, taken.size_hw), taken)
+        self._has_matched |= taken.stamp_ns == self._newest_stamp_ns != 0
         image, self._waiting = self._waiting, None
         if image is None:
-            if stamp_ns(info) == self._unmatched_stamp_ns:  # it came too late this time: the next image waits
-                self._expects_stamp, self._misses = True, 0
             return None
-        if stamp_ns(image) == stamp_ns(info):
-            return self._matched(image, info)
-        pair = self._fall_back(image)
+        pair = self._pair(image)
         self._waiting = image if pair is None else None
         return pair
 
-    def explain_waiting(self) -> str:
+    def explain_waiting(self, *, topic: str = "camera_info") -> str:
         """Return why the waiting image has no camera_info yet, and what to do about it."""
         frame, size = _frame_and_size(self._waiting)
         wanted = f"the image (frame_id '{frame}', {size[1]}x{size[0]})"
-        if not self.seen_camera_info:
-            return f"no camera_info has come for {wanted}: check that its topic is published, or remap camera_info"
-        last_frame, (height, width) = next(reversed(self._last))
+        if not self._last:
+            return f"no camera_info has come for {wanted}"
+        last = next(reversed(self._last.values()))
+        described = f"{last.size_hw[1]}x{last.size_hw[0]}"
+        start = f"no camera_info fits {wanted}; the last one on {topic} is for frame_id '{last.frame_id}', {described}"
+        if self._candidate(frame, size) is None:
+            return (
+                f"{start}: publish the camera_info of the images as they are, resize both alike, or remap camera_info "
+                "to the topic of this camera and this size"
+            )
+        if self._expects_stamp:
+            return f"{start}; those with the images' stamps have stopped: check their publisher"
+        apart_s = min(abs(each.stamp_ns - stamp_ns(self._waiting)) for each in self._recent.values()) / 1e9
         return (
-            f"no camera_info fits {wanted}; the last one is for frame_id '{last_frame}', {width}x{height}: "
-            "remap camera_info to the topic of this camera and this size"
+            f"{start}, {apart_s:.3g} s apart. It may be another camera's, because {self._explain_doubt()}: remap "
+            "camera_info to the topic of this camera, or let its driver set the images' frame_id"
         )
 
-    def _matched(self, image: Any, info: Any) -> Pair:
-        self._expects_stamp, self._misses = True, 0
-        return Pair(image, info, by_stamp=True)
-
-    def _fall_back(self, image: Any) -> Pair | None:
-        info = None if self._expects_stamp else self._last.get(_frame_and_size(image))
-        if info is None:
+    def _pair(self, image: Any) -> Pair | None:
+        frame, size = _frame_and_size(image)
+        stamp = stamp_ns(image)
+        has_own = self._has_own(frame)
+        info = self._recent.get((stamp, frame))
+        if info is None and not has_own and stamp:  # 0 means that there is none
+            info = self._with_stamp(stamp, size)
+        if info is not None:
+            self._has_matched = stamp != 0
+            return Pair(image, info.message, PairedBy.STAMP if info.frame_id == frame else PairedBy.STAMP_ALONE)
+        last = self._candidate(frame, size)
+        if last is None or self._expects_stamp or (not has_own and self._explain_doubt()):
             return None
-        self._unmatched_stamp_ns = stamp_ns(image)
-        return Pair(image, info, by_stamp=False)
+        near = self._nearest(stamp, last)
+        if not has_own:
+            return Pair(image, (near or last).message, PairedBy.SIZE_ALONE)
+        if near is not None:
+            return Pair(image, near.message, PairedBy.NEAREST_STAMP)
+        return Pair(image, last.message, PairedBy.LAST)
+
+    def _has_own(self, frame: str) -> bool:
+        """Return whether any camera_info has this frame_id, and so tells whose it is."""
+        return bool(frame) and any(info_frame == frame for info_frame, _ in self._last)
+
+    def _candidate(self, frame: str, size: tuple[int, int]) -> _Info | None:
+        """Return the last camera_info that may describe such an image, whatever its stamp."""
+        if self._has_own(frame):
+            return self._last.get((frame, size))
+        return next((each for each in reversed(self._last.values()) if each.size_hw == size), None)
+
+    @property
+    def _expects_stamp(self) -> bool:
+        """Whether the camera is known to publish camera_info with the images' stamps."""
+        return any(self._matches) and self._matches.count(False) < _MISSES_BEFORE_FALLBACK
+
+    def _explain_doubt(self) -> str:
+        """Return why camera_info of another frame_id may be another camera's; "" where it can only be this one's."""
+        frames = {each.frame_id for each in self._recent.values()}
+        if len(frames) > 1:
+            return f"there are those with {_named(frames)}"
+        if len(set(self._image_frames)) > 1:
+            return f"there are images with {_named(set(self._image_frames))}"
+        return self._doubt()
+
+    def _with_stamp(self, stamp: int, size: tuple[int, int]) -> _Info | None:
+        """Return the camera_info with this stamp, whatever its frame_id; None where several of them might be meant."""
+        found = [each for each in self._recent.values() if each.stamp_ns == stamp]
+        fitting = [each for each in found if each.size_hw == size] or found
+        return fitting[0] if len(fitting) == 1 else None
+
+    def _nearest(self, stamp: int, like: _Info) -> _Info | None:
+        """Return the camera_info of that frame_id and size with the nearest stamp, if that is within the tolerance."""
+        key = (like.frame_id, like.size_hw)
+        fitting = [each for each in self._recent.values() if (each.frame_id, each.size_hw) == key]
+        nearest = min(fitting, key=lambda each: abs(each.stamp_ns - stamp), default=None)
+        return nearest if nearest and abs(nearest.stamp_ns - stamp) <= self._tolerance_ns else None
+
+
+def _named(frames: Collection[str]) -> str:
+    names = sorted(frames)
+    return "the frame_ids " + ", ".join(f"'{name}'" for name in names[:4]) + ", ..." * (len(names) > 4)
 
 
 def _frame_and_size(image: Any) -> tuple[str, tuple[int, int]]:
     return str(image.header.frame_id), (int(image.height), int(image.width))
 
 
-def _remember(infos: OrderedDict[Any, Any], key: Any, info: Any) -> None:
-    infos.pop(key, None)
-    infos[key] = info
-    if len(infos) > _REMEMBERED_INFOS:
-        infos.popitem(last=False)
+def _remember(memory: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    memory.pop(key, None)
+    memory[key] = value
+    if len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

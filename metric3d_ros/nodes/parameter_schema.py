@@ -56,6 +56,11 @@ class Entry:
         return KIND_NAMES[self.kind]
 
     @property
+    def takes_flags(self) -> bool:
+        """Whether it is a string whose choices include true and false, which YAML reads as a bool."""
+        return self.kind is str and {"true", "false"} <= set(self.choices)
+
+    @property
     def limits(self) -> str:
         """Range or choices in words, such as "1 to 64" or "auto, cpu"; "" where there are none."""
         if self.choices:
@@ -89,6 +94,8 @@ class Entry:
             return float(value)
         if type(value) is self.kind:
             return value
+        if self.takes_flags and isinstance(value, bool):
+            return format_value(value)
         is_list = isinstance(value, (list, tuple, array.array))  # rclpy gives any of them
         if is_list and self.kind == tuple[float, ...] and all(type(v) in (int, float) for v in value):
             return tuple(float(v) for v in value)

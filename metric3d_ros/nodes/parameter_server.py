@@ -72,7 +72,7 @@ class ParameterServer(Generic[T]):
         return overrides
 
     def _convert(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Make doubles of integers where doubles are expected, before rclpy refuses them.
+        """Make doubles of integers and words of bools where those are expected, before rclpy refuses them.
 
         Of a parameter that cannot change rclpy says only that it is read-only; what to do about it goes to the log.
         """
@@ -81,15 +81,17 @@ class ParameterServer(Generic[T]):
                 self._node.get_logger().warning(
                     f"parameter {given.name} is read once, when the node starts: start it again with the new value"
                 )
-        return [
-            Parameter(given.name, Parameter.Type.DOUBLE, float(given.value))
-            if given.type_ == Parameter.Type.INTEGER and self._is_double(given.name)
-            else given
-            for given in parameters
-        ]
+        return [self._to_own_type(given) for given in parameters]
 
-    def _is_double(self, name: str) -> bool:
-        return name in self._entries and self._entries[name].kind is float
+    def _to_own_type(self, given: Parameter) -> Parameter:
+        entry = self._entries.get(given.name)
+        if entry is None:
+            return given
+        if entry.kind is float and given.type_ == Parameter.Type.INTEGER:
+            return Parameter(given.name, Parameter.Type.DOUBLE, float(given.value))
+        if entry.takes_flags and given.type_ == Parameter.Type.BOOL:
+            return Parameter(given.name, Parameter.Type.STRING, format_value(given.value))
+        return given
 
     def _accept(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {given.name: given.value for given in parameters if given.name in self._entries}

@@ -28,6 +28,7 @@ from metric3d_ros.nodes.output_parameters import (
 )
 from metric3d_ros.nodes.parameter_schema import parameter
 from metric3d_ros.nodes.qos_parameters import QosParameters
+from metric3d_ros.nodes.rectification import RECTIFIED_AUTO, RECTIFIED_CHOICES
 
 RAW, COMPRESSED = "raw", "compressed"
 
@@ -94,6 +95,14 @@ class DepthParameters:
         minimum=0.01,
         maximum=1000.0,
     )
+    max_age_s: float = parameter(
+        1.0,
+        "Outputs that come out longer than this after their image came in are too old: where most are, /diagnostics "
+        "warns, and tells which inference_size would be faster. They are published all the same.",
+        unit="s",
+        minimum=0.001,
+        maximum=3600.0,
+    )
     cameras: tuple[str, ...] = parameter(
         _ONE_CAMERA,
         "Names of several cameras, such as [front, left, right], that share the model: each has its own topics under "
@@ -137,8 +146,21 @@ class DepthParameters:
         "of 8 bits stay as they are.",
         check=parse_sample_range,
     )
-    rectified: bool = parameter(
-        False, "The images are rectified: use camera_info's P and no lens distortion. False uses K and D."
+    rectified: str = parameter(
+        RECTIFIED_AUTO,
+        "Whether images are rectified: true uses camera_info's P and no lens distortion, false its K and D. auto takes "
+        "images for rectified if their topic's name says so after remapping, as image_rect, image_rect_color or "
+        "camera_rect/image do.",
+        choices=RECTIFIED_CHOICES,
+    )
+    camera_info_tolerance_s: float = parameter(
+        0.02,
+        "How far apart the stamps of an image and its camera_info may be. Where none is so near, the last camera_info "
+        "of the same frame_id and size is used.",
+        unit="s",
+        minimum=0.0,
+        maximum=10.0,
+        read_only=True,
     )
     intrinsics: tuple[float, ...] = parameter(
         _NO_INTRINSICS,

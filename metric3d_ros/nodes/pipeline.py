@@ -17,20 +17,16 @@ from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimator import ALL_OUTPUTS, DEPTH, Estimate, Estimator
 from metric3d_ros.geometry import turned_size
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.frame_times import AGE, DECODE, OUTPUTS, TOTAL, WAIT
+from metric3d_ros.nodes.missing_depth import find_missing_depth
 from metric3d_ros.nodes.outputs import Output
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.nodes.side_by_side import SideBySide
 
-WAIT, DECODE, OUTPUTS, TOTAL = "wait", "decode", "outputs", "total"
-"""Stages beside the estimator's own (prepare, infer, finish): from the frame being complete until it is worked on, its
-decoding, the building and publishing of all outputs, and all of it from complete to published. A topic's name is the
-stage of that output alone; outputs of large images are made side by side."""
 BUILD = " build"
 """Follows a topic's name, for the part of its time in which the message is built; in ~/timing only."""
-AGE = "age"
-"""From the image's stamp until everything was published, on the node's clock."""
 
 # Outputs of smaller images are made before another thread has woken up: at 640x480, and with two cores that the camera
 # and the subscriber share, points arrive after 7.5 ms without one and 8.6 with it; at 1920x1080 after 41 and 37.
@@ -190,6 +186,7 @@ class Pipeline:
         )
         if estimate is not None:
             job.times_ms |= estimate.timings_ms
+            job.stream.image_hw = job.image_hw
             job.stream.inference_size_hw = estimate.inference_size_hw
         started_s = time.monotonic()
         failures: list[Exception] = []
@@ -213,6 +210,7 @@ class Pipeline:
             for task in tasks:
                 task()
         last_s = time.monotonic()
+        job.stream.missing_depth = find_missing_depth(result)
         # The frame before may have served it while this one was being estimated.
         if job.for_snapshot and job.stream.snapshots.is_wanted:
             job.stream.snapshots.save(result)
@@ -224,7 +222,8 @@ class Pipeline:
             return
         job.times_ms[OUTPUTS] = (last_s - started_s) * 1e3
         job.times_ms[TOTAL] = (last_s - job.frame.complete_s) * 1e3
-        job.times_ms[AGE] = (self._now_ns() - stamp_ns(job.frame.image)) / 1e6
+        if job.frame.has_our_stamp:
+            job.times_ms[AGE] = (self._now_ns() - stamp_ns(job.frame.image)) / 1e6
         job.stream.finish(job.frame, job.times_ms)
         self._on_finished(job.stream, job.frame, job.times_ms | built_ms)
 

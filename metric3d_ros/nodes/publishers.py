@@ -18,7 +18,7 @@ class OutputPublishers:
         """Advertise the outputs; `prefix` goes before each topic, such as "front/"."""
         profile = output(parameters.qos)
         self._publishers: dict[str, Publisher] = {
-            each.topic: create_output(node, each.message_type, _topic_name(node, prefix, each), profile=profile)
+            each.topic: create_output(node, each.message_type, output_topic(node, prefix, each), profile=profile)
             for each in OUTPUTS
             if getattr(parameters.outputs, each.switch)
         }
@@ -49,7 +49,8 @@ def transport_topic(node: Node, base: str, transport: str) -> str:
     return f"{node.resolve_topic_name(base)}/{transport}"
 
 
-def _topic_name(node: Node, prefix: str, each: Output) -> str:
+def output_topic(node: Node, prefix: str, each: Output) -> str:
+    """Return the topic of an output as it is advertised; `prefix` goes before it, such as "front/"."""
     if each.transport_of:
         return transport_topic(node, prefix + each.transport_of, each.topic.rpartition("/")[2])
     return prefix + each.topic

@@ -23,6 +23,7 @@ from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.qos import create_input, subscribe_if_latched
+from metric3d_ros.nodes.rectification import is_rectified_topic
 from metric3d_ros.nodes.rerun_process import (
     GRPC_PORT,
     LOOPBACK,
@@ -79,7 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--web-port", type=int, default=WEB_PORT, help="for the page; likewise (default: 9090)")
     parser.add_argument("--memory", default="1GiB", metavar="SIZE", help="kept by the viewer (default: %(default)s)")
     parser.add_argument("--max-points", type=int, default=500_000, metavar="N", help="thin clouds (default: 500000)")
-    parser.add_argument("--rectified", action="store_true", help="images are rectified: use P of camera_info, not K")
+    parser.add_argument(
+        "--rectified",
+        action=argparse.BooleanOptionalAction,
+        help="use P of camera_info, not K (default: if the image's topic is named as rectified, such as image_rect)",
+    )
     parser.add_argument("--ros-args", nargs=argparse.REMAINDER, default=[], help="what follows is for ROS, last of all")
 
 
@@ -110,6 +115,7 @@ class View:
         self._taken: dict[str, int] = {}
         self._dropped = 0
         self._recording: RerunLog | None = None
+        self._is_rectified = bool(options.rectified)
         self._closing = threading.Event()
         if options.save is not None:
             _check_file(options.save)
@@ -188,6 +194,8 @@ class View:
             create_input(self.node, CameraInfo, topic, partial(self._infos.__setitem__, kind), profile=_CAMERA_INFO)
         if not names:
             raise ConfigurationError("every topic is '', expected at least one to watch")
+        if options.rectified is None:
+            self._is_rectified = is_rectified_topic(self.node.resolve_topic_name(options.image or options.depth))
         return names
 
     def _take(self, kind: str, message: Any) -> None:
@@ -245,7 +253,7 @@ class View:
             if info is None:
                 continue
             try:
-                camera = Camera.from_camera_info(info, rectified=self._options.rectified)
+                camera = Camera.from_camera_info(info, rectified=self._is_rectified)
             except CameraError as error:
                 self._log.warning(f"{owner}'s camera_info: {error}", throttle_duration_sec=_WARN_EVERY_S)
                 continue

@@ -38,15 +38,10 @@ def test_what_is_meant_to_be_silent_is_ok_and_says_why(fields, text):
     assert watch(**fields) == Judgement(Level.OK, text)
 
 
-def test_no_images_without_a_publisher_names_the_topic():
-    judgement = watch({}, {}, image_topic="/eye", image_publishers=0)
-    assert judgement.level == Level.WARN
-    assert judgement.text == "waiting for images: nothing publishes on /eye; remap image to the camera's topic"
-
-
-def test_no_images_from_a_publisher_is_told_apart():
-    judgement = watch({}, {}, image_topic="/eye", image_publishers=1)
-    assert judgement.text == "waiting for images: /eye has 1 publisher(s), but nothing comes from them"
+def test_no_images_are_waited_for_with_the_reason():
+    judgement = watch({}, {}, silence="nothing publishes on /eye")
+    assert judgement == Judgement(Level.WARN, "waiting for images: nothing publishes on /eye")
+    assert watch({}).text == "waiting for images: none has come yet"
 
 
 def test_images_that_stop_are_waited_for_after_the_window():
@@ -77,6 +72,23 @@ def test_some_bad_frames_are_a_warning_with_their_number():
 
 def test_lost_images_are_a_warning():
     assert watch(*RUNNING, loss="3 of 150") == Judgement(Level.WARN, "running, but images are lost: 3 of 150")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"slowness": "3 of 3 images"}, "running, but too slow: 3 of 3 images"),
+        ({"missing_depth": "90% give no point"}, "running, but 90% give no point"),
+        ({"other_clock": "no stamp (0)"}, "running, but no stamp (0)"),
+        (
+            {"slowness": "3 of 3 images", "other_clock": "no stamp (0)", "loss": "2 of 9"},
+            "running, but images are lost: 2 of 9; and too slow: 3 of 3 images; and no stamp (0)",
+        ),
+    ],
+)
+def test_what_is_wrong_beside_is_a_warning_and_nothing_hides_it(fields, text):
+    assert watch(*RUNNING, **fields) == Judgement(Level.WARN, text)
+    assert watch(*[{}] * 8, busy=True, received=1, **fields) == Judgement(Level.WARN, text), "while one takes long"
 
 
 def test_inference_that_takes_longer_than_the_window_is_running():

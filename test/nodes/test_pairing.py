@@ -1,10 +1,10 @@
-"""Images find their camera_info by stamp, or by frame and size, in whichever order both come."""
+"""Images find their camera_info by stamp, by frame and size, or by size alone, in whichever order both come."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from metric3d_ros.nodes.pairing import CameraInfoPairing, described_size_hw, stamp_ns
+from metric3d_ros.nodes.pairing import CameraInfoPairing, PairedBy, described_size_hw, stamp_ns
 
 
 def header(stamp_ms, frame="camera"):
@@ -99,7 +99,7 @@ def test_camera_info_of_another_frame_or_size_does_not_fit(pairing, other):
 
 def test_waiting_without_any_camera_info_is_explained(pairing):
     pairing.add_image(image(40))
-    assert pairing.explain_waiting().startswith("no camera_info has come for the image (frame_id 'camera', 64x48)")
+    assert pairing.explain_waiting() == "no camera_info has come for the image (frame_id 'camera', 64x48)"
 
 
 def test_newer_image_replaces_the_waiting_one(pairing):
@@ -127,15 +127,111 @@ def test_camera_info_that_always_comes_late_is_noticed(pairing):
 
 
 def test_last_camera_info_is_good_enough_again_when_a_camera_stops_sending_them(pairing):
-    pairing.add_camera_info(info(0))
-    pairing.add_image(image(0))
+    pairing.add_camera_info(info(10))
+    pairing.add_image(image(10))
     results = [pairing.add_image(image(stamp_ms))[0] for stamp_ms in (40, 80, 120, 160)]
     assert [pair is None for pair in results] == [True, True, True, False]
     assert results[-1].by_stamp is False
 
 
+def test_every_image_is_used_where_camera_info_comes_with_every_other_one_only(pairing):
+    """A driver that sends camera_info at half the rate, with the stamps of the images that it sends it with."""
+    used = 0
+    for number in range(1, 101):
+        stamp_ms = 33 * number
+        used += pairing.add_image(image(stamp_ms))[0] is not None
+        used += number % 2 == 0 and pairing.add_camera_info(info(stamp_ms)) is not None
+    assert used >= 95, "all but the first ones, until it is known how this camera does it"
+
+
+def header_ns(message, stamp_ns):
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+    return message
+
+
+@pytest.mark.parametrize("apart_ns", [1, -1, 10_000_000, -10_000_000])
+def test_nearest_stamp_within_the_tolerance_goes_before_the_last_one(apart_ns):
+    pairing = CameraInfoPairing(tolerance_ns=20_000_000)
+    near = header_ns(info(0), 5_000_000_000 + apart_ns)
+    for described in (info(4_000), near, info(5_100)):
+        pairing.add_camera_info(described)
+    pair, _ = pairing.add_image(image(5_000))
+    assert pair.camera_info is near
+    assert (pair.by, pair.by_stamp) == (PairedBy.NEAREST_STAMP, False)
+
+
+def test_beyond_the_tolerance_the_last_one_is_taken():
+    pairing = CameraInfoPairing(tolerance_ns=20_000_000)
+    pairing.add_camera_info(info(4_979))
+    pairing.add_camera_info(info(5_900))
+    pair, _ = pairing.add_image(image(5_000))
+    assert (pair.camera_info.header.stamp.sec, pair.by) == (5, PairedBy.LAST)
+
+
+@pytest.mark.parametrize("frames", [("Cam1/Scene_optical", ""), ("", "camera"), ("", ""), ("camera_optical", "camera")])
+@pytest.mark.parametrize("apart_ns", [1, 10_000_000, 60_000_000_000])
+def test_frame_id_that_tells_nothing_is_no_obstacle_where_camera_info_can_only_be_this_ones(frames, apart_ns):
+    pairing = CameraInfoPairing(tolerance_ns=20_000_000, doubt=lambda: "")
+    described = header_ns(info(0, frame=frames[1]), 500_000_000_000 - apart_ns)
+    pairing.add_camera_info(described)
+    pair, _ = pairing.add_image(image(500_000, frame=frames[0]))
+    assert (pair.camera_info, pair.by) == (described, PairedBy.SIZE_ALONE)
+
+
+def test_camera_info_that_may_be_another_ones_is_refused_with_the_reason():
+    pairing = CameraInfoPairing(doubt=lambda: "it has 2 publishers (/left, /right)")
+    pairing.add_camera_info(info(5_300, frame="right"))
+    assert pairing.add_image(image(5_000, frame="left")) == (None, None)
+    assert pairing.explain_waiting(topic="/cam/camera_info") == (
+        "no camera_info fits the image (frame_id 'left', 64x48); the last one on /cam/camera_info is for frame_id "
+        "'right', 64x48, 0.3 s apart. It may be another camera's, because it has 2 publishers (/left, /right): remap "
+        "camera_info to the topic of this camera, or let its driver set the images' frame_id"
+    )
+
+
+def test_camera_info_of_several_frames_on_one_topic_is_never_guessed():
+    pairing = CameraInfoPairing(doubt=lambda: "")
+    for frame in ("left", "right"):
+        pairing.add_camera_info(info(100, frame=frame))
+    assert pairing.add_image(image(100, frame="head")) == (None, None), "both have its stamp, and neither its frame_id"
+    assert "there are those with the frame_ids 'left', 'right'" in pairing.explain_waiting()
+    assert pairing.add_image(image(133, frame="left"))[0].camera_info.header.frame_id == "left"
+
+
+def test_images_of_several_frames_share_no_camera_info_without_a_frame():
+    pairing = CameraInfoPairing(doubt=lambda: "")
+    pairing.add_camera_info(info(1, frame=""))
+    assert pairing.add_image(image(40, frame="left"))[0] is not None
+    assert pairing.add_image(image(80, frame="right"))[0] is None
+    assert "there are images with the frame_ids 'left', 'right'" in pairing.explain_waiting()
+
+
+def test_stamp_of_zero_is_none():
+    pairing = CameraInfoPairing()
+    pairing.add_camera_info(info(0, frame="right"))
+    assert pairing.add_image(image(0, frame="left"))[0] is None
+    pairing.add_camera_info(info(0, frame="left"))
+    assert pairing.add_image(image(0, frame="left"))[0].camera_info.header.frame_id == "left"
+
+
+def test_own_frame_goes_before_another_one_with_the_same_stamp(pairing):
+    pairing.add_camera_info(info(100, frame="right"))
+    pairing.add_camera_info(info(99, frame="left"))
+    own = info(100, frame="left")
+    assert pairing.add_image(image(100, frame="left"))[0].camera_info.header.frame_id == "left"
+    pairing.add_camera_info(own)
+    assert pairing.add_image(image(100, frame="left"))[0].camera_info is own
+
+
+def test_size_is_the_reason_where_it_is_the_size():
+    pairing = CameraInfoPairing(doubt=lambda: "")
+    pairing.add_camera_info(info(100, frame="", width=32, height=24))
+    assert pairing.add_image(image(140))[0] is None
+    assert "publish the camera_info of the images as they are" in pairing.explain_waiting()
+
+
 def test_memory_is_bounded(pairing):
     for stamp_ms in range(1000):
         pairing.add_camera_info(info(stamp_ms, frame=f"frame {stamp_ms}"))
-    assert len(pairing._by_stamp) <= 32
+    assert len(pairing._recent) <= 32
     assert len(pairing._last) <= 32

@@ -49,13 +49,19 @@ class Stream:
         self.counts.add_bad(error)
 
 
-def frame(level, hw=WIDE, *, focal_px=1000.0, camera_hw=None):
+def frame(level, hw=WIDE, *, focal_px=1000.0, camera_hw=None, has_our_stamp=True):
     rgb = np.full((*hw, 3), level, np.uint8)
     height, width = camera_hw or hw
     stamp = SimpleNamespace(sec=1, nanosec=0)
     image = SimpleNamespace(header=SimpleNamespace(stamp=stamp, frame_id=""), to_rgb=lambda **_: rgb)
     camera = Camera.from_focal(width, height, focal_px=focal_px)
-    return SimpleNamespace(image=image, camera_info=None, complete_s=0.0, camera=lambda parameters: camera)
+    return SimpleNamespace(
+        image=image,
+        camera_info=None,
+        complete_s=0.0,
+        has_our_stamp=has_our_stamp,
+        camera=lambda parameters: camera,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +184,14 @@ def test_defect_is_logged_with_its_traceback_and_counted(engine):
     session.pipeline.run({stream: broken})
     assert stream.counts.bad == 1
     assert "ZeroDivisionError" in session.errors[0]
+
+
+def test_stamp_of_another_clock_gives_no_age(engine):
+    session, stream = Session(engine), Stream("camera")
+    session.pipeline.run({stream: frame(100, has_our_stamp=False)})
+    (times_ms,) = stream.finished
+    assert "age" not in times_ms
+    assert times_ms["total"] > 0
 
 
 def test_stages_are_timed_and_the_age_is_that_of_the_stamp(engine):

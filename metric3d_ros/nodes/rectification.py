@@ -1,0 +1,90 @@
+"""Decides whether images are rectified, from the parameter or from their topic's name. Knows nothing of ROS."""
+
+from dataclasses import dataclass
+from typing import Any
+
+RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE = "auto", "true", "false"
+RECTIFIED_CHOICES = (RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE)
+
+# What image_transport's plugins add to the name of a topic.
+_TRANSPORTS = frozenset({"compressed", "compressedDepth", "ffmpeg", "theora", "zstd"})
+_RECTIFIED_WORDS = frozenset({"rect", "rectified"})
+_WORTH_SAYING = 0.01
+
+
+def strip_transport(topic: str) -> str:
+    """Return the topic without the suffix of an image_transport plugin, as /image for /image/compressed."""
+    base, _, suffix = topic.rpartition("/")
+    return base if base and suffix in _TRANSPORTS else topic
+
+
+def is_rectified_topic(topic: str) -> bool:
+    """Return whether the name of an image topic says that its images are rectified.
+
+    By convention the last part has the word "rect" (image_rect, image_rect_color, image_rect_raw of RealSense), or a
+    namespace ends with it (camera_rect/image, and rgb/color/rect/image of ZED). The suffix of a transport, as in
+    image_rect/compressed, is not looked at.
+    """
+    *namespaces, name = [part for part in strip_transport(topic).split("/") if part] or [""]
+    if _RECTIFIED_WORDS & set(name.lower().split("_")):
+        return True
+    return any(namespace.lower().split("_")[-1] in _RECTIFIED_WORDS for namespace in namespaces)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rectification:
+    """Which part of camera_info describes the images of one topic."""
+
+    choice: str
+    """The parameter `rectified`."""
+    topic: str
+    """The images' topic, as it is after remapping."""
+
+    @property
+    def is_rectified(self) -> bool:
+        """Whether P is used and no lens distortion; else K and D."""
+        if self.choice == RECTIFIED_AUTO:
+            return is_rectified_topic(self.topic)
+        return self.choice == RECTIFIED_TRUE
+
+    def describe(self) -> str:
+        """Return what is used of camera_info, and why."""
+        used = "P and no lens distortion" if self.is_rectified else "K and D"
+        if self.choice != RECTIFIED_AUTO:
+            return f"uses {used} of camera_info, since the parameter rectified is {self.choice}"
+        named = "says" if self.is_rectified else "does not say"
+        return f"uses {used} of camera_info, since the topic's name {named} that images are rectified (rectified: auto)"
+
+    def explain_difference(self, camera_info: Any) -> str:
+        """Return why it matters that auto takes images for raw; "" where K and P are alike, or the choice was made."""
+        difference = projection_difference(camera_info)
+        if self.choice != RECTIFIED_AUTO or self.is_rectified or difference <= _WORTH_SAYING:
+            return ""
+        k, p = camera_info.k, camera_info.p
+        return (
+            f"K and P of camera_info differ by {difference:.0%} (K: fx {k[0]:.1f}, fy {k[4]:.1f}, cx {k[2]:.1f}, cy "
+            f"{k[5]:.1f}; P: {p[0]:.1f}, {p[5]:.1f}, {p[2]:.1f}, {p[6]:.1f}). The images are taken for raw, so K and D "
+            "are used; if they are rectified, set the parameter rectified to true"
+        )
+
+    def explain_depth_name(self, camera_info: Any, *, depth_topic: str) -> str:
+        """Return why depth of raw images should not go out under a rectified name; "" where it does not, or may."""
+        difference = projection_difference(camera_info)
+        if self.is_rectified or difference <= _WORTH_SAYING or not is_rectified_topic(depth_topic):
+            return ""
+        return (
+            f"depth is as raw as its images, but {depth_topic} is named as rectified: depth_image_proc and others will "
+            f"use P, which differs from K by {difference:.0%}; rectify the images first, or remap it to another name"
+        )
+
+
+def projection_difference(camera_info: Any) -> float:
+    """Return by how much K and P of a camera_info differ: focal lengths relative, centres as part of the image's side.
+
+    0 if one of them is not given.
+    """
+    k, p = [float(v) for v in camera_info.k], [float(v) for v in camera_info.p]
+    if k[0] <= 0 or k[4] <= 0 or p[0] <= 0 or p[5] <= 0:
+        return 0.0
+    width, height = max(int(camera_info.width), 1), max(int(camera_info.height), 1)
+    return max(abs(p[0] / k[0] - 1), abs(p[5] / k[4] - 1), abs(p[2] - k[2]) / width, abs(p[6] - k[5]) / height)

@@ -1,0 +1,49 @@
+"""What /diagnostics tells of a camera whose images are too old when their outputs come out."""
+
+from collections.abc import Mapping
+
+from metric3d_ros.inference_size import AUTO_SIZE
+from metric3d_ros.nodes.camera_stream import CameraStream
+from metric3d_ros.nodes.late_images import Lateness
+from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.speed_trial import SlowCase
+
+
+def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | None:
+    """Return what a trial of smaller sizes would be about; None where the network has seen no image yet."""
+    if camera.image_hw is None or camera.inference_size_hw is None:
+        return None
+    return SlowCase(
+        image_hw=camera.image_hw,
+        inference_size=parameters.inference_size,
+        inference_hw=camera.inference_size_hw,
+        target_rate_hz=parameters.target_rate_hz,
+    )
+
+
+def explain_slowness(late: Lateness, case: SlowCase, *, rates_hz: Mapping[str, float] | None, max_age_s: float) -> str:
+    """Return how many images are too old, and what would help.
+
+    Args:
+        rates_hz: what was measured at other values of inference_size; None where nothing has been measured yet.
+    """
+    problem = (
+        f"{late.late} of {late.images} images are older than {max_age_s:g} s when their outputs come out (median "
+        f"{late.median_s:.2g} s)"
+    )
+    height, width = case.inference_hw
+    if late.other_s > late.estimate_s:
+        return (
+            f"{problem}; decoding and outputs take {late.other_s:.2g} s of it: subscribe to fewer outputs, or raise "
+            "points.stride"
+        )
+    if rates_hz is None:
+        return f"{problem}; the network takes {late.estimate_s:.2g} s of it at {width}x{height}"
+    if rates_hz:
+        rates = ", ".join(f"{name} about {rate_hz:.2g} Hz" for name, rate_hz in rates_hz.items())
+        return f"{problem}; inference_size {rates.replace(' about', ' would give about', 1)}"
+    smallest = " already, the size that auto has come down to" if case.inference_size == AUTO_SIZE else ""
+    return (
+        f"{problem}; the network takes {late.estimate_s:.2g} s of it at {width}x{height}{smallest}: take a smaller "
+        "model, or another provider (docs/speed.md)"
+    )
