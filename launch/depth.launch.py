@@ -18,7 +18,7 @@ SHARE = Path(get_package_share_directory(PACKAGE))
 ARGUMENTS = [
     ("image", "image", "topic of the camera's images"),
     ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
-    ("depth", "", "topic for depth/image, such as /camera/depth_registered/image_rect; camera_info goes beside it"),
+    ("depth", "", "topic for depth/image, such as /camera/depth_registered/image_rect; its camera_info goes beside it"),
     ("points", "", "topic to publish points on, such as /camera/depth_registered/points"),
     ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
@@ -52,7 +52,7 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     image = values["image"]
     remappings = [("image", image), ("camera_info", values["camera_info"] or beside(image, "camera_info"))]
     if values["depth"]:
-        remappings += [("depth/image", values["depth"]), ("depth/camera_info", beside(values["depth"], "camera_info"))]
+        remappings += [("depth/image", values["depth"]), ("depth/camera_info", depth_camera_info(values))]
     if values["points"]:
         remappings += [("points", values["points"])]
     transport = [] if flags["keep_buffers"] else ["--no-keep-buffers"]
@@ -116,6 +116,19 @@ def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock:
 def beside(topic: str, name: str) -> str:
     """Return the topic `name` in the same namespace as `topic`."""
     return topic.rpartition("/")[0] + "/" * ("/" in topic) + name
+
+
+def depth_camera_info(values: dict[str, str]) -> str:
+    """Return the topic for the camera_info of depth: beside it, or below it where the camera's own is beside it."""
+
+    def in_full(topic: str) -> str:
+        return topic if topic.startswith("/") else f"/{values['namespace'].strip('/')}/{topic}".replace("//", "/")
+
+    taken = [values["camera_info"], beside(values["image"], "camera_info")]
+    wanted = beside(values["depth"], "camera_info")
+    if in_full(wanted) in [in_full(topic) for topic in taken if topic]:
+        return f"{values['depth']}/camera_info"
+    return wanted
 
 
 def read_flag(name: str, text: str) -> bool:

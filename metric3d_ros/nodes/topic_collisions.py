@@ -42,7 +42,8 @@ def check_depth_node_topics(node: Node, parameters: DepthParameters, *, others: 
         prefix = f"{camera}/" if camera else ""
         endpoints += _inputs(node, parameters, prefix)
         endpoints += _outputs(node, parameters, prefix)
-    refuse_collisions(node, endpoints)
+    # What the node itself does first, since that says more.
+    refuse_collisions(node, sorted(endpoints, key=lambda endpoint: not endpoint.is_own))
 
 
 def refuse_collisions(node: Node, endpoints: Iterable[Endpoint]) -> None:
@@ -102,6 +103,6 @@ def _problem(output: Endpoint, other: Endpoint) -> str:
 def _remedy(node: Node, output: Endpoint, other: Endpoint) -> str:
     for endpoint in (output, other):
         default = str(node.resolve_topic_name(endpoint.label, only_expand=True))
-        if default != output.name:
+        if default != output.name and endpoint.is_own:
             return f"remap {endpoint.label} to another topic, such as {default}"
-    return "remap one of them to another topic"
+    return f"remap {output.label} to another topic, such as /metric3d{output.name}"

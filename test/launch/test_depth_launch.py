@@ -133,6 +133,27 @@ def test_names_of_depth_image_proc_can_be_had(launch, model):
     process.wait_for("ready: waiting for /camera/rgb/image_rect_color and /camera/rgb/camera_info")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"image": "/camera/image_raw", "depth": "/camera/depth"},
+        {"namespace": "camera", "image": "image_raw", "depth": "depth"},
+        {"namespace": "camera", "image": "image_raw", "depth": "/camera/depth"},
+        {"image": "/camera/image_raw", "camera_info": "/elsewhere/camera_info", "depth": "/camera/depth"},
+    ],
+)
+def test_camera_info_of_depth_keeps_off_the_cameras_own_topic(launch, model, domain, arguments):
+    bench = TestBench(domain)
+    try:
+        process = launch(model=model, **arguments)
+        process.wait_for("ready: waiting for /camera/image_raw")
+        assert bench.spin_until(lambda: bench.node.count_publishers("/camera/depth/camera_info") == 1)
+        assert bench.node.count_publishers("/camera/depth") == 1
+        assert bench.node.count_publishers("/camera/camera_info") == 0
+    finally:
+        bench.close()
+
+
 def test_remapped_outputs_are_published_under_their_new_names(launch, model, domain):
     bench = TestBench(domain)
     try:
