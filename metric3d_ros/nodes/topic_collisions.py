@@ -52,7 +52,10 @@ def refuse_collisions(node: Node, endpoints: Iterable[Endpoint]) -> None:
     for endpoint in endpoints:
         first = first_by_name.setdefault(endpoint.name, endpoint)
         # Two inputs may share a topic, as cameras with one camera_info do, if both expect the same type.
-        if first is endpoint or not (first.publishes or endpoint.publishes or first.kind is not endpoint.kind):
+        subscribed = first.is_own and endpoint.is_own
+        if first is endpoint or not (
+            first.publishes or endpoint.publishes or (subscribed and first.kind is not endpoint.kind)
+        ):
             continue
         output, other = (endpoint, first) if endpoint.publishes else (first, endpoint)
         raise ConfigurationError(f"{_problem(output, other)}: {_remedy(node, output, other)}")
