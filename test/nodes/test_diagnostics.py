@@ -1,5 +1,7 @@
 """What depth_node says of itself: /diagnostics, ~/timing, and ~/set_enabled, all from outside over DDS."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,10 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 import sensor_msgs.msg
 import tiny_models
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
@@ -27,14 +30,18 @@ class Robot:
         self.images, self.infos = bench.advertise(Image, "image"), bench.advertise(CameraInfo, "camera_info")
         self.reports = bench.listen(DiagnosticArray, "/diagnostics")
         self.sent = 0
+        self.size = WIDTH, HEIGHT
 
-    def show(self, *, with_info=True, encoding="rgb8"):
+    def show(self, *, with_info=True, encoding="rgb8", stamp_s=None):
         header = Header(frame_id="optical", stamp=self.bench.node.get_clock().now().to_msg())
+        if stamp_s is not None:
+            header.stamp = Time(sec=stamp_s)
+        width, height = self.size
         if with_info:
             k = np.array([500.0, 0.0, 32.0, 0.0, 500.0, 24.0, 0.0, 0.0, 1.0])
-            self.infos.publish(CameraInfo(header=header, width=WIDTH, height=HEIGHT, k=k))
+            self.infos.publish(CameraInfo(header=header, width=width, height=height, k=k))
         image = array_to_image(
-            np.full((HEIGHT, WIDTH, 3), 100, np.uint8), "rgb8", header=header, sensor_msgs=sensor_msgs.msg
+            np.full((height, width, 3), 100, np.uint8), "rgb8", header=header, sensor_msgs=sensor_msgs.msg
         )
         image.encoding = encoding
         self.images.publish(image)
@@ -209,6 +216,106 @@ def test_images_without_camera_info_are_explained(tmp_path, model):
             status = robot.wait_until("waiting for camera_info", show=lambda: robot.show(with_info=False))
             assert status.level == DiagnosticStatus.WARN
             assert "no camera_info has come for the image (frame_id 'optical', 64x48)" in status.message
+        finally:
+            bench.close()
+
+
+def values_of(status):
+    return {pair.key: pair.value for pair in status.values}
+
+
+def test_images_that_come_out_too_old_are_warned_about_with_measured_rates(robot):
+    bench = robot.bench
+    bench.listen(Image, "depth/image")
+    assert bench.set_parameters("depth_node", max_age_s=0.001)[0].successful  # nothing is so fast
+    width, height, robot.size = 640, 480, (640, 480)
+    try:
+        status = robot.wait_until("inference_size auto would give about", show=robot.show)
+        assert status.level == DiagnosticStatus.WARN
+        text = r"running, but too slow: (\d+) of (\d+) images are older than 0\.001 s when their outputs come out"
+        late, of = map(int, re.match(text, status.message).groups())
+        assert of / 2 <= late <= of
+        assert re.search(r"auto would give about \S+ Hz, trained about \S+ Hz", status.message)
+        assert values_of(status)["inference size"] == f"{width}x{height}", "it was only tried"
+        assert bench.set_parameters("depth_node", max_age_s=60.0)[0].successful
+        bench.spin_until(lambda: (robot.show() and bench.spin_for(0.05)) or robot.status().message == "running")
+        assert robot.status().level == DiagnosticStatus.OK
+    finally:
+        robot.size = (WIDTH, HEIGHT)
+        bench.set_parameters("depth_node", max_age_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "text"),
+    [
+        (0, "the images have no stamp (0): let their driver set it"),
+        (1_000, " years behind this node's clock: set use_sim_time to true if"),
+    ],
+)
+def test_stamps_of_another_clock_give_no_age_but_the_reason(robot, stamp_s, text):
+    bench, depth = robot.bench, robot.bench.listen(Image, "depth/image")
+    timings = bench.listen(DiagnosticArray, "depth_node/timing")
+    sent = 0
+
+    def show():
+        nonlocal sent
+        sent += 1
+        robot.show(stamp_s=stamp_s and stamp_s + sent)
+
+    status = robot.wait_until(text, show=show)
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message.startswith("running, but the images")
+    assert depth, "they are worked on all the same"
+    assert text in values_of(status)["age"]
+    told = [timing.status[0] for timing in timings if timing.header.stamp.sec < 1_000_000]
+    assert told
+    for each in told:
+        assert "age_ms" not in values_of(each)
+        assert float(values_of(each)["total_ms"]) > 0
+        assert each.message.startswith("no age_ms: the images")
+    # The ten seconds that percentiles are about hold older images, which have an age.
+    assert all(float(value) < 1e6 for key, value in values_of(status).items() if key.startswith("age p"))
+    robot.wait_until("running", show=robot.show)
+    assert bench.spin_until(lambda: (robot.show() and bench.spin_for(0.05)) or robot.status().message == "running")
+    assert "age" not in robot.values()
+
+
+def test_cloud_that_is_mostly_empty_is_warned_about_with_the_parameters_that_make_it_so(robot):
+    bench = robot.bench
+    bench.listen(PointCloud2, "points")
+    depth = bench.listen(Image, "depth/image")
+    robot.wait_until("running", show=robot.show)
+    assert bench.spin_until(
+        lambda: (robot.show() and bench.spin_for(0.05)) or "pixels without points [%]" in robot.values()
+    )
+    assert robot.values()["pixels without points [%]"] == "0"
+    # All of the image is 2.5 m away.
+    assert bench.set_parameters("depth_node", points__max_m=2.0)[0].successful
+    try:
+        status = robot.wait_until("100% of the pixels give no point: relax points.max_m 2", show=robot.show)
+        assert status.level == DiagnosticStatus.WARN
+        assert values_of(status)["pixels without depth [%]"] == "0"
+        assert bench.set_parameters("depth_node", points__max_m=0.0, depth__max_m=2.0)[-1].successful
+        robot.wait_until("100% of the pixels give no point: relax depth.max_m 2", show=robot.show)
+        assert robot.values()["pixels without depth [%]"] == "100"
+        assert depth
+    finally:
+        bench.set_parameters("depth_node", points__max_m=0.0, depth__max_m=0.0)
+    assert bench.spin_until(lambda: (robot.show() and bench.spin_for(0.05)) or robot.status().message == "running")
+
+
+def test_simulated_time_without_a_clock_is_told(tmp_path, model):
+    domain = next_domain()
+    environment = ros_environment(tmp_path, domain)
+    with running_node("depth_node", *parameters(model=model, use_sim_time=True), environment=environment) as process:
+        bench = TestBench(domain)
+        try:
+            process.wait_for("ready")
+            robot = Robot(bench)
+            bench.listen(Image, "depth/image")
+            status = robot.wait_until("use_sim_time is true, but nothing has come on /clock", show=robot.show)
+            assert "running" in status.message
+            assert not [key for key in values_of(status) if key.startswith("age p")]
         finally:
             bench.close()
 

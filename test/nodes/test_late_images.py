@@ -1,0 +1,159 @@
+"""How many images are too old when their outputs come out, and at which rate smaller sizes would run."""
+
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+
+import tiny_models
+
+from metric3d_ros.engine import open_engine
+from metric3d_ros.estimator import Estimator
+from metric3d_ros.nodes.late_images import LateImages
+from metric3d_ros.nodes.slowness import explain_slowness
+from metric3d_ros.nodes.speed_trial import SlowCase, SpeedTrial
+
+
+class Clock:
+    now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+def late_images(*ages_s, every_s=1.0, estimate=0.9, other=0.05):
+    clock = Clock()
+    images = LateImages(clock_s=clock)
+    for age_s in ages_s:
+        clock.now_s += every_s
+        images.add(total_ms=age_s * 1e3, estimate_ms=age_s * estimate * 1e3, other_ms=age_s * other * 1e3)
+    return images.summarise(max_age_s=1.0)
+
+
+def test_nothing_is_late_before_anything_has_come():
+    assert late_images() is None
+
+
+def test_late_images_are_counted_with_what_took_the_time():
+    late = late_images(0.5, 2.0, 3.0)
+    assert (late.late, late.images, late.median_s, late.estimate_s, late.other_s) == pytest.approx(
+        (2, 3, 2.0, 1.8, 0.1)
+    )
+    assert late.is_too_slow
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "is_too_slow"),
+    [((5.0,), False), ((5.0, 0.1, 0.1), False), ((2.0, 2.0, 0.1, 0.1), True), ((2.0, 2.0, 0.1, 0.1, 0.1), False)],
+)
+def test_first_image_and_the_smaller_part_of_them_do_not_count(ages_s, is_too_slow):
+    assert late_images(*ages_s).is_too_slow is is_too_slow
+
+
+def test_network_that_is_slower_than_the_window_is_judged_by_its_last_images():
+    late = late_images(12.0, 12.0, 12.0, 12.0, every_s=12.0)
+    assert (late.late, late.images) == (3, 3)
+
+
+def test_what_is_long_past_is_forgotten():
+    clock = Clock()
+    images = LateImages(clock_s=clock)
+    for _ in range(5):
+        images.add(total_ms=5000.0, estimate_ms=1.0, other_ms=1.0)
+    clock.now_s += 1000.0
+    assert images.summarise(max_age_s=1.0) is None
+
+
+IMAGE_HW = (480, 640)
+
+
+class SlowEngine:
+    """A real engine that takes longer the more pixels it sees: 1 ms for each thousand, however fast the machine is."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self.seen_hw = []
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+    def infer(self, images, focal_px, *, outputs):
+        self.seen_hw.append(images.shape[1:3])
+        time.sleep(images.shape[1] * images.shape[2] / 1e6)
+        return self._engine.infer(images, focal_px, outputs=outputs)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return SlowEngine(open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu"))
+
+
+def case(**changes):
+    values = {
+        "image_hw": IMAGE_HW,
+        "inference_size": "native",
+        "inference_hw": IMAGE_HW,
+        "target_rate_hz": 10.0,
+    }
+    return SlowCase(**(values | changes))
+
+
+def test_rates_of_smaller_sizes_are_those_that_the_network_ran_at(engine):
+    trial, slow = SpeedTrial(estimator=Estimator(engine)), case()
+    assert trial.rates_hz(slow) is None
+    trial.measure(slow, other_s=0.01, images=1)
+    rates = trial.rates_hz(slow)
+    # As many pixels as 112x168, at the image's aspect: 118x157 take 18.5 ms at least, and 10 ms go besides.
+    assert 0 < rates["trained"] < 1 / 0.0285
+    # No more than is asked for.
+    assert rates["auto"] <= 10.0
+    sizes = set(engine.seen_hw)
+    assert all(np.prod(size) < np.prod(IMAGE_HW) for size in sizes), "the slow size is known already"
+    assert (118, 157) in sizes
+    before = len(engine.seen_hw)
+    assert trial.rates_hz(slow) == rates
+    assert len(engine.seen_hw) == before
+
+
+def test_rate_that_no_size_holds_is_that_of_the_smallest(engine):
+    trial, slow = SpeedTrial(estimator=Estimator(engine)), case(target_rate_hz=1000.0)
+    trial.measure(slow, other_s=0.5, images=2)
+    assert 0 < trial.rates_hz(slow)["auto"] < 1 / (2 * 0.5), (
+        "two cameras share the time, and half a second goes besides"
+    )
+    assert min(np.prod(size) for size in engine.seen_hw) < 10_000
+
+
+def test_nothing_is_promised_where_nothing_smaller_is_to_be_had(engine, tmp_path):
+    trial = SpeedTrial(estimator=Estimator(engine))
+    for slow in (case(inference_size="auto"), case(inference_hw=(28, 37))):
+        trial.measure(slow, other_s=0.0, images=1)
+        assert not trial.rates_hz(slow)
+    fixed = open_engine(tiny_models.save_authors_model(tmp_path / "fixed.onnx", size_hw=(112, 168)), provider="cpu")
+    trial = SpeedTrial(estimator=Estimator(fixed))
+    trial.measure(case(), other_s=0.0, images=1)
+    assert trial.rates_hz(case()) == {}
+
+
+def explain(late, slow, rates_hz):
+    return explain_slowness(late, slow, rates_hz=rates_hz, max_age_s=1.0)
+
+
+def test_explanation_names_number_age_and_remedy():
+    late = late_images(12.0, 12.5, 11.5, every_s=12.0)
+    start = "3 of 3 images are older than 1 s when their outputs come out (median 12 s); "
+    assert explain(late, case(), {"auto": 10.0, "trained": 0.426}) == (
+        start + "inference_size auto would give about 10 Hz, trained about 0.43 Hz"
+    )
+    assert explain(late, case(), None) == start + "the network takes 11 s of it at 640x480"
+    assert explain(late, case(), {}).endswith("at 640x480: take a smaller model, or another provider (docs/speed.md)")
+    assert "the size that auto has come down to" in explain(late, case(inference_size="auto"), {})
+
+
+def test_outputs_that_take_the_time_are_blamed_themselves():
+    late = late_images(2.0, 2.0, 2.0, estimate=0.1, other=0.8)
+    assert explain(late, case(), None).endswith(
+        "decoding and outputs take 1.6 s of it: subscribe to fewer outputs, or raise points.stride"
+    )
