@@ -27,7 +27,8 @@ _INPUTS = (
         "camera_info",
         CameraInfo,
         camera_info_input,
-        "pixels; the one with the image's stamp, or the last one of its frame_id and size, latched ones too",
+        "pixels; the one with the image's stamp, or with the nearest, or the last one of its frame_id and size, latched "
+        "ones too",
     ),
 )
 _OTHERS = (
@@ -36,7 +37,11 @@ _OTHERS = (
         DiagnosticArray,
         "state, rates in Hz, latencies in ms, dropped frames with the last reason; 1 Hz",
     ),
-    (TIMING_TOPIC, DiagnosticArray, "milliseconds by stage of each frame, with the image's stamp"),
+    (
+        TIMING_TOPIC,
+        DiagnosticArray,
+        "milliseconds by stage of each frame, with the image's stamp, and its age if that is known",
+    ),
 )
 _SERVICES = (
     ("~/set_enabled", SetBool, "false pauses the node; true lets it go on"),

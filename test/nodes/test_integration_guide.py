@@ -50,3 +50,7 @@ def test_launch_files_have_the_arguments():
 )
 def test_states_are_called_what_the_node_calls_them(state):
     assert f"| `{getattr(camera_health, state)}` |" in GUIDE
+
+
+def test_what_follows_running_is_called_what_the_node_calls_it():
+    assert f"| `{camera_health.RUNNING}, but {camera_health.TOO_SLOW}` |" in GUIDE

@@ -483,3 +483,36 @@ def test_a_display_of_either_kind_is_enough():
 def test_large_clouds_are_thinned_evenly(size_hw, steps, left):
     assert _thinning(size_hw, 200) == steps
     assert np.empty(size_hw)[:: steps[0], :: steps[1]].size == left
+
+
+@pytest.mark.parametrize(
+    ("topic", "option", "focal_px"),
+    [("/cam/image_rect", [], 210.0), ("/cam/image_rect", ["--no-rectified"], 300.0), ("/cam/image", [], 300.0)],
+)
+def test_an_image_that_is_named_as_rectified_has_the_camera_of_p(tmp_path, topic, option, focal_px):
+    domain, file = next_domain(), tmp_path / "rectified.rrd"
+    bench = TestBench(domain)
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    camera = Camera.from_focal(WIDTH, HEIGHT, focal_px=300.0)
+    info = camera_to_camera_info(camera, header=header(STAMPS_NS[0]), sensor_msgs=sensor_msgs.msg)
+    info.p[0] = info.p[5] = 210.0
+    bench.advertise(CameraInfo, "/cam/camera_info", kept).publish(info)
+    process = start_view(
+        *("--save", file, "--image", topic, "--camera-info", "/cam/camera_info", *option),
+        environment=ros_environment(tmp_path, domain),
+    )
+    try:
+        image = bench.advertise(Image, topic)
+        process.wait_for("watching")
+        assert bench.spin_until(lambda: image.get_subscription_count())
+        for _ in range(6):
+            image.publish(picture(RGB, "rgb8", STAMPS_NS[0]))
+            bench.spin_for(0.4)
+        process.signal(signal.SIGINT)
+        assert process.wait() == 0
+    finally:
+        bench.close()
+        process.close()
+    shown = rows_with(rows(file), "/image", "Pinhole:image_from_camera")
+    assert shown
+    assert first(shown[-1][1], "Pinhole:image_from_camera")[0] == pytest.approx(focal_px)
