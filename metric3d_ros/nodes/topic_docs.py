@@ -27,8 +27,8 @@ _INPUTS = (
         "camera_info",
         CameraInfo,
         camera_info_input,
-        "pixels; the one with the image's stamp, or with the nearest, or the last one of its frame_id and size, latched "
-        "ones too",
+        "pixels; the one with the image's stamp, or the nearest stamp, or the last one of its frame_id and size, "
+        "latched ones too",
     ),
 )
 _OTHERS = (
