@@ -128,6 +128,8 @@ class CameraStream:
         self.sample_range = SteadySampleRange()
         self.busy = False
         """A frame is being worked on."""
+        self.busy_since_s = 0.0
+        """Since when, or since the frame before came out, on Python's monotonic clock."""
         self.image_hw: tuple[int, int] | None = None
         """Height and width of the image that the network last saw."""
         self.inference_size_hw: tuple[int, int] | None = None

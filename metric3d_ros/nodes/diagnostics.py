@@ -1,5 +1,6 @@
 """Says how the node and each camera are: /diagnostics once a second, ~/timing with every frame that goes out."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from metric3d_ros.nodes.missing_depth import explain_missing_depth
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import OUTPUT, create_output
 from metric3d_ros.nodes.shares import shared_file
-from metric3d_ros.nodes.slowness import explain_slowness, slow_case
+from metric3d_ros.nodes.slowness import explain_delay, explain_slowness, slow_case
 from metric3d_ros.nodes.speed_trial import SlowCase
 from metric3d_ros.nodes.transport import PROFILE_FILE, PROFILE_VARIABLES
 
@@ -137,6 +138,8 @@ class Diagnostics:
 
     def _explain_slowness(self, camera: CameraStream, parameters: DepthParameters) -> str:
         late, case = camera.late.summarise(max_age_s=parameters.max_age_s), slow_case(camera, parameters)
+        if camera.busy and (late is None or not late.is_too_slow):
+            return explain_delay(time.monotonic() - camera.busy_since_s, parameters)
         if late is None or case is None or not late.is_too_slow:
             return ""
         return explain_slowness(late, case, rates_hz=self._rates_hz(case), max_age_s=parameters.max_age_s)

@@ -124,6 +124,8 @@ class Pipeline:
         with self._lock:
             for stream in streams:
                 self._in_flight[stream] += change
+                if change < 0 or not stream.busy:
+                    stream.busy_since_s = time.monotonic()
                 stream.busy = self._in_flight[stream] > 0
 
     def _prepare(self, stream: CameraStream, frame: Frame, parameters: DepthParameters) -> _Job | None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 
-from metric3d_ros.inference_size import AUTO_SIZE
+from metric3d_ros.inference_size import AUTO_SIZE, TRAINED
 from metric3d_ros.nodes.camera_stream import CameraStream
 from metric3d_ros.nodes.late_images import Lateness
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.speed_trial import SlowCase
+
+# The first image of a size may take longer than all others, and busy is said of any.
+_CONSPICUOUS = 3.0
 
 
 def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | None:
@@ -18,6 +21,18 @@ def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | N
         inference_size=parameters.inference_size,
         inference_hw=camera.inference_size_hw,
         target_rate_hz=parameters.target_rate_hz,
+    )
+
+
+def explain_delay(busy_s: float, parameters: DepthParameters) -> str:
+    """Return how long an image has been worked on that is not done yet; "" where that is not for conspicuously long."""
+    if busy_s <= _CONSPICUOUS * parameters.max_age_s:
+        return ""
+    sizes = [] if parameters.inference_size == AUTO_SIZE else [AUTO_SIZE]
+    sizes += [] if parameters.inference_size == TRAINED else [TRAINED]
+    return (
+        f"an image has been worked on for {busy_s:.0f} s and is not done: where it is large, inference_size "
+        f"{' or '.join(sizes)} is faster"
     )
 
 

@@ -12,7 +12,8 @@ import tiny_models
 from metric3d_ros.engine import open_engine
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.nodes.late_images import LateImages
-from metric3d_ros.nodes.slowness import explain_slowness
+from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.slowness import explain_delay, explain_slowness
 from metric3d_ros.nodes.speed_trial import SlowCase, SpeedTrial
 
 
@@ -150,6 +151,16 @@ def test_explanation_names_number_age_and_remedy():
     assert explain(late, case(), None) == start + "the network takes 11 s of it at 640x480"
     assert explain(late, case(), {}).endswith("at 640x480: take a smaller model, or another provider (docs/speed.md)")
     assert "the size that auto has come down to" in explain(late, case(inference_size="auto"), {})
+
+
+def test_image_that_is_not_done_after_long_is_told_before_any_has_come_out():
+    parameters = DepthParameters(max_age_s=2.0)
+    assert explain_delay(5.9, parameters) == ""
+    assert explain_delay(40.0, parameters) == (
+        "an image has been worked on for 40 s and is not done: where it is large, inference_size auto or trained is "
+        "faster"
+    )
+    assert explain_delay(40.0, DepthParameters(inference_size="auto")).endswith("inference_size trained is faster")
 
 
 def test_outputs_that_take_the_time_are_blamed_themselves():

@@ -118,8 +118,10 @@ def test_stream_is_busy_until_the_last_of_two_frames_is_published(engine):
     first = session.pipeline.estimate({stream: frame(100)})
     second = session.pipeline.estimate({stream: frame(60)})
     assert stream.busy
+    since_s = stream.busy_since_s
     session.pipeline.publish(first)
     assert stream.busy
+    assert stream.busy_since_s > since_s, "or overlapping frames would look like one that never ends"
     session.pipeline.publish(second)
     assert not stream.busy
     assert depth_m(stream) == [5.0, 3.0]
