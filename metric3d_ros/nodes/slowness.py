@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from metric3d_ros.geometry.turning import turned_size
 from metric3d_ros.inference_size import AUTO_SIZE, TRAINED
 from metric3d_ros.nodes.camera_stream import CameraStream
 from metric3d_ros.nodes.late_images import Lateness
@@ -17,7 +18,7 @@ def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | N
     if camera.image_hw is None or camera.inference_size_hw is None:
         return None
     return SlowCase(
-        image_hw=camera.image_hw,
+        image_hw=turned_size(camera.image_hw, parameters.rotate),
         inference_size=parameters.inference_size,
         inference_hw=camera.inference_size_hw,
         target_rate_hz=parameters.target_rate_hz,
