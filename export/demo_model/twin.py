@@ -48,7 +48,8 @@ def _render_whole(
     distance, row = steps.nearest(tables, position, direction)
     surfaces = steps.describe(tables, position, direction, pixel_angle.reshape(count, -1), distance, row)
     hit, point = surfaces.hit, surfaces.point
-    shares = steps.shadows(tables, tables.lights, hit.surface, point)
+    softness, towards = render_steps.shadow_rays(tables.lights, point)
+    shares = steps.shadows(tables, softness, hit.surface, point, towards)
     ambient = steps.contacts(tables, hit.surface, hit.normal, point)
     direct = steps.lamps(tables, hit, point, direction, shares)
     rgb = steps.develop(tables, surfaces, direction, direct, ambient)

@@ -197,7 +197,7 @@ def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     monkeypatch.setattr(train, "STAGES", stages)
     monkeypatch.setattr(train, "HELD_OUT", (Course(SMALL, 1.0, 2, 2),))
-    monkeypatch.setattr("metric3d_export.demo_model.twin.compiled_render_pixels", render_uncompiled)
+    monkeypatch.setattr("metric3d_export.demo_model.render_steps.COMPILED", PLAIN)
 
 
 def render_uncompiled(*arguments: object) -> object:
