@@ -19,6 +19,7 @@ from metric3d_export.demo_model.losses import (  # noqa: E402
     safe_log,
 )
 from metric3d_export.demo_model.recipe import STAGES, Course, Stage  # noqa: E402
+from metric3d_export.demo_model.render_steps import PLAIN  # noqa: E402
 from metric3d_export.demo_model.samples import (  # noqa: E402
     HELD_OUT_FROM,
     Batch,
@@ -28,9 +29,7 @@ from metric3d_export.demo_model.samples import (  # noqa: E402
     jitter,
 )
 from metric3d_export.demo_model.starting_weights import initialise, parametrise, plain_state  # noqa: E402
-from metric3d_export.demo_model.twin import render_views  # noqa: E402
 from metric3d_export.network.variants import build_network  # noqa: E402
-from metric3d_ros.world.renderer import pinhole_rays, render  # noqa: E402
 
 SMALL = Frame((56, 84))
 
@@ -47,30 +46,6 @@ def random_batch(size_hw: tuple[int, int] = (56, 84), count: int = 2) -> Batch:
         normal / normal.norm(dim=1, keepdim=True),
         valid,
     )
-
-
-@pytest.mark.parametrize("size_hw", [(45, 61), (84, 112)])
-def test_twin_agrees_with_the_renderer_of_the_demo(size_hw: tuple[int, int]) -> None:
-    frame = Frame(size_hw)
-    views = [view for seed in range(40, 52) for view in draw_views(seed, frame)[:1]]
-    assert len(views) >= 6
-    rays = [pinhole_rays(size_hw, fx=view.focal_px) for view in views]
-    colour, depth, normal = render_views(
-        [view.scene for view in views],
-        torch.from_numpy(np.stack([view.pose.rotation for view in views])),
-        torch.from_numpy(np.stack([view.pose.position for view in views])),
-        torch.from_numpy(np.stack(rays)),
-        compiled=False,
-    )
-    for index, view in enumerate(views):
-        seen = render(view.scene, view.pose, rays[index], samples=1)
-        # A ray along an edge, or along a joint of the pattern, may fall to either side of it: hence the few pixels.
-        same = np.abs(depth[index].numpy() - seen.depth_m) < 1e-3 * seen.depth_m
-        assert same.mean() > 0.999
-        assert np.abs(normal[index].numpy() - seen.normal)[same].max() < 5e-3
-        difference = np.abs(colour[index].numpy() * 255 - seen.rgb)[same]
-        assert np.mean(difference > 1.0) < 0.005
-        assert difference.mean() < 0.4  # one of them is rounded to whole steps
 
 
 def test_training_never_sees_held_out_scenes() -> None:
@@ -198,12 +173,6 @@ def short_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "STAGES", stages)
     monkeypatch.setattr(train, "HELD_OUT", (Course(SMALL, 1.0, 2, 2),))
     monkeypatch.setattr("metric3d_export.demo_model.render_steps.COMPILED", PLAIN)
-
-
-def render_uncompiled(*arguments: object) -> object:
-    from metric3d_export.demo_model.twin import render_pixels
-
-    return render_pixels(*arguments)
 
 
 @pytest.mark.usefixtures("short_stages")
