@@ -63,18 +63,23 @@ def _describe(
     return Surfaces(hit, point, colour, torch.where(sky, torch.inf, distance), normal, low, high)
 
 
-def _shadows(tables: Tables, lights: Tensor, surface: Tensor, point: Vectors) -> Tensor:
-    """Return the share of each light (N, L, columns) that reaches points (N, P), as (N, L, P)."""
-    position = Vectors(*(lights[..., a, None] for a in range(3)))
-    apart = Vectors(*(c.unsqueeze(-2) for c in point))
-    towards = light_transport.to_light(position, lights[..., LIGHT_IS_LAMP, None], apart)
+def _shadows(tables: Tables, softness: Tensor, surface: Tensor, point: Vectors, towards: Vectors) -> Tensor:
+    """Return the share of each light that reaches points (N, P), as (N, L, P); see `shadow_rays`."""
     solids = tables._replace(
         boxes=tables.boxes.unsqueeze(-3),
         ellipsoids=tables.ellipsoids.unsqueeze(-3),
         cylinders=tables.cylinders.unsqueeze(-3),
     )
-    softness = lights[..., LIGHT_SOFTNESS, None]
+    apart = Vectors(*(c.unsqueeze(-2) for c in point))
     return light_transport.shadow(TORCH_OPS, solids, surface.unsqueeze(-2), apart, towards, softness)
+
+
+def shadow_rays(lights: Tensor, point: Vectors) -> tuple[Tensor, Vectors]:
+    """Return the softness (N, L, 1) of lights (N, L, columns) and the vectors (N, L, P) from points (N, P) to them."""
+    position = Vectors(*(lights[..., a, None] for a in range(3)))
+    apart = Vectors(*(c.unsqueeze(-2) for c in point))
+    towards = light_transport.to_light(position, lights[..., LIGHT_IS_LAMP, None], apart)
+    return lights[..., LIGHT_SOFTNESS, None], towards
 
 
 def _contacts(tables: Tables, surface: Tensor, normal: Vectors, point: Vectors) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metric3d_export.demo_model.render_steps import Steps, Surfaces
+from metric3d_export.demo_model.render_steps import Steps, Surfaces, shadow_rays
 from metric3d_export.demo_model.torch_world import FEWEST, filler
 from metric3d_ros.world.array_ops import Vectors
 from metric3d_ros.world.culling import Extents, Frustum, extents, in_box, in_frustum, may_shade
@@ -161,7 +161,8 @@ class _World:
                 tiles, kind = tile[some], light[some]
                 tables = self.choose(owner[tiles], keep[tiles, kind])
                 point = Vectors(*(c[tiles] for c in surfaces.point))
-                found = self.steps.shadows(tables, lights[tiles, kind][:, None], surfaces.hit.surface[tiles], point)
+                softness, towards = shadow_rays(lights[tiles, kind][:, None], point)
+                found = self.steps.shadows(tables, softness, surfaces.hit.surface[tiles], point, towards)
                 shares[tiles, kind] = found[:, 0]
         return shares
 

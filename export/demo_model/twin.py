@@ -32,13 +32,13 @@ def render_views(
     # As in the NumPy renderer: the mean angle between neighbouring rays.
     down, across = (torch.diff(unit, dim=axis).square().sum(1).sqrt() for axis in (2, 3))
     angle = (torch.cat([down, down[:, -1:]], 1) + torch.cat([across, across[:, :, -1:]], 2)) / 2
-    draw = render_tiles if rays.device.type == "cpu" else _render_whole
+    draw = render_tiles if rays.device.type == "cpu" else render_whole
     rendered = draw(steps, tables, rotation, position, rays, angle)
     normal = torch.einsum("nji,njhw->nhwi", rotation, rendered.normal)
     return rendered.rgb.permute(0, 2, 3, 1), rendered.distance / length, normal
 
 
-def _render_whole(
+def render_whole(
     steps: render_steps.Steps, tables: Tables, rotation: Tensor, position: Tensor, rays: Tensor, pixel_angle: Tensor
 ) -> Rendered:
     """Render images: rotations (N, 3, 3), positions (N, 3), camera rays (N, 3, H, W), pixel angles (N, H, W)."""
@@ -48,7 +48,8 @@ def _render_whole(
     distance, row = steps.nearest(tables, position, direction)
     surfaces = steps.describe(tables, position, direction, pixel_angle.reshape(count, -1), distance, row)
     hit, point = surfaces.hit, surfaces.point
-    shares = steps.shadows(tables, tables.lights, hit.surface, point)
+    softness, towards = render_steps.shadow_rays(tables.lights, point)
+    shares = steps.shadows(tables, softness, hit.surface, point, towards)
     ambient = steps.contacts(tables, hit.surface, hit.normal, point)
     direct = steps.lamps(tables, hit, point, direction, shares)
     rgb = steps.develop(tables, surfaces, direction, direct, ambient)

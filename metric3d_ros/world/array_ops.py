@@ -111,7 +111,8 @@ def _numpy_nearest(table: Array, distance: Callable[..., Array], *rays: Array) -
     least: Array = np.float32(FAR)
     which: Array = np.int32(0)
     for k, row in enumerate(table):
-        found = distance(_numpy_row(row), *rays)
+        with np.errstate(invalid="ignore", divide="ignore"):  # a ray that misses may give NaN
+            found = distance(_numpy_row(row), *rays)
         which = np.where(found < least, np.int32(k), which)
         least = np.minimum(found, least)
     return least, which
@@ -120,7 +121,8 @@ def _numpy_nearest(table: Array, distance: Callable[..., Array], *rays: Array) -
 def _numpy_product(table: Array, factor: Callable[..., Array], *rays: Array) -> Array:
     product = np.float32(1.0)
     for row in table:
-        product = product * factor(_numpy_row(row), *rays)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            product = product * factor(_numpy_row(row), *rays)
     return product
 
 

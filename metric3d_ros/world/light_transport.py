@@ -42,9 +42,10 @@ def shadow(ops: ArrayOps, tables: Tables, surface: Array, point: Vectors, toward
             interval: Interval = interval,
         ) -> Array:
             enter, leave = interval(ops, solid, start, way)
+            crossed = (leave > enter) & (own != solid.column(SURFACE))
             enter, leave = xp.clip(enter, 0.0, 1.0), xp.clip(leave, 0.0, 1.0)
             hidden = xp.clip((leave - enter) * metres / (blur * (0.1 + enter * metres)), 0.0, 1.0)
-            return 1.0 - xp.where(own == solid.column(SURFACE), 0.0, hidden)
+            return xp.where(crossed, 1.0 - hidden, 1.0)
 
         share = share * ops.product(table, passing, point, towards, surface, length, softness)
     return share

@@ -2,6 +2,9 @@
 
 Shapes: rays are (..., P), tables (..., K, columns) with the same leading dimensions (none with NumPy, a batch in
 training). Distances are in units of the direction's length.
+
+The formulas of intersections use each term as seldom as they can: PyTorch's compiler puts them into one loop by writing
+out every use of a term anew, so that terms of terms of terms would keep it busy for minutes.
 """
 
 from collections.abc import Callable
@@ -13,6 +16,7 @@ from metric3d_ros.world import solids as s
 from metric3d_ros.world.array_ops import FAR, Array, ArrayOps, Row, Vectors
 
 NEAREST = 1e-3
+TINY, TINY_SLOPE = 1e-12, 1e-7  # keep directions along an axis from being 0; no ray is as near to it as that by chance
 SURFACE = s.SOLID_COLUMNS  # one column more than a scene's tables have: the solid's row in the material table
 TRACED_COLUMNS = s.SOLID_COLUMNS + 1
 
@@ -78,10 +82,9 @@ def dot(a: Vectors, b: Vectors) -> Array:
 
 def _slab(ops: ArrayOps, half: Array, origin: Array, direction: Array) -> tuple[Array, Array]:
     """Return where rays enter and leave the space between two planes at -half and +half along one axis."""
-    xp = ops.xp
-    inverse = 1.0 / xp.where(xp.abs(direction) < 1e-9, 1e-9, direction)
-    low, high = (-half - origin) * inverse, (half - origin) * inverse
-    return xp.minimum(low, high), xp.maximum(low, high)
+    inverse = 1.0 / (direction + TINY)
+    middle, reach = -origin * inverse, half * ops.xp.abs(inverse)
+    return middle - reach, middle + reach
 
 
 def box_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
@@ -93,44 +96,37 @@ def box_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors)
 
 
 def ellipsoid_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
-    """Return the distances at which rays enter and leave an ellipsoid; FAR and -FAR where they miss."""
-    xp, radii = ops.xp, solid.vector(s.HALF_SIZE)
+    """Return the distances at which rays enter and leave an ellipsoid; NaN where they miss."""
+    radii = solid.vector(s.HALF_SIZE)
     start, way = solid.to_local(minus(origin, solid.vector(s.CENTRE))), solid.to_local(direction)
-    scale = [1.0 / r for r in radii]
-    x, y, z = (start[a] * scale[a] for a in range(3))
-    dx, dy, dz = (way[a] * scale[a] for a in range(3))
-    per_square = 1.0 / xp.clip(dx * dx + dy * dy + dz * dz, 1e-12, None)
-    # The distance of the line from the centre, which loses fewer digits than b^2 - 4 a c far away.
-    along = -(x * dx + y * dy + z * dz) * per_square
-    gap_x, gap_y, gap_z = x + along * dx, y + along * dy, z + along * dz
-    inside = 1.0 - (gap_x * gap_x + gap_y * gap_y + gap_z * gap_z)
-    half_chord = xp.sqrt(xp.clip(inside, 0.0, None) * per_square)
-    return xp.where(inside <= 0.0, FAR, along - half_chord), xp.where(inside <= 0.0, -FAR, along + half_chord)
+    x, y, z = (start[a] / radii[a] for a in range(3))
+    dx, dy, dz = (way[a] / radii[a] for a in range(3))
+    square = dx * dx + dy * dy + dz * dz
+    half_b = x * dx + y * dy + z * dz
+    # The line's distance from the centre by the cross product, which loses fewer digits than b^2 - 4 a c far away.
+    aside_x, aside_y, aside_z = y * dz - z * dy, z * dx - x * dz, x * dy - y * dx
+    root = ops.xp.sqrt(square - (aside_x * aside_x + aside_y * aside_y + aside_z * aside_z))
+    return (-half_b - root) / square, (root - half_b) / square
 
 
 def cylinder_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
-    """Return the distances at which rays enter and leave a cylinder or truncated cone; crossed where they miss."""
+    """Return the distances at which rays enter and leave a cylinder or truncated cone; crossed or NaN if they miss."""
     xp, half = ops.xp, solid.vector(s.HALF_SIZE)
     start, way = solid.to_local(minus(origin, solid.vector(s.CENTRE))), solid.to_local(direction)
-    # Scaled by the radii at the base, the radius is `middle` + `slope` * z, and a ray's own radius changes with it.
+    # Scaled by the radii at the base; the radius at a height is `middle` + `slope` * z and changes along a ray.
     slope = (solid.column(s.TAPER) - 1.0) * 0.5 / half.z
     middle = (solid.column(s.TAPER) + 1.0) * 0.5
-    x, y, dx, dy = start.x / half.x, start.y / half.y, way.x / half.x, way.y / half.y
+    x, y, dx, dy = start.x / half.x, start.y / half.y, way.x / half.x + TINY_SLOPE, way.y / half.y
     radius, change = middle + slope * start.z, slope * way.z
-    a = dx * dx + dy * dy - change * change
-    a = xp.where(xp.abs(a) < 1e-9, 1e-9, a)
-    along = (change * radius - x * dx - y * dy) / a
-    gap_x, gap_y, gap_r = x + along * dx, y + along * dy, radius + along * change
-    # The square of half the chord: the two crossings are at `along` minus and plus its root.
-    chord = (gap_r * gap_r - gap_x * gap_x - gap_y * gap_y) / a
-    half_chord = xp.sqrt(xp.clip(chord, 0.0, None))
-    near, far = along - half_chord, along + half_chord
-    missed = chord <= 0.0
-    # Steeper than the cone (a < 0): inside beyond one crossing, on the side where the radius is positive; if there is
-    # no crossing, inside everywhere.
-    steep, widens = a < 0.0, change > 0.0
-    enter = xp.where(steep, xp.where(widens & ~missed, far, -FAR), xp.where(missed, FAR, near))
-    leave = xp.where(steep, xp.where(widens | missed, FAR, near), xp.where(missed, -FAR, far))
+    square = dx * dx + dy * dy - change * change
+    half_b = x * dx + y * dy - radius * change
+    aside, along_x, along_y = x * dy - y * dx, radius * dx - change * x, radius * dy - change * y
+    # half_b^2 - square * (x^2 + y^2 - radius^2), without its cancellation far away.
+    root = xp.sqrt(along_x * along_x + along_y * along_y - aside * aside)
+    enter, leave = (x * x + y * y - radius * radius) / (root - half_b), (root - half_b) / square
+    # A ray steeper than the cone (square < 0) crosses it once, where the radius is positive, and stays on that side.
+    steep = square < 0.0
+    enter, leave = xp.where(steep & (change <= 0.0), -FAR, enter), xp.where(steep & (change > 0.0), FAR, leave)
     bottom, top = _slab(ops, half.z, start.z, way.z)
     return xp.maximum(enter, bottom), xp.minimum(leave, top)
 

@@ -7,10 +7,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from metric3d_ros.camera import Camera
 from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
 from metric3d_ros.estimator import Estimator
 from metric3d_ros.evaluation.cli import evaluate
+from metric3d_ros.evaluation.samples import Sample
 from metric3d_ros.evaluation.scenes import HeldOutScenes
+from metric3d_ros.world.worlds import STREET
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +43,74 @@ def test_shipped_model_sees_held_out_rooms_as_well_as_when_it_was_made(
 def test_shipped_model_says_that_it_is_not_for_robots() -> None:
     session = onnxruntime.InferenceSession(DEMO_MODEL_PATH, providers=["CPUExecutionProvider"])
     description = session.get_modelmeta().custom_metadata_map["metric3d.description"]
-    assert "rendered rooms only" in description
+    assert "rendered rooms and streets" in description
     assert "not for robots" in description
 
 
-def test_shipped_model_fits_into_git() -> None:
-    assert DEMO_MODEL_PATH.stat().st_size <= 8 * 2**20
+def test_shipped_model_is_small() -> None:
+    assert DEMO_MODEL_PATH.stat().st_size <= 12_000_000
+
+
+def camera_for(rgb: np.ndarray) -> Camera:
+    return Camera.from_focal(rgb.shape[1], rgb.shape[0], focal_px=0.9 * rgb.shape[1])
+
+
+@pytest.fixture(scope="module")
+def rooms() -> list[Sample]:
+    return list(HeldOutScenes(count=6, size_hw=(252, 336)))
+
+
+def noise(size_hw: tuple[int, int] = (252, 336)) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (*size_hw, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "rgb",
+    [
+        *(np.full((252, 336, 3), level, np.uint8) for level in (0, 128, 255)),
+        noise(),
+        noise((28, 28)),
+        noise((61, 30)),
+    ],
+    ids=["black", "gray", "white", "noise", "28 x 28", "30 x 61"],
+)
+def test_any_picture_has_finite_depth_above_zero(estimator: Estimator, rgb: np.ndarray) -> None:
+    estimate = estimator.estimate(rgb, camera_for(rgb))
+    assert np.isfinite(estimate.depth_m).all()
+    assert (estimate.depth_m > 0).all()
+    assert ((estimate.confidence >= 0) & (estimate.confidence <= 1)).all()
+
+
+@pytest.mark.slow
+def test_twelve_megapixels_have_finite_depth(estimator: Estimator) -> None:
+    rgb = noise((3000, 4000))
+    assert np.isfinite(estimator.estimate(rgb, camera_for(rgb)).depth_m).all()
+
+
+def test_rooms_upside_down_have_finite_depth(estimator: Estimator, rooms: list[Sample]) -> None:
+    for sample in rooms:
+        depth_m = estimator.estimate(sample.rgb[::-1].copy(), sample.camera).depth_m
+        assert np.isfinite(depth_m).all()
+
+
+def test_confidence_is_low_where_there_is_nothing_to_see(estimator: Estimator, rooms: list[Sample]) -> None:
+    of_rooms = min(float(estimator.estimate(s.rgb, s.camera).confidence.mean()) for s in rooms)
+    for nothing in (noise(), np.full((252, 336, 3), 120, np.uint8)):
+        assert float(estimator.estimate(nothing, camera_for(nothing)).confidence.mean()) < of_rooms
+
+
+def test_the_sky_is_far_and_unsure(estimator: Estimator) -> None:
+    of_sky, of_ground = [], []
+    for sample in HeldOutScenes(count=8, size_hw=(252, 336), world=STREET, kind="street"):
+        estimate = estimator.estimate(sample.rgb, sample.camera)
+        sky = np.isnan(sample.true_depth_m)
+        if 0.1 < sky.mean() < 0.9:
+            of_sky.append((np.median(estimate.depth_m[sky]), estimate.confidence[sky].mean()))
+            of_ground.append((np.median(estimate.depth_m[~sky]), estimate.confidence[~sky].mean()))
+    assert len(of_sky) >= 3
+    (sky_m, sky_confidence), (ground_m, ground_confidence) = np.mean(of_sky, axis=0), np.mean(of_ground, axis=0)
+    assert sky_m > 2 * ground_m
+    assert sky_confidence < ground_confidence
 
 
 def test_confidence_is_higher_where_depth_is_better(estimator: Estimator) -> None:
