@@ -13,7 +13,7 @@ class Recipe:
     decoder_rate: float
     encoder_rate: float
     warm_up_steps: int = 100
-    cool_down: float = 0.4  # share of the time
+    cool_down: float = 0.3  # share of the time
     weight_decay: float = 0.02
     capacity: int = 1500  # images kept per frame, to be shown again
 
