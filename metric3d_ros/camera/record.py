@@ -114,6 +114,12 @@ class Camera:
             model, distortion = "", ()
             if p[0] != 0:
                 fx, fy, cx, cy = p[0], p[5], p[2], p[6]
+        if (fx, fy, cx, cy) == (1, 1, 0, 0):
+            name = "P" if rectified and p[0] != 0 else "K"
+            raise CameraError(
+                f"{name} of the camera_info is the unit matrix, a placeholder for a camera that is not calibrated; "
+                f"{_UNCALIBRATED_REMEDY}"
+            )
         if full_width < 1 or full_height < 1:
             raise CameraError(
                 f"camera_info says the image is {full_width}x{full_height}, expected the calibrated size; "
