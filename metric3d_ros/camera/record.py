@@ -60,7 +60,8 @@ class Camera:
             raise CameraError(f"camera size is {self.width}x{self.height}, expected at least 1x1 pixels")
         values = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if not all(math.isfinite(value) for value in values):
-            raise CameraError(f"camera intrinsics {values} are not all finite; {_UNCALIBRATED_REMEDY}")
+            listed = ", ".join(f"{value:.4g}" for value in values[:18])
+            raise CameraError(f"camera intrinsics and D ({listed}) are not all finite; {_UNCALIBRATED_REMEDY}")
         if self.fx <= 0 or self.fy <= 0:
             raise CameraError(
                 f"focal length is {self.fx:g} x {self.fy:g} px, expected above 0 (0 means uncalibrated); "

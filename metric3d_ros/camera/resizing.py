@@ -6,28 +6,55 @@ from metric3d_ros.errors import CameraError
 _MOST_ROUNDING_PX = 1.0
 
 
-def fit_camera(camera: Camera, width: int, height: int, *, scale: bool, setting: str, whose: str) -> Camera:
+def fit_camera(
+    camera: Camera, width: int, height: int, *, scale: bool, whose: str = "the camera", remedy: str = ""
+) -> Camera:
     """Return the camera of the image `width` x `height`: `camera` itself, or scaled with the image if `scale`.
 
-    Args:
-        setting: how a user asks for scaling, as in "parameter camera_info_scaling is refuse, set it to scale".
-        whose: what the camera was read from, as in "the camera_info".
-
-    Raises CameraError where the sizes differ and `scale` is false, or no single factor leads from one to the other.
+    `whose` and `remedy` are as in `explain_other_size`. Raises CameraError where the sizes differ and `scale` is false,
+    or no single factor leads from one to the other.
     """
     if (camera.width, camera.height) == (width, height):
         return camera
-    factor_x, factor_y = width / camera.width, height / camera.height
-    sizes = f"the image is {width}x{height}, but {whose} is for {camera.width}x{camera.height}"
-    if min(abs(width - camera.width * factor_y), abs(height - camera.height * factor_x)) > _MOST_ROUNDING_PX:
-        raise CameraError(
-            f"{sizes}, {factor_x:.4g} times the width and {factor_y:.4g} times the height: the image was cropped or "
-            f"squeezed, so that {whose} cannot be scaled to it; give the calibration of this image, or state the crop "
-            "in its roi"
+    if scale and is_resized((camera.width, camera.height), (width, height)):
+        return camera.scaled(width, height)
+    raise CameraError(
+        explain_other_size((camera.width, camera.height), (width, height), whose=whose, remedy=remedy, scale=scale)
+    )
+
+
+def is_resized(from_wh: tuple[int, int], to_wh: tuple[int, int]) -> bool:
+    """Whether one factor, but for rounding, leads from one (width, height) to the other."""
+    (width, height), (to_width, to_height) = from_wh, to_wh
+    if min(width, height, to_width, to_height) < 1:
+        return False
+    off = min(abs(to_width - width * to_height / height), abs(to_height - height * to_width / width))
+    return off <= _MOST_ROUNDING_PX
+
+
+def explain_other_size(
+    from_wh: tuple[int, int],
+    to_wh: tuple[int, int],
+    *,
+    whose: str = "the camera",
+    remedy: str = "",
+    scale: bool = False,
+) -> str:
+    """Return why the camera for (width, height) `from_wh` is not that of an image of `to_wh`, and what to do.
+
+    Args:
+        whose: the camera, in words.
+        remedy: how a user asks for scaling; "" where that cannot be.
+        scale: scaling was asked for.
+    """
+    (width, height), (to_width, to_height) = from_wh, to_wh
+    sizes = f"{whose} is calibrated for {width}x{height}, but the image is {to_width}x{to_height}"
+    own = "give the calibration of this image"
+    if not is_resized(from_wh, to_wh):
+        factors = (
+            f"{to_width / max(width, 1):.4g} times the width and {to_height / max(height, 1):.4g} times the height"
         )
-    if not scale:
-        raise CameraError(
-            f"{sizes}, a factor of {factor_x:.4g}; if the image was resized (not cropped), {setting}; otherwise give "
-            "the calibration of this image"
-        )
-    return camera.scaled(width, height)
+        unscaled = ", which cannot be scaled to it" if scale else ""
+        return f"{sizes}{unscaled} ({factors}): the image was cropped or squeezed; {own}, or state a crop in its roi"
+    asked = f"if the image was resized, not cropped, {remedy}; otherwise {own}" if remedy else own
+    return f"{sizes}, a factor of {to_width / width:.4g}: {asked}"

@@ -125,7 +125,7 @@ def test_image_that_cannot_be_read_is_skipped(bench, play, folder):
     ("arguments", "text"),
     [
         ([], "name an image or a folder"),
-        (["{folder}"], "give --focal PX, --hfov DEGREES or --calibration YAML"),
+        (["{folder}"], "give --focal PX, --hfov DEGREES or --calibration FILE"),
         (["{folder}", "--focal", "500", "--hfov", "90"], "set only one of them"),
         (["{folder}/nowhere", "--focal", "500"], "there is no file or folder"),
         (["{folder}", "--calibration", "{folder}/none.yaml"], "cannot read"),
@@ -143,7 +143,7 @@ def test_calibration_of_another_size_is_an_error(bench, play, folder, tmp_path):
     write_calibration(tmp_path / "camera.yaml", Camera.from_focal(WIDTH * 2, HEIGHT * 2, focal_px=500))
     with play(folder, "--calibration", tmp_path / "camera.yaml", "--no-wait-for-subscriber") as process:
         assert process.wait() == 1
-        assert "was calibrated for 120x80" in process.lines[-1]
+        assert "is calibrated for 120x80" in process.lines[-1]
 
 
 def test_folder_of_unreadable_images_is_an_error(play, tmp_path):
