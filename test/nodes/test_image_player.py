@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
@@ -137,6 +138,20 @@ def test_nothing_that_can_be_played_is_one_line_and_an_error(play, folder, argum
         assert process.wait() == 1
         assert len(process.lines) == 1
         assert text in process.lines[0]
+
+
+def test_calibrations_of_other_programs_are_played_and_scaled_where_that_is_asked_for(bench, play, folder, tmp_path):
+    twice = {
+        "resolution": [2 * WIDTH, 2 * HEIGHT],
+        "intrinsics": [400.0, 410.0, 59.5, 39.5],
+        "distortion_model": "none",
+    }
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump({"cam0": twice, "cam1": twice}))
+    infos = bench.listen(CameraInfo, "camera_info")
+    url = f"file://{tmp_path}/chain.yaml#cam1"
+    with play(folder, "--calibration", url, "--camera-info-scaling", "scale", "--loop"):
+        assert bench.spin_until(lambda: bool(infos))
+    assert Camera.from_camera_info(infos[0]) == Camera(WIDTH, HEIGHT, 200.0, 205.0, 29.5, 19.5)
 
 
 def test_calibration_of_another_size_is_an_error(bench, play, folder, tmp_path):
