@@ -45,32 +45,32 @@ def plane_coordinates(camera: Camera) -> tuple[Float64Array, Float64Array]:
     return u, v
 
 
-def invert_lens(lens: Lens, camera: Camera) -> Float32Array:
-    """Return (H, W, 2) float32: the point on the plane z = 1 that each pixel sees; NaN where the lens has none.
+def invert_lens(lens: Lens, camera: Camera, inverted: Float32Array) -> None:
+    """Fill (H, W, 2) float32 with the point on the plane z = 1 that each pixel sees; NaN where the lens has none.
 
     Every point is checked as it is stored, in single precision: projected through `lens` it appears within a tenth of
     a pixel of its own pixel. Solving for each pixel instead takes three times as long.
     """
     u, v = plane_coordinates(camera)
     grid_x, grid_y, known, near = _solve_grid(lens, camera)
-    inverted = np.empty((camera.height, camera.width, 2), np.float32)
+    unsolved = np.empty((camera.height, camera.width), np.bool_)
     for rows in _row_blocks(camera):
         cells = slice(rows.start // _SPACING_PX, -(-rows.stop // _SPACING_PX))
         size = (rows.stop - rows.start, camera.width)
         wanted_x, wanted_y = (plane.ravel() for plane in np.meshgrid(u, v[rows]))
-        x, y = (_interpolate(grid, cells)[: size[0], : size[1]].astype(np.float32).ravel() for grid in (grid_x, grid_y))
+        x, y = (_interpolate(grid, cells)[: size[0], : size[1]].ravel() for grid in (grid_x, grid_y))
         missed = _reprojection_px(lens, camera, x, y, wanted_x, wanted_y)
-        redo = _to_pixels(near[cells], size) & ~(_to_pixels(known[cells], size) & (missed <= _ACCURATE_PX))
-        missed[~_to_pixels(near[cells], size)] = np.nan
-        again = np.flatnonzero(redo)
-        if again.size:
-            solved = lens.undistort(wanted_x[again], wanted_y[again])
-            x[again], y[again] = (plane.astype(np.float32) for plane in solved)
-            missed[again] = _reprojection_px(lens, camera, x[again], y[again], wanted_x[again], wanted_y[again])
-        lost = ~(missed <= _MAX_REPROJECTION_PX)
+        lost = ~(_to_pixels(known[cells], size) & (missed <= _ACCURATE_PX))
         x[lost] = y[lost] = np.nan
         inverted[rows, :, 0], inverted[rows, :, 1] = x.reshape(size), y.reshape(size)
-    return inverted
+        unsolved[rows] = (lost & _to_pixels(near[cells], size)).reshape(size)
+    at_v, at_u = np.nonzero(unsolved)
+    if at_v.size:
+        wanted_x, wanted_y = u[at_u], v[at_v]
+        x, y = (plane.astype(np.float32) for plane in lens.undistort(wanted_x, wanted_y))
+        lost = ~(_reprojection_px(lens, camera, x, y, wanted_x, wanted_y) <= _MAX_REPROJECTION_PX)
+        x[lost] = y[lost] = np.nan
+        inverted[at_v, at_u, 0], inverted[at_v, at_u, 1] = x, y
 
 
 def _row_blocks(camera: Camera) -> Iterator[slice]:
@@ -121,18 +121,18 @@ def _cubic_weights() -> Float64Array:
 _WEIGHTS = _cubic_weights()
 
 
-def _interpolate(grid: Float64Array, cells: slice) -> Float64Array:
+def _interpolate(grid: Float64Array, cells: slice) -> Float32Array:
     """Return the values of all pixels in rows of cells, from the knots around them."""
-    count = cells.stop - cells.start
-    knots = [grid[cells.start + rank : cells.start + rank + count] for rank in range(4)]
-    tall = np.empty((count, _SPACING_PX, grid.shape[1]))
+    count, columns = cells.stop - cells.start, grid.shape[1] - 3
+    tall = np.empty((count, _SPACING_PX, grid.shape[1]), np.float32)
+    a, b, c, d = (grid[cells.start + rank : cells.start + rank + count] for rank in range(4))
     for pixel, weights in enumerate(_WEIGHTS):
-        tall[:, pixel] = sum(weight * knot for weight, knot in zip(weights, knots, strict=True))
+        tall[:, pixel] = weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d
     tall = tall.reshape(count * _SPACING_PX, grid.shape[1])
-    columns = grid.shape[1] - 3
-    wide = np.empty((len(tall), columns, _SPACING_PX))
-    for pixel, weights in enumerate(_WEIGHTS):
-        wide[..., pixel] = sum(weight * tall[:, rank : rank + columns] for rank, weight in enumerate(weights))
+    wide = np.empty((len(tall), columns, _SPACING_PX), np.float32)
+    a, b, c, d = (tall[:, rank : rank + columns] for rank in range(4))
+    for pixel, weights in enumerate(_WEIGHTS.astype(np.float32)):
+        wide[..., pixel] = weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d
     return wide.reshape(len(tall), columns * _SPACING_PX)
 
 

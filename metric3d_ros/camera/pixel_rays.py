@@ -56,8 +56,8 @@ def _compute_rays(camera: Camera) -> Float32Array:
         directions[..., 0] = u
         directions[..., 1] = v[:, None]
     else:
-        directions[..., :2] = invert_lens(lens_of(camera.distortion_model, camera.distortion), camera)
-        directions[np.isnan(directions[..., 0])] = np.nan
+        invert_lens(lens_of(camera.distortion_model, camera.distortion), camera, directions[..., :2])
+        directions[..., 2] += 0 * directions[..., 0]  # NaN where the others are
     return directions
 
 

@@ -62,6 +62,7 @@ class PolynomialLens:
         if not (self._is_radial and self._tilt is None):
             self._limits = self._find_limits()
         self._least_limit, self._greatest_limit = float(self._limits.min()), float(self._limits.max())
+        self._image_reach = self._find_image_reach()
 
     @property
     def widest_deg(self) -> float:
@@ -87,15 +88,23 @@ class PolynomialLens:
         Newton's method, from where the radial part alone would put the point: two steps for all, more for the few that
         need them.
         """
-        unknown = np.zeros(x.shape, np.bool_)
+        outside = np.zeros(x.shape, np.bool_)
         if self._untilt is not None:
             x, y, w = _through(self._untilt, x, y)
-            unknown |= ~(w > 0)
+            outside = ~(w > 0)
+        outside |= ~(x * x + y * y <= self._image_reach**2)
+        found_x, found_y = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+        inside = np.flatnonzero(~outside)
+        if inside.size:
+            found_x[inside], found_y[inside] = self._solve(x[inside], y[inside])
+        return found_x, found_y
+
+    def _solve(self, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]:
         found_x, found_y = self._guess(x, y)
         unfinished = np.ones(x.shape, np.bool_)
         for _ in range(2):
             unfinished = self._step(x, y, found_x, found_y)
-        open_points = np.flatnonzero(unfinished & ~unknown)
+        open_points = np.flatnonzero(unfinished)
         for _ in range(_MOST_STEPS):
             if not open_points.size:
                 break
@@ -103,8 +112,8 @@ class PolynomialLens:
             unfinished = self._step(x[open_points], y[open_points], part_x, part_y)
             found_x[open_points], found_y[open_points] = part_x, part_y
             open_points = open_points[unfinished]
+        unknown = ~self._is_on_branch(found_x, found_y)
         unknown[open_points] = True
-        unknown |= ~self._is_on_branch(found_x, found_y)
         found_x[unknown] = found_y[unknown] = np.nan
         return found_x, found_y
 
@@ -174,6 +183,15 @@ class PolynomialLens:
         limits = np.where(turns, low, self._reach)
         # A fold that begins between two directions shows in neither.
         return np.minimum(limits, np.minimum(np.roll(limits, 1), np.roll(limits, -1)))
+
+    @np.errstate(divide="ignore", invalid="ignore", over="ignore")
+    def _find_image_reach(self) -> float:
+        """Return a radius that the image of the branch, before the sensor's tilt, does not leave."""
+        angles = np.arange(_DIRECTIONS) * (2 * np.pi / _DIRECTIONS)
+        edge = np.hypot(*self._bend(self._limits * np.cos(angles), self._limits * np.sin(angles)))
+        # Between two directions the edge may lie a little farther out.
+        reach = 1.01 * float(np.max(edge))
+        return reach if math.isfinite(reach) else 1e150
 
     def _is_forward(self, x: Float64Array, y: Float64Array) -> BoolArray:
         here = self._slopes(x, y)
