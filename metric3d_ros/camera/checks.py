@@ -75,7 +75,7 @@ def check_camera_info(info: Any, *, rectified: bool = False) -> list[Finding]:
 
 def check_camera(camera: Camera) -> list[Finding]:
     """Return what is doubtful about a camera that is described by numbers alone."""
-    used = _Pinhole("the principal point", camera.fx, camera.fy, camera.cx, camera.cy)
+    used = _Pinhole("the camera matrix", camera.fx, camera.fy, camera.cx, camera.cy)
     return [
         *_check_centre(used, camera, camera),
         *_check_field_of_view(camera),

@@ -151,7 +151,9 @@ def test_a_unit_matrix_is_no_camera(rectified):
 
 def test_a_camera_of_bare_numbers_is_checked_too():
     assert check_camera(Camera.from_focal(640, 480, focal_px=500)) == []
-    assert "another size" in str(check_camera(Camera(640, 480, 277.0, 277.0, 160.0, 120.0))[0])
+    assert "the camera matrix is that of another size" in str(
+        check_camera(Camera(640, 480, 277.0, 277.0, 160.0, 120.0))[0]
+    )
 
 
 def test_a_camera_is_scaled_to_a_resized_image_where_that_was_asked_for():
