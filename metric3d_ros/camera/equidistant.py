@@ -8,6 +8,7 @@ import numpy.typing as npt
 from metric3d_ros.camera.roots import first_root
 
 Float64Array = npt.NDArray[np.float64]
+Points = tuple[Float64Array, Float64Array]
 
 # A ray with z = 1 cannot lie farther off the axis.
 _WIDEST_RAD = math.radians(89.9)
@@ -32,7 +33,7 @@ class EquidistantLens:
         """The angle off the axis up to which there are rays, in degrees."""
         return math.degrees(self.widest_rad)
 
-    def distort(self, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def distort(self, x: Float64Array, y: Float64Array) -> Points:
         """Return where points (x, y, 1) appear on the plane z = 1; NaN beyond the widest angle."""
         radius = np.hypot(x, y)
         angle = np.arctan(radius)
@@ -41,8 +42,11 @@ class EquidistantLens:
         scale[~(angle <= self.widest_rad)] = np.nan
         return x * scale, y * scale
 
-    def undistort(self, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Return the points on the plane z = 1 that appear at (x, y); NaN where the model has none on its branch."""
+    def undistort(self, x: Float64Array, y: Float64Array, *, near: Points | None = None) -> Points:
+        """Return the points on the plane z = 1 that appear at (x, y); NaN where the model has none on its branch.
+
+        Takes points `near` them as any lens does, and needs none: it has one unknown only.
+        """
         target = np.hypot(x, y)
         top = self._widest_needed(float(np.max(target, initial=0.0)))
         angles = np.linspace(0, top, _TABLE_SIZE)

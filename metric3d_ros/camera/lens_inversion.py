@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+Points = tuple[Float64Array, Float64Array]
 
 # A ray whose reprojection misses its own pixel by more than this has no place on the lens model.
 _MAX_REPROJECTION_PX = 0.1
@@ -31,11 +32,11 @@ class Lens(Protocol):
     def widest_deg(self) -> float:
         """The angle off the axis up to which there are rays."""
 
-    def distort(self, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def distort(self, x: Float64Array, y: Float64Array) -> Points:
         """Return where points (x, y, 1) appear; NaN where the lens model does not reach."""
 
-    def undistort(self, x: Float64Array, y: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Return the points that appear at (x, y); NaN where there are none."""
+    def undistort(self, x: Float64Array, y: Float64Array, *, near: Points | None = None) -> Points:
+        """Return the points that appear at (x, y), NaN where there are none; `near` them are these, where not NaN."""
 
 
 def plane_coordinates(camera: Camera) -> tuple[Float64Array, Float64Array]:
@@ -60,14 +61,17 @@ def invert_lens(lens: Lens, camera: Camera, inverted: Float32Array) -> None:
         wanted_x, wanted_y = (plane.ravel() for plane in np.meshgrid(u, v[rows]))
         x, y = (_interpolate(grid, cells)[: size[0], : size[1]].ravel() for grid in (grid_x, grid_y))
         missed = _reprojection_px(lens, camera, x, y, wanted_x, wanted_y)
-        lost = ~(_to_pixels(known[cells], size) & (missed <= _ACCURATE_PX))
-        x[lost] = y[lost] = np.nan
+        interpolated = _to_pixels(known[cells], size)
+        x[~interpolated] = y[~interpolated] = np.nan
         inverted[rows, :, 0], inverted[rows, :, 1] = x.reshape(size), y.reshape(size)
-        unsolved[rows] = (lost & _to_pixels(near[cells], size)).reshape(size)
+        accurate = interpolated & (missed <= _ACCURATE_PX)
+        unsolved[rows] = (_to_pixels(near[cells], size) & ~accurate).reshape(size)
     at_v, at_u = np.nonzero(unsolved)
     if at_v.size:
         wanted_x, wanted_y = u[at_u], v[at_v]
-        x, y = (plane.astype(np.float32) for plane in lens.undistort(wanted_x, wanted_y))
+        about_x, about_y = inverted[at_v, at_u].T.astype(np.float64)
+        solved = lens.undistort(wanted_x, wanted_y, near=(about_x, about_y))
+        x, y = (plane.astype(np.float32) for plane in solved)
         lost = ~(_reprojection_px(lens, camera, x, y, wanted_x, wanted_y) <= _MAX_REPROJECTION_PX)
         x[lost] = y[lost] = np.nan
         inverted[at_v, at_u, 0], inverted[at_v, at_u, 1] = x, y

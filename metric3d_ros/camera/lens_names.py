@@ -30,8 +30,10 @@ _LENGTHS = {PLUMB_BOB: (4, 5), RATIONAL: (8, 12, 14), EQUIDISTANT: (4,)}
 """How many coefficients other programs expect of each model."""
 _UNNAMED_POLYNOMIAL_LENGTHS = (5, 8, 12, 14)
 """What OpenCV's calibration of a polynomial lens gives; of a fisheye lens it gives 4."""
-# The strongest real ones, of long lenses, are below a million.
-_MOST = 1e12
+# The strongest real ones are those of long lenses: radial ones below a million, of odd powers below 1.
+_MOST, _MOST_ODD = 1e12, 100.0
+_ODD = (2, 3, 8, 10)
+"""Where p1, p2, s1 and s3 stand, which multiply a power of the radius that is one higher than that of the point."""
 _MOST_TILT_RAD = 1.5
 
 _KNOWN = f"{PLUMB_BOB} (radtan), {RATIONAL} or {EQUIDISTANT} (fisheye, kannala_brandt)"
@@ -117,11 +119,14 @@ def _explain_unknown(name: str, plain: str, values: tuple[float, ...]) -> str:
 
 def _check_numbers(model: str, values: tuple[float, ...]) -> None:
     tilts = values[12:] if model == RATIONAL else ()
-    if not all(math.isfinite(value) and abs(value) <= _MOST for value in values):
-        raise CameraError(
-            f"distortion coefficients {[float(f'{value:g}') for value in values]} include one that no lens has, "
-            f"expected finite numbers below {_MOST:g}; correct D in the camera_info"
-        )
+    odd = _ODD if model != EQUIDISTANT else ()
+    for index, value in enumerate(values):
+        most = _MOST_ODD if index in odd else _MOST
+        if not (math.isfinite(value) and abs(value) <= most):
+            raise CameraError(
+                f"distortion coefficient {index + 1} of {len(values)} is {value:g}, which no lens has, expected a "
+                f"finite number below {most:g}; correct D in the camera_info"
+            )
     if any(abs(tilt) > _MOST_TILT_RAD for tilt in tilts):
         raise CameraError(
             f"the sensor's tilt in D is {tilts[0]:g}, {tilts[1]:g} radians, expected less than {_MOST_TILT_RAD:g}; "
