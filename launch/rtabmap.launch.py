@@ -48,13 +48,17 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     # RTAB-Map's nodes live in a namespace of their own, where relative topics would end.
     image, depth = absolute(values["image"]), absolute(values["depth"])
     camera_info = absolute(values["camera_info"] or image.rpartition("/")[0] + "/camera_info")
+    # As depth.launch.py names it.
+    depth_camera_info = depth.rpartition("/")[0] + "/camera_info"
+    if depth_camera_info in (camera_info, image.rpartition("/")[0] + "/camera_info"):
+        depth_camera_info = f"{depth}/camera_info"
     kept = ("params_file", "model", "provider", "inference_size", "camera_info_url", "use_sim_time")
     of_depth = {name: values[name] for name in kept} | {"image": image, "camera_info": camera_info, "depth": depth}
     of_rtabmap = {
         "rgb_topic": image,
         "depth_topic": depth,
         # A camera without camera_info: that of the depth images is the same, and has their stamps.
-        "camera_info_topic": depth.rpartition("/")[0] + "/camera_info" if values["camera_info_url"] else camera_info,
+        "camera_info_topic": depth_camera_info if values["camera_info_url"] else camera_info,
         "frame_id": values["frame_id"],
         # Depth carries the stamp of its image, so nothing need be guessed.
         "approx_sync": "false",

@@ -69,3 +69,5 @@ def test_rtabmap_has_the_camera_info_of_a_calibration_file_from_depth_node(launc
     process = launch(model=model, image="/eye/image_rect", camera_info_url=tmp_path / "eye.yaml")
     process.wait_for("rtabmap gets camera_info_topic=/camera/depth_registered/camera_info.")
     process.wait_for("the camera of /eye/image_rect is described by")
+    process = launch(model=model, image="/eye/image_rect", camera_info_url=tmp_path / "eye.yaml", depth="/eye/depth")
+    process.wait_for("rtabmap gets camera_info_topic=/eye/depth/camera_info.")

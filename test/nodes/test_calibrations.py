@@ -184,10 +184,9 @@ def test_a_doubt_is_logged_once(robot):
 
 
 def test_a_good_calibration_is_reported_as_such(robot):
-    _, values = robot.wait_for_status("running", grey(), f=90.0, cx=47.5, cy=35.5)
-    robot.bench.spin_until(lambda: robot.status().message == "running")
-    status, values = robot.wait_for_status("running", grey(), f=90.0, cx=47.5, cy=35.5)
-    assert (status.level, status.message) == (b"\x00", "running")
+    good = {"f": 90.0, "cx": 47.5, "cy": 35.5}
+    robot.show_until(lambda: robot.status() and "calibration" not in robot.status().message, grey(), **good)
+    _, values = robot.wait_for_status("running", grey(), **good)
     assert values["calibration"] == "nothing doubtful"
     assert values["pixels without a ray [%]"] == "0.0"
 

@@ -240,7 +240,8 @@ def test_memory_is_bounded(pairing):
 def test_waiting_for_a_camera_info_of_a_resized_stream_names_the_factor_and_the_setting(pairing):
     pairing.add_camera_info(info(1, width=128, height=96))
     pairing.add_image(image(40))
-    assert "calibrated for 128x96, but the image is 64x48, a factor of 0.5" in pairing.explain_waiting()
+    assert "frame_id 'camera', 128x96" in pairing.explain_waiting()
+    assert "the sizes differ by a factor of 0.5" in pairing.explain_waiting()
     assert "set the parameter camera_info_scaling to scale" in pairing.explain_waiting()
 
 
