@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 
 # Listed, not found: find_packages() would also install `test`.
 RUNTIME_ROOMS = [
+    "camera",
     "codecs",
     "engine",
     "geometry",

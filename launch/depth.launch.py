@@ -25,8 +25,9 @@ ARGUMENTS = [
     ("model", "", "ONNX file, or demo for the one that comes with the package"),
     ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
     ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
-    ("images", "", "play this image or folder of images in place of a camera (then give focal)"),
-    ("focal", "500.0", "focal length in pixels of the images that are played"),
+    ("camera_info_url", "", "calibration file in place of camera_info: a path, file:// or package://"),
+    ("images", "", "play this image or folder of images in place of a camera (then give focal or camera_info_url)"),
+    ("focal", "", "focal length in pixels of the images that are played"),
     ("rate", "5.0", "how many images are played a second"),
     ("rviz", "false", "start RViz with image, depth, normals and points"),
     ("fixed_frame", "camera_optical_frame", "fixed frame of RViz: the frame_id of the images"),
@@ -67,6 +68,8 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "output": "screen",
     }
     chosen = {name: values[name] for name in ("model", "provider", "inference_size") if values[name]}
+    if values["camera_info_url"] and not values["images"]:
+        chosen["camera_info_url"] = values["camera_info_url"]
     clock = {"use_sim_time": flags["use_sim_time"]}
     nodes = [
         Node(
@@ -79,13 +82,25 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         )
     ]
     if values["images"]:
-        numbers = {"focal_px": read_number("focal", values["focal"]), "rate_hz": read_number("rate", values["rate"])}
+        numbers = read_intrinsics(values) | {"rate_hz": read_number("rate", values["rate"])}
         played = {"images": values["images"], "loop": True, "frame_id": values["fixed_frame"]} | numbers
         nodes.append(Node(executable="image_player", name="image_player", parameters=[played | clock], **common))
     if flags["rviz"]:
         require_rviz()
         nodes.append(start_rviz(values, remappings, clock))
     return nodes
+
+
+def read_intrinsics(values: dict[str, str]) -> dict[str, float | str]:
+    """Return image_player's parameter for the images' focal length; depth scales with it, so none is guessed."""
+    if bool(values["focal"]) == bool(values["camera_info_url"]):
+        raise ValueError(
+            "launch argument images needs one of focal (pixels) and camera_info_url (a calibration file): depth scales "
+            f"with the focal length; got focal '{values['focal']}' and camera_info_url '{values['camera_info_url']}'"
+        )
+    if values["camera_info_url"]:
+        return {"calibration": values["camera_info_url"]}
+    return {"focal_px": read_number("focal", values["focal"])}
 
 
 def require_rviz() -> None:

@@ -20,6 +20,7 @@ ARGUMENTS = [
     ("cameras", "front,left,right", "names of the cameras, with commas; each has its outputs under its name"),
     ("image", "{camera}/image_raw", "topic of a camera's images; {camera} stands for its name"),
     ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
+    ("camera_info_url", "", "calibration file in place of camera_info; {camera} stands for the camera's name"),
     ("one_node", "true", "one node, one model in memory, images in batches; false starts a process for each camera"),
     ("namespace", "", "namespace of everything"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
@@ -81,6 +82,8 @@ def start_one_node(values: dict[str, str], topics: dict[str, tuple[str, str]]) -
     if values["shared_memory_mib"]:
         transport += ["--shared-memory-mib", values["shared_memory_mib"]]
     chosen = {name: values[name] for name in ("model", "provider", "inference_size") if values[name]}
+    if values["camera_info_url"]:
+        chosen["camera_info_url"] = values["camera_info_url"].replace("{camera}", "${NAME}")
     clock = {"use_sim_time": read_flag("use_sim_time", values["use_sim_time"])}
     return Node(
         package=PACKAGE,
@@ -103,6 +106,7 @@ def start_process(values: dict[str, str], name: str, image: str, camera_info: st
     outer = f"/{values['namespace'].strip('/')}/" if values["namespace"].strip("/") else "/"
     given = {argument: values[argument] for argument in FOR_EACH_PROCESS}
     given["namespace"] = outer + name
+    given["camera_info_url"] = values["camera_info_url"].replace("{camera}", name).replace("${NAME}", name)
     given["image"] = image if image.startswith("/") else outer + image
     given["camera_info"] = camera_info if camera_info.startswith("/") else outer + camera_info
     return IncludeLaunchDescription(

@@ -18,6 +18,7 @@ SHARE = Path(get_package_share_directory(PACKAGE))
 ARGUMENTS = [
     ("image", "/camera/image_rect", "topic of the camera's rectified images, which RTAB-Map takes as well"),
     ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
+    ("camera_info_url", "", "calibration file in place of camera_info, which RTAB-Map then has from depth_node"),
     ("depth", "/camera/depth_registered/image_rect", "topic of the depth images between the two"),
     ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
     ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
@@ -47,12 +48,17 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     # RTAB-Map's nodes live in a namespace of their own, where relative topics would end.
     image, depth = absolute(values["image"]), absolute(values["depth"])
     camera_info = absolute(values["camera_info"] or image.rpartition("/")[0] + "/camera_info")
-    kept = ("params_file", "model", "provider", "inference_size", "use_sim_time")
+    # As depth.launch.py names it.
+    depth_camera_info = depth.rpartition("/")[0] + "/camera_info"
+    if depth_camera_info in (camera_info, image.rpartition("/")[0] + "/camera_info"):
+        depth_camera_info = f"{depth}/camera_info"
+    kept = ("params_file", "model", "provider", "inference_size", "camera_info_url", "use_sim_time")
     of_depth = {name: values[name] for name in kept} | {"image": image, "camera_info": camera_info, "depth": depth}
     of_rtabmap = {
         "rgb_topic": image,
         "depth_topic": depth,
-        "camera_info_topic": camera_info,
+        # A camera without camera_info: that of the depth images is the same, and has their stamps.
+        "camera_info_topic": depth_camera_info if values["camera_info_url"] else camera_info,
         "frame_id": values["frame_id"],
         # Depth carries the stamp of its image, so nothing need be guessed.
         "approx_sync": "false",

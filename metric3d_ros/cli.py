@@ -23,6 +23,7 @@ class Verb:
 
 VERBS = {
     "bench": Verb("metric3d_ros.bench.cli", "time models and the node on this machine, against baselines"),
+    "check-camera": Verb("metric3d_ros.check_camera", "tell what is doubtful about a calibration file or topic"),
     "demo": Verb("metric3d_ros.demo.runner", "fly a camera through a scene, or feed your images, through the node"),
     "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),

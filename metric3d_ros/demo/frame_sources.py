@@ -99,7 +99,7 @@ def open_images(
     if len(options) != 1:
         raise ConfigurationError(
             f"the images' focal length is {'given twice' if options else 'missing'}, and depth scales with it: give "
-            "FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration YAML"
+            "FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration FILE"
         )
     option, value = options[0]
     if not value or (isinstance(value, float) and not 0 < value < math.inf):

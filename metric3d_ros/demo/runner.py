@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="PATH", help="your own image, folder or pattern instead of the flight")
     parser.add_argument("--focal", type=float, metavar="PX", help="focal length of these images, pixels")
     parser.add_argument("--hfov", type=float, metavar="DEG", help="or their horizontal field of view, degrees")
-    parser.add_argument("--calibration", metavar="YAML", help="or a calibration in camera_calibration's format")
+    parser.add_argument(
+        "--calibration", metavar="FILE", help="or a calibration of camera_calibration, OpenCV or Kalibr"
+    )
     parser.add_argument("--frames", type=int, default=FLIGHT_FRAMES, metavar="N", help="at most (default: %(default)s)")
     parser.add_argument("--scene", type=int, default=FLIGHT_SCENE, metavar="SEED", help="scene of the flight")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), metavar="DIR", help="default: %(default)s")

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument("--depth", metavar="PATTERN", help="their depth: * is what * was in --rgb, as *_depth.png")
     folder.add_argument("--normals", metavar="PATTERN", help="their normals, .npy or .npz")
     folder.add_argument("--depth-scale", type=float, metavar="N", help="units per metre in the files; PNG: 1000")
-    folder.add_argument("--camera", type=Path, metavar="YAML", help="calibration, in camera_calibration's format")
+    folder.add_argument("--camera", metavar="FILE", help="calibration of camera_calibration, OpenCV or Kalibr")
     folder.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, principal point central")
 
 
@@ -162,6 +162,8 @@ def _open_source(args: argparse.Namespace) -> SampleSource:
     described = [name for name in ("depth", "normals", "depth_scale", "camera", "focal") if getattr(args, name)]
     folder = _folder_of_options(args) if described else open_folder(args.data)
     folder.check()
+    for doubt in folder.doubts():
+        print(f"doubtful: {doubt}", file=sys.stderr)
     return folder
 
 
@@ -172,7 +174,7 @@ def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
     if args.depth is None:
         raise DataError(f"{root}: where is the depth? Give --depth with a pattern such as '*_depth.png'")
     if (args.camera is None) == (args.focal is None):
-        raise DataError(f"{root}: intrinsics are missing or given twice; give --camera YAML or --focal PX")
+        raise DataError(f"{root}: intrinsics are missing or given twice; give --camera FILE or --focal PX")
     if args.focal is not None and not args.focal > 0:
         raise ConfigurationError(f"--focal is {args.focal:g}, expected pixels above 0")
     camera = CameraSource(calibration=args.camera, focal_px=args.focal)

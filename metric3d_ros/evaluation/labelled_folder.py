@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metric3d_ros.camera import Camera
+from metric3d_ros.camera import Camera, check_camera_info, fit_camera
 from metric3d_ros.errors import CameraError, DataError
 from metric3d_ros.evaluation.samples import Sample
-from metric3d_ros.recordings.calibration import load_yaml_mapping, read_calibration
-from metric3d_ros.recordings.depth_files import read_depth, read_normals
+from metric3d_ros.recordings.calibration import load_yaml_mapping, read_calibration, read_calibration_file
+from metric3d_ros.recordings.depth_files import MILLIMETRES, PICTURE_SUFFIXES, read_depth, read_normals
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, natural_order, read_rgb
 
 INDEX_NAME = "dataset.yaml"
@@ -23,7 +23,8 @@ _CAMERA_KEYS = ({"fx", "fy", "cx", "cy"}, {"focal_px"}, {"hfov_deg"})
 class CameraSource:
     """Where a group's intrinsics come from: a calibration file, or numbers that wait for the image's size."""
 
-    calibration: Path | None = None
+    calibration: str | None = None
+    """A path, file:// or package://, with #NAME behind it for one of several cameras."""
     intrinsics: tuple[float, float, float, float] | None = None
     """fx, fy, cx, cy in pixels."""
     focal_px: float | None = None
@@ -33,12 +34,8 @@ class CameraSource:
         """Return the camera of `image`, which has this size; DataError when the two do not fit."""
         try:
             if self.calibration is not None:
-                camera = read_calibration(self.calibration)
-                if (camera.width, camera.height) != (width, height):
-                    raise DataError(
-                        f"{image} is {width}x{height}, but {self.calibration} is for {camera.width}x{camera.height}"
-                    )
-                return camera
+                whose = f"the camera of {self.calibration}"
+                return fit_camera(read_calibration(self.calibration), width, height, scale=False, whose=whose)
             if self.intrinsics is not None:
                 fx, fy, cx, cy = self.intrinsics
                 return Camera(width, height, fx, fy, cx, cy)
@@ -93,6 +90,18 @@ class LabelledFolder:
                     path = self._beside(pattern, stars)
                     if path is not None and not path.is_file():
                         raise DataError(f"{image} has no {what}: there is no file {path} (pattern {pattern})")
+
+    def doubts(self) -> Iterator[str]:
+        """Yield, in one line each, what is doubtful about the calibrations, and what is assumed of the depth's unit."""
+        for group in self.groups:
+            if group.camera.calibration is not None:
+                calibration = read_calibration_file(group.camera.calibration)
+                yield from (f"{calibration.source}: {finding}" for finding in check_camera_info(calibration))
+            if group.depth_units_per_metre is None and Path(group.depth).suffix.lower() in PICTURE_SUFFIXES:
+                yield (
+                    f"group {group.name}: nothing tells the unit of {group.depth}: integers are read as millimetres "
+                    f"({MILLIMETRES:g} units per metre); state depth_units_per_metre, or --depth-scale"
+                )
 
     def _images(self, group: Group) -> list[tuple[Path, tuple[str, ...]]]:
         named = re.compile("([^/]*)".join(re.escape(part) for part in group.rgb.split("*")))
@@ -183,13 +192,13 @@ def _check_pattern(index: Path, where: str, key: str, value: Any) -> None:
 
 def _parse_camera(index: Path, where: str, entry: Any) -> CameraSource:
     if isinstance(entry, str):
-        return CameraSource(calibration=index.parent / Path(entry).expanduser())
+        return CameraSource(calibration=entry if "://" in entry else str(index.parent / Path(entry).expanduser()))
     keys = set(entry) if isinstance(entry, Mapping) else set()
     if keys not in _CAMERA_KEYS:
         got = "missing" if entry is None else repr(entry)
         raise DataError(
             f"{index}: {where} has camera {got}; expected {{fx, fy, cx, cy}} or {{focal_px}} in pixels, {{hfov_deg}}, "
-            "or the path of a calibration YAML"
+            "or the path of a calibration file"
         )
     numbers = {key: _positive(index, where, f"camera.{key}", entry[key]) for key in keys}
     if "fx" in numbers:

@@ -4,7 +4,7 @@ Where a function builds a message it takes `header` (used as it is) and `sensor_
 anything with the same message classes. Where it reads one, any object with the message's fields will do.
 """
 
-from metric3d_ros.messages.cameras import camera_to_camera_info
+from metric3d_ros.messages.cameras import camera_to_camera_info, resize_camera_info
 from metric3d_ros.messages.clouds import Cloud, NewCloud, cloud_to_points, points_to_cloud
 from metric3d_ros.messages.compressed import compressed_to_rgb
 from metric3d_ros.messages.compressed_depth import compressed_depth_to_depth, depth_to_compressed_depth
@@ -40,4 +40,5 @@ __all__ = [
     "points_to_cloud",
     "ranges_to_scan",
     "raw_to_image",
+    "resize_camera_info",
 ]

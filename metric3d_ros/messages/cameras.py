@@ -1,5 +1,6 @@
 """Cameras to sensor_msgs/CameraInfo."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,33 @@ def camera_to_camera_info(camera: Camera, *, header: Any, sensor_msgs: Any) -> A
         r=np.array(_IDENTITY),
         p=np.array([fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]),
     )
+
+
+def resize_camera_info(info: Any, size_hw: tuple[int, int], *, header: Any) -> Any:
+    """Return a copy of a CameraInfo for the image that it describes, resized to (height, width): K and P scaled.
+
+    Region of interest and binning are applied (REP-104) and then left at "none". A pixel's area scales about the
+    image's corner, as in Camera.scaled. D does not depend on the size.
+    """
+    resized = copy.deepcopy(info)
+    resized.header = header
+    resized.height, resized.width = size_hw
+    region = bool(info.roi.width or info.roi.height)
+    left, top = (info.roi.x_offset, info.roi.y_offset) if region else (0, 0)
+    bin_x, bin_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+    width = (int(info.roi.width) or int(info.width)) // bin_x
+    height = (int(info.roi.height) or int(info.height)) // bin_y
+    scale_x, scale_y = size_hw[1] / width, size_hw[0] / height
+    k, p = np.array(info.k, np.float64).reshape(3, 3), np.array(info.p, np.float64).reshape(3, 4)
+    for matrix in (k, p):
+        if not matrix[0, 0]:
+            continue  # not given
+        matrix[0, 2], matrix[1, 2] = matrix[0, 2] - left, matrix[1, 2] - top
+        matrix[0] *= scale_x / bin_x
+        matrix[1] *= scale_y / bin_y
+        matrix[0, 2] += 0.5 * scale_x - 0.5
+        matrix[1, 2] += 0.5 * scale_y - 0.5
+    resized.k, resized.p = k.ravel(), p.ravel()
+    resized.binning_x = resized.binning_y = 0
+    resized.roi = type(info.roi)()
+    return resized

@@ -57,6 +57,8 @@ class Observation:
     """Why the newest image has no camera_info yet; "" where it has."""
     loss: str = ""
     """Which images never arrived, and the remedy; "" where all did."""
+    doubt: str = ""
+    """What is doubtful about the calibration, and the remedy; "" where nothing is."""
     slowness: str = ""
     """How many images are too old when their outputs come out, and the remedy; "" where that is for few of them."""
     missing_depth: str = ""
@@ -105,6 +107,7 @@ class CameraHealth:
         problems += [
             f"{words}: {reason}" if words else reason
             for words, reason in (
+                ("the calibration is doubtful", now.doubt),
                 ("images are lost", now.loss),
                 (TOO_SLOW, now.slowness),
                 ("", now.missing_depth),

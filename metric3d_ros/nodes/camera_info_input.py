@@ -44,7 +44,9 @@ class CameraInfoInput:
         """The topic in full, after remapping."""
         source = CameraInfoSource(node, image_topic=image_topic, camera_info_topic=self.name, of_others=of_others)
         self.pairing = CameraInfoPairing(
-            tolerance_ns=round(parameters.camera_info_tolerance_s * 1e9), doubt=source.explain_doubt
+            tolerance_ns=round(parameters.camera_info_tolerance_s * 1e9),
+            doubt=source.explain_doubt,
+            any_size=parameters.scales_camera_info,
         )
         self.paired_by: PairedBy | None = None
         """What brought the newest pair together."""

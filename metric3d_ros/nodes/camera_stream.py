@@ -10,9 +10,10 @@ from rclpy.clock_type import ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from metric3d_ros.camera import Camera
+from metric3d_ros.camera import Camera, fit_camera
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.sixteen_bits import SteadySampleRange
+from metric3d_ros.nodes.calibration_watch import CalibrationWatch
 from metric3d_ros.nodes.camera_images import CameraImage, from_compressed, from_image
 from metric3d_ros.nodes.camera_info_input import CameraInfoInput
 from metric3d_ros.nodes.frame_counts import FrameCounts
@@ -21,7 +22,7 @@ from metric3d_ros.nodes.late_images import LateImages
 from metric3d_ros.nodes.loss_watch import LossWatch
 from metric3d_ros.nodes.missing_depth import MissingDepth
 from metric3d_ros.nodes.outputs import DEPTH_TOPIC
-from metric3d_ros.nodes.pairing import Pair, stamp_ns
+from metric3d_ros.nodes.pairing import SCALING_REMEDY, Pair, stamp_ns
 from metric3d_ros.nodes.parameters import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.publishers import OutputPublishers, transport_topic
 from metric3d_ros.nodes.qos import create_input, image_input
@@ -37,6 +38,7 @@ from metric3d_ros.nodes.topic_publishers import (
     explain_silence,
 )
 from metric3d_ros.pictures import SteadyRange
+from metric3d_ros.recordings.calibration import Calibration, read_calibration_file
 
 _WATCH_PERIOD_S = 1.0
 _SILENT_S = 3
@@ -54,13 +56,27 @@ class Frame:
     """The stamp is of this node's clock, so that the image has an age."""
     complete_s: float = dataclasses.field(default_factory=time.monotonic)
     """When both were there, on Python's monotonic clock."""
+    calibration: Calibration | None = None
+    """What a file says of the camera, where that stands for camera_info."""
+
+    @property
+    def description(self) -> Any:
+        """What describes the camera, in the fields of CameraInfo; None where a few numbers do."""
+        return self.calibration if self.camera_info is None else self.camera_info
+
+    def is_rectified(self, parameters: DepthParameters) -> bool:
+        """Whether P describes the image, and not K and D."""
+        return Rectification(choice=parameters.rectified, topic=self.image_topic).is_rectified
 
     def camera(self, parameters: DepthParameters) -> Camera:
         """Return the image's camera; CameraError where its description cannot be used."""
-        if self.camera_info is not None:
-            rectification = Rectification(choice=parameters.rectified, topic=self.image_topic)
-            return Camera.from_camera_info(self.camera_info, rectified=rectification.is_rectified)
         width, height = self.image.width, self.image.height
+        if self.description is not None:
+            described = Camera.from_camera_info(self.description, rectified=self.is_rectified(parameters))
+            whose = "the camera" if self.calibration is None else f"the camera of {self.calibration.source}"
+            return fit_camera(
+                described, width, height, scale=parameters.scales_camera_info, whose=whose, remedy=SCALING_REMEDY
+            )
         if parameters.hfov_deg:
             return Camera.from_hfov(width, height, hfov_deg=parameters.hfov_deg)
         fx, fy, cx, cy = parameters.intrinsics
@@ -106,6 +122,8 @@ class CameraStream:
             parameters=parameters,
             take=self.take_camera_info,
         )
+        url = parameters.camera_info_url
+        self._calibration = read_calibration_file(url, camera_name=name) if url else None
         self.publishers = OutputPublishers(node, parameters=parameters, prefix=prefix)
         self.snapshots = SnapshotService(node, timeout_s=parameters.snapshot.timeout_s, camera_name=name)
         self.counts = FrameCounts()
@@ -123,6 +141,7 @@ class CameraStream:
         self._has_our_stamp = True
         """The newest image's, which is the only one that may wait for its camera_info."""
         self.loss = LossWatch()
+        self.calibration = CalibrationWatch(warn=self._warn_of_calibration)
         self._sequence = SequenceWatch(self._image_publishers)
         self.depth_range = SteadyRange()
         self.sample_range = SteadySampleRange()
@@ -138,7 +157,13 @@ class CameraStream:
     def start(self) -> None:
         """Subscribe to the camera."""
         log = self._node.get_logger()
-        if self._parameters.replaces_camera_info:
+        if self._calibration is not None:
+            log.info(
+                f"the camera of {self._resolved(self.image_topic)} is described by {self._calibration.source}, and "
+                "camera_info is not subscribed"
+            )
+            log.info(f"{self.resolved_image_topic} {self._rectification.describe()}")
+        elif self._parameters.replaces_camera_info:
             log.warning(
                 f"the camera of {self._resolved(self.image_topic)} is described by a parameter, not by camera_info: "
                 "the scale of depth is as good as that number"
@@ -196,6 +221,9 @@ class CameraStream:
             reason = " ".join(str(error).split())
             self._node.get_logger().warning(f"{self.resolved_image_topic}: frame dropped: {reason}")
 
+    def _warn_of_calibration(self, text: str) -> None:
+        self._node.get_logger().warning(f"{self.resolved_image_topic}: the calibration is doubtful: {text}")
+
     def take_image(self, message: Image) -> None:
         """Receive an image: called for each message of its topic."""
         self.counts.received += 1
@@ -233,12 +261,9 @@ class CameraStream:
 
     def _hand_on_pair(self, pair: Pair) -> None:
         self.camera_info.note_pair(pair)
-        if self._frame_is_first:
-            self._frame_is_first = False
-            self._say_whether_rectification_matters(pair.camera_info)
         self._hand_on(pair.image, pair.camera_info)
 
-    def _say_whether_rectification_matters(self, camera_info: CameraInfo) -> None:
+    def _say_whether_rectification_matters(self, camera_info: Any) -> None:
         depth_topic = self._resolved(self._depth_topic) if self._parameters.outputs.depth else ""
         difference = self._rectification.explain_difference(camera_info)
         if difference:
@@ -248,7 +273,16 @@ class CameraStream:
             self._node.get_logger().warning(f"{self.resolved_image_topic}: {misnamed}")
 
     def _hand_on(self, image: CameraImage, camera_info: Any) -> None:
-        frame = Frame(image, camera_info, image_topic=self.resolved_image_topic, has_our_stamp=self._has_our_stamp)
+        frame = Frame(
+            image,
+            camera_info,
+            image_topic=self.resolved_image_topic,
+            has_our_stamp=self._has_our_stamp,
+            calibration=self._calibration,
+        )
+        if self._frame_is_first and frame.description is not None:
+            self._frame_is_first = False
+            self._say_whether_rectification_matters(frame.description)
         if self._offer(self, frame) is not None:
             self.counts.replaced += 1
 

@@ -83,7 +83,7 @@ class Diagnostics:
     def _describe_camera(self, camera: CameraStream) -> DiagnosticStatus:
         health, counts = self._health[camera], camera.counts
         parameters, loss = self._parameters(), self._explain_loss(camera, health)
-        silence = camera.silence
+        silence, calibration = camera.silence, camera.calibration.report
         other_clock = camera.stamps.explain(simulated=_uses_sim_time(self._node))
         judgement = health.add(
             Observation(
@@ -99,6 +99,7 @@ class Diagnostics:
                 silence=silence.text if silence else "",
                 missing_camera_info=camera.camera_info.missing,
                 loss=loss,
+                doubt=calibration.summary if calibration else "",
                 slowness=self._explain_slowness(camera, parameters),
                 missing_depth=explain_missing_depth(camera.missing_depth, parameters),
                 other_clock=other_clock,
@@ -118,6 +119,9 @@ class Diagnostics:
             "dropped, bad": counts.bad,
             "last bad frame": counts.last_reason,
         }
+        if calibration is not None:
+            values["calibration"] = " | ".join(calibration.findings) or "nothing doubtful"
+            values["pixels without a ray [%]"] = f"{100 * calibration.without_ray:.1f}"
         if camera.inference_size_hw is not None:
             values["inference size"] = f"{camera.inference_size_hw[1]}x{camera.inference_size_hw[0]}"
         if camera.sample_range.used is not None:

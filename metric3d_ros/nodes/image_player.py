@@ -18,13 +18,13 @@ from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from metric3d_ros.camera import Camera
-from metric3d_ros.errors import ConfigurationError, DataError, ImageError, Metric3DError
+from metric3d_ros.camera import Camera, fit_camera
+from metric3d_ros.errors import CameraError, ConfigurationError, DataError, ImageError, Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameter_schema import add_options, options_to_values
 from metric3d_ros.nodes.parameter_server import ParameterServer
-from metric3d_ros.nodes.parameters import PlayerParameters
+from metric3d_ros.nodes.parameters import SCALE, PlayerParameters
 from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.qos import OUTPUT, create_input, create_output
 from metric3d_ros.nodes.topic_collisions import Endpoint, refuse_collisions
@@ -169,7 +169,7 @@ class Pictures:
         if not (parameters.calibration or parameters.focal_px or parameters.hfov_deg):
             raise ConfigurationError(
                 "the images' focal length is not known and depth scales with it: give --focal PX, --hfov DEGREES or "
-                "--calibration YAML"
+                "--calibration FILE"
             )
         self._parameters = parameters
         self._paths = list_images(parameters.images)
@@ -213,12 +213,17 @@ class Pictures:
             if self._parameters.focal_px:
                 return Camera.from_focal(width, height, focal_px=self._parameters.focal_px)
             return Camera.from_hfov(width, height, hfov_deg=self._parameters.hfov_deg)
-        if self._calibrated.size_hw != (height, width):
-            raise DataError(
-                f"{path} is {width}x{height}, but {self._parameters.calibration} was calibrated for "
-                f"{self._calibrated.width}x{self._calibrated.height}: play images of that size, or use --focal"
+        try:
+            return fit_camera(
+                self._calibrated,
+                width,
+                height,
+                scale=self._parameters.camera_info_scaling == SCALE,
+                whose=f"the camera of {self._parameters.calibration}",
+                remedy="give --camera-info-scaling scale",
             )
-        return self._calibrated
+        except CameraError as error:
+            raise DataError(f"{path}: {error}") from error
 
 
 def main(argv: Sequence[str] | None = None) -> int:

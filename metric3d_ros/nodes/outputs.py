@@ -21,9 +21,10 @@ from metric3d_ros.messages import (
     depth_to_image,
     points_to_cloud,
     ranges_to_scan,
+    resize_camera_info,
 )
 from metric3d_ros.nodes.output_parameters import INFINITE
-from metric3d_ros.nodes.pairing import stamp_ns
+from metric3d_ros.nodes.pairing import described_size_hw, stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
@@ -102,6 +103,8 @@ def _compressed_depth(result: Result) -> Any:
 def _depth_camera_info(result: Result) -> Any:
     if result.camera_info is None:
         return camera_to_camera_info(result.camera, header=result.header, sensor_msgs=sensor_msgs.msg)
+    if described_size_hw(result.camera_info) != result.camera.size_hw:
+        return resize_camera_info(result.camera_info, result.camera.size_hw, header=result.header)
     # The depth image has the size, lens and rectification of the image, binning and region of interest included.
     info = copy.copy(result.camera_info)
     info.header = result.header

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from metric3d_ros.camera.resizing import is_resized
+
 # Enough for a driver that publishes camera_info a few frames early, and for as many cameras as share one topic.
 _REMEMBERED = 32
 # A driver that stamps camera_info like its images may lose one now and then; one that has stopped must not stop us, nor
 # one that sends camera_info with every other image only.
 _JUDGED_IMAGES = 8
 _MISSES_BEFORE_FALLBACK = 3
+_ANY_SIZE = (0, 0)
+
+SCALING_REMEDY = "set the parameter camera_info_scaling to scale"
+"""How a user asks for a camera_info that is scaled to its images."""
 
 
 class PairedBy(Enum):
@@ -68,14 +74,20 @@ class CameraInfoPairing:
     """
 
     def __init__(
-        self, *, tolerance_ns: int = 0, doubt: Callable[[], str] = lambda: "its frame_id is that of another camera"
+        self,
+        *,
+        tolerance_ns: int = 0,
+        doubt: Callable[[], str] = lambda: "its frame_id is that of another camera",
+        any_size: bool = False,
     ) -> None:
         """Prepare for the first message.
 
         Args:
             tolerance_ns: how far apart stamps may be that count as of one moment.
             doubt: returns why what comes as camera_info may be another camera's; "" where it can only be this one's.
+            any_size: camera_info will be scaled to its images, so that their sizes need not be equal.
         """
+        self._any_size = any_size
         self._tolerance_ns = tolerance_ns
         self._doubt = doubt
         self._recent: OrderedDict[tuple[int, str], _Info] = OrderedDict()
@@ -112,7 +124,8 @@ class CameraInfoPairing:
 
     def add_camera_info(self, info: Any) -> Pair | None:
         """Take a camera_info; return the pair that it completes, if any."""
-        taken = _Info(info, stamp_ns(info), str(info.header.frame_id), described_size_hw(info))
+        size_hw = _ANY_SIZE if self._any_size else described_size_hw(info)
+        taken = _Info(info, stamp_ns(info), str(info.header.frame_id), size_hw)
         _remember(self._recent, (taken.stamp_ns, taken.frame_id), taken)
         _remember(self._last, (taken.frame_id, taken.size_hw), taken)
         self._has_matched |= taken.stamp_ns == self._newest_stamp_ns != 0
@@ -130,12 +143,13 @@ class CameraInfoPairing:
         if not self._last:
             return f"no camera_info has come for {wanted}"
         last = next(reversed(self._last.values()))
-        described = f"{last.size_hw[1]}x{last.size_hw[0]}"
+        height, width = described_size_hw(last.message)
+        described = f"{width}x{height}"
         start = f"no camera_info fits {wanted}; the last one on {topic} is for frame_id '{last.frame_id}', {described}"
-        if self._candidate(frame, size) is None:
+        if self._candidate(frame, _ANY_SIZE if self._any_size else size) is None:
             return (
                 f"{start}: publish the camera_info of the images as they are, resize both alike, or remap camera_info "
-                "to the topic of this camera and this size"
+                f"to the topic of this camera and this size{_explain_factor((width, height), (size[1], size[0]))}"
             )
         if self._expects_stamp:
             return f"{start}; those with the images' stamps have stopped: check their publisher"
@@ -147,6 +161,7 @@ class CameraInfoPairing:
 
     def _pair(self, image: Any) -> Pair | None:
         frame, size = _frame_and_size(image)
+        size = _ANY_SIZE if self._any_size else size
         stamp = stamp_ns(image)
         has_own = self._has_own(frame)
         info = self._recent.get((stamp, frame))
@@ -206,6 +221,13 @@ class CameraInfoPairing:
 def _named(frames: Collection[str]) -> str:
     names = sorted(frames)
     return "the frame_ids " + ", ".join(f"'{name}'" for name in names[:4]) + ", ..." * (len(names) > 4)
+
+
+def _explain_factor(from_wh: tuple[int, int], to_wh: tuple[int, int]) -> str:
+    if from_wh == to_wh or not is_resized(from_wh, to_wh):
+        return ""
+    factor = to_wh[0] / from_wh[0]
+    return f"; the sizes differ by a factor of {factor:.4g}: if the image was resized, not cropped, {SCALING_REMEDY}"
 
 
 def _frame_and_size(image: Any) -> tuple[str, tuple[int, int]]:

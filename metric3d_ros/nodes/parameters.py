@@ -31,6 +31,7 @@ from metric3d_ros.nodes.qos_parameters import QosParameters
 from metric3d_ros.nodes.rectification import RECTIFIED_AUTO, RECTIFIED_CHOICES
 
 RAW, COMPRESSED = "raw", "compressed"
+REFUSE, SCALE = "refuse", "scale"
 
 _NO_INTRINSICS = (0.0, 0.0, 0.0, 0.0)
 # ROS cannot tell the type of an empty list.
@@ -178,6 +179,20 @@ class DepthParameters:
         maximum=179.0,
         read_only=True,
     )
+    camera_info_url: str = parameter(
+        "",
+        "Calibration file of a camera without camera_info, which is then not subscribed: a path, file:// or "
+        "package://, in the format of camera_calibration, OpenCV or Kalibr. ${NAME} stands for the name in cameras, "
+        "#cam1 at the end for one of several cameras in a file. '': use camera_info.",
+        read_only=True,
+    )
+    camera_info_scaling: str = parameter(
+        REFUSE,
+        "What happens if an image has not the size that its camera_info is for: refuse drops it, scale takes it for "
+        "the whole calibrated image, resized, and scales the intrinsics.",
+        choices=(REFUSE, SCALE),
+        read_only=True,
+    )
     openvino: OpenVinoParameters = field(default_factory=OpenVinoParameters)
     cuda: CudaParameters = field(default_factory=CudaParameters)
     tensorrt: TensorRtParameters = field(default_factory=TensorRtParameters)
@@ -199,8 +214,15 @@ class DepthParameters:
             raise ConfigurationError(
                 f"parameter intrinsics is {list(self.intrinsics)}, expected fx and fy above 0 pixels"
             )
-        if any(self.intrinsics) and self.hfov_deg:
-            raise ConfigurationError("parameters intrinsics and hfov_deg are both set: set only one of them")
+        described = {
+            "intrinsics": any(self.intrinsics),
+            "hfov_deg": self.hfov_deg,
+            "camera_info_url": self.camera_info_url,
+        }
+        given = [name for name, value in described.items() if value]
+        if len(given) > 1:
+            both = "both" if len(given) == 2 else "all"
+            raise ConfigurationError(f"parameters {' and '.join(given)} are {both} set: set only one of them")
         if self.outputs.scan and not self.scan.frame_id:
             raise ConfigurationError(
                 "parameter scan.frame_id is '', expected the camera's frame with x forward and z up, such as "
@@ -255,8 +277,13 @@ class DepthParameters:
 
     @property
     def replaces_camera_info(self) -> bool:
-        """Whether the camera is described by `intrinsics` or `hfov_deg`."""
-        return any(self.intrinsics) or self.hfov_deg > 0
+        """Whether the camera is described by `intrinsics`, `hfov_deg` or `camera_info_url`."""
+        return any(self.intrinsics) or self.hfov_deg > 0 or bool(self.camera_info_url)
+
+    @property
+    def scales_camera_info(self) -> bool:
+        """Whether intrinsics are scaled to images of another size."""
+        return self.camera_info_scaling == SCALE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +292,16 @@ class PlayerParameters:
 
     images: str = parameter("", "An image, a folder of images, or a pattern such as 'run/*.png'.", read_only=True)
     calibration: str = parameter(
-        "", "Calibration YAML in the format of camera_calibration, with the intrinsics of these images.", read_only=True
+        "",
+        "Calibration file with the intrinsics of these images: a path, file:// or package://, in the format of "
+        "camera_calibration, OpenCV or Kalibr.",
+        read_only=True,
+    )
+    camera_info_scaling: str = parameter(
+        REFUSE,
+        "What happens if an image has not the size of the calibration: refuse ends, scale scales the intrinsics.",
+        choices=(REFUSE, SCALE),
+        read_only=True,
     )
     focal_px: float = parameter(
         0.0, "Focal length, where there is no calibration.", unit="px", minimum=0.0, option="--focal", read_only=True

@@ -151,6 +151,7 @@ class Pipeline:
         except Exception as error:
             self._drop(stream, error)
             return None
+        stream.calibration.look(job.camera, frame.description, rectified=frame.is_rectified(parameters))
         job.times_ms[WAIT] = (started_s - frame.complete_s) * 1e3
         job.times_ms[DECODE] = (time.monotonic() - started_s) * 1e3
         return job

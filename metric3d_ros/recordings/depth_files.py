@@ -10,7 +10,8 @@ import numpy.typing as npt
 from metric3d_ros.errors import DataError
 from metric3d_ros.recordings.images import decode_image, encode_image
 
-DEPTH_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".npy", ".npz"})
+PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
+DEPTH_SUFFIXES = PICTURE_SUFFIXES | {".npy", ".npz"}
 MILLIMETRES = 1000.0
 
 FloatImage = npt.NDArray[np.float32]

@@ -59,6 +59,27 @@ def test_options_describe_a_folder_as_well_as_a_yaml_does(model, folder, tmp_pat
     assert image["abs_rel"] == pytest.approx(1, abs=1e-5)  # 4 m estimated, 4000 / 2000 = 2 m true
 
 
+def test_what_is_assumed_or_doubtful_is_said(model, folder, capsys):
+    calibration = {"resolution": [64, 48], "intrinsics": [500, 500, 16, 12], "distortion_model": "none"}
+    (folder / "chain.yaml").write_text(yaml.safe_dump({"cam0": calibration, "cam1": calibration}))
+    options = ("--depth", "*_depth.png", "--model", model, "--camera", f"{folder}/chain.yaml#cam1")
+    assert evaluate(folder, *options) == 0
+    said = capsys.readouterr().err
+    assert "integers are read as millimetres (1000 units per metre); state depth_units_per_metre" in said
+    assert "chain.yaml#cam1: the principal point (16, 12) of K is 24% of the width" in said
+    assert evaluate(folder, *options[:4], "--focal", 500, "--depth-scale", 1000) == 0
+    assert "doubtful" not in capsys.readouterr().err
+
+
+def test_the_calibration_of_a_group_may_be_a_url(model, folder, capsys):
+    calibration = {"width": 64, "height": 48, "K": [500, 0, 32, 0, 500, 24, 0, 0, 1]}
+    (folder / "cam.yaml").write_text(yaml.safe_dump(calibration))
+    for camera in ("cam.yaml", f"file://{folder}/cam.yaml"):
+        group = {"rgb": "*_rgb.png", "depth": "*_depth.png", "camera": camera}
+        (folder / "dataset.yaml").write_text(yaml.safe_dump({"groups": [group]}))
+        assert evaluate(folder, "--model", model) == 0
+
+
 def test_held_out_scenes_have_true_normals_and_are_always_the_same(model, tmp_path):
     arguments = ("--scenes", 2, "--size", "84x56", "--model", model)
     runs = []

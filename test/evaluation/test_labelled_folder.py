@@ -102,7 +102,7 @@ def test_normals_of_another_size_name_both_files(folder):
 
 def test_a_calibration_of_another_size_names_image_and_calibration(folder):
     write_calibration(folder / "cam.yaml", Camera(640, 480, 500, 500, 320, 240))
-    with pytest.raises(DataError, match=r"a_2_rgb\.png is 64x48, but .*cam\.yaml is for 640x480"):
+    with pytest.raises(DataError, match=r"a_2_rgb\.png: .*cam\.yaml is calibrated for 640x480, but the image is 64x48"):
         next(iter(open_folder(describe(folder, {**GROUP, "camera": "cam.yaml"}))))
 
 

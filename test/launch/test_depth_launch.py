@@ -46,6 +46,16 @@ def test_camera_info_is_taken_from_beside_the_images(launch, model):
     process.wait_for("ready: waiting for /camera/color/image_raw and /camera/color/camera_info")
 
 
+def test_calibration_file_reaches_the_node_or_the_player(launch, model, tmp_path):
+    content = "image_width: 64\nimage_height: 48\ncamera_matrix: [70, 0, 31.5, 0, 70, 23.5, 0, 0, 1]\n"
+    (tmp_path / "camera.yaml").write_text(content)
+    write_rgb(tmp_path / "frames/frame.png", np.full((48, 64, 3), 100, np.uint8))
+    launch(model=model, camera_info_url=tmp_path / "camera.yaml").wait_for("the camera of /image is described by")
+    process = launch(model=model, camera_info_url=tmp_path / "camera.yaml", images=tmp_path / "frames")
+    process.wait_for("ready: waiting for /image and /camera_info")
+    process.wait_for("playing")
+
+
 def test_topics_parameters_and_log_level_reach_the_node(launch, model, tmp_path):
     (tmp_path / "mine.yaml").write_text(f"/**:\n  ros__parameters:\n    model: {model}\n    hfov_deg: 70.0\n")
     process = launch(params_file=tmp_path / "mine.yaml", image="/eye", camera_info="/eye_info", log_level="warn")
@@ -108,7 +118,8 @@ def test_flag_that_is_neither_true_nor_false_is_refused(launch):
     ("arguments", "text"),
     [
         ({"images": "folder", "focal": "wide"}, "launch argument focal is 'wide', expected a number"),
-        ({"images": "folder", "rate": "2 Hz"}, "launch argument rate is '2 Hz', expected a number"),
+        ({"images": "folder"}, "launch argument images needs one of focal (pixels) and camera_info_url"),
+        ({"images": "folder", "focal": "500", "rate": "2 Hz"}, "launch argument rate is '2 Hz', expected a number"),
         ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is no file"),
     ],
 )

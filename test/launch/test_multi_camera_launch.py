@@ -61,3 +61,15 @@ def test_arguments_that_cannot_be_meant_are_refused(launch, arguments, text):
     process = launch(**arguments)
     process.wait_for(text)
     assert process.wait() != 0
+
+
+@pytest.mark.parametrize("one_node", ["true", "false"])
+def test_each_camera_may_have_a_calibration_file(launch, model, tmp_path, one_node):
+    for name in ("front", "left"):
+        content = "image_width: 64\nimage_height: 48\ncamera_matrix: [70, 0, 31.5, 0, 70, 23.5, 0, 0, 1]\n"
+        (tmp_path / f"{name}.yaml").write_text(content)
+    url = f"file://{tmp_path}/{{camera}}.yaml"
+    process = launch(model=model, cameras="front,left", camera_info_url=url, one_node=one_node)
+    for name in ("front", "left"):
+        said = process.wait_for(f"the camera of /{name}/image_raw is described by {tmp_path}/{name}.yaml")
+        assert "camera_info is not subscribed" in said

@@ -61,3 +61,13 @@ def test_missing_rtabmap_is_named_with_the_remedy(launch, model):
     process = launch(model=model)
     process.wait_for("rtabmap_launch is not installed: sudo apt install")
     assert process.wait() != 0
+
+
+def test_rtabmap_has_the_camera_info_of_a_calibration_file_from_depth_node(launch, rtabmap, model, tmp_path):
+    content = "image_width: 64\nimage_height: 48\ncamera_matrix: [70, 0, 31.5, 0, 70, 23.5, 0, 0, 1]\n"
+    (tmp_path / "eye.yaml").write_text(content)
+    process = launch(model=model, image="/eye/image_rect", camera_info_url=tmp_path / "eye.yaml")
+    process.wait_for("rtabmap gets camera_info_topic=/camera/depth_registered/camera_info.")
+    process.wait_for("the camera of /eye/image_rect is described by")
+    process = launch(model=model, image="/eye/image_rect", camera_info_url=tmp_path / "eye.yaml", depth="/eye/depth")
+    process.wait_for("rtabmap gets camera_info_topic=/eye/depth/camera_info.")

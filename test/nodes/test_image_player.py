@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
@@ -125,7 +126,7 @@ def test_image_that_cannot_be_read_is_skipped(bench, play, folder):
     ("arguments", "text"),
     [
         ([], "name an image or a folder"),
-        (["{folder}"], "give --focal PX, --hfov DEGREES or --calibration YAML"),
+        (["{folder}"], "give --focal PX, --hfov DEGREES or --calibration FILE"),
         (["{folder}", "--focal", "500", "--hfov", "90"], "set only one of them"),
         (["{folder}/nowhere", "--focal", "500"], "there is no file or folder"),
         (["{folder}", "--calibration", "{folder}/none.yaml"], "cannot read"),
@@ -139,11 +140,25 @@ def test_nothing_that_can_be_played_is_one_line_and_an_error(play, folder, argum
         assert text in process.lines[0]
 
 
+def test_calibrations_of_other_programs_are_played_and_scaled_where_that_is_asked_for(bench, play, folder, tmp_path):
+    twice = {
+        "resolution": [2 * WIDTH, 2 * HEIGHT],
+        "intrinsics": [400.0, 410.0, 59.5, 39.5],
+        "distortion_model": "none",
+    }
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump({"cam0": twice, "cam1": twice}))
+    infos = bench.listen(CameraInfo, "camera_info")
+    url = f"file://{tmp_path}/chain.yaml#cam1"
+    with play(folder, "--calibration", url, "--camera-info-scaling", "scale", "--loop"):
+        assert bench.spin_until(lambda: bool(infos))
+    assert Camera.from_camera_info(infos[0]) == Camera(WIDTH, HEIGHT, 200.0, 205.0, 29.5, 19.5)
+
+
 def test_calibration_of_another_size_is_an_error(bench, play, folder, tmp_path):
     write_calibration(tmp_path / "camera.yaml", Camera.from_focal(WIDTH * 2, HEIGHT * 2, focal_px=500))
     with play(folder, "--calibration", tmp_path / "camera.yaml", "--no-wait-for-subscriber") as process:
         assert process.wait() == 1
-        assert "was calibrated for 120x80" in process.lines[-1]
+        assert "is calibrated for 120x80" in process.lines[-1]
 
 
 def test_folder_of_unreadable_images_is_an_error(play, tmp_path):

@@ -235,3 +235,19 @@ def test_memory_is_bounded(pairing):
         pairing.add_camera_info(info(stamp_ms, frame=f"frame {stamp_ms}"))
     assert len(pairing._recent) <= 32
     assert len(pairing._last) <= 32
+
+
+def test_waiting_for_a_camera_info_of_a_resized_stream_names_the_factor_and_the_setting(pairing):
+    pairing.add_camera_info(info(1, width=128, height=96))
+    pairing.add_image(image(40))
+    assert "frame_id 'camera', 128x96" in pairing.explain_waiting()
+    assert "the sizes differ by a factor of 0.5" in pairing.explain_waiting()
+    assert "set the parameter camera_info_scaling to scale" in pairing.explain_waiting()
+
+
+def test_any_size_fits_where_it_will_be_scaled():
+    pairing = CameraInfoPairing(any_size=True)
+    full = info(1, width=128, height=96)
+    pairing.add_camera_info(full)
+    assert pairing.add_image(image(40))[0].camera_info is full
+    assert pairing.add_image(image(80, frame="other")) == (None, None)

@@ -14,6 +14,7 @@ from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimator import DEPTH, Estimator
 from metric3d_ros.messages.sixteen_bits import SteadySampleRange
+from metric3d_ros.nodes.calibration_watch import CalibrationWatch
 from metric3d_ros.nodes.frame_counts import FrameCounts
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Pipeline
@@ -31,6 +32,7 @@ class Stream:
         self.depth_range, self.sample_range = SteadyRange(), SteadySampleRange()
         self.publishers = SimpleNamespace(wanted=self._wanted, publish=self._publish)
         self.snapshots = SimpleNamespace(is_wanted=False)
+        self.calibration = CalibrationWatch(warn=lambda _: None)
 
     def _wanted(self):
         needs = frozenset({DEPTH})
@@ -58,6 +60,8 @@ def frame(level, hw=WIDE, *, focal_px=1000.0, camera_hw=None, has_our_stamp=True
     return SimpleNamespace(
         image=image,
         camera_info=None,
+        description=None,
+        is_rectified=lambda parameters: False,
         complete_s=0.0,
         has_our_stamp=has_our_stamp,
         camera=lambda parameters: camera,

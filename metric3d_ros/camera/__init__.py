@@ -1,0 +1,8 @@
+"""What a camera sees where: intrinsics, lens models, the rays of pixels, and what is doubtful about a calibration."""
+
+from metric3d_ros.camera.checks import Finding, check_camera, check_camera_info
+from metric3d_ros.camera.pixel_rays import share_without_ray
+from metric3d_ros.camera.record import Camera
+from metric3d_ros.camera.resizing import fit_camera
+
+__all__ = ["Camera", "Finding", "check_camera", "check_camera_info", "fit_camera", "share_without_ray"]

@@ -1,0 +1,52 @@
+"""Where a calibration lies: a path, or file:// and package:// as camera_info_manager takes them."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+from metric3d_ros.errors import DataError
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_EXPECTED = "expected a path, file:///PATH or package://PACKAGE/PATH, with #NAME behind it for one of several cameras"
+
+
+def resolve_calibration(url: str | Path, *, camera_name: str = "") -> tuple[Path, str]:
+    """Return the file that `url` names and, after a #, which of its cameras ("" where none is named).
+
+    ${NAME} stands for `camera_name`, ${ROS_HOME} for ROS's folder of the user, a ~ for the home directory.
+    Raises DataError for another kind of URL and for a package that is not installed.
+    """
+    text = str(url).replace("${NAME}", camera_name).replace("${ROS_HOME}", _ros_home())
+    if isinstance(url, Path) or Path(text).is_file():
+        return Path(text).expanduser(), ""
+    text, _, camera = text.partition("#")
+    match = _SCHEME.fullmatch(text)
+    if match is None:
+        return Path(text).expanduser(), camera
+    scheme, rest = match[1].lower(), unquote(match[2])
+    if scheme == "file":
+        # file://localhost/PATH is the same file.
+        return Path(rest.removeprefix("localhost")).expanduser(), camera
+    if scheme == "package":
+        package, _, inner = rest.partition("/")
+        return _find_share(package, text) / inner, camera
+    raise DataError(f"the calibration {text} is of the kind {scheme}://, {_EXPECTED}")
+
+
+def _ros_home() -> str:
+    return os.environ.get("ROS_HOME") or str(Path("~/.ros").expanduser())
+
+
+def _find_share(package: str, url: str) -> Path:
+    # As ament_index finds it; in a virtual environment with ROS 2 wheels the environment is such a prefix too.
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    for prefix in prefixes:
+        marker = Path(prefix) / "share" / "ament_index" / "resource_index" / "packages" / package
+        if package and marker.is_file():
+            return Path(prefix) / "share" / package
+    raise DataError(
+        f"the calibration {url} lies in package '{package}', which is not installed: source its workspace's setup "
+        "file, or give the file's path"
+    )
