@@ -79,9 +79,20 @@ def warn_of_unused_overrides(node: Node) -> None:
     ]
     for name in (PREFIX + rest for rest in node.get_parameters_by_prefix(PREFIX.rstrip("."))):
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            hint = f", did you mean {near[0]}?" if near else ": `ros2 node info` lists this node's topics"
+            near = _nearest(name, known)
+            hint = f", did you mean {near}?" if near else ": `ros2 node info` lists this node's topics"
             node.get_logger().warning(f"parameter {name} is for no topic of this node and has no effect{hint}")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """Return the override that was most likely meant: the topic decides; "" where none is like it."""
+    topics = difflib.get_close_matches(_topic(name), {_topic(each) for each in known}, n=1, cutoff=0.75)
+    of_topic = [each for each in known if topics and _topic(each) == topics[0]]
+    return next(iter(difflib.get_close_matches(name, of_topic, n=1)), "")
+
+
+def _topic(name: str) -> str:
+    return name.removeprefix(PREFIX).split(".")[0]
 
 
 def publisher_remedy(node: Node, topic: str, policy: QoSPolicyKind, offered: QoSProfile) -> str:
