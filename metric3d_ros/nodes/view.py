@@ -22,6 +22,7 @@ from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.process import Stop, create_node
 from metric3d_ros.nodes.qos import create_input, subscribe_if_latched
+from metric3d_ros.nodes.qos_overrides import warn_of_unused_overrides
 from metric3d_ros.nodes.rectification import is_rectified_topic
 from metric3d_ros.nodes.rerun_log import DEPTH, IMAGE, NORMALS, POINTS, RerunLog
 from metric3d_ros.nodes.rerun_process import RerunProcess, ViewerError
@@ -86,6 +87,7 @@ class View:
                 prepare=self._open, work=self._show, on_error=self._on_error, name="rerun"
             )
             topics = self._subscribe()
+            warn_of_unused_overrides(self.node)
         except BaseException:
             self._close_viewer()
             raise
