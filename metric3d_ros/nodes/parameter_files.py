@@ -54,12 +54,11 @@ Accepts = Callable[[str], bool]
 """Tells whether ROS 2 takes a parameter file with this text."""
 
 
-def read_parameter_file(path: Path, *, accepts: Accepts) -> ParameterFile:
-    """Return what a parameter file holds.
+def read_parameter_file(path: Path, *, is_accepted: bool, accepts: Accepts) -> ParameterFile:
+    """Return what a parameter file holds; `is_accepted` tells whether ROS 2 takes it as it is.
 
     Raises ConfigurationError for a file that cannot be read or is no YAML.
     """
-    text = ""
     try:
         text = path.read_text(encoding="utf-8-sig")
         documents = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
@@ -69,14 +68,13 @@ def read_parameter_file(path: Path, *, accepts: Accepts) -> ParameterFile:
             f"parameter file {path} cannot be read ({error.strerror}): name a YAML file after --params-file"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        if text and accepts(text):
+        if is_accepted:
             return ParameterFile(path, is_understood=False)
         raise ConfigurationError(
             f"parameter file {path} is no YAML ({_first_problem(error)}): expected /**: with ros__parameters: below it"
         ) from error
     found = ParameterFile(path)
-    as_it_is = accepts(text)
-    needs_cleaning = not as_it_is
+    needs_cleaning = not is_accepted
     kept: list[tuple[str, str, yaml.Node]] = []
     for keys, node in entries:
         if _PARAMETERS not in keys:
@@ -88,7 +86,7 @@ def read_parameter_file(path: Path, *, accepts: Accepts) -> ParameterFile:
             found.sections.append(written)
         for name, value in values:
             repaired = _of_one_type(value)
-            refusal = _refusal(value) or ("" if as_it_is else _trial(section, name, repaired, accepts))
+            refusal = _refusal(value) or ("" if is_accepted else _trial(section, name, repaired, accepts))
             needs_cleaning |= bool(refusal)
             found.settings.append(Setting(section, name, _one_line(value), str(path), refusal))
             if not refusal:

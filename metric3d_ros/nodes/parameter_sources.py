@@ -23,12 +23,11 @@ class ParameterSources:
     under `/**`. Here such a value is left out and remembered: `refused` tells whether this node has to do without it.
     """
 
-    def __init__(self, argv: Sequence[str], *, folder: Path, accepts: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(self, argv: Sequence[str], *, accepts: Callable[[Sequence[str]], bool]) -> None:
         """Read the files that `argv` names.
 
         Args:
             argv: the command line with the program's name.
-            folder: takes cleaned copies of files; it has to stay until ROS 2 has read them.
             accepts: tells whether ROS 2 takes a command line.
 
         Raises ConfigurationError for a file that cannot be read.
@@ -36,7 +35,7 @@ class ParameterSources:
         self.argv = list(argv)
         self.files: list[ParameterFile] = []
         self.settings: list[Setting] = []
-        self._folder = folder
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._accepts = accepts
         drop: list[int] = []
         for position, option, words in _ros_options(argv):
@@ -47,19 +46,35 @@ class ParameterSources:
         self.argv = [word for position, word in enumerate(self.argv) if position not in drop]
 
     def _read_file(self, position: int, path: str) -> None:
-        found = read_parameter_file(Path(path), accepts=self._accepts_file)
+        is_accepted = self._accepts(["node", "--ros-args", "--params-file", path])
+        found = read_parameter_file(Path(path), is_accepted=is_accepted, accepts=self._accepts_text)
         self.files.append(found)
         self.settings += found.settings
         if found.cleaned is not None:
-            cleaned = self._folder / f"{len(self.files)}.yaml"
-            cleaned.write_text(found.cleaned, encoding="utf-8")
-            self.argv[position] = str(cleaned)
+            self.argv[position] = self._write(f"{len(self.files)}.yaml", found.cleaned)
 
-    def _accepts_file(self, text: str) -> bool:
-        with tempfile.NamedTemporaryFile("w", dir=self._folder, suffix=".yaml", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            return self._accepts(["node", "--ros-args", "--params-file", file.name])
+    def _accepts_text(self, text: str) -> bool:
+        return self._accepts(["node", "--ros-args", "--params-file", self._write("trial.yaml", text)])
+
+    def _write(self, name: str, text: str) -> str:
+        """Write a file that is there until `close`; return its path."""
+        try:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="metric3d_parameters_")
+            path = Path(self._folder.name) / name
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"ROS 2 does not take all of the parameter files, and no copy without the rest can be written "
+                f"({error.strerror}): set TMPDIR to a folder that can be written to"
+            ) from error
+        return str(path)
+
+    def close(self) -> None:
+        """Remove the cleaned copies of files: ROS 2 has read them."""
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def _read_assignment(self, words: str) -> bool:
         """Note NAME:=VALUE; return whether ROS 2 takes it. What is no assignment at all is left to ROS 2."""

@@ -5,10 +5,8 @@ import contextlib
 import os
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import rclpy
@@ -83,9 +81,9 @@ def run_process(
     argv = list(sys.argv if argv is None else argv)
     stop = Stop()
     clean = True
-    with _stopped_by_signals(stop), tempfile.TemporaryDirectory(prefix="metric3d_parameters_") as folder:
+    with _stopped_by_signals(stop):
         try:
-            sources = ParameterSources(argv, folder=Path(folder), accepts=_ros_accepts)
+            sources = ParameterSources(argv, accepts=_ros_accepts)
             argv = sources.argv
             options = _parse(name, argv, parser)
             options.parameter_sources = sources
@@ -97,6 +95,7 @@ def run_process(
             with _explained_ros_errors():
                 # Our own handlers: rclpy's shut the context down at once, under the feet of whoever is publishing.
                 rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+            sources.close()
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
             stop.fail(error)

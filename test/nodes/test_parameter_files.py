@@ -25,7 +25,7 @@ def sources(tmp_path):
         path = tmp_path / "mine.yaml"
         path.write_text(text)
         command = ["node", "--ros-args", "--params-file", str(path), *words]
-        return ParameterSources(command, folder=tmp_path, accepts=ros_accepts)
+        return ParameterSources(command, accepts=ros_accepts)
 
     return read
 
@@ -69,7 +69,7 @@ def test_one_bad_value_does_not_cost_the_others(sources, line, problem):
     found = sources(under("/**", "good: 0.5", line) + under("other", "text: 'yes'", "words: ['1', b]"))
     assert problem in found.setting("/any", "bad").refusal
     assert ros_accepts(found.argv)
-    kept = read_parameter_file(Path(found.argv[3]), accepts=lambda _: True)
+    kept = read_parameter_file(Path(found.argv[3]), is_accepted=True, accepts=ros_accepts)
     assert [(each.section, each.name, each.text) for each in kept.settings] == [
         ("/**", "good", "0.5"),
         ("/other", "text", '"yes"'),
@@ -96,7 +96,7 @@ def test_file_that_ros_takes_is_handed_on_as_it_is(sources, tmp_path):
 )
 def test_cleaned_file_keeps_values_and_their_types(sources, text, expected):
     found = sources(text)
-    kept = read_parameter_file(Path(found.argv[3]), accepts=lambda _: True)
+    kept = read_parameter_file(Path(found.argv[3]), is_accepted=True, accepts=ros_accepts)
     assert {each.name: each.text for each in kept.settings} == expected
     assert ros_accepts(found.argv)
 
@@ -114,9 +114,9 @@ def test_later_value_makes_up_for_one_that_was_refused(sources):
     assert found.refused("/depth_node", lambda name: name == "cameras") is None
 
 
-def test_words_that_are_not_for_ros_are_not_read(tmp_path):
+def test_words_that_are_not_for_ros_are_not_read():
     command = ["node", "--params-file", "/nowhere.yaml", "--ros-args", "-r", "a:=b", "--", "-p", "x:=[]"]
-    assert ParameterSources(command, folder=tmp_path, accepts=ros_accepts).argv == command
+    assert ParameterSources(command, accepts=ros_accepts).argv == command
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,14 @@ def test_file_of_comments_sets_nothing(sources, text):
     (line,), warnings = found.describe("/depth_node", ["threads"])
     assert line.endswith("sets nothing: it holds no parameters")
     assert not warnings
+
+
+def test_copy_of_a_file_is_removed_once_it_was_read(sources):
+    found = sources(under("/**", "a: 1", "b: []"))
+    folder = Path(found.argv[3]).parent
+    assert folder.is_dir()
+    found.close()
+    assert not folder.exists()
 
 
 # Real nodes.
