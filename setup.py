@@ -60,7 +60,13 @@ def files(pattern: str) -> list[str]:
     return sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern) if path.is_file())
 
 
-NODES = ["depth_node", "image_player", "view"]
+# By the names of the commands: those of the nodes alone would hide other programs, such as Vim's `view`.
+COMMANDS = {
+    "metric3d": "cli",
+    "metric3d_depth_node": "nodes.depth_node",
+    "metric3d_image_player": "nodes.image_player",
+    "metric3d_view": "nodes.view_command",
+}
 
 setup(
     name=PACKAGE,
@@ -85,8 +91,8 @@ setup(
         (f"share/{PACKAGE}", ["package.xml"]),
         (f"share/{PACKAGE}/launch", files("launch/*.launch.py")),
         (f"share/{PACKAGE}/config", files("config/*")),
-        # pip puts console scripts into bin/, where `ros2 run` and `ros2 launch` do not look; these
-        # launchers stand in lib/metric3d_ros. colcon's own entry points replace them there.
+        # `ros2 run` and `ros2 launch` look in lib/metric3d_ros, where pip puts no console scripts and colcon those
+        # above; these launchers stand there with the nodes' own names.
         (f"lib/{PACKAGE}", files("resource/executables/*")),
     ],
     zip_safe=False,
@@ -101,9 +107,6 @@ setup(
         "test": TEST,
     },
     entry_points={
-        "console_scripts": [
-            "metric3d = metric3d_ros.cli:main",
-            *(f"{node} = {PACKAGE}.nodes.{node}:main" for node in NODES),
-        ],
+        "console_scripts": [f"{name} = {PACKAGE}.{module}:main" for name, module in COMMANDS.items()],
     },
 )

@@ -3,41 +3,56 @@
 ros2 launch metric3d_ros depth.launch.py image:=/camera/image_raw rviz:=true
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, GroupAction, LogInfo, OpaqueFunction, TimerAction
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 PACKAGE = "metric3d_ros"
 SHARE = Path(get_package_share_directory(PACKAGE))
 
-# Name, default, description. An empty default leaves the value to params_file.
+# Name, default, description. What is left empty is not set: params_file, an including launch file or the node decide.
+OF_DEPTH_NODE = [
+    ("params_file", "", "YAML file with depth_node's parameters; config/depth.yaml shows them all"),
+    ("model", "", "ONNX file, or demo for the one that comes with the package"),
+    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
+    ("inference_size", "", "size the network sees: native, trained, auto, WIDTHxHEIGHT or megapixels such as 0.5MP"),
+    ("image_transport", "", "how images come: raw, or compressed, which takes the topic of the images + /compressed"),
+    ("rectified", "", "auto, true or false: rectified images go with P of camera_info, raw ones with K and D"),
+    ("log_level", "", "debug, info, warn, error or fatal"),
+    ("use_sim_time", "", "true takes the time from /clock"),
+    ("respawn", "false", "start depth_node again when it ends, each time later if it does so at once"),
+    ("shared_memory_mib", "", "size of Fast DDS's shared memory for large messages; 0 leaves Fast DDS as it is"),
+    ("keep_buffers", "", "true lets the C allocator keep large buffers, which makes large messages cheaper"),
+]
 ARGUMENTS = [
     ("image", "image", "topic of the camera's images"),
     ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
     ("depth", "", "topic for depth/image, such as /camera/depth_registered/image_rect; its camera_info goes beside it"),
     ("points", "", "topic to publish points on, such as /camera/depth_registered/points"),
     ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
-    ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
-    ("model", "", "ONNX file, or demo for the one that comes with the package"),
-    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
-    ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
     ("camera_info_url", "", "calibration file in place of camera_info: a path, file:// or package://"),
+    *OF_DEPTH_NODE,
     ("images", "", "play this image or folder of images in place of a camera (then give focal or camera_info_url)"),
     ("focal", "", "focal length in pixels of the images that are played"),
-    ("rate", "5.0", "how many images are played a second"),
+    ("rate", "", "how many images are played a second"),
     ("rviz", "false", "start RViz with image, depth, normals and points"),
     ("fixed_frame", "camera_optical_frame", "fixed frame of RViz: the frame_id of the images"),
-    ("log_level", "info", "debug, info, warn, error or fatal"),
-    ("use_sim_time", "false", "take the time from /clock"),
-    ("respawn", "false", "start depth_node again when it dies"),
-    ("shared_memory_mib", "", "size of Fast DDS's shared memory for large messages; 0 leaves Fast DDS as it is"),
-    ("keep_buffers", "true", "let the C allocator keep large buffers, which makes large messages cheaper"),
 ]
 OUTPUTS = ["depth/image", "depth/image_color", "normals/image", "normals/image_color", "confidence/image", "points"]
+FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 60.0
+# A node that ran for so long was not kept from running by the way it is set up.
+SOUND_S = 60.0
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -49,46 +64,121 @@ def generate_launch_description() -> LaunchDescription:
 def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the nodes that the arguments ask for."""
     values = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
-    flags = {name: read_flag(name, values[name]) for name in ("rviz", "use_sim_time", "respawn", "keep_buffers")}
     image = values["image"]
     remappings = [("image", image), ("camera_info", values["camera_info"] or beside(image, "camera_info"))]
     if values["depth"]:
-        remappings += [("depth/image", values["depth"]), ("depth/camera_info", depth_camera_info(values))]
+        remappings += [("depth/image", values["depth"]), ("depth/camera_info", depth_camera_info(context, values))]
     if values["points"]:
         remappings += [("points", values["points"])]
-    transport = [] if flags["keep_buffers"] else ["--no-keep-buffers"]
+    remappings = [(name, topic) for name, topic in remappings if name != topic]
+    # The player publishes the calibration of what it plays.
+    calibrated = values["camera_info_url"] and not values["images"]
+    parameters = {"camera_info_url": values["camera_info_url"]} if calibrated else {}
+    nodes = depth_node(context, values, remappings=remappings, parameters=parameters)
+    if values["images"]:
+        nodes.append(image_player(values, remappings))
+    if read_flag("rviz", values["rviz"]):
+        require_rviz()
+        nodes.append(start_rviz(context, values, remappings))
+    return nodes
+
+
+def depth_node(
+    context: LaunchContext,
+    values: dict[str, str],
+    *,
+    remappings: list[tuple[str, str]],
+    parameters: dict[str, Any] | None = None,
+) -> list[LaunchDescriptionEntity]:
+    """Return a depth_node as `values` of OF_DEPTH_NODE and `namespace` ask for, with more `parameters`."""
+    chosen: dict[str, Any] = dict(parameters or {})
+    for name in ("model", "provider", "inference_size", "image_transport"):
+        if values[name]:
+            chosen[name] = ParameterValue(values[name], value_type=str)
+    if values["rectified"]:
+        flag = FLAGS.get(values["rectified"].lower())
+        chosen["rectified"] = values["rectified"] if flag is None else flag
+    files = [read_params_file(values["params_file"])] if values["params_file"] else []
+
+    def make(**more: Any) -> Node:
+        return Node(
+            executable="depth_node", parameters=[*files, chosen | clock(values)], **common(values, remappings), **more
+        )
+
+    if read_flag("respawn", values["respawn"]):
+        return [respawned(context, make)]
+    return [make(name="depth_node")]
+
+
+def image_player(values: dict[str, str], remappings: list[tuple[str, str]]) -> Node:
+    """Return what plays images in place of a camera."""
+    intrinsics = read_intrinsics(values)
+    if values["image_transport"] not in ("", "raw"):
+        raise ValueError(
+            f"launch argument image_transport is '{values['image_transport']}', expected raw: images are played raw"
+        )
+    played = {"images": values["images"], "loop": True, "frame_id": values["fixed_frame"]} | intrinsics
+    if values["rate"]:
+        played["rate_hz"] = read_number("rate", values["rate"])
+    return Node(
+        executable="image_player",
+        name="image_player",
+        parameters=[played | clock(values)],
+        **common(values, remappings),
+    )
+
+
+def common(values: dict[str, str], remappings: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return what all nodes of this package are started with."""
+    arguments = []
+    if values["keep_buffers"]:
+        arguments.append("--keep-buffers" if read_flag("keep_buffers", values["keep_buffers"]) else "--no-keep-buffers")
     if values["shared_memory_mib"]:
-        transport += ["--shared-memory-mib", values["shared_memory_mib"]]
-    common = {
+        arguments += ["--shared-memory-mib", values["shared_memory_mib"]]
+    return {
         "package": PACKAGE,
         "namespace": values["namespace"],
         "remappings": remappings,
-        "arguments": transport,
-        "ros_arguments": ["--log-level", values["log_level"]],
+        "arguments": arguments,
+        "ros_arguments": ["--log-level", values["log_level"]] if values["log_level"] else [],
         "output": "screen",
     }
-    chosen = {name: values[name] for name in ("model", "provider", "inference_size") if values[name]}
-    if values["camera_info_url"] and not values["images"]:
-        chosen["camera_info_url"] = values["camera_info_url"]
-    clock = {"use_sim_time": flags["use_sim_time"]}
-    nodes = [
-        Node(
-            executable="depth_node",
-            name="depth_node",
-            parameters=[read_params_file(values["params_file"]), chosen | clock],
-            respawn=flags["respawn"],
-            respawn_delay=2.0,
-            **common,
-        )
-    ]
-    if values["images"]:
-        numbers = read_intrinsics(values) | {"rate_hz": read_number("rate", values["rate"])}
-        played = {"images": values["images"], "loop": True, "frame_id": values["fixed_frame"]} | numbers
-        nodes.append(Node(executable="image_player", name="image_player", parameters=[played | clock], **common))
-    if flags["rviz"]:
-        require_rviz()
-        nodes.append(start_rviz(values, remappings, clock))
-    return nodes
+
+
+def clock(values: dict[str, str]) -> dict[str, bool]:
+    """Return the parameter of the clock, if it was asked for."""
+    if not values["use_sim_time"]:
+        return {}
+    return {"use_sim_time": read_flag("use_sim_time", values["use_sim_time"])}
+
+
+def respawned(context: LaunchContext, make: Callable[..., Node]) -> Node:
+    """Return a node that is started again when it ends, each time later if it ends soon, which launch does not do."""
+    # What an including launch file has set (namespace, parameters, remappings, environment) is no longer there then.
+    settings, environment = dict(context.launch_configurations), dict(context.environment)
+    delay_s, started_s = FIRST_DELAY_S, time.monotonic()
+
+    def start(*_: LaunchContext) -> list[LaunchDescriptionEntity]:
+        nonlocal started_s
+        started_s = time.monotonic()
+        return [make(name="depth_node", on_exit=start_again)]
+
+    def restore(context: LaunchContext) -> None:
+        context.launch_configurations.update(settings)
+        context.environment.update(environment)
+
+    def start_again(event: ProcessExited, context: LaunchContext) -> list[LaunchDescriptionEntity]:
+        nonlocal delay_s
+        if context.is_shutdown:
+            return []
+        if time.monotonic() - started_s > SOUND_S:
+            delay_s = FIRST_DELAY_S
+        wait_s, delay_s = delay_s, min(2 * delay_s, LONGEST_DELAY_S)
+        text = f"depth_node ended with exit code {event.returncode}: starting it again in {wait_s:g} s"
+        group = GroupAction([OpaqueFunction(function=restore), OpaqueFunction(function=start)])
+        return [LogInfo(msg=text), TimerAction(period=wait_s, actions=[group])]
+
+    return start()[0]
 
 
 def read_intrinsics(values: dict[str, str]) -> dict[str, float | str]:
@@ -111,9 +201,9 @@ def require_rviz() -> None:
         raise RuntimeError("rviz2 is not installed: sudo apt install ros-$ROS_DISTRO-rviz2, or rviz:=false") from error
 
 
-def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock: dict[str, bool]) -> Node:
+def start_rviz(context: LaunchContext, values: dict[str, str], remappings: list[tuple[str, str]]) -> Node:
     """Return RViz, whose configuration names the topics as they are without a namespace."""
-    prefix = "/" + values["namespace"].strip("/") if values["namespace"].strip("/") else ""
+    prefix = full_namespace(context, values["namespace"])
     remapped = dict(remappings)
     topics = {f"/{topic}": remapped.get(topic, topic) for topic in ["image", *OUTPUTS]}
     topics = {name: topic if topic.startswith("/") else f"{prefix}/{topic}" for name, topic in topics.items()}
@@ -123,9 +213,16 @@ def start_rviz(values: dict[str, str], remappings: list[tuple[str, str]], clock:
         name="rviz",
         arguments=["-d", str(SHARE / "config" / "depth.rviz"), "-f", values["fixed_frame"]],
         remappings=[(name, topic) for name, topic in topics.items() if name != topic],
-        parameters=[clock],
+        parameters=[clock(values)],
         output="screen",
     )
+
+
+def full_namespace(context: LaunchContext, namespace: str) -> str:
+    """Return a namespace, below that of an including launch file, without a slash at the end; "" is the root."""
+    pushed = context.launch_configurations.get("ros_namespace", "")
+    parts = [namespace] if namespace.startswith("/") else [pushed, namespace]
+    return "".join("/" + part.strip("/") for part in parts if part.strip("/"))
 
 
 def beside(topic: str, name: str) -> str:
@@ -133,11 +230,11 @@ def beside(topic: str, name: str) -> str:
     return topic.rpartition("/")[0] + "/" * ("/" in topic) + name
 
 
-def depth_camera_info(values: dict[str, str]) -> str:
+def depth_camera_info(context: LaunchContext, values: dict[str, str]) -> str:
     """Return the topic for the camera_info of depth: beside it, or below it where the camera's own is beside it."""
 
     def in_full(topic: str) -> str:
-        return topic if topic.startswith("/") else f"/{values['namespace'].strip('/')}/{topic}".replace("//", "/")
+        return topic if topic.startswith("/") else f"{full_namespace(context, values['namespace'])}/{topic}"
 
     taken = [values["camera_info"], beside(values["image"], "camera_info")]
     wanted = beside(values["depth"], "camera_info")
@@ -148,10 +245,9 @@ def depth_camera_info(values: dict[str, str]) -> str:
 
 def read_flag(name: str, text: str) -> bool:
     """Return the truth that an argument's text stands for."""
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in words:
+    if text.lower() not in FLAGS:
         raise ValueError(f"launch argument {name} is '{text}', expected true or false")
-    return words[text.lower()]
+    return FLAGS[text.lower()]
 
 
 def read_number(name: str, text: str) -> float:

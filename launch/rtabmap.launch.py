@@ -13,6 +13,8 @@ from launch.substitutions import LaunchConfiguration
 
 PACKAGE = "metric3d_ros"
 SHARE = Path(get_package_share_directory(PACKAGE))
+OF_NODES = {"ros_namespace", "ros_remaps", "global_params", "emulate_tty"}
+"""Where launch keeps what actions around an include say to the nodes in it."""
 
 # Name, default, description.
 ARGUMENTS = [
@@ -21,14 +23,16 @@ ARGUMENTS = [
     ("camera_info_url", "", "calibration file in place of camera_info, which RTAB-Map then has from depth_node"),
     ("depth", "/camera/depth_registered/image_rect", "topic of the depth images between the two"),
     ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
-    ("params_file", str(SHARE / "config" / "depth.yaml"), "YAML file with depth_node's parameters"),
+    ("params_file", "", "YAML file with depth_node's parameters; config/depth.yaml shows them all"),
     ("model", "", "ONNX file; the demo model that comes with the package is not fit for mapping"),
     ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
     ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
+    ("image_transport", "", "how depth_node takes the images: raw, or compressed; RTAB-Map takes them raw"),
+    ("rectified", "", "auto, true or false; auto takes images for rectified if their topic's name says so"),
     ("rtabmap_args", "--delete_db_on_start", "command line of RTAB-Map"),
     ("rtabmap_viz", "false", "show RTAB-Map's own window"),
     ("sync_queue_size", "60", "images that RTAB-Map keeps until their depth comes: rate times latency, and some more"),
-    ("use_sim_time", "false", "take the time from /clock"),
+    ("use_sim_time", "", "true takes the time from /clock"),
 ]
 
 
@@ -46,13 +50,14 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     except PackageNotFoundError as error:
         raise RuntimeError("rtabmap_launch is not installed: sudo apt install ros-$ROS_DISTRO-rtabmap-ros") from error
     # RTAB-Map's nodes live in a namespace of their own, where relative topics would end.
-    image, depth = absolute(values["image"]), absolute(values["depth"])
-    camera_info = absolute(values["camera_info"] or image.rpartition("/")[0] + "/camera_info")
+    image, depth = absolute(context, values["image"]), absolute(context, values["depth"])
+    camera_info = absolute(context, values["camera_info"] or image.rpartition("/")[0] + "/camera_info")
     # As depth.launch.py names it.
     depth_camera_info = depth.rpartition("/")[0] + "/camera_info"
     if depth_camera_info in (camera_info, image.rpartition("/")[0] + "/camera_info"):
         depth_camera_info = f"{depth}/camera_info"
-    kept = ("params_file", "model", "provider", "inference_size", "camera_info_url", "use_sim_time")
+    kept = ("params_file", "model", "provider", "inference_size", "image_transport", "rectified", "camera_info_url")
+    kept += ("use_sim_time",)
     of_depth = {name: values[name] for name in kept} | {"image": image, "camera_info": camera_info, "depth": depth}
     of_rtabmap = {
         "rgb_topic": image,
@@ -67,8 +72,9 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "qos": "2",  # best effort, which hears every camera
         "rtabmap_args": values["rtabmap_args"],
         "rtabmap_viz": values["rtabmap_viz"],
-        "use_sim_time": values["use_sim_time"],
     }
+    if values["use_sim_time"]:
+        of_rtabmap["use_sim_time"] = values["use_sim_time"]
     return [
         included(SHARE / "launch" / "depth.launch.py", of_depth),
         included(rtabmap / "launch" / "rtabmap.launch.py", of_rtabmap),
@@ -76,11 +82,19 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 
 def included(path: Path, arguments: dict[str, str]) -> GroupAction:
-    """Return another launch file with arguments that do not reach any other."""
-    source = AnyLaunchDescriptionSource(str(path))
-    return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())], forwarding=False)
+    """Return another launch file with arguments that do not reach any other, nor do those of this one reach it."""
+    include = IncludeLaunchDescription(AnyLaunchDescriptionSource(str(path)), launch_arguments=arguments.items())
+    return GroupAction([OpaqueFunction(function=forget_arguments), include])
 
 
-def absolute(topic: str) -> str:
-    """Return a topic as it is seen from the root namespace."""
-    return "/" + topic.lstrip("/")
+def forget_arguments(context: LaunchContext) -> None:
+    """Leave of all that was set only what reaches nodes by itself: PushROSNamespace, SetParameter, SetRemap."""
+    for name in set(context.launch_configurations) - OF_NODES:
+        del context.launch_configurations[name]
+
+
+def absolute(context: LaunchContext, topic: str) -> str:
+    """Return the full name of a topic, which is below the namespace of an including launch file."""
+    if topic.startswith("/"):
+        return topic
+    return context.launch_configurations.get("ros_namespace", "").rstrip("/") + "/" + topic

@@ -29,7 +29,7 @@ VERBS = {
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
     "fetch": Verb("metric3d_ros.fetch", "download a ready-made ONNX model, without PyTorch"),
     "info": Verb("metric3d_ros.info", "tell what a model file is and where its weights come from"),
-    "view": Verb("metric3d_ros.nodes.view", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
+    "view": Verb("metric3d_ros.nodes.view_command", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
 }
 
 

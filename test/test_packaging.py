@@ -109,6 +109,10 @@ def test_package_manifest_names_every_ros_package_that_is_imported():
     assert imported <= named
 
 
+class WheelNames(dict):
+    """What a wheel holds, by the names that it is installed under, and the `texts` of it."""
+
+
 @pytest.fixture(scope="module")
 def wheel_names(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
@@ -126,7 +130,9 @@ def wheel_names(tmp_path_factory):
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]
     subprocess.run(command, check=True, timeout=300)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        return {info.filename.split(".data/data/")[-1]: info for info in wheel.infolist()}
+        names = WheelNames({info.filename.split(".data/data/")[-1]: info for info in wheel.infolist()})
+        names.texts = {name: wheel.read(name).decode() for name in wheel.namelist() if name.endswith(".txt")}
+        return names
 
 
 def test_wheel_holds_both_packages_and_no_tests(wheel_names):
@@ -162,6 +168,31 @@ def test_wheel_installs_what_ros_looks_for(wheel_names):
 def test_nodes_are_executables_where_ros2_run_looks(wheel_names, node):
     info = wheel_names[f"lib/metric3d_ros/{node}"]
     assert info.external_attr >> 16 & 0o111
+
+
+def test_every_command_is_named_after_the_package(wheel_names):
+    """A virtual environment's commands come before the system's: `view` would be Vim's no more."""
+    text = next(text for name, text in wheel_names.texts.items() if name.endswith(".dist-info/entry_points.txt"))
+    commands = dict(line.split(" = ") for line in text.splitlines() if " = " in line)
+    assert {"metric3d", "metric3d_depth_node", "metric3d_image_player", "metric3d_view"} == commands.keys()
+    for target in commands.values():
+        module, function = target.split(":")
+        assert run_python(f"from {module} import {function}").returncode == 0
+
+
+@pytest.mark.parametrize("package", ["rerun", "rclpy"])
+def test_view_can_be_asked_for_help_without(package):
+    code = f"""
+        import sys
+        from importlib.machinery import PathFinder
+        find = PathFinder.find_spec
+        PathFinder.find_spec = lambda name, *rest: None if name == "{package}" else find(name, *rest)
+        from metric3d_ros.cli import main
+        sys.exit(main(["view", "--help"]))
+    """
+    result = run_python(code)
+    assert result.returncode == 0, result.stderr
+    assert "--web-port" in result.stdout
 
 
 def test_every_verb_can_be_asked_for_help():

@@ -14,7 +14,7 @@ from metric3d_ros.nodes.rerun_process import check_display, explain_missing_reru
 WINDOW, WEB = "rerun", "web"
 VIEWERS = (WINDOW, WEB)
 
-_MODULE = "metric3d_ros.nodes.view"
+_MODULE = "metric3d_ros.nodes.view_command"
 _READY = "watching "
 _PAGE = re.compile(r"http://\S+")
 _START_S = 60.0

@@ -17,9 +17,11 @@ from metric3d_ros.nodes.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diag
 from metric3d_ros.nodes.enable_switch import EnableSwitch
 from metric3d_ros.nodes.log_bridge import LogBridge
 from metric3d_ros.nodes.parameter_server import ParameterServer
+from metric3d_ros.nodes.parameter_sources import ParameterSources
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.pipeline import Estimated, Pipeline
 from metric3d_ros.nodes.process import Stop, create_node, run_process
+from metric3d_ros.nodes.qos_overrides import warn_of_unused_overrides
 from metric3d_ros.nodes.slowness import slow_case
 from metric3d_ros.nodes.speed_trial import SpeedTrial
 from metric3d_ros.nodes.topic_collisions import check_depth_node_topics
@@ -36,7 +38,9 @@ _BESIDE_THE_PROCESSOR = ("cuda", "tensorrt")
 class DepthNode:
     """Receives images on the executor's thread and works on the newest one in a thread of its own."""
 
-    def __init__(self, stop: Stop, *, open_engine: Callable[..., Engine] = open_engine) -> None:
+    def __init__(
+        self, stop: Stop, *, sources: ParameterSources, open_engine: Callable[..., Engine] = open_engine
+    ) -> None:
         """Declare parameters, advertise outputs and start to load the model; inputs are subscribed once it has run.
 
         Raises ConfigurationError for a parameter that cannot be used.
@@ -50,7 +54,7 @@ class DepthNode:
         self._trial: SpeedTrial | None = None
         self._stages: TwoStages[Mapping[CameraStream, Frame], list[Estimated]] | None = None
         try:
-            self._parameters = ParameterServer(self.node, DepthParameters, on_change=self._apply)
+            self._parameters = ParameterServer(self.node, DepthParameters, sources=sources, on_change=self._apply)
             parameters = self._parameters.values
             check_depth_node_topics(self.node, parameters, others=(DIAGNOSTICS_TOPIC, TIMING_TOPIC))
             self._streams = [
@@ -99,6 +103,7 @@ class DepthNode:
     def _on_model_ready(self) -> None:
         for stream in self._streams:
             stream.start()
+        warn_of_unused_overrides(self.node)
         inputs = ", ".join(stream.describe_inputs() for stream in self._streams)
         self._log.info(f"ready: waiting for {inputs}")
 
@@ -179,8 +184,8 @@ class DepthNode:
 def main(argv: Sequence[str] | None = None, *, open_engine: Callable[..., Engine] = open_engine) -> int:
     """Run depth_node; return the exit code. `open_engine` stands in for `engine.open_engine` in benchmarks."""
 
-    def make_node(_: argparse.Namespace, stop: Stop) -> DepthNode:
-        return DepthNode(stop, open_engine=open_engine)
+    def make_node(options: argparse.Namespace, stop: Stop) -> DepthNode:
+        return DepthNode(stop, sources=options.parameter_sources, open_engine=open_engine)
 
     return run_process("depth_node", make_node, argv=argv)
 

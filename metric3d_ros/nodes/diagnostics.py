@@ -18,7 +18,7 @@ from metric3d_ros.nodes.enable_switch import EnableSwitch
 from metric3d_ros.nodes.gpu_memory import read_gpu_memory
 from metric3d_ros.nodes.missing_depth import explain_missing_depth
 from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.qos import OUTPUT, create_output
+from metric3d_ros.nodes.qos import create_output
 from metric3d_ros.nodes.shares import shared_file
 from metric3d_ros.nodes.slowness import explain_delay, explain_slowness, slow_case
 from metric3d_ros.nodes.speed_trial import SlowCase
@@ -50,7 +50,7 @@ class Diagnostics:
         self._parameters = parameters
         self._estimator = estimator
         self._rates_hz = rates_hz
-        self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS_TOPIC, OUTPUT)
+        self._publisher = create_output(node, DiagnosticArray, DIAGNOSTICS_TOPIC)
         # Steady, so that a simulation that stands still can be explained too.
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(_PERIOD_S, self._publish, clock=self._clock)

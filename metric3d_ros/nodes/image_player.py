@@ -27,6 +27,7 @@ from metric3d_ros.nodes.parameter_server import ParameterServer
 from metric3d_ros.nodes.parameters import SCALE, PlayerParameters
 from metric3d_ros.nodes.process import Stop, create_node, run_process
 from metric3d_ros.nodes.qos import OUTPUT, create_input, create_output
+from metric3d_ros.nodes.qos_overrides import warn_of_unused_overrides
 from metric3d_ros.nodes.topic_collisions import Endpoint, refuse_collisions
 from metric3d_ros.recordings.calibration import read_calibration
 from metric3d_ros.recordings.images import list_images, read_rgb
@@ -50,7 +51,8 @@ class ImagePlayer:
         self.node = create_node("image_player")
         try:
             given = options_to_values(options, PlayerParameters)
-            self._parameters = ParameterServer(self.node, PlayerParameters, options=given).values
+            sources = options.parameter_sources
+            self._parameters = ParameterServer(self.node, PlayerParameters, sources=sources, options=given).values
             self._check_topics()
             self._pictures = Pictures(self._parameters)
         except BaseException:
@@ -67,6 +69,7 @@ class ImagePlayer:
         self._infos = create_output(self.node, CameraInfo, "camera_info")
         if self._parameters.lockstep_topic:
             create_input(self.node, Image, self._parameters.lockstep_topic, self._on_result, profile=OUTPUT)
+        warn_of_unused_overrides(self.node)
         # Steady, so that the rate holds while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(1 / self._parameters.rate_hz, self._on_time, clock=steady)

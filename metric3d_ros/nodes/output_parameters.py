@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_schema import parameter
+from metric3d_ros.nodes.scan_frame import check_scan_frame
 from metric3d_ros.pictures import COLOUR_MAPS
 
 INVALID, INFINITE = "invalid", "infinite"
@@ -171,6 +172,7 @@ class ScanParameters:
         "",
         "frame_id of scan: at the camera's place, x forward, y left, z up (REP-103), such as camera_link; never the "
         "optical frame.",
+        check=check_scan_frame,
     )
     band_px: int = parameter(
         10, "Rows around the camera's horizon that the scan is taken from.", unit="px", minimum=1, maximum=65536

@@ -29,6 +29,7 @@ from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
 
+SCAN = "scan"
 _NOTHING = frozenset[str]()
 
 
@@ -258,7 +259,7 @@ OUTPUTS: Sequence[Output] = (
         build=_normals_colour,
     ),
     Output(
-        topic="scan",
+        topic=SCAN,
         switch="scan",
         message_type=LaserScan,
         description="metres and radians, the nearest thing in each direction at the camera's height",

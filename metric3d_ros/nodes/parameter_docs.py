@@ -26,29 +26,27 @@ def parameters_to_markdown(table: type) -> str:
 
 
 _ABOUT_DEFAULTS = """\
-# Every parameter with its default. Copy what you change into a file of your own and pass it as
-#   ros2 launch metric3d_ros depth.launch.py params_file:=FILE"""
+# Every parameter with its default. All are comments: what a file does not set stays as the node, or whatever else sets
+# it, has it. Copy this file, take the "# " away before what you change, and pass it as
+#   ros2 launch metric3d_ros depth.launch.py params_file:=FILE
+# It is for nodes of any name in any namespace; /**/depth_node: in place of /**: suits a file for several nodes."""
 
 
 def parameters_to_yaml(table: type, *, values: Mapping[str, Value] | None = None, about: str = _ABOUT_DEFAULTS) -> str:
     """Return a parameter file with every parameter and its description, for any node name.
 
-    `values` are by full name, those of the defaults where it is None; `about` goes first, as comments.
+    `values` are by full name; where it is None, each parameter is a comment that shows its default. `about` goes
+    first, as comments.
     """
     lines = about.splitlines()
     lines += ["/**:", "  ros__parameters:"]
-    open_groups: list[str] = []
     for entry in entries(table):
-        *groups, name = entry.name.split(".")
-        if groups != open_groups:
-            lines += [f"    {'  ' * depth}{group}:" for depth, group in enumerate(groups) if groups != open_groups]
-            open_groups = groups
-        indent = "    " + "  " * len(groups)
-        lines += textwrap.wrap(
-            _comment(entry), _YAML_WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+        lines += textwrap.wrap(_comment(entry), _YAML_WIDTH, initial_indent="    # ", subsequent_indent="    # ")
+        setting = (
+            f"    # {entry.example}" if values is None else f"    {entry.name}: {format_value(values[entry.name])}"
         )
-        lines.append(f"{indent}{name}: {format_value(entry.default if values is None else values[entry.name])}")
-    return "\n".join(lines) + "\n"
+        lines += [setting, ""]
+    return "\n".join(lines[:-1]) + "\n"
 
 
 def _comment(entry: Entry) -> str:

@@ -71,6 +71,11 @@ class Entry:
             return f"at least {_plain(self.minimum)}"
         return f"at most {_plain(self.maximum)}" if self.maximum is not None else ""
 
+    @property
+    def example(self) -> str:
+        """The parameter with its default, as a line of a parameter file."""
+        return f"{self.name}: {format_value(self.default)}"
+
     def accept(self, value: Any) -> Value:
         """Return `value` as this parameter's own type; an integer is welcome where a double is expected.
 

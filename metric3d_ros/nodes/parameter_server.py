@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_schema import Entry, build, entries, flatten, format_value
+from metric3d_ros.nodes.parameter_sources import EVERY_NODE, ParameterSources
 
 T = TypeVar("T")
 
@@ -32,12 +33,14 @@ class ParameterServer(Generic[T]):
         node: Node,
         table: type[T],
         *,
+        sources: ParameterSources,
         options: Mapping[str, Any] | None = None,
         on_change: Callable[[T], None] | None = None,
     ) -> None:
         """Declare the parameters of `table` on `node`.
 
         Args:
+            sources: where ROS 2 has the values from; what they hold for this node, or miss it with, is logged.
             options: values by full name from the command line, which win over ROS's.
             on_change: called with the new table after each accepted change. ConfigurationError from it refuses the
                 change, with that reason; nothing may have happened then.
@@ -48,6 +51,9 @@ class ParameterServer(Generic[T]):
         self._table = table
         self._entries = {entry.name: entry for entry in entries(table)}
         self._on_change = on_change
+        self._sources = sources
+        self._node_name = str(node.get_fully_qualified_name())
+        self._check_sources()
         given = self._take_overrides()
         given.update(options or {})
         self.values: T = build(table, given)
@@ -57,19 +63,62 @@ class ParameterServer(Generic[T]):
         node.add_pre_set_parameters_callback(self._convert)
         node.add_on_set_parameters_callback(self._accept)
 
+    def _check_sources(self) -> None:
+        """Log what each file sets; ConfigurationError for a value of this node that ROS 2 could not read."""
+        self._sources.check_strays(self._node_name, self._entries)
+        refused = self._sources.refused(
+            self._node_name, lambda name: name in self._entries or name.startswith(_OF_RCLPY)
+        )
+        if refused is not None:
+            entry = self._entries.get(refused.name)
+            example = f": write {entry.example}, or leave it out" if entry else ": leave it out"
+            raise ConfigurationError(
+                f"parameter {refused.name} is {refused.text or 'empty'} in {refused.source}, and {refused.refusal}"
+                f"{example}"
+            )
+        lines, warnings = self._sources.describe(self._node_name, self._entries)
+        for line in lines:
+            self._node.get_logger().info(line)
+        for warning in warnings:
+            self._node.get_logger().warning(warning)
+
     def _take_overrides(self) -> dict[str, Any]:
         overrides: dict[str, Any] = {}
-        for name in list(self._node.get_parameters_by_prefix("")):
-            if name.startswith(_OF_RCLPY):
-                continue
-            if name in self._entries:
-                overrides[name] = self._node.get_parameter(name).value
-            else:
+        of_others: list[str] = []
+        declared = [name for name in self._node.get_parameters_by_prefix("") if not name.startswith(_OF_RCLPY)]
+        for name in dict.fromkeys(declared + self._sources.names(self._node_name)):
+            setting = self._sources.setting(self._node_name, name)
+            if name in declared and name in self._entries:
+                overrides[name] = self._accept_override(name, setting.source if setting else "")
+            elif name not in self._entries and not name.startswith(_OF_RCLPY):
                 near = difflib.get_close_matches(name, self._entries, n=1)
-                hint = f", did you mean {near[0]}?" if near else ""
-                self._node.get_logger().warning(f"parameter {name} is not known and has no effect{hint}")
-            self._node.undeclare_parameter(name)
+                if near or setting is None or setting.section != EVERY_NODE or setting.is_argument:
+                    hint = f", did you mean {near[0]}?" if near else ""
+                    self._node.get_logger().warning(f"parameter {name} is not known and has no effect{hint}")
+                else:
+                    of_others.append(name)
+            if name in declared:
+                self._node.undeclare_parameter(name)
+        if of_others:
+            names = ", ".join(of_others)
+            self._node.get_logger().info(f"parameters under {EVERY_NODE} that are not for this node: {names}")
+        self._check_use_sim_time()
         return overrides
+
+    def _accept_override(self, name: str, source: str) -> Any:
+        value = self._node.get_parameter(name).value
+        try:
+            return self._entries[name].accept(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error} ({source})" if source else str(error)) from error
+
+    def _check_use_sim_time(self) -> None:
+        """Raise ConfigurationError where rclpy only logs that it does without a simulated clock."""
+        given = self._node.get_parameter("use_sim_time")
+        if given.type_ != Parameter.Type.BOOL:
+            raise ConfigurationError(
+                f"parameter use_sim_time is {given.value!r}, expected bool: write true or false, without quotes"
+            )
 
     def _convert(self, parameters: list[Parameter]) -> list[Parameter]:
         """Make doubles of integers and words of bools where those are expected, before rclpy refuses them.
@@ -103,9 +152,11 @@ class ParameterServer(Generic[T]):
                 self._on_change(values)
         except ConfigurationError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        before, now = flatten(self.values), flatten(values)
         self.values = values
         for name in changes:
-            self._node.get_logger().info(f"{name} is now {format_value(flatten(values)[name])}")
+            if now[name] != before[name]:
+                self._node.get_logger().info(f"{name} is now {format_value(now[name])}")
         return SetParametersResult(successful=True)
 
 

@@ -19,10 +19,11 @@ from metric3d_ros.geometry import turned_size
 from metric3d_ros.nodes.camera_stream import CameraStream, Frame
 from metric3d_ros.nodes.frame_times import AGE, DECODE, OUTPUTS, TOTAL, WAIT
 from metric3d_ros.nodes.missing_depth import find_missing_depth
-from metric3d_ros.nodes.outputs import Output
+from metric3d_ros.nodes.outputs import SCAN, Output
 from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
+from metric3d_ros.nodes.scan_frame import explain_scan_frame
 from metric3d_ros.nodes.side_by_side import SideBySide
 
 BUILD = " build"
@@ -31,6 +32,7 @@ BUILD = " build"
 # Outputs of smaller images are made before another thread has woken up: at 640x480, and with two cores that the camera
 # and the subscriber share, points arrive after 7.5 ms without one and 8.6 with it; at 1920x1080 after 41 and 37.
 _LEAST_PIXELS_TO_SHARE = 500_000
+_WARN_EVERY_S = 30.0
 
 
 @dataclass(kw_only=True)
@@ -206,6 +208,10 @@ class Pipeline:
                 failures.append(error)
             job.times_ms[output.topic] = (time.monotonic() - output_started_s) * 1e3
 
+        if any(output.topic == SCAN for output in job.outputs):
+            text = explain_scan_frame(parameters.scan.frame_id, image_frame_id=result.header.frame_id)
+            if text:
+                self._log.warning(text, throttle_duration_sec=_WARN_EVERY_S)
         tasks = [partial(publish, output) for output in job.outputs]
         if job.rgb.shape[0] * job.rgb.shape[1] >= _LEAST_PIXELS_TO_SHARE:
             self._side_by_side.run(tasks)

@@ -16,6 +16,8 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError
+from metric3d_ros.nodes.parameter_sources import ParameterSources
+from metric3d_ros.nodes.ros_node import RosNode
 from metric3d_ros.nodes.transport import TransportReport, prepare_transport
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
@@ -71,7 +73,8 @@ def run_process(
 
     Args:
         name: the process's name in messages that come before there is a node.
-        make_node: makes the node from the command line's options; may raise Metric3DError.
+        make_node: makes the node from the command line's options, whose `parameter_sources` are what follows
+            --ros-args; may raise Metric3DError.
         argv: the command line with the program's name; None for sys.argv.
         parser: parses what is not meant for ROS; None where the node has no options of its own.
     """
@@ -80,7 +83,10 @@ def run_process(
     clean = True
     with _stopped_by_signals(stop):
         try:
+            sources = ParameterSources(argv, accepts=_ros_accepts)
+            argv = sources.argv
             options = _parse(name, argv, parser)
+            options.parameter_sources = sources
             report = prepare_transport(
                 rmw_implementation=get_rmw_implementation_identifier(),
                 shared_memory_mib=options.shared_memory_mib,
@@ -89,6 +95,7 @@ def run_process(
             with _explained_ros_errors():
                 # Our own handlers: rclpy's shut the context down at once, under the feet of whoever is publishing.
                 rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+            sources.close()
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
             stop.fail(error)
@@ -127,7 +134,7 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
 def create_node(name: str) -> Node:
     """Return a node as `ParameterServer` wants it; ConfigurationError where ROS 2 cannot make one."""
     with _explained_ros_errors():
-        return Node(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
+        return RosNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
 
 
 def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:
@@ -150,6 +157,15 @@ def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | Non
     with _explained_ros_errors():
         own = remove_ros_args(args=argv)[1:]
     return parser.parse_args(own)
+
+
+def _ros_accepts(argv: Sequence[str]) -> bool:
+    """Return whether ROS 2 takes a command line with its parameter files; nothing is logged either way."""
+    try:
+        remove_ros_args(args=list(argv))
+    except Exception:  # of several private types
+        return False
+    return True
 
 
 @contextlib.contextmanager

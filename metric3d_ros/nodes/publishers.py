@@ -4,6 +4,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy
 
 from metric3d_ros.nodes.direct_publish import direct_publish
 from metric3d_ros.nodes.outputs import OUTPUTS, Output
@@ -29,12 +30,13 @@ class OutputPublishers:
         }
 
     def wanted(self) -> list[Output]:
-        """Return the outputs that somebody has subscribed to."""
-        return [
-            each
-            for each in OUTPUTS
-            if each.topic in self._publishers and self._publishers[each.topic].get_subscription_count()
-        ]
+        """Return the outputs that somebody has subscribed to, and those that are kept for subscribers yet to come."""
+        return [each for each in OUTPUTS if each.topic in self._publishers and self._is_wanted(each.topic)]
+
+    def _is_wanted(self, topic: str) -> bool:
+        publisher = self._publishers[topic]
+        is_latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        return is_latched or publisher.get_subscription_count() > 0
 
     def publish(self, output: Output, message: Any) -> None:
         """Publish a message that `output` has built. Different outputs may do so on different threads."""

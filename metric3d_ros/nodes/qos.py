@@ -1,5 +1,6 @@
 """Quality of service: what a kind of topic uses, overrides by parameter, and warnings about peers that do not fit."""
 
+import copy
 from typing import Any
 
 from rclpy.event_handler import (
@@ -10,10 +11,23 @@ from rclpy.event_handler import (
 )
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 from rclpy.subscription import Subscription
 
+from metric3d_ros.nodes.qos_overrides import (
+    PUBLISHER,
+    SUBSCRIPTION,
+    overriding_options,
+    publisher_remedy,
+    subscription_remedy,
+)
 from metric3d_ros.nodes.qos_parameters import BEST_EFFORT, RELIABLE, QosParameters
 
 # camera_info is small and may come in bursts before its image.
@@ -51,23 +65,26 @@ OUTPUT = output(QosParameters())
 
 
 def create_input(node: Node, message_type: Any, topic: str, callback: Any, *, profile: QoSProfile) -> Subscription:
-    """Subscribe, with `qos_overrides` parameters and a warning where a publisher's QoS does not fit."""
+    """Subscribe, with `qos_overrides` parameters and a warning where a publisher's QoS does not fit.
+
+    Raises ConfigurationError for an override whose value is none.
+    """
     name = node.resolve_topic_name(topic)
 
     def warn(event: QoSRequestedIncompatibleQoSInfo) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         node.get_logger().warning(
             f"a publisher of {name} offers less {policy} than is asked for here, so nothing comes from it: "
-            f"set the parameter qos_overrides.{name}.subscription.{policy.lower()}"
+            f"{subscription_remedy(name, QoSPolicyKind(event.last_policy_kind))}"
         )
 
     return node.create_subscription(
         message_type,
         topic,
         callback,
-        profile,
+        copy.copy(profile),
         event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
-        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        qos_overriding_options=overriding_options(node, name, SUBSCRIPTION),
     )
 
 
@@ -86,20 +103,25 @@ def subscribe_if_latched(node: Node, message_type: Any, topic: str, callback: An
 
 
 def create_output(node: Node, message_type: Any, topic: str, *, profile: QoSProfile = OUTPUT) -> Publisher:
-    """Advertise, with `qos_overrides` parameters and a warning where a subscriber's QoS does not fit."""
+    """Advertise, with `qos_overrides` parameters and a warning where a subscriber's QoS does not fit.
+
+    Raises ConfigurationError for an override whose value is none.
+    """
     name = node.resolve_topic_name(topic)
 
     def warn(event: QoSOfferedIncompatibleQoSInfo) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         node.get_logger().warning(
             f"a subscriber of {name} asks for more {policy} than is offered, so it gets nothing: change its QoS, or "
-            f"set the parameter qos_overrides.{name}.publisher.{policy.lower()}"
+            f"{publisher_remedy(node, name, QoSPolicyKind(event.last_policy_kind), publisher.qos_profile)}"
         )
 
-    return node.create_publisher(
+    publisher = node.create_publisher(
         message_type,
         topic,
-        profile,
+        # rclpy writes the overrides into it.
+        copy.copy(profile),
         event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
-        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        qos_overriding_options=overriding_options(node, name, PUBLISHER),
     )
+    return publisher

@@ -6,7 +6,8 @@ import signal
 import sys
 from pathlib import Path
 
-_PROGRAMS = {"depth_node", "image_player", "view"}
+_NODES = ("depth_node", "image_player", "view")
+_PROGRAMS = {*_NODES, "view_command", *(f"metric3d_{node}" for node in _NODES)}
 
 if importlib.util.find_spec("rclpy") is None:
     raise SystemExit(

@@ -1,12 +1,11 @@
-"""`metric3d view`: image, depth, normals and cloud topics of any robot, live in Rerun or recorded into a file."""
+"""Shows image, depth, normals and cloud topics of any robot live in Rerun, or records them into a file."""
 
 import metric3d_ros.nodes.require_ros  # noqa: F401
 
 # isort: split
 import argparse
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,24 +20,14 @@ from metric3d_ros.errors import CameraError, ConfigurationError, Metric3DError
 from metric3d_ros.messages import cloud_to_points, compressed_to_rgb, image_to_array, image_to_depth, image_to_rgb
 from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.nodes.pairing import stamp_ns
-from metric3d_ros.nodes.process import Stop, create_node, run_process
+from metric3d_ros.nodes.process import Stop, create_node
 from metric3d_ros.nodes.qos import create_input, subscribe_if_latched
+from metric3d_ros.nodes.qos_overrides import warn_of_unused_overrides
 from metric3d_ros.nodes.rectification import is_rectified_topic
-from metric3d_ros.nodes.rerun_process import (
-    GRPC_PORT,
-    LOOPBACK,
-    WEB_PORT,
-    RerunProcess,
-    ViewerError,
-    explain_missing_rerun,
-)
+from metric3d_ros.nodes.rerun_log import DEPTH, IMAGE, NORMALS, POINTS, RerunLog
+from metric3d_ros.nodes.rerun_process import RerunProcess, ViewerError
 from metric3d_ros.nodes.worker import Worker
 from metric3d_ros.pictures import normals_to_rgb
-
-if (_missing := explain_missing_rerun()) is not None:
-    raise SystemExit(f"metric3d view: {_missing}")
-
-from metric3d_ros.nodes.rerun_log import DEPTH, IMAGE, NORMALS, POINTS, RerunLog
 
 READY = "watching"
 _FLUSH_S = 2.0
@@ -56,42 +45,6 @@ _NEWEST = rclpy.qos.QoSProfile(
 _CAMERA_INFO = rclpy.qos.QoSProfile(
     history=rclpy.qos.HistoryPolicy.KEEP_LAST, depth=10, reliability=rclpy.qos.ReliabilityPolicy.BEST_EFFORT
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `metric3d view`."""
-    topics = parser.add_argument_group("topics, each of which may be missing; '' leaves one out")
-    for option, topic, words in (
-        ("--image", "image", "Image, or CompressedImage where the name ends in /compressed"),
-        ("--camera-info", "camera_info", "CameraInfo of the image"),
-        ("--depth", "depth/image", "depth Image, 32FC1 metres or 16UC1 millimetres"),
-        ("--depth-camera-info", "depth/camera_info", "CameraInfo of the depth image"),
-        ("--normals", "normals/image", "Image of normals, 32FC3 or a picture"),
-        ("--points", "points", "PointCloud2"),
-    ):
-        topics.add_argument(option, default=topic, metavar="TOPIC", help=f"{words} (default: {topic})")
-    where = parser.add_argument_group("where to look")
-    where.add_argument("--web", action="store_true", help="in a browser, at the address that is printed; no window")
-    where.add_argument("--save", type=Path, metavar="FILE.rrd", help="record; no window, but --web works as well")
-    where.add_argument(
-        "--host", default=LOOPBACK, help="address to listen on; 0.0.0.0 lets other machines look (default: %(default)s)"
-    )
-    where.add_argument("--port", type=int, default=GRPC_PORT, help="for data; another where taken (default: 9876)")
-    where.add_argument("--web-port", type=int, default=WEB_PORT, help="for the page; likewise (default: 9090)")
-    parser.add_argument("--memory", default="1GiB", metavar="SIZE", help="kept by the viewer (default: %(default)s)")
-    parser.add_argument("--max-points", type=int, default=500_000, metavar="N", help="thin clouds (default: 500000)")
-    parser.add_argument(
-        "--rectified",
-        action=argparse.BooleanOptionalAction,
-        help="use P of camera_info, not K (default: if the image's topic is named as rectified, such as image_rect)",
-    )
-    parser.add_argument("--ros-args", nargs=argparse.REMAINDER, default=[], help="what follows is for ROS, last of all")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Watch until Ctrl-C, or until the window is closed; return the exit code."""
-    argv = ["metric3d view", "--ros-args", *args.ros_args]
-    return run_process("metric3d view", lambda _, stop: View(args, stop), argv=argv)
 
 
 class View:
@@ -134,6 +87,7 @@ class View:
                 prepare=self._open, work=self._show, on_error=self._on_error, name="rerun"
             )
             topics = self._subscribe()
+            warn_of_unused_overrides(self.node)
         except BaseException:
             self._close_viewer()
             raise
@@ -314,14 +268,3 @@ def _check_file(path: Path) -> None:
             pass
     except OSError as error:
         raise ConfigurationError(f"cannot write {path} ({error.strerror}): choose another file with --save") from error
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run as a program of its own, as `ros2 run metric3d_ros view` does; return the exit code."""
-    parser = argparse.ArgumentParser(prog="view", description="Watch image, depth, normals and cloud topics in Rerun.")
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -28,6 +28,17 @@ service.include_launch_description(LaunchDescription([included]))
 sys.exit(service.run())
 """
 
+RTABMAP = """
+from launch import LaunchDescription
+from launch.actions import LogInfo, OpaqueFunction
+
+def show(context):
+    return [LogInfo(msg=f"rtabmap gets {name}={value}.") for name, value in context.launch_configurations.items()]
+
+def generate_launch_description():
+    return LaunchDescription([OpaqueFunction(function=show)])
+"""
+
 PRINT_ARGUMENTS = """#!/bin/sh
 echo "arguments: $*"
 """
@@ -88,3 +99,15 @@ def launch_file(tmp_path, prefix, domain):
     yield start
     for process in started:
         process.close()
+
+
+@pytest.fixture
+def rtabmap(prefix):
+    """RTAB-Map's launch file, installed for this test."""
+    marker = prefix / "share/ament_index/resource_index/packages/rtabmap_launch"
+    path = prefix / "share/rtabmap_launch/launch/rtabmap.launch.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(RTABMAP)
+    marker.touch()
+    yield
+    marker.unlink()

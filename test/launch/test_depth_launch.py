@@ -79,6 +79,16 @@ def test_model_that_is_missing_is_said_in_one_line(launch):
     process.wait_for("process has died")
 
 
+def test_respawn_waits_longer_each_time_for_a_node_that_ends_at_once(launch):
+    process = launch(model="/nowhere.onnx", respawn="true")
+    for seconds in (2, 4):
+        process.wait_for(f"depth_node ended with exit code 1: starting it again in {seconds} s")
+    starts = [line for line in process.lines if "process started with pid" in line]
+    assert len(starts) == 2
+    process.signal(signal.SIGINT)
+    assert process.wait(timeout_s=15) == 0
+
+
 def test_respawn_brings_a_killed_node_back(launch, model):
     process = launch(model=model, respawn="true")
     process.wait_for("ready")
@@ -117,9 +127,12 @@ def test_flag_that_is_neither_true_nor_false_is_refused(launch):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        ({"images": "folder", "focal": 500, "image_transport": "compressed"}, "expected raw: images are played raw"),
+        ({"use_sim_time": "maybe"}, "launch argument use_sim_time is 'maybe', expected true or false"),
+        ({"keep_buffers": "maybe"}, "launch argument keep_buffers is 'maybe', expected true or false"),
         ({"images": "folder", "focal": "wide"}, "launch argument focal is 'wide', expected a number"),
         ({"images": "folder"}, "launch argument images needs one of focal (pixels) and camera_info_url"),
-        ({"images": "folder", "focal": "500", "rate": "2 Hz"}, "launch argument rate is '2 Hz', expected a number"),
+        ({"images": "folder", "focal": 500, "rate": "2 Hz"}, "launch argument rate is '2 Hz', expected a number"),
         ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is no file"),
     ],
 )

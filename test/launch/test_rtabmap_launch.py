@@ -7,34 +7,11 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 pytest.importorskip("launch_ros.actions", reason="launch_ros is not installed: it comes with a ROS 2 installation")
 
-STAND_IN = """
-from launch import LaunchDescription
-from launch.actions import LogInfo, OpaqueFunction
-
-def show(context):
-    return [LogInfo(msg=f"rtabmap gets {name}={value}.") for name, value in context.launch_configurations.items()]
-
-def generate_launch_description():
-    return LaunchDescription([OpaqueFunction(function=show)])
-"""
-
 
 @pytest.fixture
 def launch(launch_file):
     """Return a function that launches rtabmap.launch.py with arguments."""
     return partial(launch_file, "rtabmap.launch.py")
-
-
-@pytest.fixture
-def rtabmap(prefix):
-    """RTAB-Map's launch file, installed for this test."""
-    marker = prefix / "share/ament_index/resource_index/packages/rtabmap_launch"
-    path = prefix / "share/rtabmap_launch/launch/rtabmap.launch.py"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(STAND_IN)
-    marker.touch()
-    yield
-    marker.unlink()
 
 
 def test_both_get_the_same_topics(launch, rtabmap, model):

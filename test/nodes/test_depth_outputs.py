@@ -336,6 +336,17 @@ def test_sixteen_bit_range_in_use_is_stretched_for_the_network(camera):
     np.testing.assert_allclose(depth_of(camera, rgb), expected_depth(rgb), rtol=1e-5)
 
 
+def test_scan_in_the_frame_of_the_images_is_warned_about_and_another_one_is_not(camera, session):
+    before = len(session[0].lines)
+    camera.results(camera.show(picture()), [SCAN])
+    assert not [line for line in session[0].lines[before:] if "scan.frame_id" in line]
+    scan = camera.results(camera.show(picture(), header=camera.header("camera_link")), [SCAN])[SCAN]
+    assert scan.header.frame_id == "camera_link"
+    line = session[0].wait_for("parameter scan.frame_id is 'camera_link'", timeout_s=5, after=before)
+    assert "[WARN]" in line
+    assert "the frame of the images as well" in line
+
+
 def test_an_output_that_cannot_be_made_leaves_the_others_alone(camera, session):
     header, rgb = camera.header(), picture(6)
     already_said = len(session[0].lines)
@@ -362,6 +373,8 @@ REFUSED = {
     "two that contradict each other": ({"depth__min_m": 6.0, "depth__max_m": 5.0}, "expected below depth.max_m"),
     "a size": ({"inference_size": "10x10"}, "expected 'native'"),
     "what the scan needs": ({"scan__frame_id": ""}, "because outputs.scan is true"),
+    "an optical frame": ({"scan__frame_id": "eye_optical"}, "an optical frame by its name"),
+    "an optical frame as drivers call it": ({"scan__frame_id": "cam/color_optical_frame"}, "an optical frame by its"),
     "what is read only": ({"image_transport": "compressed"}, "read-only parameter"),
 }
 

@@ -30,7 +30,7 @@ def flat(values, prefix=""):
 
 def test_parameter_files_are_valid():
     files = [yaml.safe_load(text) for text in blocks("yaml")]
-    given = [file["depth_node"]["ros__parameters"] for file in files if "depth_node" in file]
+    given = [file["/**"]["ros__parameters"] for file in files if "/**" in file]
     assert len(given) == 2
     for values in given:
         build(DepthParameters, dict(flat(values)))

@@ -13,19 +13,12 @@ from metric3d_ros.nodes.parameter_docs import (
     replace_between,
     write_readme,
 )
-from metric3d_ros.nodes.parameter_schema import build, entries
+from metric3d_ros.nodes.parameter_schema import build, entries, flatten
 from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
 
 ROOT = Path(__file__).parents[2]
 REMEDY = "run: python -m metric3d_ros.nodes.parameter_docs"
 TABLES = [DepthParameters, PlayerParameters]
-
-
-def flatten_yaml(mapping, prefix=""):
-    flat = {}
-    for name, value in mapping.items():
-        flat.update(flatten_yaml(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
-    return flat
 
 
 def test_shipped_parameter_file_is_the_generated_one():
@@ -60,8 +53,20 @@ def test_missing_markers_are_named(text):
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_generated_yaml_holds_every_default(table):
-    declared = flatten_yaml(yaml.safe_load(parameters_to_yaml(table))["/**"]["ros__parameters"])
+def test_generated_yaml_sets_nothing_and_shows_every_default(table):
+    text = parameters_to_yaml(table)
+    assert yaml.safe_load(text) == {"/**": {"ros__parameters": None}}
+    for entry in entries(table):
+        text = text.replace(f"    # {entry.name}: ", f"    {entry.name}: ")
+    declared = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert list(declared) == [entry.name for entry in entries(table)]
+    assert build(table, declared) == table()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_generated_yaml_with_values_sets_them_all(table):
+    text = parameters_to_yaml(table, values=flatten(table()))
+    declared = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert list(declared) == [entry.name for entry in entries(table)]
     assert build(table, declared) == table()
 

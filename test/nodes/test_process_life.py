@@ -71,13 +71,18 @@ def test_parameter_that_cannot_be_used_ends_the_node(environment, models, given,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--params-file", "{folder}/broken.yaml"], ["--params-file", "{folder}/missing.yaml"], ["--bogus"]]
+    ("arguments", "text"),
+    [
+        (["--params-file", "{folder}/broken.yaml"], "parameter file {folder}/broken.yaml is no YAML ("),
+        (["--params-file", "{folder}/missing.yaml"], "parameter file {folder}/missing.yaml cannot be read ("),
+        (["--bogus"], "ROS 2 cannot start: "),
+    ],
 )
-def test_ros_arguments_that_cannot_be_used_end_the_node(environment, tmp_path, arguments):
+def test_ros_arguments_that_cannot_be_used_end_the_node(environment, tmp_path, arguments, text):
     (tmp_path / "broken.yaml").write_text("depth_node: [")
     arguments = [argument.format(folder=tmp_path) for argument in arguments]
     with running_node("depth_node", "--ros-args", *arguments, environment=environment) as process:
-        assert_fails_with_one_line(process, "depth_node: error: ROS 2 cannot start: ")
+        assert_fails_with_one_line(process, "depth_node: error: " + text.format(folder=tmp_path))
 
 
 def test_misspelt_parameter_is_warned_about_with_the_nearest_name(environment, models):

@@ -5,12 +5,14 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import tiny_models
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=5, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,82 @@ def test_override_changes_one_topic_alone(bench, node):
         process.wait_for("ready")
         assert published(bench, "/points") == ReliabilityPolicy.BEST_EFFORT
         assert published(bench, "/depth/image") == ReliabilityPolicy.RELIABLE
+
+
+@pytest.mark.parametrize("topic", ["/depth/image", "/points", "/diagnostics", "/depth_node/timing"])
+def test_override_changes_no_topic_that_is_advertised_later(bench, node, topic):
+    with node("-p", f"qos_overrides.{topic}.publisher.reliability:=best_effort") as process:
+        process.wait_for("ready")
+        assert published(bench, topic) == ReliabilityPolicy.BEST_EFFORT
+        for other in {"/depth/image", "/normals/image", "/points", "/diagnostics", "/depth_node/timing"} - {topic}:
+            assert published(bench, other) == ReliabilityPolicy.RELIABLE
+
+
+def test_override_reaches_a_remapped_topic_under_its_new_name(bench, node):
+    override = "qos_overrides./front/cloud.publisher.durability:=transient_local"
+    with node("-r", "__ns:=/front", "-r", "points:=cloud", "-p", override) as process:
+        process.wait_for("ready")
+        assert bench.spin_until(lambda: bench.node.count_publishers("/front/cloud") == 1)
+        (info,) = bench.node.get_publishers_info_by_topic("/front/cloud")
+        assert info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+
+def test_latched_cloud_waits_for_a_viewer_that_comes_when_the_camera_is_gone(bench, node):
+    with node("-p", "qos_overrides./points.publisher.durability:=transient_local") as process:
+        process.wait_for("ready")
+        images = bench.advertise(Image, "image")
+        assert bench.spin_until(lambda: images.get_subscription_count() == 1)
+        image = Image(height=48, width=64, encoding="mono8", step=64, data=bytes(48 * 64))
+        image.header.frame_id, image.header.stamp.sec = "eye", 7
+        # Depth is asked for by nobody: the cloud alone is made.
+        images.publish(image)
+        state = bench.listen(DiagnosticArray, "/diagnostics")
+        assert bench.spin_until(lambda: any("frames published 1" in describe(array) for array in state)), process.lines
+        bench.node.destroy_publisher(images)
+        clouds = bench.listen(PointCloud2, "points", LATCHED)
+        assert bench.spin_until(lambda: len(clouds) == 1)
+        assert (clouds[0].header.frame_id, clouds[0].header.stamp.sec) == ("eye", 7)
+        late_images = bench.listen(Image, "depth/image")
+        bench.spin_for(0.5)
+        assert not late_images
+
+
+def describe(array):
+    return "; ".join(f"{value.key} {value.value}" for status in array.status for value in status.values)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("qos_overrides./points.publisher.durabilty", "did you mean qos_overrides./points.publisher.durability?"),
+        ("qos_overrides./point.publisher.durability", "did you mean qos_overrides./points.publisher.durability?"),
+        ("qos_overrides./points.subscription.depth", "did you mean qos_overrides./points.publisher.depth?"),
+        ("qos_overrides./elsewhere/scan.publisher.lifespan", "`ros2 node info` lists this node's topics"),
+    ],
+)
+def test_override_for_nothing_of_this_node_is_warned_about(node, name, hint):
+    with node("-p", f"{name}:=5") as process:
+        line = process.wait_for("is for no topic of this node and has no effect")
+        assert f"parameter {name} " in line
+        assert line.endswith(hint)
+        process.wait_for("ready")
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("/points.publisher.durability:=latched", "is 'latched', expected system_default, transient_local, volatile"),
+        ("/points.publisher.reliability:=1", "is 1, expected system_default, reliable, best_effort"),
+        ("/points.publisher.depth:=-1", "is -1, expected a whole number from 0 up"),
+        ("/points.publisher.deadline:=0.5", "is 0.5, expected a whole number from 0 up, nanoseconds"),
+        ("/image.subscription.depth:=many", "is 'many', expected a whole number from 0 up"),
+    ],
+)
+def test_override_that_is_no_value_ends_the_node_with_one_line(node, setting, expected):
+    with node("-p", f"qos_overrides.{setting}") as process:
+        assert process.wait() == 1
+        assert f"parameter qos_overrides.{setting.split(':=')[0]} {expected}" in process.lines[-1]
+        assert not [line for line in process.lines if "Traceback" in line]
 
 
 def test_camera_that_offers_too_little_is_warned_about_with_the_remedy(bench, node):

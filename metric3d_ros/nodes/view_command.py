@@ -1,0 +1,72 @@
+"""`metric3d view`: its options, which need neither ROS 2 nor Rerun, and its start, which needs both."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from metric3d_ros.errors import Metric3DError
+from metric3d_ros.nodes.rerun_process import GRPC_PORT, LOOPBACK, WEB_PORT, ViewerError, explain_missing_rerun
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `metric3d view`."""
+    topics = parser.add_argument_group("topics, each of which may be missing; '' leaves one out")
+    for option, topic, words in (
+        ("--image", "image", "Image, or CompressedImage where the name ends in /compressed"),
+        ("--camera-info", "camera_info", "CameraInfo of the image"),
+        ("--depth", "depth/image", "depth Image, 32FC1 metres or 16UC1 millimetres"),
+        ("--depth-camera-info", "depth/camera_info", "CameraInfo of the depth image"),
+        ("--normals", "normals/image", "Image of normals, 32FC3 or a picture"),
+        ("--points", "points", "PointCloud2"),
+    ):
+        topics.add_argument(option, default=topic, metavar="TOPIC", help=f"{words} (default: {topic})")
+    where = parser.add_argument_group("where to look")
+    where.add_argument("--web", action="store_true", help="in a browser, at the address that is printed; no window")
+    where.add_argument("--save", type=Path, metavar="FILE.rrd", help="record; no window, but --web works as well")
+    where.add_argument(
+        "--host", default=LOOPBACK, help="address to listen on; 0.0.0.0 lets other machines look (default: %(default)s)"
+    )
+    where.add_argument("--port", type=int, default=GRPC_PORT, help="for data; another where taken (default: 9876)")
+    where.add_argument("--web-port", type=int, default=WEB_PORT, help="for the page; likewise (default: 9090)")
+    parser.add_argument("--memory", default="1GiB", metavar="SIZE", help="kept by the viewer (default: %(default)s)")
+    parser.add_argument("--max-points", type=int, default=500_000, metavar="N", help="thin clouds (default: 500000)")
+    parser.add_argument(
+        "--rectified",
+        action=argparse.BooleanOptionalAction,
+        help="use P of camera_info, not K (default: if the image's topic is named as rectified, such as image_rect)",
+    )
+    parser.add_argument("--ros-args", nargs=argparse.REMAINDER, default=[], help="what follows is for ROS, last of all")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Watch until Ctrl-C, or until the window is closed; return the exit code.
+
+    Raises ViewerError where Rerun is missing.
+    """
+    import metric3d_ros.nodes.require_ros  # noqa: F401
+
+    missing = explain_missing_rerun()
+    if missing is not None:
+        raise ViewerError(missing)
+
+    from metric3d_ros.nodes.process import run_process
+    from metric3d_ros.nodes.view import View
+
+    argv = ["metric3d view", "--ros-args", *args.ros_args]
+    return run_process("metric3d view", lambda _, stop: View(args, stop), argv=argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run as a program of its own, as `ros2 run metric3d_ros view` does; return the exit code."""
+    parser = argparse.ArgumentParser(prog="view", description="Watch image, depth, normals and cloud topics in Rerun.")
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except Metric3DError as error:
+        print(f"view: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
