@@ -107,9 +107,9 @@ class CameraHealth:
         problems += [
             f"{words}: {reason}" if words else reason
             for words, reason in (
-                ("the calibration is doubtful", now.doubt),
                 ("images are lost", now.loss),
                 (TOO_SLOW, now.slowness),
+                ("the calibration is doubtful", now.doubt),
                 ("", now.missing_depth),
                 ("", now.other_clock),
             )

@@ -173,7 +173,7 @@ def test_a_calibration_of_another_image_is_warned_about_and_its_frame_goes_out(r
     robot.show_until(lambda: any(words in line for line in robot.process.lines), grey(), **described)
     assert "[WARN]" in robot.process.wait_for(f"the calibration is doubtful: {values['calibration'].split(' (')[0]}")
     assert status.level == b"\x01"
-    assert "running, but the calibration is doubtful" in status.message
+    assert "the calibration is doubtful: the principal point" in status.message
     assert words in values["calibration"]
 
 

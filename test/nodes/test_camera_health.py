@@ -104,3 +104,11 @@ def test_rates_are_those_of_the_last_seconds():
         health.add(Observation(at_s=float(second), received=received, published=second))
     assert health.rate_hz("received") == 30.0
     assert health.rate_hz("published") == 1.0
+
+
+def test_a_doubtful_calibration_is_a_warning_after_what_is_more_urgent():
+    assert watch(*RUNNING, doubt="K is odd") == Judgement(
+        Level.WARN, "running, but the calibration is doubtful: K is odd"
+    )
+    both = watch(*RUNNING, doubt="K is odd", loss="3 of 150")
+    assert both.text == "running, but images are lost: 3 of 150; and the calibration is doubtful: K is odd"

@@ -38,7 +38,7 @@ class Robot:
             header.stamp = Time(sec=stamp_s)
         width, height = self.size
         if with_info:
-            k = np.array([500.0, 0.0, 32.0, 0.0, 500.0, 24.0, 0.0, 0.0, 1.0])
+            k = np.array([500.0, 0.0, width / 2, 0.0, 500.0, height / 2, 0.0, 0.0, 1.0])
             self.infos.publish(CameraInfo(header=header, width=width, height=height, k=k))
         image = array_to_image(
             np.full((height, width, 3), 100, np.uint8), "rgb8", header=header, sensor_msgs=sensor_msgs.msg
