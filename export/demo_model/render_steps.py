@@ -1,11 +1,11 @@
 """The steps from rays to colours on PyTorch, plain or compiled.
 
-Steps that loop over solids or lights are compiled such that nothing is stored for a pair of a solid and a ray; the
-others as usual, where the compiler stores what it would otherwise compute again and again. Whatever the sizes of a
-batch and of its tables, each step is compiled once for each size of tile or image.
+Steps that loop over solids are compiled such that nothing is stored for a pair of a solid and a ray, and once for any
+number of solids. The others are compiled as usual, where the compiler stores what it would otherwise compute again and
+again, and for one size of tile or image.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from metric3d_export.demo_model.torch_world import TORCH_OPS
-from metric3d_ros.world import light_transport, ray_casting
+from metric3d_ros.world import light_transport, patterns, ray_casting
 from metric3d_ros.world.array_ops import Vectors
 from metric3d_ros.world.materials import SKY
-from metric3d_ros.world.patterns import albedo
 from metric3d_ros.world.ray_casting import Hit, Tables
 from metric3d_ros.world.solids import LIGHT_IS_LAMP, LIGHT_SOFTNESS
 
@@ -32,11 +31,8 @@ class Surfaces(NamedTuple):
 
     hit: Hit
     point: Vectors
-    colour: Vectors
     distance: Tensor  # (N, P) metres along the ray, inf in the sky
     normal: Tensor  # (N, 3, P) world frame, 0 in the sky
-    low: Tensor  # (N, 3) corners of the box around all points but the sky's
-    high: Tensor
 
 
 def _vectors(rays: Tensor) -> Vectors:
@@ -49,18 +45,19 @@ def _nearest(tables: Tables, position: Tensor, direction: Tensor) -> tuple[Tenso
 
 
 def _describe(
-    tables: Tables, position: Tensor, direction: Tensor, pixel_angle: Tensor, distance: Tensor, row: Tensor
+    solids: Tensor, materials: Tensor, position: Tensor, direction: Tensor, distance: Tensor, row: Tensor
 ) -> Surfaces:
     origin, way = _vectors(position.unsqueeze(-1)), _vectors(direction)
-    hit = ray_casting.describe(TORCH_OPS, tables, origin, way, distance, row)
+    hit = ray_casting.describe(TORCH_OPS, solids, origin, way, distance, row)
     point = Vectors(*(origin[a] + distance * way[a] for a in range(3)))
-    colour = albedo(TORCH_OPS, tables, hit, way, pixel_angle)
-    sky = TORCH_OPS.lookup(tables.materials[..., SKY], hit.surface) > 0
+    sky = TORCH_OPS.lookup(materials[..., SKY], hit.surface) > 0
     normal = torch.stack([torch.where(sky, 0.0, c) for c in hit.normal], 1)
-    at = torch.stack(point, 1)
-    low = torch.where(sky.unsqueeze(1), torch.inf, at).amin(-1)
-    high = torch.where(sky.unsqueeze(1), -torch.inf, at).amax(-1)
-    return Surfaces(hit, point, colour, torch.where(sky, torch.inf, distance), normal, low, high)
+    return Surfaces(hit, point, torch.where(sky, torch.inf, distance), normal)
+
+
+def _paint(materials: Tensor, hit: Hit, direction: Tensor, pixel_angle: Tensor) -> Vectors:
+    """Return the surfaces' own colours."""
+    return patterns.albedo(TORCH_OPS, materials, hit, _vectors(direction), pixel_angle)
 
 
 def _shadows(tables: Tables, softness: Tensor, surface: Tensor, point: Vectors, towards: Vectors) -> Tensor:
@@ -86,19 +83,21 @@ def _contacts(tables: Tables, surface: Tensor, normal: Vectors, point: Vectors) 
     return light_transport.contact(TORCH_OPS, tables, surface, normal, point)
 
 
-def _lamps(tables: Tables, hit: Hit, point: Vectors, direction: Tensor, open_shares: Tensor) -> tuple[Tensor, ...]:
-    return light_transport.direct_light(TORCH_OPS, tables, hit, point, _vectors(direction), open_shares)
-
-
 def _develop(
-    tables: Tables, surfaces: Surfaces, direction: Tensor, direct: tuple[Tensor, ...], ambient_share: Tensor
+    lights: Tensor,
+    around: Tensor,
+    materials: Tensor,
+    surfaces: Surfaces,
+    direction: Tensor,
+    colour: Vectors,
+    open_shares: Tensor,
+    ambient_share: Tensor,
 ) -> Tensor:
     """Return colours (N, 3, P), 0..1."""
-    way = _vectors(direction)
-    developed = light_transport.develop(
-        TORCH_OPS, tables, surfaces.hit, surfaces.point, way, surfaces.colour, direct, ambient_share
-    )
-    return torch.stack(developed, 1)
+    way, hit, point = _vectors(direction), surfaces.hit, surfaces.point
+    direct = light_transport.direct_light(TORCH_OPS, lights, materials, hit, point, way, open_shares)
+    seen = light_transport.develop(TORCH_OPS, around, materials, hit, point, way, colour, direct, ambient_share)
+    return torch.stack(seen, 1)
 
 
 @dataclass(frozen=True)
@@ -107,43 +106,31 @@ class Steps:
 
     nearest: Callable[..., tuple[Tensor, Tensor]]
     describe: Callable[..., Surfaces]
+    paint: Callable[..., Vectors]
     shadows: Callable[..., Tensor]
     contacts: Callable[..., Tensor]
-    lamps: Callable[..., tuple[Tensor, ...]]
     develop: Callable[..., Tensor]
 
 
-def _tensors(arguments: Any) -> Iterator[Tensor]:
-    if isinstance(arguments, Tensor):
-        yield arguments
-    else:
-        for argument in arguments:
-            yield from _tensors(argument)
-
-
-def _compiled(function: Callable[..., Any], options: dict[str, int] | None = None) -> Callable[..., Any]:
-    """Compile a step for batches of any size, and tables of any number of rows."""
-    compiled = torch.compile(function, options=options)
+def _over_solids(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a step for tables of any number of solids."""
+    compiled = torch.compile(function, options=FUSED)
 
     def call(tables: Tables, *arguments: Any) -> Any:
-        for tensor in _tensors((tables, arguments)):
-            if tensor.shape[0] > 1:
-                torch._dynamo.mark_dynamic(tensor, 0)
-        rows = (tables.boxes, tables.ellipsoids, tables.cylinders, tables.solids, tables.materials, tables.lights)
-        for table in rows:
-            if table.shape[1] > 1:
-                torch._dynamo.mark_dynamic(table, 1)
-        return compiled(tables, *arguments)
+        bare = tables._replace(solids=None, materials=None, lights=None)
+        for table in (bare.boxes, bare.ellipsoids, bare.cylinders):
+            torch._dynamo.mark_dynamic(table, 1)
+        return compiled(bare, *arguments)
 
     return call
 
 
-PLAIN = Steps(_nearest, _describe, _shadows, _contacts, _lamps, _develop)
+PLAIN = Steps(_nearest, _describe, _paint, _shadows, _contacts, _develop)
 COMPILED = Steps(
-    nearest=_compiled(_nearest, FUSED),
-    describe=_compiled(_describe),
-    shadows=_compiled(_shadows, FUSED),
-    contacts=_compiled(_contacts, FUSED),
-    lamps=_compiled(_lamps, FUSED),
-    develop=_compiled(_develop),
+    nearest=_over_solids(_nearest),
+    describe=torch.compile(_describe, dynamic=False),
+    paint=torch.compile(_paint, dynamic=False),
+    shadows=_over_solids(_shadows),
+    contacts=_over_solids(_contacts),
+    develop=torch.compile(_develop, dynamic=False),
 )

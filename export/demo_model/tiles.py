@@ -1,22 +1,23 @@
 """Rendering on a CPU: images cut into tiles, each with only the solids that matter to it."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from metric3d_export.demo_model.render_steps import Steps, Surfaces, shadow_rays
-from metric3d_export.demo_model.torch_world import FEWEST, filler
+from metric3d_export.demo_model.torch_world import FEWEST, all_solids, filler
 from metric3d_ros.world.array_ops import Vectors
 from metric3d_ros.world.culling import Extents, Frustum, extents, in_box, in_frustum, may_shade
 from metric3d_ros.world.light_transport import CONTACT_RADIUS
-from metric3d_ros.world.ray_casting import SURFACE, Hit, Tables
+from metric3d_ros.world.ray_casting import SURFACE, Tables
 from metric3d_ros.world.solids import LIGHT_COLOUR
 
 TILE = 32  # pixels of a tile's side
-TOGETHER = 512  # tiles that go through one step after the other
-GROUP = 32  # of these, those with the most alike numbers of solids are computed at once
+GROUP = 32  # tiles that are computed at once: those with the most alike numbers of solids
+TOGETHER = 16 * GROUP  # tiles that go through one step after the other
 
 
 class Rendered(NamedTuple):
@@ -91,89 +92,112 @@ class _World:
             which = torch.full((len(owner), most), rows.shape[1] - 1)
             which[item, slot] = solid
             chosen.append(rows[owner[:, None], which])
-        tables = self.tables
-        return Tables(
-            tables.enclosure[owner],
-            *chosen,
-            torch.cat([tables.solids[owner, :1], *chosen], 1),
-            tables.materials[owner],
-            tables.lights[owner],
-            tables.surroundings[owner],
+        return self.tables._replace(
+            enclosure=self.tables.enclosure[owner],
+            boxes=chosen[0],
+            ellipsoids=chosen[1],
+            cylinders=chosen[2],
+            surroundings=self.tables.surroundings[owner],
         )
 
-    def groups(self, keep: Tensor) -> tuple[Tensor, ...]:
-        """Split items into groups with similar numbers of solids, none of a single item."""
+    def groups(self, keep: Tensor) -> list[tuple[Tensor, int]]:
+        """Return groups of `GROUP` items with alike numbers of solids, and how many of each count; the rest repeat."""
         boxes, ellipsoids, cylinders = (flags.sum(1) for flags in keep.split(self.ends, 1))
-        order = (boxes + ellipsoids + 2 * cylinders).argsort()
-        if len(order) == 1:
-            order = order.expand(2)
-        groups = list(order.split(GROUP))
-        if len(groups) > 1 and len(groups[-1]) == 1:
-            groups[-2:] = [torch.cat(groups[-2:])]
-        return tuple(groups)
+        return _groups((boxes + ellipsoids + 2 * cylinders).argsort())
 
     def render(
         self, owner: Tensor, seen: Tensor, position: Tensor, direction: Tensor, pixel_angle: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return colours (M, 3, P), distances (M, 1, P) and normals (M, 3, P) of tiles."""
-        surfaces = self._surfaces(owner, seen, position, direction, pixel_angle)
-        point, hit = surfaces.point, surfaces.hit
-        shares = self._shares(owner, surfaces)
-        ambient = self._ambient(owner, surfaces)
-        tables = self.choose(owner, torch.zeros_like(seen))
-        direct = self.steps.lamps(tables, hit, point, direction, shares)
-        rgb = self.steps.develop(tables, surfaces, direction, direct, ambient)
+        count, pixels = pixel_angle.shape
+        surfaces, colour = self._surfaces(owner, seen, position, direction, pixel_angle)
+        sky = torch.isinf(surfaces.distance)
+        points = torch.stack(surfaces.point, -1)
+        low = torch.where(sky[..., None], torch.inf, points).amin(1)
+        high = torch.where(sky[..., None], -torch.inf, points).amax(1)
+        shares = self._shares(owner, surfaces, low, high)
+        ambient = self._ambient(owner, surfaces, low, high)
+        rgb = torch.empty(count, 3, pixels)
+        tables = self.tables
+        for some, real in _groups(torch.arange(count)):
+            own = owner[some]
+            rgb[some[:real]] = self.steps.develop(
+                tables.lights[own],
+                tables.surroundings[own],
+                tables.materials[own],
+                _taken(surfaces, some),
+                direction[some],
+                _taken(colour, some),
+                shares[some],
+                ambient[some],
+            )[:real]
         return rgb, surfaces.distance[:, None], surfaces.normal
 
     def _surfaces(
         self, owner: Tensor, seen: Tensor, position: Tensor, direction: Tensor, pixel_angle: Tensor
-    ) -> Surfaces:
-        groups, parts = self.groups(seen), []
-        for some in groups:
-            tables, start, way = self.choose(owner[some], seen[some]), position[owner[some]], direction[some]
+    ) -> tuple[Surfaces, Vectors]:
+        parts, order = [], []
+        for some, real in self.groups(seen):
+            own, way = owner[some], direction[some]
+            tables, start = self.choose(own, seen[some]), position[own]
             distance, row = self.steps.nearest(tables, start, way)
-            parts.append(self.steps.describe(tables, start, way, pixel_angle[some], distance, row))
-        back = torch.cat(groups).argsort()[: len(owner)] if len(owner) > 1 else torch.zeros(2, dtype=torch.int64)
+            solids = all_solids(self.tables.solids[own, :1], tables.boxes, tables.ellipsoids, tables.cylinders)
+            materials = self.tables.materials[own]
+            surfaces = self.steps.describe(solids, materials, start, way, distance, row)
+            colour = self.steps.paint(materials, surfaces.hit, way, pixel_angle[some])
+            parts.append(_taken((surfaces, colour), slice(real)))
+            order.append(some[:real])
+        surfaces, colour = _joined(parts, torch.cat(order).argsort())
+        return surfaces, colour
 
-        def whole(columns: tuple[Tensor, ...]) -> Tensor:
-            return torch.cat(columns)[back]
-
-        hits = list(zip(*(part.hit for part in parts), strict=True))
-        hit = Hit(*(whole(h) if isinstance(h[0], Tensor) else Vectors(*map(whole, zip(*h, strict=True))) for h in hits))
-        point, colour = (
-            Vectors(*map(whole, zip(*(getattr(part, name) for part in parts), strict=True)))
-            for name in ("point", "colour")
-        )
-        rest = [whole(tuple(part[k] for part in parts)) for k in range(3, 7)]
-        return Surfaces(hit, point, colour, *rest)
-
-    def _shares(self, owner: Tensor, surfaces: Surfaces) -> Tensor:
-        """Return the share (M, L, P) of each light that reaches the points of each tile."""
+    def _shares(self, owner: Tensor, surfaces: Surfaces, low: Tensor, high: Tensor) -> Tensor:
+        """Return the share (M, L, P) of each light that reaches the points of each tile, within `low` and `high`."""
         lights = self.tables.lights[owner]
         own = Extents(*(e[owner, None] for e in self.extents))
-        low, high = surfaces.low[:, None], surfaces.high[:, None]
-        lit = (surfaces.low[:, :1] <= surfaces.high[:, :1]) & (lights[..., LIGHT_COLOUR : LIGHT_COLOUR + 3] > 0).any(-1)
-        keep = may_shade(torch, own, low, high, lights) & self.is_real[owner, None] & lit[..., None]
+        lit = (low[:, :1] <= high[:, :1]) & (lights[..., LIGHT_COLOUR : LIGHT_COLOUR + 3] > 0).any(-1)
+        keep = may_shade(torch, own, low[:, None], high[:, None], lights) & self.is_real[owner, None] & lit[..., None]
         shares = torch.ones(*lights.shape[:2], surfaces.distance.shape[-1])
         tile, light = keep.any(-1).nonzero(as_tuple=True)
-        if len(tile):
-            for some in self.groups(keep[tile, light]):
-                tiles, kind = tile[some], light[some]
-                tables = self.choose(owner[tiles], keep[tiles, kind])
-                point = Vectors(*(c[tiles] for c in surfaces.point))
-                softness, towards = shadow_rays(lights[tiles, kind][:, None], point)
-                found = self.steps.shadows(tables, softness, surfaces.hit.surface[tiles], point, towards)
-                shares[tiles, kind] = found[:, 0]
+        for some, real in self.groups(keep[tile, light]):
+            tiles, kind = tile[some], light[some]
+            tables = self.choose(owner[tiles], keep[tiles, kind])
+            point = _taken(surfaces.point, tiles)
+            softness, towards = shadow_rays(lights[tiles, kind][:, None], point)
+            found = self.steps.shadows(tables, softness, surfaces.hit.surface[tiles], point, towards)
+            shares[tiles[:real], kind[:real]] = found[:real, 0]
         return shares
 
-    def _ambient(self, owner: Tensor, surfaces: Surfaces) -> Tensor:
+    def _ambient(self, owner: Tensor, surfaces: Surfaces, low: Tensor, high: Tensor) -> Tensor:
         """Return the share (M, P) of the surroundings' light that reaches the points of each tile."""
         reach = 5 * CONTACT_RADIUS
         own = Extents(*(e[owner] for e in self.extents))
-        keep = in_box(own, surfaces.low - reach, surfaces.high + reach) & self.is_real[owner]
+        keep = in_box(own, low - reach, high + reach) & self.is_real[owner]
         ambient = torch.empty(surfaces.distance.shape)
-        for some in self.groups(keep):
+        for some, real in self.groups(keep):
             tables = self.choose(owner[some], keep[some])
-            normal, point = (Vectors(*(c[some] for c in v)) for v in (surfaces.hit.normal, surfaces.point))
-            ambient[some] = self.steps.contacts(tables, surfaces.hit.surface[some], normal, point)
+            normal, point = _taken(surfaces.hit.normal, some), _taken(surfaces.point, some)
+            found = self.steps.contacts(tables, surfaces.hit.surface[some], normal, point)
+            ambient[some[:real]] = found[:real]
         return ambient
+
+
+def _groups(order: Tensor) -> list[tuple[Tensor, int]]:
+    """Split items into groups of `GROUP`; the last is filled with its last item. Returns how many of each are real."""
+    groups = [(some, len(some)) for some in order.split(GROUP) if len(some)]
+    return [(torch.cat([some, some[-1:].expand(GROUP - real)]), real) for some, real in groups]
+
+
+def _taken(record: Any, index: Tensor | slice) -> Any:
+    """Return some items of a tensor, or of all tensors of nested tuples."""
+    if isinstance(record, Tensor):
+        return record[index]
+    parts = [_taken(part, index) for part in record]
+    return type(record)(*parts) if hasattr(record, "_fields") else tuple(parts)
+
+
+def _joined(records: Sequence[Any], order: Tensor) -> Any:
+    """Return the items of alike nested tuples of tensors one after the other, in an order."""
+    if isinstance(records[0], Tensor):
+        return torch.cat(list(records))[order]
+    parts = [_joined(column, order) for column in zip(*records, strict=True)]
+    return type(records[0])(*parts) if hasattr(records[0], "_fields") else tuple(parts)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from metric3d_ros.world.array_ops import ArrayOps, Row, Shares, Vectors
 from metric3d_ros.world.materials import COLUMNS
-from metric3d_ros.world.ray_casting import SURFACE, TRACED_COLUMNS, Tables, tables_of
+from metric3d_ros.world.ray_casting import BOX_KIND, KIND, SURFACE, TRACED_COLUMNS, Tables, tables_of
 from metric3d_ros.world.solids import (
     CENTRE,
     HALF_SIZE,
@@ -23,6 +23,8 @@ from metric3d_ros.world.solids import (
 
 NOWHERE = -1000.0
 FEWEST = 2  # rows of a table, at least: the compiler takes sizes of 0 and 1 for constants
+ROWS = 128  # of all solids together and of materials: a multiple of this, which is compiled once
+LIGHTS = 4  # the same for lights
 ROW_BITS = 9  # of the number of a solid within its table
 
 
@@ -68,8 +70,15 @@ def filler() -> np.ndarray:
     """Return the row of a solid that nothing sees."""
     row = np.zeros(TRACED_COLUMNS, np.float32)
     row[[0, 4, 8, TAPER]] = 1.0
-    row[CENTRE : CENTRE + 3], row[HALF_SIZE : HALF_SIZE + 3], row[SURFACE] = NOWHERE, 1e-3, -1.0
+    row[CENTRE : CENTRE + 3], row[HALF_SIZE : HALF_SIZE + 3], row[SURFACE], row[KIND] = NOWHERE, 1e-3, -1.0, BOX_KIND
     return row
+
+
+def all_solids(*tables: Tensor) -> Tensor:
+    """Return tables (N, ..., columns) one after the other, padded to a multiple of `ROWS`."""
+    count = sum(table.shape[1] for table in tables)
+    padding = torch.from_numpy(filler()).expand(len(tables[0]), -count % ROWS, -1)
+    return torch.cat([*tables, padding], 1)
 
 
 def stack_tables(scenes: Sequence[Scene], *, device: torch.device | str = "cpu") -> Tables:
@@ -78,23 +87,24 @@ def stack_tables(scenes: Sequence[Scene], *, device: torch.device | str = "cpu")
     no_light = np.zeros(LIGHT_COLUMNS, np.float32)
     no_light[[LIGHT_IS_LAMP, LIGHT_CONSTANT, LIGHT_SOFTNESS]] = 1.0
 
-    def padded(field: str, row: np.ndarray) -> np.ndarray:
+    def padded(field: str, row: np.ndarray, *, multiple: int = FEWEST) -> np.ndarray:
         rows = [getattr(table, field) for table in tables]
-        whole = np.tile(row, (len(rows), max(FEWEST, *(len(own) for own in rows)), 1))
+        whole = np.tile(row, (len(rows), -(-max(1, *(len(own) for own in rows)) // multiple) * multiple, 1))
         for padded_rows, own in zip(whole, rows, strict=True):
             padded_rows[: len(own)] = own
         return whole
 
     boxes, ellipsoids, cylinders = (padded(field, filler()) for field in ("boxes", "ellipsoids", "cylinders"))
     enclosures = np.stack([table.solids[:1] for table in tables])
+    solids = all_solids(*(torch.from_numpy(part) for part in (enclosures, boxes, ellipsoids, cylinders)))
     stacked = Tables(
         enclosure=np.stack([table.enclosure for table in tables]),
         boxes=boxes,
         ellipsoids=ellipsoids,
         cylinders=cylinders,
-        solids=np.concatenate([enclosures, boxes, ellipsoids, cylinders], axis=1),
-        materials=padded("materials", np.ones(COLUMNS, np.float32)),
-        lights=padded("lights", no_light),
+        solids=solids.numpy(),
+        materials=padded("materials", np.ones(COLUMNS, np.float32), multiple=ROWS),
+        lights=padded("lights", no_light, multiple=LIGHTS),
         surroundings=np.stack([table.surroundings for table in tables]),
     )
     return Tables(*(torch.from_numpy(array).to(device, non_blocking=True) for array in stacked))

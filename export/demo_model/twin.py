@@ -46,13 +46,15 @@ def render_whole(
     unit = rays / rays.square().sum(1, keepdim=True).sqrt()
     direction = torch.einsum("nij,njhw->nihw", rotation, unit).reshape(count, 3, -1)
     distance, row = steps.nearest(tables, position, direction)
-    surfaces = steps.describe(tables, position, direction, pixel_angle.reshape(count, -1), distance, row)
+    surfaces = steps.describe(tables.solids, tables.materials, position, direction, distance, row)
     hit, point = surfaces.hit, surfaces.point
+    colour = steps.paint(tables.materials, hit, direction, pixel_angle.reshape(count, -1))
     softness, towards = render_steps.shadow_rays(tables.lights, point)
     shares = steps.shadows(tables, softness, hit.surface, point, towards)
     ambient = steps.contacts(tables, hit.surface, hit.normal, point)
-    direct = steps.lamps(tables, hit, point, direction, shares)
-    rgb = steps.develop(tables, surfaces, direction, direct, ambient)
+    rgb = steps.develop(
+        tables.lights, tables.surroundings, tables.materials, surfaces, direction, colour, shares, ambient
+    )
     return Rendered(
         rgb.reshape(count, 3, height, width),
         surfaces.distance.reshape(count, height, width),

@@ -121,7 +121,13 @@ def _gap_to_cylinder(ops: ArrayOps, half: Vectors, local: Vectors) -> Array:
 
 
 def direct_light(
-    ops: ArrayOps, tables: Tables, hit: Hit, point: Vectors, direction: Vectors, open_shares: Array
+    ops: ArrayOps,
+    lights: Array,
+    materials: Array,
+    hit: Hit,
+    point: Vectors,
+    direction: Vectors,
+    open_shares: Array,
 ) -> tuple[Array, ...]:
     """Return the light (red, green, blue) that falls on points from lamps and suns, and then their reflections.
 
@@ -151,14 +157,15 @@ def direct_light(
         tint = light.vector(s.LIGHT_COLOUR)
         return tuple(c * lit for c in tint) + tuple(c * shine for c in tint)
 
-    exponent = ops.lookup(tables.materials[..., m.EXPONENT], hit.surface)
-    on_sky = ops.lookup(tables.materials[..., m.SKY], hit.surface) > 0.0
-    return ops.total(tables.lights, lamp, Shares(open_shares), point, hit.normal, direction, exponent, on_sky)
+    exponent = ops.lookup(materials[..., m.EXPONENT], hit.surface)
+    on_sky = ops.lookup(materials[..., m.SKY], hit.surface) > 0.0
+    return ops.total(lights, lamp, Shares(open_shares), point, hit.normal, direction, exponent, on_sky)
 
 
 def develop(
     ops: ArrayOps,
-    tables: Tables,
+    around: Array,
+    materials: Array,
     hit: Hit,
     point: Vectors,
     direction: Vectors,
@@ -168,13 +175,13 @@ def develop(
 ) -> Vectors:
     """Return the colour that a camera sees, 0..1, after exposure and gamma.
 
-    `direction` is unit, from the camera; `colour` is the surface's own; `direct` comes from `direct_light`;
-    `ambient_share` is the share of the surroundings' light that arrives.
+    `around` are the surroundings; `direction` is unit, from the camera; `colour` is the surface's own; `direct` comes
+    from `direct_light`; `ambient_share` is the share of the surroundings' light that arrives.
     """
-    xp, around = ops.xp, tables.surroundings
+    xp = ops.xp
 
     def column(index: int) -> Array:
-        return ops.lookup(tables.materials[..., index], hit.surface)
+        return ops.lookup(materials[..., index], hit.surface)
 
     sky = column(m.SKY)
     inside = xp.zeros_like(ambient_share) + 1.0

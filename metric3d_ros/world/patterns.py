@@ -7,19 +7,19 @@ from collections.abc import Callable
 
 from metric3d_ros.world import materials as m
 from metric3d_ros.world.array_ops import Array, ArrayOps, Vectors
-from metric3d_ros.world.ray_casting import Hit, Tables, dot
+from metric3d_ros.world.ray_casting import Hit, dot
 
 OCTAVES = 5
 LACUNARITY = 2.03  # each octave's shapes are smaller by this; not 2, or the octaves' lattices would coincide
 SKY_CURVE = 0.1  # clouds lie on a plane that is seen at directions / (z + this): it bends down towards the horizon
 
 
-def albedo(ops: ArrayOps, tables: Tables, hit: Hit, direction: Vectors, pixel_angle: Array) -> Vectors:
+def albedo(ops: ArrayOps, materials: Array, hit: Hit, direction: Vectors, pixel_angle: Array) -> Vectors:
     """Return the linear colour of what rays hit; `direction` is unit, world frame; angles in radians."""
     xp = ops.xp
 
     def column(index: int) -> Array:
-        return ops.lookup(tables.materials[..., index], hit.surface)
+        return ops.lookup(materials[..., index], hit.surface)
 
     pixel = pixel_angle * hit.distance
     normal, way = hit.local_normal, hit.local_direction

@@ -17,8 +17,10 @@ from metric3d_ros.world.array_ops import FAR, Array, ArrayOps, Row, Vectors
 
 NEAREST = 1e-3
 TINY, TINY_SLOPE = 1e-12, 1e-7  # keep directions along an axis from being 0; no ray is as near to it as that by chance
-SURFACE = s.SOLID_COLUMNS  # one column more than a scene's tables have: the solid's row in the material table
-TRACED_COLUMNS = s.SOLID_COLUMNS + 1
+# Two columns more than a scene's tables have: the solid's row in the material table, and what kind of solid it is.
+SURFACE, KIND = s.SOLID_COLUMNS, s.SOLID_COLUMNS + 1
+TRACED_COLUMNS = s.SOLID_COLUMNS + 2
+ENCLOSURE_KIND, BOX_KIND, ELLIPSOID_KIND, CYLINDER_KIND = 0.0, 1.0, 2.0, 3.0
 
 
 class Tables(NamedTuple):
@@ -28,10 +30,10 @@ class Tables(NamedTuple):
     """
 
     enclosure: Array  # (..., 6)
-    boxes: Array  # (..., B, 20)
-    ellipsoids: Array  # (..., E, 20)
-    cylinders: Array  # (..., C, 20)
-    solids: Array  # (..., 1 + B + E + C, 20)
+    boxes: Array  # (..., B, TRACED_COLUMNS)
+    ellipsoids: Array  # (..., E, TRACED_COLUMNS)
+    cylinders: Array  # (..., C, TRACED_COLUMNS)
+    solids: Array  # (..., 1 + B + E + C, TRACED_COLUMNS)
     materials: Array  # (..., rows, COLUMNS)
     lights: Array  # (..., L, LIGHT_COLUMNS)
     surroundings: Array  # (..., SURROUNDINGS_COLUMNS)
@@ -42,10 +44,12 @@ def tables_of(scene: s.Scene) -> Tables:
     groups = (scene.boxes, scene.ellipsoids, scene.cylinders)
     rows = np.concatenate(groups)
     numbers = np.arange(s.ENCLOSURE_FACES, s.ENCLOSURE_FACES + len(rows), dtype=np.float32)
-    rows = np.concatenate([rows, numbers[:, None]], axis=1)
+    kinds = np.repeat(np.array([BOX_KIND, ELLIPSOID_KIND, CYLINDER_KIND], np.float32), [len(group) for group in groups])
+    rows = np.concatenate([rows, numbers[:, None], kinds[:, None]], axis=1)
     low, high = scene.enclosure[:3], scene.enclosure[3:]
     half = (high - low) / 2
-    outside = np.array([*np.eye(3, dtype=np.float32).reshape(-1), *(low + half), *half, *half, 1.0, 0.0], np.float32)
+    upright = np.eye(3, dtype=np.float32).reshape(-1)
+    outside = np.array([*upright, *(low + half), *half, *half, 1.0, 0.0, ENCLOSURE_KIND], np.float32)
     boxes, ellipsoids, cylinders = np.split(rows, np.cumsum([len(group) for group in groups[:2]]))
     return Tables(
         enclosure=scene.enclosure,
@@ -158,7 +162,7 @@ def find_nearest(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vect
 def trace(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) -> Hit:
     """Return where rays that start within the enclosure end; they always end, at the latest on the enclosure."""
     distance, row = find_nearest(ops, tables, origin, direction)
-    return describe(ops, tables, origin, direction, distance, row)
+    return describe(ops, tables.solids, origin, direction, distance, row)
 
 
 def _distance_to_enclosure(ops: ArrayOps, enclosure: Array, origin: Vectors, direction: Vectors) -> Array:
@@ -172,12 +176,11 @@ def _distance_to_enclosure(ops: ArrayOps, enclosure: Array, origin: Vectors, dir
     return xp.minimum(xp.minimum(exits[0], exits[1]), exits[2])
 
 
-def describe(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors, distance: Array, row: Array) -> Hit:
-    """Return what is known of the points at `distance` along rays, on the rows `row` of `tables.solids`."""
+def describe(ops: ArrayOps, solids: Array, origin: Vectors, direction: Vectors, distance: Array, row: Array) -> Hit:
+    """Return what is known of the points at `distance` along rays, on the rows `row` of the table `solids`."""
     xp = ops.xp
-    first_ellipsoid = 1 + tables.boxes.shape[-2]
-    first_cylinder = first_ellipsoid + tables.ellipsoids.shape[-2]
-    solid = ops.gather(tables.solids, row)
+    solid = ops.gather(solids, row)
+    kind = solid.column(KIND)
     half = solid.vector(s.HALF_SIZE)
     start, way = solid.to_local(minus(origin, solid.vector(s.CENTRE))), solid.to_local(direction)
     at = Vectors(*(start[a] + distance * way[a] for a in range(3)))
@@ -192,12 +195,12 @@ def describe(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors,
     normal_y = xp.where(on_y, 1.0 - 2.0 * step[1], nought)
     normal_z = xp.where(on_x | on_y, nought, 1.0 - 2.0 * step[2])
     face = xp.where(on_x, step[0], xp.where(on_y, 2.0 + step[1], 4.0 + step[2]))
-    surface = xp.where(row == 0, face, solid.column(SURFACE))
+    surface = xp.where(kind == ENCLOSURE_KIND, face, solid.column(SURFACE))
 
-    round_solid = row >= first_ellipsoid
+    round_solid = kind >= ELLIPSOID_KIND
     if ops.matters(round_solid):
         # An ellipsoid, or the side of a cylinder: the gradient of its equation.
-        is_cylinder = row >= first_cylinder
+        is_cylinder = kind == CYLINDER_KIND
         slope = (solid.column(s.TAPER) - 1.0) * 0.5 / half.z
         radius = (solid.column(s.TAPER) + 1.0) * 0.5 + slope * at.z
         x, y = at.x / half.x, at.y / half.y

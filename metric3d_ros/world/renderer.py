@@ -183,7 +183,7 @@ def _colour(
     """Return the colours (P, 3), 0..1, of what rays of unit direction hit."""
     tables, is_ground = world.tables, ~world.is_sky[hit.surface]
     point = Vectors(*(pose.position[a] + hit.distance * direction[a] for a in range(3)))
-    colour = albedo(NUMPY_OPS, tables, hit, direction, pixel_angle)
+    colour = albedo(NUMPY_OPS, tables.materials, hit, direction, pixel_angle)
     open_shares = np.ones((len(tables.lights), len(pixel_angle)), np.float32)
     ambient_share = np.ones(len(pixel_angle), np.float32)
     if is_ground.any():
@@ -195,6 +195,8 @@ def _colour(
         reach = 5 * CONTACT_RADIUS
         around = world.choose(in_box(world.extents, low - reach, high + reach))
         ambient_share = contact(NUMPY_OPS, around, hit.surface, hit.normal, point)
-    direct = direct_light(NUMPY_OPS, tables, hit, point, direction, open_shares)
-    lit = develop(NUMPY_OPS, tables, hit, point, direction, colour, direct, ambient_share)
+    direct = direct_light(NUMPY_OPS, tables.lights, tables.materials, hit, point, direction, open_shares)
+    lit = develop(
+        NUMPY_OPS, tables.surroundings, tables.materials, hit, point, direction, colour, direct, ambient_share
+    )
     return np.stack(lit, axis=-1)
