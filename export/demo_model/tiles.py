@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from metric3d_export.demo_model.render_steps import Steps, Surfaces, shadow_rays
-from metric3d_export.demo_model.torch_world import FEWEST, all_solids, filler
+from metric3d_export.demo_model.torch_world import FEWEST, all_solids, filler, lengths
 from metric3d_ros.world.array_ops import Vectors
 from metric3d_ros.world.culling import Extents, Frustum, extents, in_box, in_frustum, may_shade
 from metric3d_ros.world.light_transport import CONTACT_RADIUS
@@ -53,8 +53,8 @@ def render_tiles(
     world = _World(steps, tables)
     owner = torch.arange(count).repeat_interleave(down * across)
     seen = world.seen(rotation, position, ranges.reshape(count, down * across, 4)).reshape(len(owner), -1)
-    unit = tiles / tiles.square().sum(1, keepdim=True).sqrt()
-    direction = torch.einsum("tij,tjp->tip", rotation[owner], unit)
+    unit = tiles / lengths(tiles)[:, None]
+    direction = torch.bmm(rotation[owner], unit)
     angle = cut(pixel_angle[:, None])[:, 0]
     parts = [
         world.render(owner[some], seen[some], position, direction[some], angle[some])
@@ -75,6 +75,7 @@ class _World:
         nothing = torch.from_numpy(filler()).expand(len(tables.boxes), 1, -1)
         self.rows = [torch.cat([rows, nothing], 1) for rows in groups]
         self.ends = [rows.shape[1] for rows in groups]
+        self.costs = torch.tensor([1.0, 1.0, 2.0]).repeat_interleave(torch.tensor(self.ends))
 
     def seen(self, rotation: Tensor, position: Tensor, ranges: Tensor) -> Tensor:
         """Tell (N, T, K) which solids the tiles of each view may see; ranges (N, T, 4)."""
@@ -87,8 +88,9 @@ class _World:
         chosen = []
         for rows, flags in zip(self.rows, keep.split(self.ends, 1), strict=True):
             item, solid = flags.nonzero(as_tuple=True)
-            slot = flags.cumsum(1)[item, solid] - 1
-            most = max(FEWEST, int(flags.sum(1).amax()))
+            place = flags.cumsum(1, dtype=torch.int32)
+            slot = place[item, solid].long() - 1
+            most = max(FEWEST, int(place[:, -1].amax()))
             which = torch.full((len(owner), most), rows.shape[1] - 1)
             which[item, slot] = solid
             chosen.append(rows[owner[:, None], which])
@@ -102,40 +104,42 @@ class _World:
 
     def groups(self, keep: Tensor) -> list[tuple[Tensor, int]]:
         """Return groups of `GROUP` items with alike numbers of solids, and how many of each count; the rest repeat."""
-        boxes, ellipsoids, cylinders = (flags.sum(1) for flags in keep.split(self.ends, 1))
-        return _groups((boxes + ellipsoids + 2 * cylinders).argsort())
+        return _groups((keep.float() @ self.costs).argsort())
 
     def render(
         self, owner: Tensor, seen: Tensor, position: Tensor, direction: Tensor, pixel_angle: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return colours (M, 3, P), distances (M, 1, P) and normals (M, 3, P) of tiles."""
-        count, pixels = pixel_angle.shape
-        surfaces, colour = self._surfaces(owner, seen, position, direction, pixel_angle)
+        surfaces, colour, order = self._surfaces(owner, seen, position, direction, pixel_angle)
+        owner, direction = owner[order], direction[order]
         sky = torch.isinf(surfaces.distance)
-        points = torch.stack(surfaces.point, -1)
-        low = torch.where(sky[..., None], torch.inf, points).amin(1)
-        high = torch.where(sky[..., None], -torch.inf, points).amax(1)
+        low = torch.stack([torch.where(sky, torch.inf, c).amin(1) for c in surfaces.point], 1)
+        high = torch.stack([torch.where(sky, -torch.inf, c).amax(1) for c in surfaces.point], 1)
         shares = self._shares(owner, surfaces, low, high)
         ambient = self._ambient(owner, surfaces, low, high)
-        rgb = torch.empty(count, 3, pixels)
-        tables = self.tables
-        for some, real in _groups(torch.arange(count)):
+        parts = []
+        for some, real in _groups(torch.arange(len(owner))):
             own = owner[some]
-            rgb[some[:real]] = self.steps.develop(
-                tables.lights[own],
-                tables.surroundings[own],
-                tables.materials[own],
-                _taken(surfaces, some),
-                direction[some],
-                _taken(colour, some),
-                shares[some],
-                ambient[some],
-            )[:real]
-        return rgb, surfaces.distance[:, None], surfaces.normal
+            # A view costs nothing, a choice by index a copy.
+            here = slice(int(some[0]), int(some[0]) + GROUP) if real == GROUP else some
+            rgb = self.steps.develop(
+                self.tables.lights[own],
+                self.tables.surroundings[own],
+                self.tables.materials[own],
+                _taken(surfaces, here),
+                direction[here],
+                _taken(colour, here),
+                shares[here],
+                ambient[here],
+            )
+            parts.append(rgb[:real])
+        back = order.argsort()
+        return torch.cat(parts)[back], surfaces.distance[back, None], surfaces.normal[back]
 
     def _surfaces(
         self, owner: Tensor, seen: Tensor, position: Tensor, direction: Tensor, pixel_angle: Tensor
-    ) -> tuple[Surfaces, Vectors]:
+    ) -> tuple[Surfaces, Vectors, Tensor]:
+        """Return what tiles see, and of which tile each item is."""
         parts, order = [], []
         for some, real in self.groups(seen):
             own, way = owner[some], direction[some]
@@ -147,8 +151,8 @@ class _World:
             colour = self.steps.paint(materials, surfaces.hit, way, pixel_angle[some])
             parts.append(_taken((surfaces, colour), slice(real)))
             order.append(some[:real])
-        surfaces, colour = _joined(parts, torch.cat(order).argsort())
-        return surfaces, colour
+        surfaces, colour = _joined(parts)
+        return surfaces, colour, torch.cat(order)
 
     def _shares(self, owner: Tensor, surfaces: Surfaces, low: Tensor, high: Tensor) -> Tensor:
         """Return the share (M, L, P) of each light that reaches the points of each tile, within `low` and `high`."""
@@ -195,9 +199,9 @@ def _taken(record: Any, index: Tensor | slice) -> Any:
     return type(record)(*parts) if hasattr(record, "_fields") else tuple(parts)
 
 
-def _joined(records: Sequence[Any], order: Tensor) -> Any:
-    """Return the items of alike nested tuples of tensors one after the other, in an order."""
+def _joined(records: Sequence[Any]) -> Any:
+    """Return the items of alike nested tuples of tensors one after the other."""
     if isinstance(records[0], Tensor):
-        return torch.cat(list(records))[order]
-    parts = [_joined(column, order) for column in zip(*records, strict=True)]
+        return torch.cat(list(records))
+    parts = [_joined(column) for column in zip(*records, strict=True)]
     return type(records[0])(*parts) if hasattr(records[0], "_fields") else tuple(parts)

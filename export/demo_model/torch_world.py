@@ -66,6 +66,12 @@ TORCH_OPS = ArrayOps(
 )
 
 
+def lengths(vectors: Tensor) -> Tensor:
+    """Return the lengths (N, ...) of vectors (N, 3, ...)."""
+    x, y, z = vectors.unbind(1)
+    return x.square().addcmul_(y, y).addcmul_(z, z).sqrt_()  # faster than a norm over a stride
+
+
 def filler() -> np.ndarray:
     """Return the row of a solid that nothing sees."""
     row = np.zeros(TRACED_COLUMNS, np.float32)

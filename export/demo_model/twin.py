@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metric3d_export.demo_model import render_steps
 from metric3d_export.demo_model.tiles import Rendered, render_tiles
-from metric3d_export.demo_model.torch_world import stack_tables
+from metric3d_export.demo_model.torch_world import lengths, stack_tables
 from metric3d_ros.world.ray_casting import Tables
 from metric3d_ros.world.solids import Scene
 
@@ -27,10 +27,10 @@ def render_views(
     tables = scenes if isinstance(scenes, Tables) else stack_tables(scenes, device=rays.device)
     steps = render_steps.COMPILED if compiled else render_steps.PLAIN
     rays = rays.permute(0, 3, 1, 2)
-    length = rays.square().sum(1).sqrt()
+    length = lengths(rays)
     unit = rays / length[:, None]
     # As in the NumPy renderer: the mean angle between neighbouring rays.
-    down, across = (torch.diff(unit, dim=axis).square().sum(1).sqrt() for axis in (2, 3))
+    down, across = (lengths(torch.diff(unit, dim=axis)) for axis in (2, 3))
     angle = (torch.cat([down, down[:, -1:]], 1) + torch.cat([across, across[:, :, -1:]], 2)) / 2
     draw = render_tiles if rays.device.type == "cpu" else render_whole
     rendered = draw(steps, tables, rotation, position, rays, angle)
@@ -43,7 +43,7 @@ def render_whole(
 ) -> Rendered:
     """Render images: rotations (N, 3, 3), positions (N, 3), camera rays (N, 3, H, W), pixel angles (N, H, W)."""
     count, _, height, width = rays.shape
-    unit = rays / rays.square().sum(1, keepdim=True).sqrt()
+    unit = rays / lengths(rays)[:, None]
     direction = torch.einsum("nij,njhw->nihw", rotation, unit).reshape(count, 3, -1)
     distance, row = steps.nearest(tables, position, direction)
     surfaces = steps.describe(tables.solids, tables.materials, position, direction, distance, row)
