@@ -15,6 +15,8 @@ from metric3d_export.demo_model.torch_world import lengths, stack_tables
 from metric3d_ros.world.ray_casting import Tables
 from metric3d_ros.world.solids import Scene
 
+IMAGES = 16  # that a GPU renders at once: one number, so that batches of any size are compiled once for a size of image
+
 
 def render_views(
     scenes: Sequence[Scene] | Tables, rotation: Tensor, position: Tensor, rays: Tensor, *, compiled: bool = True
@@ -23,6 +25,7 @@ def render_views(
 
     The scenes may be given as `stack_tables` returns them, on the device of the rays. Returns colour (N, H, W, 3) in
     0..1, z-depth (N, H, W) in metres, inf in the sky, and normals (N, H, W, 3) in the optical frame, 0 in the sky.
+    One ray per pixel. `compiled` takes the compiler a few minutes of one core, the first time on a machine.
     """
     tables = scenes if isinstance(scenes, Tables) else stack_tables(scenes, device=rays.device)
     steps = render_steps.COMPILED if compiled else render_steps.PLAIN
@@ -44,19 +47,34 @@ def render_whole(
     """Render images: rotations (N, 3, 3), positions (N, 3), camera rays (N, 3, H, W), pixel angles (N, H, W)."""
     count, _, height, width = rays.shape
     unit = rays / lengths(rays)[:, None]
-    direction = torch.einsum("nij,njhw->nihw", rotation, unit).reshape(count, 3, -1)
+    direction = torch.bmm(rotation, unit.reshape(count, 3, -1))
+    angle = pixel_angle.reshape(count, -1)
+    parts = []
+    for some in torch.arange(count, device=rays.device).split(IMAGES):
+        filled = torch.cat([some, some[-1:].expand(IMAGES - len(some))])
+        chosen = Tables(*(table[filled] for table in tables))
+        rendered = _render_images(steps, chosen, position[filled], direction[filled], angle[filled])
+        parts.append([part[: len(some)] for part in rendered])
+    rgb, distance, normal = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Rendered(
+        rgb.reshape(count, 3, height, width),
+        distance.reshape(count, height, width),
+        normal.reshape(count, 3, height, width),
+    )
+
+
+def _render_images(
+    steps: render_steps.Steps, tables: Tables, position: Tensor, direction: Tensor, pixel_angle: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return colours (N, 3, P), distances (N, P) and normals (N, 3, P)."""
     distance, row = steps.nearest(tables, position, direction)
     surfaces = steps.describe(tables.solids, tables.materials, position, direction, distance, row)
     hit, point = surfaces.hit, surfaces.point
-    colour = steps.paint(tables.materials, hit, direction, pixel_angle.reshape(count, -1))
+    colour = steps.paint(tables.materials, hit, direction, pixel_angle)
     softness, towards = render_steps.shadow_rays(tables.lights, point)
     shares = steps.shadows(tables, softness, hit.surface, point, towards)
     ambient = steps.contacts(tables, hit.surface, hit.normal, point)
     rgb = steps.develop(
         tables.lights, tables.surroundings, tables.materials, surfaces, direction, colour, shares, ambient
     )
-    return Rendered(
-        rgb.reshape(count, 3, height, width),
-        surfaces.distance.reshape(count, height, width),
-        surfaces.normal.reshape(count, 3, height, width),
-    )
+    return rgb, surfaces.distance, surfaces.normal
