@@ -217,7 +217,7 @@ def _check_lens(info: Any, camera: Camera, *, rectified: bool, has_p: bool) -> I
     if not rectified and is_unnamed_polynomial(str(info.distortion_model), d):
         yield Finding(
             f"D has {len(d)} coefficients, but distortion_model is empty",
-            f"the driver or the file leaves it out; they are read as {camera.distortion_model}, which alone has so many",
+            f"the driver or file leaves it out; they are read as {camera.distortion_model}, which alone has so many",
             "set distortion_model in the calibration",
         )
     if rectified and not has_p and any(d):

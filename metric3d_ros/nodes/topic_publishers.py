@@ -90,7 +90,9 @@ def _explain_absence(node: Node, wanted: WantedTopic) -> Silence:
     start = f"nothing publishes on {wanted.name}"
     if wanted.type_name == CAMERA_INFO_TYPE:
         offered = _offered(node, wanted)
-        remedy = f"remap {wanted.label} to the camera's topic, or set the parameter camera_info_url, intrinsics or hfov_deg"
+        remedy = (
+            f"remap {wanted.label} to the camera's topic, or set the parameter camera_info_url, intrinsics or hfov_deg"
+        )
         return Silence(text=f"{start}{offered}; {remedy}", is_mistake=False)
     if wanted.base:
         base_types = {each.topic_type for each in node.get_publishers_info_by_topic(wanted.base)}
