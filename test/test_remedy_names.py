@@ -88,7 +88,7 @@ def test_options_of_a_verb_are_those_that_messages_and_documents_name(name):
 
 
 def test_verbs_that_are_named_exist():
-    assert {verb for _, verb in found(r"`metric3d ([a-z]+)")} <= set(VERBS)
+    assert {verb for _, verb in found(r"`metric3d ([a-z]+(?:-[a-z]+)*)")} <= set(VERBS)
 
 
 def test_options_that_messages_name_exist():
