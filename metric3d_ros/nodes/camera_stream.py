@@ -164,7 +164,8 @@ class CameraStream:
                 f"the camera of {self._resolved(self.image_topic)} is described by {self._calibration.source}, and "
                 "camera_info is not subscribed"
             )
-            log.info(f"{self.resolved_image_topic} {self._rectification.describe(of=self._calibration.source)}")
+            described = self._rectification.describe(of=self._calibration.source, has_p=bool(self._calibration.p[0]))
+            log.info(f"{self.resolved_image_topic} {described}")
         elif self._parameters.replaces_camera_info:
             log.warning(
                 f"the camera of {self._resolved(self.image_topic)} is described by a parameter, not by camera_info: "

@@ -47,9 +47,16 @@ class Rectification:
             return is_rectified_topic(self.topic)
         return self.choice == RECTIFIED_TRUE
 
-    def describe(self, *, of: str = "camera_info") -> str:
-        """Return what is used of camera_info, or of the file `of` that stands for it, and why."""
-        used = "P and no lens distortion" if self.is_rectified else "K and D"
+    def describe(self, *, of: str = "camera_info", has_p: bool = True) -> str:
+        """Return what is used of camera_info, or of the file `of` that stands for it, and why.
+
+        `has_p` is false if P is known not to be given.
+        """
+        used = "K and D"
+        if self.is_rectified:
+            used = (
+                "P and no lens distortion" if has_p else "K in place of P, which is not given, and no lens distortion"
+            )
         if self.choice != RECTIFIED_AUTO:
             return f"uses {used} of {of}, since the parameter rectified is {self.choice}"
         named = "says" if self.is_rectified else "does not say"

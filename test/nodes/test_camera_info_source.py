@@ -209,7 +209,7 @@ def test_topic_of_the_camera_beside_is_not_taken_for_this_ones(robot):
         infos.publish(camera_info("right", 1))
         cam.show(frame="left")
 
-    refuse(cam, show, "because it is beside /right/image_raw, and not beside /left/image_raw: remap camera_info")
+    refuse(cam, show, "because it is beside /right/image_raw, and not beside /left/image_raw: let its driver")
 
 
 def test_size_of_another_image_is_told_as_such(robot):
