@@ -230,15 +230,18 @@ def beside(topic: str, name: str) -> str:
     return topic.rpartition("/")[0] + "/" * ("/" in topic) + name
 
 
+def full_topic(context: LaunchContext, topic: str, namespace: str = "") -> str:
+    """Return the full name of a topic of a node in `namespace`."""
+    return topic if topic.startswith("/") else f"{full_namespace(context, namespace)}/{topic}"
+
+
 def depth_camera_info(context: LaunchContext, values: dict[str, str]) -> str:
-    """Return the topic for the camera_info of depth: beside it, or below it where the camera's own is beside it."""
-
-    def in_full(topic: str) -> str:
-        return topic if topic.startswith("/") else f"{full_namespace(context, values['namespace'])}/{topic}"
-
+    """Return the topic for the camera_info of depth: beside it, or below it if the camera's own is beside it."""
     taken = [values["camera_info"], beside(values["image"], "camera_info")]
     wanted = beside(values["depth"], "camera_info")
-    if in_full(wanted) in [in_full(topic) for topic in taken if topic]:
+    if full_topic(context, wanted, values["namespace"]) in [
+        full_topic(context, topic, values["namespace"]) for topic in taken if topic
+    ]:
         return f"{values['depth']}/camera_info"
     return wanted
 

@@ -8,13 +8,17 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
-from launch.launch_description_sources import AnyLaunchDescriptionSource
+from launch.launch_description_sources import AnyLaunchDescriptionSource, load_python_launch_file_as_module
 from launch.substitutions import LaunchConfiguration
 
 PACKAGE = "metric3d_ros"
 SHARE = Path(get_package_share_directory(PACKAGE))
+ONE_CAMERA = SHARE / "launch" / "depth.launch.py"
 OF_NODES = {"ros_namespace", "ros_remaps", "global_params", "emulate_tty"}
 """Where launch keeps what actions around an include say to the nodes in it."""
+
+one_camera = load_python_launch_file_as_module(str(ONE_CAMERA))
+"""What names topics there names them here."""
 
 # Name, default, description.
 ARGUMENTS = [
@@ -50,15 +54,13 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     except PackageNotFoundError as error:
         raise RuntimeError("rtabmap_launch is not installed: sudo apt install ros-$ROS_DISTRO-rtabmap-ros") from error
     # RTAB-Map's nodes live in a namespace of their own, where relative topics would end.
-    image, depth = absolute(context, values["image"]), absolute(context, values["depth"])
-    camera_info = absolute(context, values["camera_info"] or image.rpartition("/")[0] + "/camera_info")
-    # As depth.launch.py names it.
-    depth_camera_info = depth.rpartition("/")[0] + "/camera_info"
-    if depth_camera_info in (camera_info, image.rpartition("/")[0] + "/camera_info"):
-        depth_camera_info = f"{depth}/camera_info"
+    image, depth = (one_camera.full_topic(context, values[name]) for name in ("image", "depth"))
+    camera_info = one_camera.full_topic(context, values["camera_info"] or one_camera.beside(image, "camera_info"))
+    topics = {"image": image, "camera_info": camera_info, "depth": depth}
+    depth_camera_info = one_camera.depth_camera_info(context, topics | {"namespace": ""})
     kept = ("params_file", "model", "provider", "inference_size", "image_transport", "rectified", "camera_info_url")
     kept += ("use_sim_time",)
-    of_depth = {name: values[name] for name in kept} | {"image": image, "camera_info": camera_info, "depth": depth}
+    of_depth = {name: values[name] for name in kept} | topics
     of_rtabmap = {
         "rgb_topic": image,
         "depth_topic": depth,
@@ -76,7 +78,7 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if values["use_sim_time"]:
         of_rtabmap["use_sim_time"] = values["use_sim_time"]
     return [
-        included(SHARE / "launch" / "depth.launch.py", of_depth),
+        included(ONE_CAMERA, of_depth),
         included(rtabmap / "launch" / "rtabmap.launch.py", of_rtabmap),
     ]
 
@@ -91,10 +93,3 @@ def forget_arguments(context: LaunchContext) -> None:
     """Leave of all that was set only what reaches nodes by itself: PushROSNamespace, SetParameter, SetRemap."""
     for name in set(context.launch_configurations) - OF_NODES:
         del context.launch_configurations[name]
-
-
-def absolute(context: LaunchContext, topic: str) -> str:
-    """Return the full name of a topic, which is below the namespace of an including launch file."""
-    if topic.startswith("/"):
-        return topic
-    return context.launch_configurations.get("ros_namespace", "").rstrip("/") + "/" + topic

@@ -151,7 +151,7 @@ def _check_field_of_view(camera: Camera) -> Iterator[Finding]:
     kind = camera.distortion_model or "undistorted"
     problem = (
         f"the field of view is {angles[0]:.3g} x {angles[1]:.3g} degrees (fx {camera.fx:.4g}, fy {camera.fy:.4g} px "
-        f"for {camera.width}x{camera.height}), where ordinary {kind} lenses have {_NARROWEST_DEG:g} to {widest:g}"
+        f"for {camera.width}x{camera.height}), while ordinary {kind} lenses have {_NARROWEST_DEG:g} to {widest:g}"
     )
     if max(angles) > widest:
         cause = "the focal length is that of a smaller image, not in pixels, or a placeholder"
@@ -217,7 +217,7 @@ def _check_lens(info: Any, camera: Camera, *, rectified: bool, has_p: bool) -> I
     if not rectified and is_unnamed_polynomial(str(info.distortion_model), d):
         yield Finding(
             f"D has {len(d)} coefficients, but distortion_model is empty",
-            f"the driver leaves it out; they are read as {camera.distortion_model}, which alone has so many",
+            f"the driver or file leaves it out; they are read as {camera.distortion_model}, which alone has so many",
             "set distortion_model in the calibration",
         )
     if rectified and not has_p and any(d):

@@ -17,7 +17,8 @@ Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 _UNCALIBRATED_REMEDY = (
-    "calibrate the camera so that its driver publishes real intrinsics, or set the parameter `intrinsics` or `hfov_deg`"
+    "calibrate the camera so that its driver publishes real intrinsics, or set the parameter `camera_info_url`, "
+    "`intrinsics` or `hfov_deg`"
 )
 # A field of view of 179.99 degrees; what is seen through far less than that overflows float32.
 _LEAST_FOCAL_PER_SIDE = 1e-4

@@ -7,7 +7,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from metric3d_ros.nodes.camera_info_source import CameraInfoSource
-from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, PairedBy
+from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, PairedBy, described_size_hw
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import camera_info_input, create_input, subscribe_if_latched
 from metric3d_ros.nodes.topic_publishers import CAMERA_INFO_TYPE, WantedTopic, explain_silence
@@ -115,9 +115,11 @@ class CameraInfoInput:
                 "images' size, since it has no other publisher"
             )
         else:
+            same_size = described_size_hw(pair.camera_info) == (pair.image.height, pair.image.width)
             log.warning(
                 f"camera_info on {self.name} is of frame_id '{info_frame}', the images of '{image_frame}': used all "
-                "the same, since it has their size and no other publisher; let its driver set the images' frame_id"
+                f"the same, since it has {'their size and ' * same_size}no other publisher; let its driver set the "
+                "images' frame_id"
             )
 
 

@@ -123,7 +123,9 @@ class CameraStream:
             take=self.take_camera_info,
         )
         url = parameters.camera_info_url
-        self._calibration = read_calibration_file(url, camera_name=name) if url else None
+        # A node for one of several cameras has that camera's name as the last part of its namespace.
+        called = name or str(node.get_namespace()).rpartition("/")[2]
+        self._calibration = read_calibration_file(url, camera_name=called) if url else None
         self.publishers = OutputPublishers(node, parameters=parameters, prefix=prefix)
         self.snapshots = SnapshotService(node, timeout_s=parameters.snapshot.timeout_s, camera_name=name)
         self.counts = FrameCounts()
@@ -162,7 +164,8 @@ class CameraStream:
                 f"the camera of {self._resolved(self.image_topic)} is described by {self._calibration.source}, and "
                 "camera_info is not subscribed"
             )
-            log.info(f"{self.resolved_image_topic} {self._rectification.describe()}")
+            described = self._rectification.describe(of=self._calibration.source, has_p=bool(self._calibration.p[0]))
+            log.info(f"{self.resolved_image_topic} {described}")
         elif self._parameters.replaces_camera_info:
             log.warning(
                 f"the camera of {self._resolved(self.image_topic)} is described by a parameter, not by camera_info: "

@@ -155,8 +155,8 @@ class CameraInfoPairing:
             return f"{start}; those with the images' stamps have stopped: check their publisher"
         apart_s = min(abs(each.stamp_ns - stamp_ns(self._waiting)) for each in self._recent.values()) / 1e9
         return (
-            f"{start}, {apart_s:.3g} s apart. It may be another camera's, because {self._explain_doubt()}: remap "
-            "camera_info to the topic of this camera, or let its driver set the images' frame_id"
+            f"{start}, {apart_s:.3g} s apart. It may be another camera's, because {self._explain_doubt()}: let its "
+            "driver set the images' frame_id, or remap camera_info to a topic of this camera alone"
         )
 
     def _pair(self, image: Any) -> Pair | None:

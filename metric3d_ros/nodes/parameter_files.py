@@ -16,6 +16,9 @@ _MERGE = "tag:yaml.org,2002:merge"
 _RESOLVER = yaml.resolver.Resolver()
 _SOMETHING = yaml.ScalarNode(_INT, "1")
 
+SEVERAL_TYPES = "ROS 2 has no lists of several types"
+"""Why a list such as [front, 2] is refused."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -105,6 +108,16 @@ def refused_value(text: str) -> str:
     return _refusal(node) if node is not None else "it has no value"
 
 
+def with_items_of_one_type(text: str) -> str:
+    """Return YAML for one value such that a list of whole and other numbers is one of numbers with a point."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return text
+    repaired = node if node is None else _of_one_type(node)
+    return text if repaired is node or repaired is None else _one_line(repaired)
+
+
 def _sections(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
     """Yield each `ros__parameters`, and each value that has none above it, with the keys that lead there."""
     if not isinstance(node, yaml.MappingNode):
@@ -151,7 +164,7 @@ def _trial(section: str, name: str, value: yaml.Node, accepts: Accepts) -> str:
     if not accepts(_write(section, name, _SOMETHING)):
         return "ROS 2 takes no such name of a node or of a parameter"
     if isinstance(value, yaml.SequenceNode):
-        return "ROS 2 has no lists of several types"
+        return SEVERAL_TYPES
     return "it has no value" if not value.value else "ROS 2 does not take it"
 
 

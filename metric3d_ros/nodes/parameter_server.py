@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.nodes.parameter_files import SEVERAL_TYPES
 from metric3d_ros.nodes.parameter_schema import Entry, build, entries, flatten, format_value
 from metric3d_ros.nodes.parameter_sources import EVERY_NODE, ParameterSources
 
@@ -71,10 +72,12 @@ class ParameterServer(Generic[T]):
         )
         if refused is not None:
             entry = self._entries.get(refused.name)
-            example = f": write {entry.example}, or leave it out" if entry else ": leave it out"
+            remedy = f"write {entry.example}, or leave it out" if entry else "leave it out"
+            if refused.refusal == SEVERAL_TYPES:
+                remedy = "write all of its values alike, words in quotes"
             raise ConfigurationError(
-                f"parameter {refused.name} is {refused.text or 'empty'} in {refused.source}, and {refused.refusal}"
-                f"{example}"
+                f"parameter {refused.name} is {refused.text or 'empty'} in {refused.source}, and {refused.refusal}: "
+                f"{remedy}"
             )
         lines, warnings = self._sources.describe(self._node_name, self._entries)
         for line in lines:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameter_files import ParameterFile, Setting, read_parameter_file, refused_value
+from metric3d_ros.nodes.parameter_files import (
+    SEVERAL_TYPES,
+    ParameterFile,
+    Setting,
+    read_parameter_file,
+    refused_value,
+    with_items_of_one_type,
+)
 
 EVERY_NODE = "/**"
 _ASSIGNMENT = re.compile(r"(?:(?P<node>[^:=]+):)?(?P<name>[^:=]+):=(?P<value>.*)", re.DOTALL)
@@ -41,7 +48,7 @@ class ParameterSources:
         for position, option, words in _ros_options(argv):
             if option == "--params-file":
                 self._read_file(position, words)
-            elif not self._read_assignment(words):
+            elif not self._read_assignment(position, words):
                 drop += [position - 1, position]
         self.argv = [word for position, word in enumerate(self.argv) if position not in drop]
 
@@ -76,14 +83,18 @@ class ParameterSources:
             self._folder.cleanup()
             self._folder = None
 
-    def _read_assignment(self, words: str) -> bool:
+    def _read_assignment(self, position: int, words: str) -> bool:
         """Note NAME:=VALUE; return whether ROS 2 takes it. What is no assignment at all is left to ROS 2."""
         found = _ASSIGNMENT.fullmatch(words)
         if found is None:
             return True
         refusal = refused_value(found["value"])
         if not refusal and not self._accepts(["node", "--ros-args", "-p", words]):
-            refusal = "ROS 2 does not take it, as it takes no lists of several types and no mappings"
+            repaired = words[: found.start("value")] + with_items_of_one_type(found["value"])
+            if self._accepts(["node", "--ros-args", "-p", repaired]):
+                self.argv[position] = repaired
+            else:
+                refusal = SEVERAL_TYPES if found["value"].lstrip().startswith("[") else "ROS 2 does not take it"
         section = "/**/" + found["node"].strip("/") if found["node"] else EVERY_NODE
         self.settings.append(Setting(section, found["name"], found["value"], f"-p {words}", refusal, is_argument=True))
         return not refusal
@@ -117,7 +128,7 @@ class ParameterSources:
                     )
 
     def describe(self, node_name: str, known: Collection[str]) -> tuple[list[str], list[str]]:
-        """Return lines about what each file sets of the node, and warnings about files that miss it."""
+        """Return lines about what each file sets of the node, and warnings about files and arguments that miss it."""
         lines: list[str] = []
         warnings: list[str] = []
         for file in self.files:
@@ -148,6 +159,11 @@ class ParameterSources:
                     f"parameter file {file.path} has parameters for {near}:, which is not this node, {node_name}: "
                     f"write {node_name}: or /**: in place of {near}:"
                 )
+        warnings += [
+            f"{each.source} has no effect on this node, {node_name}: write -p {each.name}:={each.text}"
+            for each in self.settings
+            if each.is_argument and each.name in known and not matches(each.section, node_name)
+        ]
         return lines, warnings
 
 

@@ -182,8 +182,9 @@ class DepthParameters:
     camera_info_url: str = parameter(
         "",
         "Calibration file of a camera without camera_info, which is then not subscribed: a path, file:// or "
-        "package://, in the format of camera_calibration, OpenCV or Kalibr. ${NAME} stands for the name in cameras, "
-        "#cam1 at the end for one of several cameras in a file. '': use camera_info.",
+        "package://, in the format of camera_calibration, OpenCV or Kalibr. ${NAME} stands for the name in cameras, or "
+        "for the last part of the namespace; #cam1 at the end for one of several cameras in a file, where that name "
+        "does not tell which. '': use camera_info.",
         read_only=True,
     )
     camera_info_scaling: str = parameter(

@@ -47,13 +47,20 @@ class Rectification:
             return is_rectified_topic(self.topic)
         return self.choice == RECTIFIED_TRUE
 
-    def describe(self) -> str:
-        """Return what is used of camera_info, and why."""
-        used = "P and no lens distortion" if self.is_rectified else "K and D"
+    def describe(self, *, of: str = "camera_info", has_p: bool = True) -> str:
+        """Return what is used of camera_info, or of the file `of` that stands for it, and why.
+
+        `has_p` is false if P is known not to be given.
+        """
+        used = "K and D"
+        if self.is_rectified:
+            used = (
+                "P and no lens distortion" if has_p else "K in place of P, which is not given, and no lens distortion"
+            )
         if self.choice != RECTIFIED_AUTO:
-            return f"uses {used} of camera_info, since the parameter rectified is {self.choice}"
+            return f"uses {used} of {of}, since the parameter rectified is {self.choice}"
         named = "says" if self.is_rectified else "does not say"
-        return f"uses {used} of camera_info, since the topic's name {named} that images are rectified (rectified: auto)"
+        return f"uses {used} of {of}, since the topic's name {named} that images are rectified (rectified: auto)"
 
     def explain_difference(self, camera_info: Any) -> str:
         """Return why it matters that auto takes images for raw; "" where K and P are alike, or the choice was made."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import yaml
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -23,7 +24,18 @@ class RosNode(Node):
     def _is_fixed_and_same(self, given: Parameter) -> bool:
         if not self.has_parameter(given.name) or not self.describe_parameter(given.name).read_only:
             return False
-        return bool(_plain(self.get_parameter(given.name)) == _plain(given))
+        current = self.get_parameter(given.name)
+        if current.type_ == Parameter.Type.STRING and given.type_ != Parameter.Type.STRING:
+            current = _without_quotes(current)
+        return bool(_plain(current) == _plain(given))
+
+
+def _without_quotes(parameter: Parameter) -> Parameter:
+    """Return what clients that load a file make of a word: they take the quotes off, so that '0' comes as 0."""
+    try:
+        return Parameter(parameter.name, value=yaml.safe_load(parameter.value))
+    except (yaml.YAMLError, TypeError):
+        return parameter
 
 
 def _plain(parameter: Parameter) -> tuple[bool, Any]:

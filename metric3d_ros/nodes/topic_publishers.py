@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+from metric3d_ros.nodes.qos_overrides import SUBSCRIPTION, override_name, subscription_remedy
 
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 _COMPRESSED_SUFFIX = "/compressed"
 _MOST_NAMED = 3
+_POLICIES = {
+    QoSPolicyKind.DURABILITY: ("durability",),
+    QoSPolicyKind.DEADLINE: ("deadline",),
+    QoSPolicyKind.LIVELINESS: ("liveliness", "liveliness_lease_duration"),
+}
+"""Of those that can keep two ends apart, all but reliability, with their fields in a profile."""
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
@@ -52,8 +60,9 @@ def explain_silence(node: Node, wanted: WantedTopic) -> Silence:
         return _explain_absence(node, wanted)
     if not fitting:
         return Silence(text=_explain_type(wanted, publishers), is_mistake=True)
-    refusals = [_explain_qos(wanted, each) for each in fitting]
-    if all(refusals):
+    # One that could be heard may be there without publishing anything.
+    refusals = [text for each in fitting if (text := _explain_qos(wanted, each))]
+    if refusals:
         return Silence(text=refusals[0], is_mistake=True)
     text = f"{wanted.name} has {len(fitting)} publisher(s), but nothing comes from them"
     return Silence(text=text, is_mistake=False)
@@ -81,7 +90,9 @@ def _explain_absence(node: Node, wanted: WantedTopic) -> Silence:
     start = f"nothing publishes on {wanted.name}"
     if wanted.type_name == CAMERA_INFO_TYPE:
         offered = _offered(node, wanted)
-        remedy = f"remap {wanted.label} to the camera's topic, or set the parameter intrinsics or hfov_deg"
+        remedy = (
+            f"remap {wanted.label} to the camera's topic, or set the parameter camera_info_url, intrinsics or hfov_deg"
+        )
         return Silence(text=f"{start}{offered}; {remedy}", is_mistake=False)
     if wanted.base:
         base_types = {each.topic_type for each in node.get_publishers_info_by_topic(wanted.base)}
@@ -141,17 +152,19 @@ def _explain_qos(wanted: WantedTopic, publisher: TopicEndpointInfo) -> str:
     if compatibility != QoSCompatibility.ERROR:
         return ""
     who = f"{_node_name(publisher)} cannot be heard on {wanted.name}"
-    override = f"qos_overrides.{wanted.name}.subscription"
     if (offered.reliability, asked.reliability) == (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE):
+        override = override_name(wanted.name, SUBSCRIPTION, QoSPolicyKind.RELIABILITY)
         return (
             f"{who}: it publishes best effort, and reliable is asked for here; set qos.input_reliability to "
-            f"best_effort, or {override}.reliability where that is set"
+            f"best_effort, or {override} where that is set"
         )
-    if (offered.durability, asked.durability) == (DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL):
-        return (
-            f"{who}: it publishes volatile, and transient local is asked for here; set {override}.durability to "
-            "volatile"
-        )
+    for policy, fields in _POLICIES.items():
+        each_side = (QoSProfile(depth=1, **{name: getattr(side, name) for name in fields}) for side in (offered, asked))
+        if qos_check_compatible(*each_side)[0] == QoSCompatibility.ERROR:
+            return (
+                f"{who}: it offers less {policy.name.lower()} than is asked for here; "
+                f"{subscription_remedy(wanted.name, policy)}"
+            )
     return f"{who}: {reason}; change the publisher's QoS"
 
 

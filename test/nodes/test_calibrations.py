@@ -310,6 +310,27 @@ BAD_URLS = {
 }
 
 
+@pytest.mark.parametrize(("namespace", "expected"), [("/robot/left", "cam0"), ("/robot/right", "cam1")])
+def test_namespace_of_a_node_for_one_camera_chooses_from_a_file_with_several(model, tmp_path, namespace, expected):
+    chain = {
+        f"cam{number}": {
+            "camera_model": "pinhole",
+            "intrinsics": [70.0, 70.0, 47.5, 35.5],
+            "resolution": [WIDTH, HEIGHT],
+            "distortion_model": "radtan",
+            "distortion_coeffs": [0.0] * 4,
+            "rostopic": f"/{side}/image_raw",
+        }
+        for number, side in enumerate(("left", "right"))
+    }
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(chain))
+    arguments = parameters(model=model, camera_info_url=tmp_path / "chain.yaml")
+    environment = ros_environment(tmp_path, next_domain())
+    with running_node("depth_node", *arguments, "-r", f"__ns:={namespace}", environment=environment) as process:
+        process.wait_for(f"is described by {tmp_path}/chain.yaml#{expected}")
+        process.wait_for(f"{namespace}/image uses K and D of {tmp_path}/chain.yaml#{expected}, since")
+
+
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_a_calibration_that_cannot_be_read_ends_the_start_with_one_line(tmp_path, model, url):
     arguments = parameters(model=model, camera_info_url=url)

@@ -125,6 +125,17 @@ def test_every_image_of_a_mislabelled_camera_is_used_and_it_is_told_once(robot, 
     assert not [line for line in cam.process.lines if "remap camera_info" in line]
 
 
+def test_mislabelled_camera_info_of_another_size_is_not_told_to_have_the_images_size(robot):
+    cam = robot("/image", "-p", "camera_info_scaling:=scale")
+    infos = cam.bench.advertise(CameraInfo, "/camera_info")
+    cam.connect(infos)
+    infos.publish(camera_info("base", 5_000_000_000, width=2 * WIDTH, height=2 * HEIGHT))
+    cam.bench.spin_for(0.5)
+    cam.show_and_wait(frame="eye")
+    assert set(cam.metres().values()) == {0.25 * METRES_AT_1000_PX}
+    assert "used all the same, since it has no other publisher" in cam.process.wait_for("used all the same")
+
+
 def test_nearest_stamp_of_the_own_frame_is_used(robot):
     cam = robot("/image")
     infos = cam.bench.advertise(CameraInfo, "/camera_info")
@@ -198,7 +209,7 @@ def test_topic_of_the_camera_beside_is_not_taken_for_this_ones(robot):
         infos.publish(camera_info("right", 1))
         cam.show(frame="left")
 
-    refuse(cam, show, "because it is beside /right/image_raw, and not beside /left/image_raw: remap camera_info")
+    refuse(cam, show, "because it is beside /right/image_raw, and not beside /left/image_raw: let its driver")
 
 
 def test_size_of_another_image_is_told_as_such(robot):

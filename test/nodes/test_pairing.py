@@ -184,8 +184,8 @@ def test_camera_info_that_may_be_another_ones_is_refused_with_the_reason():
     assert pairing.add_image(image(5_000, frame="left")) == (None, None)
     assert pairing.explain_waiting(topic="/cam/camera_info") == (
         "no camera_info fits the image (frame_id 'left', 64x48); the last one on /cam/camera_info is for frame_id "
-        "'right', 64x48, 0.3 s apart. It may be another camera's, because it has 2 publishers (/left, /right): remap "
-        "camera_info to the topic of this camera, or let its driver set the images' frame_id"
+        "'right', 64x48, 0.3 s apart. It may be another camera's, because it has 2 publishers (/left, /right): let "
+        "its driver set the images' frame_id, or remap camera_info to a topic of this camera alone"
     )
 
 

@@ -19,6 +19,7 @@ def session(tmp_path_factory):
     domain = next_domain()
     model = tiny_models.save_contract_model(folder / "tiny.onnx")
     given = parameters(model=model, hfov_deg=60, points__stride=2)
+    given += ["-p", 'cpus:="0"']  # a word that looks like a number once its quotes are gone
     given += ["-p", "qos_overrides./points.publisher.durability:=transient_local"]
     with running_node("depth_node", *given, environment=ros_environment(folder / "log", domain)) as process:
         process.wait_for("ready")

@@ -109,6 +109,19 @@ def test_assignment_that_ros_does_not_take_is_left_out_of_the_command_line(sourc
     assert found.setting("/depth_node", "b").refusal
 
 
+def test_list_of_whole_and_other_numbers_is_made_one_of_other_numbers_on_the_command_line(sources):
+    found = sources(under("/**", "a: 1"), "-p", "intrinsics:=[500, 500.5, 320, 240]")
+    assert found.argv[-1] == "intrinsics:=[500.0, 500.5, 320.0, 240.0]"
+    assert not found.setting("/depth_node", "intrinsics").refusal
+
+
+def test_assignment_for_a_node_of_another_name_is_told_with_what_to_write(sources):
+    words = ("-p", "depth_node:threads:=1", "-p", "controller:gain:=1")
+    assert sources(under("/**", "threads: 2"), *words).describe("/depth_node", ["threads"])[1] == []
+    (warning,) = sources(under("/**", "threads: 2"), *words).describe("/eye", ["threads"])[1]
+    assert warning == "-p depth_node:threads:=1 has no effect on this node, /eye: write -p threads:=1"
+
+
 def test_later_value_makes_up_for_one_that_was_refused(sources):
     found = sources(under("/**", "cameras: []"), "-p", "cameras:=[front]")
     assert found.refused("/depth_node", lambda name: name == "cameras") is None
@@ -262,6 +275,14 @@ def test_empty_list_of_cameras_on_the_command_line_is_named(node):
     with node(under("/**", "threads: 1"), "-p", "cameras:=[]") as process:
         assert process.wait() == 1
         assert "parameter cameras is [] in -p cameras:=[]" in warnings_of(process)[-1]
+
+
+@pytest.mark.parametrize("words", ["-p cameras:=[front,2]", "cameras: [front, 2]"])
+def test_list_of_words_and_numbers_is_refused_with_what_to_write(node, words):
+    is_file = not words.startswith("-p")
+    with node(under("/**", words if is_file else "threads: 1"), *([] if is_file else words.split())) as process:
+        assert process.wait() == 1
+        assert process.lines[-1].endswith("no lists of several types: write all of its values alike, words in quotes")
 
 
 def test_parameters_of_other_nodes_never_end_this_one(node, domain):

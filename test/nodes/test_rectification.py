@@ -176,6 +176,11 @@ K_METRES, P_METRES = 0.5 * METRES_AT_1000_PX, 0.42 * METRES_AT_1000_PX
 P_RAY = -320 / 420
 
 
+def test_file_without_p_is_told_to_be_read_by_k_for_rectified_images():
+    described = Rectification(choice="auto", topic="/cam/image_rect").describe(of="chain.yaml#cam0", has_p=False)
+    assert described.startswith("uses K in place of P, which is not given, and no lens distortion of chain.yaml#cam0")
+
+
 @pytest.mark.parametrize("topic", ["/cam/image_rect", "/cam/image_rect_color/compressed"])
 def test_topic_that_is_named_as_rectified_uses_p(trial, topic):
     shown = trial(topic)

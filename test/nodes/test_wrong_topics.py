@@ -134,6 +134,13 @@ CASES = {
         "or qos_overrides./image.subscription.reliability where that is set",
         "-p qos_overrides./image.subscription.reliability:=best_effort",
     ),
+    "deadline that does not match": (
+        {"image_topic": "/image"},
+        "-p qos_overrides./image.subscription.deadline:=5000000000",
+        "/test_bench cannot be heard on /image: it offers less deadline than is asked for here; set the parameter "
+        "qos_overrides./image.subscription.deadline to 0",
+        "-p qos_overrides./image.subscription.deadline:=0",
+    ),
 }
 
 
@@ -172,6 +179,19 @@ def test_topic_of_quite_another_type_is_named(tmp_path, model):
         camera.bench.close()
 
 
+def test_publisher_that_cannot_be_heard_is_told_beside_a_silent_one_that_can(tmp_path, model):
+    domain = next_domain()
+    camera = Camera(domain, "/image", qos=BEST_EFFORT)
+    try:
+        camera.bench.advertise(Image, "/image")
+        environment = ros_environment(tmp_path, domain)
+        arguments = parameters(model=model, qos__input_reliability="reliable")
+        with running_node("depth_node", *arguments, environment=environment) as node:
+            node.wait_for("no images come: /test_bench cannot be heard on /image: it publishes best effort")
+    finally:
+        camera.bench.close()
+
+
 def test_nothing_published_names_what_there_is(tmp_path, model):
     domain = next_domain()
     camera = Camera(domain, "/camera/color/image_raw")
@@ -193,7 +213,7 @@ INFO_CASES = {
         {"info_topic": "/cam/info"},
         "",
         "nothing publishes on /camera_info (CameraInfo is published on /cam/info); remap camera_info to the camera's "
-        "topic, or set the parameter intrinsics or hfov_deg",
+        "topic, or set the parameter camera_info_url, intrinsics or hfov_deg",
         "-r camera_info:=/cam/info",
     ),
     "another type": (
