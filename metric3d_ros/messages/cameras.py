@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.lens_names import PLUMB_BOB
 
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
-_NO_DISTORTION = ("plumb_bob", [0.0] * 5)
+_NO_DISTORTION = (PLUMB_BOB, [0.0] * 5)
 
 
 def camera_to_camera_info(camera: Camera, *, header: Any, sensor_msgs: Any) -> Any:

@@ -11,6 +11,8 @@ from metric3d_ros.nodes.speed_trial import SlowCase
 
 # The first image of a size may take longer than all others, and busy is said of any.
 _CONSPICUOUS = 3.0
+_FASTER = 1.1
+"""A rate that is higher by less than this factor is none to advise."""
 
 
 def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | None:
@@ -32,7 +34,7 @@ def explain_delay(busy_s: float, parameters: DepthParameters) -> str:
     sizes = [] if parameters.inference_size == AUTO_SIZE else [AUTO_SIZE]
     sizes += [] if parameters.inference_size == TRAINED else [TRAINED]
     return (
-        f"an image has been worked on for {busy_s:.0f} s and is not done: where it is large, inference_size "
+        f"an image has been worked on for {busy_s:.0f} s and is not done: if it is large, inference_size "
         f"{' or '.join(sizes)} is faster"
     )
 
@@ -55,6 +57,8 @@ def explain_slowness(late: Lateness, case: SlowCase, *, rates_hz: Mapping[str, f
         )
     if rates_hz is None:
         return f"{problem}; the network takes {late.estimate_s:.2g} s of it at {width}x{height}"
+    present_hz = 1 / (late.estimate_s + late.other_s)
+    rates_hz = {name: rate_hz for name, rate_hz in rates_hz.items() if rate_hz > _FASTER * present_hz}
     if rates_hz:
         rates = ", ".join(f"{name} about {rate_hz:.2g} Hz" for name, rate_hz in rates_hz.items())
         return f"{problem}; inference_size {rates.replace(' about', ' would give about', 1)}"

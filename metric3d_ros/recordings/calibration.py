@@ -8,13 +8,13 @@ from typing import Any
 import yaml
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.lens_names import EQUIDISTANT, PLUMB_BOB, RATIONAL
 from metric3d_ros.errors import CameraError, DataError
 from metric3d_ros.recordings import calibration_names as names
 from metric3d_ros.recordings.calibration_names import NamedValues
 from metric3d_ros.recordings.calibration_text import INI_FORMAT, read_calibration_text
 from metric3d_ros.recordings.calibration_urls import resolve_calibration
 
-_PLUMB_BOB, _RATIONAL, _EQUIDISTANT = "plumb_bob", "rational_polynomial", "equidistant"
 _NO_P = (0.0,) * 12
 _UNIT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -136,11 +136,11 @@ def _to_calibration(where: str, content: Mapping[str, Any]) -> Calibration:
     model = values.text(names.MODEL)
     is_fisheye = values.flag(names.FISHEYE)
     if model is None and is_fisheye is not None:
-        model = _EQUIDISTANT if is_fisheye else _PLUMB_BOB
+        model = EQUIDISTANT if is_fisheye else PLUMB_BOB
     d = values.distortion(is_fisheye=is_fisheye or "kannala" in (model or "").lower())
     if model is None and content.get(INI_FORMAT):
         # The format is made for plumb_bob; camera_calibration writes others too, and does not say which.
-        model = {5: _PLUMB_BOB, 8: _RATIONAL}.get(len(d))
+        model = {5: PLUMB_BOB, 8: RATIONAL}.get(len(d))
         if model is None and any(d):
             raise DataError(
                 f"{where} has {len(d)} coefficients and cannot name their lens model: use the ost.yaml beside it"
@@ -188,7 +188,7 @@ def write_calibration(path: str | Path, camera: Camera, *, camera_name: str = "c
         "image_height": camera.height,
         "camera_name": camera_name,
         "camera_matrix": _matrix(3, [camera.fx, 0.0, camera.cx, 0.0, camera.fy, camera.cy, 0.0, 0.0, 1.0]),
-        "distortion_model": camera.distortion_model or "plumb_bob",
+        "distortion_model": camera.distortion_model or PLUMB_BOB,
         "distortion_coefficients": _matrix(1, distortion),
         "rectification_matrix": _matrix(3, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]),
         "projection_matrix": _matrix(

@@ -150,6 +150,8 @@ def test_explanation_names_number_age_and_remedy():
     )
     assert explain(late, case(), None) == start + "the network takes 11 s of it at 640x480"
     assert explain(late, case(), {}).endswith("at 640x480: take a smaller model, or another provider (docs/speed.md)")
+    assert explain(late, case(), {"auto": 0.087, "trained": 0.09}) == explain(late, case(), {}), "hardly faster"
+    assert "trained" not in explain(late, case(), {"auto": 10.0, "trained": 0.09})
     assert "the size that auto has come down to" in explain(late, case(inference_size="auto"), {})
 
 
@@ -157,8 +159,7 @@ def test_image_that_is_not_done_after_long_is_told_before_any_has_come_out():
     parameters = DepthParameters(max_age_s=2.0)
     assert explain_delay(5.9, parameters) == ""
     assert explain_delay(40.0, parameters) == (
-        "an image has been worked on for 40 s and is not done: where it is large, inference_size auto or trained is "
-        "faster"
+        "an image has been worked on for 40 s and is not done: if it is large, inference_size auto or trained is faster"
     )
     assert explain_delay(40.0, DepthParameters(inference_size="auto")).endswith("inference_size trained is faster")
 
