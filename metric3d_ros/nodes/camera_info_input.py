@@ -42,10 +42,10 @@ class CameraInfoInput:
         self._take = take
         self.name = str(node.resolve_topic_name(topic))
         """The topic in full, after remapping."""
-        source = CameraInfoSource(node, image_topic=image_topic, camera_info_topic=self.name, of_others=of_others)
+        self._source = CameraInfoSource(node, image_topic=image_topic, camera_info_topic=self.name, of_others=of_others)
         self.pairing = CameraInfoPairing(
             tolerance_ns=round(parameters.camera_info_tolerance_s * 1e9),
-            doubt=source.explain_doubt,
+            doubt=self._source.explain_doubt,
             any_size=parameters.scales_camera_info,
         )
         self.paired_by: PairedBy | None = None
@@ -96,10 +96,15 @@ class CameraInfoInput:
     def _say_how(self, pair: Pair) -> None:
         log, image_frame, info_frame = self._node.get_logger(), *_frames(pair)
         if pair.by is PairedBy.STAMP_ALONE:
-            log.info(
+            text = (
                 f"camera_info on {self.name} has the images' stamps, but frame_id '{info_frame}' and not "
                 f"'{image_frame}': paired by stamp"
             )
+            doubt = self._source.explain_doubt()
+            if doubt:  # cameras that are triggered together have stamps in common
+                log.warning(f"{text}. It may be another camera's, because {doubt}: remap camera_info if it is")
+            else:
+                log.info(text)
         elif pair.by is PairedBy.NEAREST_STAMP:
             log.info(
                 f"no camera_info on {self.name} has the image's stamp: using the nearest within "

@@ -118,6 +118,12 @@ def with_items_of_one_type(text: str) -> str:
     return text if repaired is node or repaired is None else _one_line(repaired)
 
 
+def with_words_in_quotes(text: str) -> str:
+    """Return YAML for a list such that each of its items is a word, whatever it looks like."""
+    items = getattr(yaml.compose(text, Loader=yaml.SafeLoader), "value", [])
+    return "[" + ", ".join(f'"{item.value}"' for item in items) + "]"
+
+
 def _sections(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
     """Yield each `ros__parameters`, and each value that has none above it, with the keys that lead there."""
     if not isinstance(node, yaml.MappingNode):

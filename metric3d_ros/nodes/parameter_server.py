@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameter_files import SEVERAL_TYPES
+from metric3d_ros.nodes.parameter_files import SEVERAL_TYPES, with_words_in_quotes
 from metric3d_ros.nodes.parameter_schema import Entry, build, entries, flatten, format_value
 from metric3d_ros.nodes.parameter_sources import EVERY_NODE, ParameterSources
 
@@ -72,9 +72,10 @@ class ParameterServer(Generic[T]):
         )
         if refused is not None:
             entry = self._entries.get(refused.name)
-            remedy = f"write {entry.example}, or leave it out" if entry else "leave it out"
-            if refused.refusal == SEVERAL_TYPES:
-                remedy = "write all of its values alike, words in quotes"
+            example = entry.example if entry else ""
+            if entry and refused.refusal == SEVERAL_TYPES and entry.kind == tuple[str, ...]:
+                example = f"{entry.name}: {with_words_in_quotes(refused.text)}"
+            remedy = f"write {example}, or leave it out" if example else "leave it out"
             raise ConfigurationError(
                 f"parameter {refused.name} is {refused.text or 'empty'} in {refused.source}, and {refused.refusal}: "
                 f"{remedy}"

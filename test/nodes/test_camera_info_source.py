@@ -212,6 +212,18 @@ def test_topic_of_the_camera_beside_is_not_taken_for_this_ones(robot):
     refuse(cam, show, "because it is beside /right/image_raw, and not beside /left/image_raw: let its driver")
 
 
+def test_stamps_that_another_camera_has_as_well_are_warned_about(robot):
+    cam = robot("/left/image_raw", "-r", "camera_info:=/right/camera_info")
+    infos = cam.bench.advertise(CameraInfo, "/right/camera_info")
+    cam.bench.advertise(Image, "/right/image_raw")
+    cam.connect(infos)
+    infos.publish(camera_info("right", 1_000_000_000_000 + (cam.number + 1) * 100_000_000))
+    cam.show_and_wait(frame="left")
+    line = cam.process.wait_for("paired by stamp")
+    assert "[WARN]" in line
+    assert "because it is beside /right/image_raw, and not beside /left/image_raw: remap camera_info if it is" in line
+
+
 def test_size_of_another_image_is_told_as_such(robot):
     cam = robot("/cam/image_raw", "-r", "camera_info:=/cam/camera_info")
     infos = cam.bench.advertise(CameraInfo, "/cam/camera_info")

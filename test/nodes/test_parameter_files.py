@@ -277,12 +277,12 @@ def test_empty_list_of_cameras_on_the_command_line_is_named(node):
         assert "parameter cameras is [] in -p cameras:=[]" in warnings_of(process)[-1]
 
 
-@pytest.mark.parametrize("words", ["-p cameras:=[front,2]", "cameras: [front, 2]"])
+@pytest.mark.parametrize("words", ["-p cameras:=[front,on]", "cameras: [front, on]"])
 def test_list_of_words_and_numbers_is_refused_with_what_to_write(node, words):
     is_file = not words.startswith("-p")
     with node(under("/**", words if is_file else "threads: 1"), *([] if is_file else words.split())) as process:
         assert process.wait() == 1
-        assert process.lines[-1].endswith("no lists of several types: write all of its values alike, words in quotes")
+        assert process.lines[-1].endswith('no lists of several types: write cameras: ["front", "on"], or leave it out')
 
 
 def test_parameters_of_other_nodes_never_end_this_one(node, domain):

@@ -177,6 +177,12 @@ FILES = {
         "parameter intrinsics is [1, x]",
         rewrite_setting,
     ),
+    "a word that looks like something else": (
+        under("/**", "max_batch: 2", "cameras: [front, on]"),
+        [],
+        "parameter cameras is [front, on]",
+        rewrite_setting,
+    ),
     "a slip": (under("/**", "max_batsh: 2"), [], "is not known", rename_parameter),
     "a slip in an override": (
         under("/**", "max_batch: 2", "qos_overrides./points.publisher.durabilty: volatile"),
