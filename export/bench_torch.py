@@ -62,7 +62,10 @@ class TorchModel:
             results = self._forward(image, focal_px)
             # Copying to the host waits for the device.
             arrays = [result[0].float().cpu().numpy() for result in results]
-        return {_NAMES[name]: array for name, array in zip(self._names, arrays, strict=True) if name in _NAMES}
+        named = {_NAMES[name]: array for name, array in zip(self._names, arrays, strict=True) if name in _NAMES}
+        # As the runtime gives it: an expected accuracy.
+        named["confidence"] = named["confidence"].clip(0, 1)
+        return named
 
     def count_gflop(self) -> float:
         """Return 1e9 multiplications and additions of one image, those of matrix products and convolutions alone."""

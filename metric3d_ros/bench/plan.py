@@ -16,7 +16,7 @@ from metric3d_ros.engine import DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError, ExportError, ProviderError
 from metric3d_ros.inference_size import MIN_SIDE_PX
 
-VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large", "vit_demo")
+VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large", "vit_demo", "lite_demo")
 SIZES_HW = ((616, 1064), (480, 640))
 QUICK_SIZES_HW = ((480, 640),)
 DEMO_SIZES_HW = ((252, 336), (480, 640))
