@@ -56,16 +56,16 @@ class Robot:
     def values(self, name=CAMERA):
         return {pair.key: pair.value for pair in self.status(name).values}
 
-    def wait_until(self, text, *, show=None, timeout_s=30.0):
-        """Show images, if told how, until the camera's status says `text`; return that status."""
+    def wait_until(self, *texts, show=None, timeout_s=30.0):
+        """Show images, if told how, until the camera's status holds one of `texts`; return that status."""
 
         def said():
             if show is not None:
                 show()
                 self.bench.spin_for(0.05)
-            return text in self.status().message
+            return any(text in self.status().message for text in texts)
 
-        assert self.bench.spin_until(said, timeout_s=timeout_s), f"no {text!r}, but {self.status().message!r}"
+        assert self.bench.spin_until(said, timeout_s=timeout_s), f"none of {texts}, but {self.status().message!r}"
         return self.status()
 
     def call(self, service, request):
@@ -230,12 +230,16 @@ def test_images_that_come_out_too_old_are_warned_about_with_measured_rates(robot
     assert bench.set_parameters("depth_node", max_age_s=0.001)[0].successful  # nothing is so fast
     width, height, robot.size = 640, 480, (640, 480)
     try:
-        status = robot.wait_until("inference_size auto would give about", show=robot.show)
+        # A network so small may be no faster at a smaller size. Either is told once smaller sizes have been tried.
+        status = robot.wait_until(" would give about ", ": take a smaller model", show=robot.show)
         assert status.level == DiagnosticStatus.WARN
         text = r"running, but too slow: (\d+) of (\d+) images are older than 0\.001 s when their outputs come out"
         late, of = map(int, re.match(text, status.message).groups())
         assert of / 2 <= late <= of
-        assert re.search(r"auto would give about \S+ Hz, trained about \S+ Hz", status.message)
+        advice = (
+            r"; inference_size (auto|trained) would give about \S+ Hz|; the network takes \S+ s of it at 640x480: take"
+        )
+        assert re.search(advice, status.message)
         assert values_of(status)["inference size"] == f"{width}x{height}", "it was only tried"
         assert bench.set_parameters("depth_node", max_age_s=60.0)[0].successful
         bench.spin_until(lambda: (robot.show() and bench.spin_for(0.05)) or robot.status().message == "running")
