@@ -27,6 +27,12 @@ _MOST_FOCAL_PX = 1e7
 _MOST_OFFSET_PX = 1e6
 
 
+def described_size_hw(info: Any) -> tuple[int, int]:
+    """Return the (height, width) of the image that a camera_info describes, after region of interest and binning."""
+    height, width = int(info.roi.height) or int(info.height), int(info.roi.width) or int(info.width)
+    return height // max(int(info.binning_y), 1), width // max(int(info.binning_x), 1)
+
+
 @dataclass(frozen=True)
 class Camera:
     """A pinhole camera with optional lens distortion, for one image size.
@@ -139,9 +145,10 @@ class Camera:
                 "correct roi in the camera_info"
             )
         bin_x, bin_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+        height, width = described_size_hw(info)
         return cls(
-            width // bin_x,
-            height // bin_y,
+            width,
+            height,
             fx / bin_x,
             fy / bin_y,
             (cx - x) / bin_x,

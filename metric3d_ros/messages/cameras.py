@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metric3d_ros.camera import Camera
+from metric3d_ros.camera import Camera, described_size_hw
 from metric3d_ros.camera.lens_names import PLUMB_BOB
 
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
@@ -47,8 +47,7 @@ def resize_camera_info(info: Any, size_hw: tuple[int, int], *, header: Any) -> A
     region = bool(info.roi.width or info.roi.height)
     left, top = (info.roi.x_offset, info.roi.y_offset) if region else (0, 0)
     bin_x, bin_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
-    width = (int(info.roi.width) or int(info.width)) // bin_x
-    height = (int(info.roi.height) or int(info.height)) // bin_y
+    height, width = described_size_hw(info)
     scale_x, scale_y = size_hw[1] / width, size_hw[0] / height
     k, p = np.array(info.k, np.float64).reshape(3, 3), np.array(info.p, np.float64).reshape(3, 4)
     for matrix in (k, p):

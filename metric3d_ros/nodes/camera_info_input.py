@@ -6,8 +6,9 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
+from metric3d_ros.camera import described_size_hw
 from metric3d_ros.nodes.camera_info_source import CameraInfoSource
-from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, PairedBy, described_size_hw
+from metric3d_ros.nodes.pairing import CameraInfoPairing, Pair, PairedBy
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.qos import camera_info_input, create_input, subscribe_if_latched
 from metric3d_ros.nodes.topic_publishers import CAMERA_INFO_TYPE, WantedTopic, explain_silence

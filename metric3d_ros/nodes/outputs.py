@@ -11,6 +11,7 @@ import sensor_msgs.msg
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
+from metric3d_ros.camera import described_size_hw
 from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS
 from metric3d_ros.geometry import depth_to_points, depth_to_scan, voxel_means
 from metric3d_ros.messages import (
@@ -24,7 +25,7 @@ from metric3d_ros.messages import (
     resize_camera_info,
 )
 from metric3d_ros.nodes.output_parameters import INFINITE
-from metric3d_ros.nodes.pairing import described_size_hw, stamp_ns
+from metric3d_ros.nodes.pairing import stamp_ns
 from metric3d_ros.nodes.parameters import DepthParameters
 from metric3d_ros.nodes.results import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb

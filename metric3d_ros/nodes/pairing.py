@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from metric3d_ros.camera import described_size_hw
 from metric3d_ros.camera.resizing import is_resized
 
 # Enough for a driver that publishes camera_info a few frames early, and for as many cameras as share one topic.
@@ -55,12 +56,6 @@ class _Info:
 def stamp_ns(message: Any) -> int:
     """Return the stamp of a message with a header, in nanoseconds."""
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
-
-
-def described_size_hw(info: Any) -> tuple[int, int]:
-    """Return the (height, width) of the image that a camera_info describes, after region of interest and binning."""
-    height, width = int(info.roi.height) or int(info.height), int(info.roi.width) or int(info.width)
-    return height // max(int(info.binning_y), 1), width // max(int(info.binning_x), 1)
 
 
 class CameraInfoPairing:
