@@ -26,13 +26,13 @@ VGA = Frame((480, 640))
 
 ON_A_CPU = Recipe(
     courses=(
-        Course(Frame((160, 224)), 0.40, 12, 4),
-        Course(Frame((192, 256)), 0.24, 8, 3),
+        Course(Frame((160, 224)), 0.34, 12, 4),
+        Course(Frame((192, 256)), 0.22, 8, 3),
         Course(ROAD, 0.14, 8, 3),
         Course(WIDE, 0.08, 8, 3),
         Course(PADDED, 0.05, 6, 2),
-        Course(DEMO, 0.08, 6, 2),
-        Course(VGA, 0.01, 2, 1),
+        Course(DEMO, 0.13, 6, 2),
+        Course(VGA, 0.04, 2, 1),
     ),
     decoder_rate=1.2e-3,
     encoder_rate=2e-4,

@@ -29,7 +29,7 @@ HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on
 VIEWS_PER_SCENE = 2
 BLANK_SHARE = 0.03  # images of nothing, by which confidence learns what nothing looks like
 
-EVERYWHERE = ((PLAIN, 0.25), (FURNISHED, 0.45), (STREET, 0.30))
+EVERYWHERE = ((PLAIN, 0.35), (FURNISHED, 0.38), (STREET, 0.27))
 ON_ROADS = ((FURNISHED, 0.15), (STREET, 0.85))
 
 SizeHw = tuple[int, int]
