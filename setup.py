@@ -8,23 +8,12 @@ from setuptools import setup
 PACKAGE = "metric3d_ros"
 HERE = Path(__file__).parent
 
-# Listed, not found: find_packages() would also install `test`.
-RUNTIME_ROOMS = [
-    "camera",
-    "codecs",
-    "engine",
-    "geometry",
-    "messages",
-    "nodes",
-    "pictures",
-    "recordings",
-    "world",
-    "demo",
-    "evaluation",
-    "bench",
-    "models",
-]
-EXPORT_ROOMS = ["network", "demo_model"]
+
+def packages(folder: str, name: str) -> list[str]:
+    """Return the package in `folder` and those within it, as `name` and `name.room`."""
+    found = sorted(path.parent.relative_to(HERE / folder) for path in (HERE / folder).rglob("__init__.py"))
+    return [".".join((name, *path.parts)) for path in found]
+
 
 ROS_WHEELS = [
     "ros-rclpy[fastrtps]==7.1.6",
@@ -78,12 +67,7 @@ setup(
     maintainer="metric3d_ros maintainers",
     maintainer_email="metric3d-ros@users.noreply.github.com",
     python_requires=">=3.10",
-    packages=[
-        PACKAGE,
-        *(f"{PACKAGE}.{room}" for room in RUNTIME_ROOMS),
-        "metric3d_export",
-        *(f"metric3d_export.{room}" for room in EXPORT_ROOMS),
-    ],
+    packages=[*packages(PACKAGE, PACKAGE), *packages("export", "metric3d_export")],
     package_dir={"metric3d_export": "export"},
     package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "demo/*.html"]},
     data_files=[

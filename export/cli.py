@@ -6,16 +6,16 @@ import signal
 import sys
 from pathlib import Path
 
-from metric3d_export.benchmark import measure_runs
-from metric3d_export.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
+from metric3d_export.checks.torch_hub import compare_with_authors, load_authors_network
+from metric3d_export.checks.verify import parse_size, require_acceptable
 from metric3d_export.exporter import check_output_path, export_model
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, find_variant
-from metric3d_export.precision import PRECISIONS, find_precision
+from metric3d_export.precision.precision import PRECISIONS, find_precision
 from metric3d_export.progress import Progress
-from metric3d_export.report import ExportReport, write_report
-from metric3d_export.sources import download_published_weights, published_file, require_published
-from metric3d_export.torch_hub import compare_with_authors, load_authors_network
-from metric3d_export.verify import parse_size, require_acceptable
+from metric3d_export.report.benchmark import measure_runs
+from metric3d_export.report.report import ExportReport, write_report
+from metric3d_export.weights.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
+from metric3d_export.weights.sources import download_published_weights, published_file, require_published
 from metric3d_ros.model_contract import DEPTH
 
 AUTHORS_CODE = "authors_code"

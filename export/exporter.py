@@ -13,20 +13,20 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from metric3d_export.checkpoints import hash_tensors
-from metric3d_export.graph import OPSET, trace_graph
-from metric3d_export.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
-from metric3d_export.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of, store_model
+from metric3d_export.checks.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
+from metric3d_export.checks.verify import Case, Difference, compare, make_cases, require_acceptable
+from metric3d_export.graph.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of, store_model
+from metric3d_export.graph.tracing import OPSET, trace_graph
 from metric3d_export.network.variants import DepthNetwork
-from metric3d_export.precision import find_precision
+from metric3d_export.precision.precision import find_precision
+from metric3d_export.precision.weight_rounding import parameters_replaced, reduce_parameters
 from metric3d_export.progress import Progress
-from metric3d_export.report import ExportReport, report_paths
-from metric3d_export.verify import Case, Difference, compare, make_cases, require_acceptable
-from metric3d_export.weight_rounding import parameters_replaced, reduce_parameters
+from metric3d_export.report.report import ExportReport, report_paths
+from metric3d_export.weights.checkpoints import hash_tensors
 from metric3d_ros import __version__
+from metric3d_ros.bench.process_memory import peak_memory_bytes
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
-from metric3d_ros.process_memory import peak_memory_bytes
 
 WEIGHTS_SOURCE = "weights_source"
 """Metadata key, after the prefix, of the repository and commit that the weights were downloaded from."""

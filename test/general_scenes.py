@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from metric3d_ros.world.materials import Material, plain
-from metric3d_ros.world.solids import Scene, SceneDraft, turn
+from metric3d_ros.world.description.materials import Material, plain
+from metric3d_ros.world.description.solids import Scene, SceneDraft, turn
 
 SKY = Material(
     colour=(0.25, 0.45, 0.85),

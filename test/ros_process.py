@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
-from metric3d_ros.nodes.shares import shared_file
+from metric3d_ros.installed_files import shared_file
 
 START_TIMEOUT_S = 60.0
 _DOMAINS = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))

@@ -17,23 +17,15 @@ import metric3d_ros
 from metric3d_ros import cli
 
 ROOT = Path(__file__).parents[1]
-CORE = [
-    "camera",
-    "cli",
-    "engine",
-    "errors",
-    "estimator",
-    "evaluation.cli",
-    "foreign",
-    "geometry",
-    "messages",
-    "model_contract",
-    "pictures",
-    "recordings.calibration",
-    "recordings.images",
-    "recordings.ply",
-    "world.renderer",
-]
+_NOT_CORE = ("nodes", "commands.check_camera", "bench.node")
+"""What needs ROS."""
+
+
+def core_modules() -> list[str]:
+    """Return every module of the runtime that must do without ROS, by its name within the package."""
+    package = ROOT / "metric3d_ros"
+    names = [".".join(path.relative_to(package).with_suffix("").parts) for path in sorted(package.rglob("*.py"))]
+    return [name for name in names if "__" not in name and not name.startswith(_NOT_CORE)]
 
 
 def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +44,7 @@ def test_core_runs_where_neither_ros_nor_torch_is_installed():
         import importlib, sys
         for name in ("rclpy", "sensor_msgs", "std_msgs", "cv_bridge", "torch", "onnx", "metric3d_export"):
             sys.modules[name] = None
-        for room in {CORE}:
+        for room in {core_modules()}:
             importlib.import_module("metric3d_ros." + room)
         print("imported")
     """

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from metric3d_ros.cli import VERBS
-from metric3d_ros.nodes.parameter_schema import add_options, entries
-from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
+from metric3d_ros.nodes.parameters.depth import DepthParameters, PlayerParameters
+from metric3d_ros.nodes.parameters.schema import add_options, entries
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted({*ROOT.glob("metric3d_ros/**/*.py"), *ROOT.glob("export/**/*.py"), *ROOT.glob("launch/*.py")})
@@ -26,7 +26,7 @@ EXTRAS = set(re.findall(r'^        "(\w+)": ', SETUP.partition("extras_require")
 LAUNCH_ARGUMENTS = set(
     re.findall(r'^    \("(\w+)", "', "".join(path.read_text() for path in ROOT.glob("launch/*.py")), re.MULTILINE)
 )
-SOURCES.remove(ROOT / "export/report_page.py")
+SOURCES.remove(ROOT / "export/report/page.py")
 """It holds CSS, whose variables look like options."""
 OF_OTHERS = {"--ros-args", "--params-file", "--shm-size", "--no-deps", "--break-system-packages", "--ipc"}
 """Options of ROS 2, Docker and pip."""

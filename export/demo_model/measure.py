@@ -11,17 +11,17 @@ import numpy as np
 from tqdm import tqdm
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.labelled_images import SampleSource
 from metric3d_ros.engine import DEMO_MODEL, open_engine
 from metric3d_ros.errors import Metric3DError
-from metric3d_ros.estimator import Estimate, Estimator
+from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.evaluation.labelled_folder import open_folder
-from metric3d_ros.evaluation.samples import SampleSource
-from metric3d_ros.evaluation.scenes import HELD_OUT_FROM, HeldOutScenes
-from metric3d_ros.world.randomness import Rng
-from metric3d_ros.world.renderer import render
-from metric3d_ros.world.scene import build_scene
-from metric3d_ros.world.viewpoint import draw_poses
+from metric3d_ros.world.description.randomness import Rng
+from metric3d_ros.world.held_out import HELD_OUT_FROM, HeldOutScenes
+from metric3d_ros.world.places.plain_rooms import build_scene
+from metric3d_ros.world.rendering.renderer import render
+from metric3d_ros.world.rendering.viewpoint import draw_poses
 from metric3d_ros.world.worlds import FURNISHED, PLAIN, STREET
 
 FIGURES = ("abs_rel", "aligned_abs_rel", "delta1", "edge_px", "normal_mean_deg")

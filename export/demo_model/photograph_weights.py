@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metric3d_export.checkpoints import read_checkpoint
 from metric3d_export.network.lite_unet import STAGES
+from metric3d_export.weights.checkpoints import read_checkpoint
 from metric3d_ros.errors import CheckpointError
 from metric3d_ros.model_contract import MEAN_RGB, STD_RGB
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from metric3d_export.demo_model.clutter import paste_clutter
 from metric3d_export.demo_model.photography import photograph
-from metric3d_export.demo_model.twin import render_views
+from metric3d_export.demo_model.rendering.twin import render_views
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
-from metric3d_ros.world.camera_views import draw_focal_px, draw_training_views
-from metric3d_ros.world.randomness import Rng
-from metric3d_ros.world.renderer import pinhole_rays, render
-from metric3d_ros.world.solids import Scene
-from metric3d_ros.world.viewpoint import Pose
+from metric3d_ros.world.description.randomness import Rng
+from metric3d_ros.world.description.solids import Scene
+from metric3d_ros.world.rendering.renderer import pinhole_rays, render
+from metric3d_ros.world.rendering.viewpoint import Pose
+from metric3d_ros.world.views import draw_focal_px, draw_training_views
 from metric3d_ros.world.worlds import FURNISHED, PLAIN, STREET
 
 MOST_ENLARGED = 2.0  # training sees crops of images that are up to this many times as wide

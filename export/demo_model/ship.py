@@ -12,12 +12,12 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from metric3d_export.checkpoints import load_network, read_checkpoint
 from metric3d_export.exporter import export_model
-from metric3d_export.graph import trace_graph
-from metric3d_export.model_file import store_model
+from metric3d_export.graph.model_file import store_model
+from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import build_network
 from metric3d_export.progress import Progress
+from metric3d_export.weights.checkpoints import load_network, read_checkpoint
 from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import CheckpointError, Metric3DError
 from metric3d_ros.model_contract import METADATA_PREFIX

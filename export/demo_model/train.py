@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from tqdm import tqdm
 
-from metric3d_export.checkpoints import read_checkpoint
 from metric3d_export.demo_model.curves import draw_curves
 from metric3d_export.demo_model.losses import accuracy, network_loss
 from metric3d_export.demo_model.photograph_weights import read_photograph_weights
@@ -22,6 +21,7 @@ from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON
 from metric3d_export.demo_model.samples import Batch, Course, SampleStream, held_out
 from metric3d_export.demo_model.ship import VARIANT, read_weights
 from metric3d_export.network.variants import DepthNetwork, build_network
+from metric3d_export.weights.checkpoints import read_checkpoint
 from metric3d_ros.errors import Metric3DError
 
 DIVERGED = 3.0  # times the recent mean loss, many steps in a row

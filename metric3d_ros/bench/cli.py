@@ -18,7 +18,7 @@ from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import Task
 from metric3d_ros.bench.comparison import Compared, Refusal, Timed, compare_and_time
 from metric3d_ros.bench.machine import describe_machine, describe_versions, usable_cores
-from metric3d_ros.bench.node_stages import SHOWN, NodeTask, measure_node, ros_missing
+from metric3d_ros.bench.node.stages import SHOWN, NodeTask, measure_node, ros_missing
 from metric3d_ros.bench.picture import draw_report
 from metric3d_ros.bench.plan import (
     FULL_PACE,
@@ -36,14 +36,14 @@ from metric3d_ros.bench.report import BenchReport, NodeOverhead, describe_settin
 from metric3d_ros.bench.table import comparison_table, stage_table
 from metric3d_ros.engine import PROVIDERS
 from metric3d_ros.errors import ConfigurationError, InferenceError
-from metric3d_ros.evaluation.scenes import HeldOutScenes
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
+from metric3d_ros.world.held_out import HeldOutScenes
 
 TOLERANCE = 1e-3
 FOCAL_OF_WIDTH = 0.8
 _RENDERED_PIXELS = 300_000
 NODE_SCENARIOS = {"overhead-1080p": 15.0, "overhead-vga": 10.0, "slow-network": 15.0}
-"""Seconds for each of `metric3d_ros.bench.node`'s scenarios, shorter than its own."""
+"""Seconds for each of `metric3d_ros.bench.node.overhead`'s scenarios, shorter than its own."""
 QUICK_NODE_SCENARIOS = {"overhead-vga": 3.0}
 STAGE_SECONDS, QUICK_STAGE_SECONDS = 20.0, 6.0
 
@@ -241,7 +241,7 @@ def _measure_overhead(report: BenchReport, scenarios: dict[str, float], *, tell:
     print("\ndepth_node without its network", flush=True)
     for scenario, seconds in scenarios.items():
         tell(f"timing depth_node without its network: {scenario}")
-        command = [sys.executable, "-m", "metric3d_ros.bench.node", scenario, "--seconds", f"{seconds:g}"]
+        command = [sys.executable, "-m", "metric3d_ros.bench.node.overhead", scenario, "--seconds", f"{seconds:g}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]

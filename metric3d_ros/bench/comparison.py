@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from metric3d_ros.bench import equality
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
 from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate, Maps, Runner, Task, TorchRunner, open_runner
 from metric3d_ros.bench.one_process import Footprint, measure_footprint
 from metric3d_ros.bench.statistics import PairedRatio, Summary
+from metric3d_ros.comparison import equality
 from metric3d_ros.errors import InferenceError, Metric3DError
 
 GPU_WARM_UP = 10

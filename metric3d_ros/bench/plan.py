@@ -14,7 +14,7 @@ from metric3d_ros.bench.comparison import Comparison, Refusal
 from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_export, model_path
 from metric3d_ros.engine import DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError, ExportError, ProviderError
-from metric3d_ros.inference_size import MIN_SIDE_PX
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 
 VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large", "vit_demo", "lite_demo")
 SIZES_HW = ((616, 1064), (480, 640))

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from metric3d_ros.bench.comparison import Compared, Refusal
-from metric3d_ros.bench.node_stages import NodeStages
+from metric3d_ros.bench.node.stages import NodeStages
 
 FORMAT_VERSION = 1
 _BUSY_PERCENT = 10.0
@@ -17,7 +17,7 @@ _BUSY_PERCENT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOverhead:
-    """The node without its network, in one scenario of `metric3d_ros.bench.node`, in that program's own words.
+    """The node without its network, in one scenario of `metric3d_ros.bench.node.overhead`, in that program's own words.
 
     `overhead_ms` has the figures of its first line, such as p50: what a frame takes without the network.
     """
@@ -29,7 +29,7 @@ class NodeOverhead:
 
 
 def read_overhead_ms(text: str) -> dict[str, float]:
-    """Return the figures of the line on the whole node from what `metric3d_ros.bench.node` prints; empty without it."""
+    """Return the figures of the whole node from what `metric3d_ros.bench.node.overhead` prints; empty without them."""
     line = next((line for line in text.splitlines() if "node, without the network" in line), "")
     return {name: float(value) for name, value in re.findall(r"(p\d+|max)\s+([\d.]+)", line)}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from metric3d_ros.bench.comparison import Compared, Timed
 from metric3d_ros.bench.statistics import Summary
-from metric3d_ros.estimator import DEPTH, NORMALS
+from metric3d_ros.estimation.estimator import DEPTH, NORMALS
 
 _HEADS = ("", "ratio", "quartiles", "p50 ms", "p90", "p99", "images/s", "CPU %", "MiB", "start s", "off by")
 _STAGE_HEADS = ("stage", "p50 ms", "p90", "p99", "images")

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.metrics import measure_image
 from metric3d_ros.demo.frame_sources import Truth
 from metric3d_ros.geometry import depth_to_points, filter_depth
-from metric3d_ros.metrics import measure_image
 from metric3d_ros.pictures import (
     DepthColours,
     Panel,

@@ -16,16 +16,16 @@ import numpy.typing as npt
 import yaml
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import ConfigurationError, DataError, ImageError
-from metric3d_ros.inference_size import MIN_SIDE_PX
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.recordings.calibration import write_calibration
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
+from metric3d_ros.nodes.parameters.depth import DepthParameters
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
-from metric3d_ros.world.renderer import render
-from metric3d_ros.world.scene import build_scene
-from metric3d_ros.world.solids import Scene
-from metric3d_ros.world.viewpoint import Pose, camera_flight
+from metric3d_ros.world.description.solids import Scene
+from metric3d_ros.world.places.plain_rooms import build_scene
+from metric3d_ros.world.rendering.renderer import render
+from metric3d_ros.world.rendering.viewpoint import Pose, camera_flight
 
 FLIGHT_SIZE_HW = (252, 336)
 FLIGHT_HFOV_DEG = 70.0

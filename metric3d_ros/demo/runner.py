@@ -16,7 +16,7 @@ from metric3d_ros.demo.session import DemoSession, NodeOptions
 from metric3d_ros.demo.watching import VIEWERS, DemoViewer, check_viewer
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.inference_size import NATIVE, InferenceSize
+from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 
 FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
 FLIGHT_FRAMES = 60

@@ -17,7 +17,7 @@ from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.pictures import depth_to_rgb
 
 if TYPE_CHECKING:
-    from metric3d_ros.nodes.collector import CollectedFrame, CollectorSession
+    from metric3d_ros.nodes.instruments.collector import CollectedFrame, CollectorSession
 
 _PENDING_BYTES = 512 << 20
 _PLAYER_RATE_HZ = 100.0  # the player waits for each result, so this only bounds how soon it looks for one
@@ -65,7 +65,9 @@ class DemoSession:
         """
         environment = _ros_environment(self._logs)
         os.environ.update(environment)
-        from metric3d_ros.nodes.collector import CollectorSession  # loads rclpy, which reads the environment
+        from metric3d_ros.nodes.instruments.collector import (
+            CollectorSession,  # loads rclpy, which reads the environment
+        )
 
         with running_children() as children, CollectorSession(self._namespace, on_frame=self._take) as session:
             node = self._start("depth_node", [], self._node_parameters(), environment)

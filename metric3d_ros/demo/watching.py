@@ -9,12 +9,12 @@ from pathlib import Path
 from metric3d_ros.demo.live import LiveView
 from metric3d_ros.demo.processes import Child, read_tail, start_module
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.rerun_process import check_display, explain_missing_rerun
+from metric3d_ros.nodes.viewer.rerun_process import check_display, explain_missing_rerun
 
 WINDOW, WEB = "rerun", "web"
 VIEWERS = (WINDOW, WEB)
 
-_MODULE = "metric3d_ros.nodes.view_command"
+_MODULE = "metric3d_ros.nodes.view"
 _READY = "watching "
 _PAGE = re.compile(r"http://\S+")
 _START_S = 60.0

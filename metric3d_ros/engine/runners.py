@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from metric3d_ros.engine.backend import Array
-from metric3d_ros.engine.host_buffers import HostBuffers
+from metric3d_ros.engine.gpu.host_buffers import HostBuffers
 from metric3d_ros.engine.runtime import Runtime, first_line
 
 FRAMES_BEFORE_CAPTURE = 5

@@ -10,14 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from metric3d_ros import __version__
+from metric3d_ros.comparison.labelled_images import Sample, SampleSource
+from metric3d_ros.comparison.metrics import measure_image
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
 from metric3d_ros.errors import ConfigurationError, DataError
-from metric3d_ros.estimator import Estimate, Estimator
+from metric3d_ros.estimation.estimator import Estimate, Estimator
+from metric3d_ros.evaluation.error_table import Evaluation, ImageResult
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
-from metric3d_ros.evaluation.results import Evaluation, ImageResult
-from metric3d_ros.evaluation.samples import Sample, SampleSource
-from metric3d_ros.evaluation.scenes import HeldOutScenes
-from metric3d_ros.metrics import measure_image
+from metric3d_ros.world.held_out import HeldOutScenes
 from metric3d_ros.world.worlds import PLAIN, WORLDS
 
 SCENES = "scenes"

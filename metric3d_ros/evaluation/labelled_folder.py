@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.camera import Camera, check_camera_info, fit_camera
+from metric3d_ros.camera.calibration.files import load_yaml_mapping, read_calibration, read_calibration_file
+from metric3d_ros.comparison.labelled_images import Sample
 from metric3d_ros.errors import CameraError, DataError
-from metric3d_ros.evaluation.samples import Sample
-from metric3d_ros.recordings.calibration import load_yaml_mapping, read_calibration, read_calibration_file
 from metric3d_ros.recordings.depth_files import MILLIMETRES, PICTURE_SUFFIXES, read_depth, read_normals
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, natural_order, read_rgb
 

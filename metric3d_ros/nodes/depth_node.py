@@ -1,6 +1,6 @@
 """depth_node: camera images in, metric depth, normals, confidence and points out. Wires the parts, computes nothing."""
 
-import metric3d_ros.nodes.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 
 # isort: split
 import argparse
@@ -11,22 +11,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from metric3d_ros.engine import Engine, open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
-from metric3d_ros.estimator import Estimator
-from metric3d_ros.nodes.camera_stream import CameraStream, Frame
-from metric3d_ros.nodes.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
-from metric3d_ros.nodes.enable_switch import EnableSwitch
-from metric3d_ros.nodes.log_bridge import LogBridge
-from metric3d_ros.nodes.parameter_server import ParameterServer
-from metric3d_ros.nodes.parameter_sources import ParameterSources
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.pipeline import Estimated, Pipeline
-from metric3d_ros.nodes.process import Stop, create_node, run_process
-from metric3d_ros.nodes.qos_overrides import warn_of_unused_overrides
-from metric3d_ros.nodes.slowness import slow_case
-from metric3d_ros.nodes.speed_trial import SpeedTrial
-from metric3d_ros.nodes.topic_collisions import check_depth_node_topics
-from metric3d_ros.nodes.two_stages import TwoStages
-from metric3d_ros.nodes.worker import Worker
+from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
+from metric3d_ros.nodes.health.slowness import slow_case
+from metric3d_ros.nodes.health.speed_trial import SpeedTrial
+from metric3d_ros.nodes.intake.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.server import ParameterServer
+from metric3d_ros.nodes.parameters.sources import ParameterSources
+from metric3d_ros.nodes.pipeline.pipeline import Estimated, Pipeline
+from metric3d_ros.nodes.pipeline.two_stages import TwoStages
+from metric3d_ros.nodes.pipeline.worker import Worker
+from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
+from metric3d_ros.nodes.ros.log_bridge import LogBridge
+from metric3d_ros.nodes.ros.process import Stop, create_node, run_process
+from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
+from metric3d_ros.nodes.ros.topic_collisions import check_depth_node_topics
 
 # Small, so that even a large network on a slow CPU is soon ready; it proves that the model runs at all.
 _WARM_UP_HW = (112, 168)

@@ -1,6 +1,6 @@
 """image_player: publishes an image or a folder of them as a camera would, so that depth_node can be fed without one."""
 
-import metric3d_ros.nodes.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 
 # isort: split
 import argparse
@@ -19,17 +19,17 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from metric3d_ros.camera import Camera, fit_camera
+from metric3d_ros.camera.calibration.files import read_calibration
 from metric3d_ros.errors import CameraError, ConfigurationError, DataError, ImageError, Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info
-from metric3d_ros.nodes.pairing import stamp_ns
-from metric3d_ros.nodes.parameter_schema import add_options, options_to_values
-from metric3d_ros.nodes.parameter_server import ParameterServer
-from metric3d_ros.nodes.parameters import SCALE, PlayerParameters
-from metric3d_ros.nodes.process import Stop, create_node, run_process
-from metric3d_ros.nodes.qos import OUTPUT, create_input, create_output
-from metric3d_ros.nodes.qos_overrides import warn_of_unused_overrides
-from metric3d_ros.nodes.topic_collisions import Endpoint, refuse_collisions
-from metric3d_ros.recordings.calibration import read_calibration
+from metric3d_ros.nodes.intake.pairing import stamp_ns
+from metric3d_ros.nodes.parameters.depth import SCALE, PlayerParameters
+from metric3d_ros.nodes.parameters.schema import add_options, options_to_values
+from metric3d_ros.nodes.parameters.server import ParameterServer
+from metric3d_ros.nodes.ros.process import Stop, create_node, run_process
+from metric3d_ros.nodes.ros.qos import OUTPUT, create_input, create_output
+from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
+from metric3d_ros.nodes.ros.topic_collisions import Endpoint, refuse_collisions
 from metric3d_ros.recordings.images import list_images, read_rgb
 
 # Messages of this many bytes are kept for the next round, so that a loop costs no decoding.

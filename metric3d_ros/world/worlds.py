@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.world import scene
-from metric3d_ros.world.randomness import Rng
-from metric3d_ros.world.rooms import draw_room
-from metric3d_ros.world.solids import Scene
-from metric3d_ros.world.staging import StagedScene
-from metric3d_ros.world.streets import draw_street
-from metric3d_ros.world.yards import draw_yard
+from metric3d_ros.world.description.randomness import Rng
+from metric3d_ros.world.description.solids import Scene
+from metric3d_ros.world.places import plain_rooms as scene
+from metric3d_ros.world.places.rooms import draw_room
+from metric3d_ros.world.places.staging import StagedScene
+from metric3d_ros.world.places.streets import draw_street
+from metric3d_ros.world.places.yards import draw_yard
 
 PLAIN, FURNISHED, STREET = "plain", "furnished", "street"
 

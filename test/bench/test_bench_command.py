@@ -11,11 +11,12 @@ import pytest
 import tiny_models
 from onnx import numpy_helper
 
-from metric3d_ros.bench import candidates, models, node_stages
+from metric3d_ros.bench import candidates, models
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import Candidate
 from metric3d_ros.bench.cli import make_task
 from metric3d_ros.bench.comparison import Comparison, compare_and_time
+from metric3d_ros.bench.node import stages as node_stages
 from metric3d_ros.bench.plan import COMPUTED_IN, PRECISIONS, VARIANTS, Request, make_plan
 from metric3d_ros.cli import main
 from metric3d_ros.engine import open_engine
@@ -335,7 +336,7 @@ def test_variants_are_made_once_and_compared_with_their_plain_form_and_pytorch(t
 def test_variants_and_precisions_are_those_of_the_export_tool():
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'metric3d_ros[export]'")
     from metric3d_export.network.variants import VARIANTS as EXPORTED
-    from metric3d_export.precision import PRECISIONS as STORED
+    from metric3d_export.precision.precision import PRECISIONS as STORED
 
     assert set(VARIANTS) == set(EXPORTED)
     assert set(PRECISIONS) == set(STORED) | set(COMPUTED_IN)

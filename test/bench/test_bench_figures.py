@@ -11,11 +11,11 @@ from metric3d_ros.bench import cli, machine, table
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
 from metric3d_ros.bench.candidates import Candidate, Run
 from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed
-from metric3d_ros.bench.equality import Difference, compare, describe_excess
-from metric3d_ros.bench.node_stages import NodeStages, NodeTask, name_stages, node_parameters
+from metric3d_ros.bench.node.stages import NodeStages, NodeTask, name_stages, node_parameters
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
 from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
+from metric3d_ros.comparison.equality import Difference, compare, describe_excess
 from metric3d_ros.errors import InferenceError
 
 
@@ -262,7 +262,7 @@ def test_report_is_json_and_knows_what_was_unequal():
 
 def test_the_line_on_the_whole_node_is_read_from_what_its_benchmark_prints():
     pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
-    from metric3d_ros.bench.node import row
+    from metric3d_ros.bench.node.overhead import row
 
     text = f"vga: 640x480\n{row('node, without the network', [1.0, 2.0, 3.0])}\n{row('  decode', [0.1])}"
     assert read_overhead_ms(text) == {"p50": 2.0, "p95": 2.9, "max": 3.0}

@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-from metric3d_ros.bench.node import EVERYTHING, cpu_seconds, read_memory, row
+from metric3d_ros.bench.node.overhead import EVERYTHING, cpu_seconds, read_memory, row
 
 
 def test_short_run_reports_every_stage_and_topic_of_the_frames(tmp_path):
-    command = [sys.executable, "-m", "metric3d_ros.bench.node", "overhead-vga", "--seconds", "2"]
+    command = [sys.executable, "-m", "metric3d_ros.bench.node.overhead", "overhead-vga", "--seconds", "2"]
     environment = os.environ | {"ROS_LOG_DIR": str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ def test_node_that_is_killed_works_again_without_help(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "metric3d_ros.bench.respawn",
+        "metric3d_ros.bench.node.respawn",
         "--model",
         str(model),
         "--times",
@@ -35,7 +35,7 @@ def test_node_that_is_killed_works_again_without_help(tmp_path):
 
 
 def test_model_that_cannot_be_loaded_is_said_and_ends_it(tmp_path):
-    command = [sys.executable, "-m", "metric3d_ros.bench.respawn", "--model", "missing.onnx", "--timeout", "15"]
+    command = [sys.executable, "-m", "metric3d_ros.bench.node.respawn", "--model", "missing.onnx", "--timeout", "15"]
     environment = ros_environment(tmp_path / "log", next_domain())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 1

@@ -8,9 +8,9 @@ import tiny_models
 import yaml
 
 from metric3d_ros.cli import main
-from metric3d_ros.evaluation.scenes import HELD_OUT_FROM, HeldOutScenes
 from metric3d_ros.recordings.depth_files import write_depth
 from metric3d_ros.recordings.images import write_rgb
+from metric3d_ros.world.held_out import HELD_OUT_FROM, HeldOutScenes
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import DataError, ImageError
 from metric3d_ros.evaluation.labelled_folder import open_folder
-from metric3d_ros.recordings.calibration import write_calibration
 from metric3d_ros.recordings.depth_files import write_depth
 from metric3d_ros.recordings.images import write_rgb
 

@@ -2,7 +2,7 @@
 
 import json
 
-from metric3d_ros.evaluation.results import Evaluation, ImageResult
+from metric3d_ros.evaluation.error_table import Evaluation, ImageResult
 
 
 def evaluation():

@@ -11,7 +11,7 @@ if importlib.util.find_spec("torch") is None:
 
 
 def _stand_in_network(variant):
-    from metric3d_export.checkpoints import load_network, stand_in_weights
+    from metric3d_export.weights.checkpoints import load_network, stand_in_weights
 
     return load_network(variant, stand_in_weights(variant))[0]
 

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from metric3d_export.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
+from metric3d_export.weights.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
 from metric3d_ros.errors import CheckpointError
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from metric3d_export import cli
-from metric3d_export.checkpoints import stand_in_weights
-from metric3d_export.precision import PRECISIONS
+from metric3d_export.precision.precision import PRECISIONS
+from metric3d_export.weights.checkpoints import stand_in_weights
 from metric3d_ros.cli import main
 
 COMMAND = [sys.executable, "-m", "metric3d_export"]

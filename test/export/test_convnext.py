@@ -9,17 +9,17 @@ import pytest
 import torch
 from golden_files import Golden
 
-from metric3d_export.checkpoints import Weights, load_network, stand_in_weights
+from metric3d_export.checks.verify import measure, sample_image
 from metric3d_export.exporter import export_model
-from metric3d_export.graph import TRACED_SIZE_HW, ContractModel
+from metric3d_export.graph.tracing import TRACED_SIZE_HW, ContractModel
 from metric3d_export.network.hourglass import pixel_indices
 from metric3d_export.network.variants import build_network
 from metric3d_export.progress import Silence
-from metric3d_export.verify import measure, sample_image
+from metric3d_export.weights.checkpoints import Weights, load_network, stand_in_weights
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import CheckpointError
-from metric3d_ros.estimator import Estimator
+from metric3d_ros.estimation.estimator import Estimator
 
 PARAMETERS = Path(__file__).parent.parent / "data" / "parameters"
 TINY_GOLDEN_FILES = ("convnext_tiny_96x160", "convnext_tiny_128x224")

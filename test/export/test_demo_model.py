@@ -39,9 +39,9 @@ from metric3d_export.network.lite_unet import STAGES, LiteEncoder, upsample_conv
 from metric3d_export.network.variants import build_network  # noqa: E402
 from metric3d_ros.engine import open_engine  # noqa: E402
 from metric3d_ros.errors import CheckpointError  # noqa: E402
-from metric3d_ros.estimator import Estimator  # noqa: E402
-from metric3d_ros.evaluation.scenes import HeldOutScenes  # noqa: E402
+from metric3d_ros.estimation.estimator import Estimator  # noqa: E402
 from metric3d_ros.model_contract import MEAN_RGB, STD_RGB  # noqa: E402
+from metric3d_ros.world.held_out import HeldOutScenes  # noqa: E402
 
 SMALL = Frame((64, 96))
 

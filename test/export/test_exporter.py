@@ -11,7 +11,8 @@ import onnx
 import pytest
 import torch
 
-from metric3d_export import exporter, guard, verify
+from metric3d_export import exporter
+from metric3d_export.checks import guard, verify
 from metric3d_export.exporter import export_model
 from metric3d_export.progress import Silence
 from metric3d_ros.engine import open_engine

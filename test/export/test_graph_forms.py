@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from metric3d_export.graph import trace_graph
-from metric3d_export.graph_forms import bicubic_weights, cubic_kernel, graph_forms
+from metric3d_export.graph.forms import bicubic_weights, cubic_kernel, graph_forms
+from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
 
 SWIGLU = dataclasses.replace(VARIANTS["vit_demo"], swiglu_hidden=256, tap_blocks=(2, 4, 6, 8), blocks=8)

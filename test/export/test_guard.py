@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from metric3d_export.guard import (
+from metric3d_export.checks.guard import (
     FLOAT16_LIMITS,
     INT8_LIMITS,
     describe_departures,

@@ -8,10 +8,10 @@ import pytest
 import torch
 from golden_files import Golden
 
-from metric3d_export.checkpoints import load_network, stand_in_weights
 from metric3d_export.network import vit
 from metric3d_export.network.raft_dpt import upsample_state
 from metric3d_export.network.variants import build_network
+from metric3d_export.weights.checkpoints import load_network, stand_in_weights
 from metric3d_ros.errors import ConfigurationError
 
 PARAMETERS = Path(__file__).parent.parent / "data" / "parameters"

@@ -8,23 +8,24 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from metric3d_export import guard, half_arithmetic, verify, weight_rounding
-from metric3d_export.checkpoints import Weights, load_network
+from metric3d_export.checks import guard, verify
 from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.exporter import export_model
-from metric3d_export.graph import WEIGHT_PREFIX, trace_graph
-from metric3d_export.half_arithmetic import Part, compute_in_half
-from metric3d_export.precision import PRECISIONS
+from metric3d_export.graph.tracing import WEIGHT_PREFIX, trace_graph
+from metric3d_export.precision import half_arithmetic, weight_rounding
+from metric3d_export.precision.half_arithmetic import Part, compute_in_half
+from metric3d_export.precision.precision import PRECISIONS
+from metric3d_export.precision.quantisation import channel_scales, compute_in_bytes
+from metric3d_export.precision.weight_rounding import parameters_replaced, reduce_parameters
+from metric3d_export.precision.weight_streams import Weight, write_inline
 from metric3d_export.progress import Silence
-from metric3d_export.quantisation import channel_scales, compute_in_bytes
-from metric3d_export.report import report_paths, write_report
-from metric3d_export.weight_rounding import parameters_replaced, reduce_parameters
-from metric3d_export.weight_streams import Weight, write_inline
+from metric3d_export.report.report import report_paths, write_report
+from metric3d_export.weights.checkpoints import Weights, load_network
 from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
 from metric3d_ros.errors import ExportError
-from metric3d_ros.estimator import Estimator
+from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.evaluation.cli import evaluate
-from metric3d_ros.evaluation.scenes import HeldOutScenes
+from metric3d_ros.world.held_out import HeldOutScenes
 
 
 @pytest.fixture(scope="module")

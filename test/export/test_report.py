@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from metric3d_export.benchmark import measure_runs
-from metric3d_export.guard import Departure
-from metric3d_export.report import ExportReport, write_report
-from metric3d_export.verify import Difference
+from metric3d_export.checks.guard import Departure
+from metric3d_export.checks.verify import Difference
+from metric3d_export.report.benchmark import measure_runs
+from metric3d_export.report.report import ExportReport, write_report
 from metric3d_ros.errors import ExportError, InferenceError
 from metric3d_ros.model_contract import Metadata
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from metric3d_export.checks.verify import measure, sample_image
 from metric3d_export.exporter import export_model
-from metric3d_export.graph import ContractModel
+from metric3d_export.graph.tracing import ContractModel
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
 from metric3d_export.progress import Silence
-from metric3d_export.verify import measure, sample_image
 from metric3d_ros.engine import open_engine
 
 _DRAW = random.Random(20)
@@ -54,8 +54,8 @@ def test_extreme_aspects_agree_with_pytorch(engine, demo_network, size_hw):
 
 RUN = """
 import sys, numpy as np
-from metric3d_ros.process_memory import peak_memory_bytes
-from metric3d_export.verify import sample_image
+from metric3d_ros.bench.process_memory import peak_memory_bytes
+from metric3d_export.checks.verify import sample_image
 from metric3d_ros.engine import open_engine
 model, side, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 engine = open_engine(model, provider="cpu")

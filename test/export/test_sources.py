@@ -8,10 +8,10 @@ import pytest
 import torch
 from hub_server import serve_hub
 
-from metric3d_export import sources
-from metric3d_export.checkpoints import stand_in_weights
 from metric3d_export.network.variants import VARIANTS
-from metric3d_export.sources import REPOSITORY, REVISION, published_file
+from metric3d_export.weights import sources
+from metric3d_export.weights.checkpoints import stand_in_weights
+from metric3d_export.weights.sources import REPOSITORY, REVISION, published_file
 from metric3d_ros.cli import main
 from metric3d_ros.errors import ConfigurationError
 
@@ -59,7 +59,7 @@ def test_a_variant_that_is_not_published_says_so():
 
 def test_published_weights_are_interrupted_continued_and_exported(hub, checkpoint, tmp_path, monkeypatch, capsys):
     output = tmp_path / "model.onnx"
-    monkeypatch.setattr("metric3d_ros.downloads._WAITS_S", ())
+    monkeypatch.setattr("metric3d_ros.hub.downloads._WAITS_S", ())
     hub.cut_after = [40_000_000]
     assert export(output) == 1
     error = capsys.readouterr().err

@@ -10,10 +10,10 @@ import pytest
 from onnx import helper
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
-from metric3d_export.graph import trace_graph
-from metric3d_export.model_file import store_model
+from metric3d_export.graph.model_file import store_model
+from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
-from metric3d_export.precision import PRECISIONS
+from metric3d_export.precision.precision import PRECISIONS
 
 TABLE = json.loads((Path(__file__).parent.parent / "data" / "tensorrt_operators.json").read_text())
 

@@ -15,9 +15,9 @@ import onnx
 import pytest
 import torch
 
-from metric3d_export import torch_hub
+from metric3d_export.checks import torch_hub
+from metric3d_export.checks.torch_hub import compare_with_authors, load_authors_network
 from metric3d_export.progress import Silence
-from metric3d_export.torch_hub import compare_with_authors, load_authors_network
 from metric3d_ros.cli import main
 from metric3d_ros.errors import ConfigurationError, ExportError
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from metric3d_export import verify
-from metric3d_export.verify import Difference, measure, parse_size, require_acceptable
+from metric3d_export.checks import verify
+from metric3d_export.checks.verify import Difference, measure, parse_size, require_acceptable
 from metric3d_ros.errors import ConfigurationError, ExportError
 
 

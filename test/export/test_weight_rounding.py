@@ -6,19 +6,22 @@ import torch
 from onnx import TensorProto
 from torch import nn
 
-from metric3d_export import calibration, guard, half_arithmetic, model_file, quantisation, weight_rounding
-from metric3d_export.calibration import Inputs, calibration_images, layers_of, measure_inputs
-from metric3d_export.graph import trace_graph
-from metric3d_export.precision import PRECISIONS
-from metric3d_export.progress import Silence
-from metric3d_export.verify import sample_image
-from metric3d_export.weight_rounding import (
+from metric3d_export.checks import guard
+from metric3d_export.checks.verify import sample_image
+from metric3d_export.graph import model_file
+from metric3d_export.graph.tracing import trace_graph
+from metric3d_export.precision import activations as calibration
+from metric3d_export.precision import half_arithmetic, quantisation, weight_rounding
+from metric3d_export.precision.activations import Inputs, calibration_images, layers_of, measure_inputs
+from metric3d_export.precision.precision import PRECISIONS
+from metric3d_export.precision.weight_rounding import (
     correct_biases,
     parameters_replaced,
     reduce_parameters,
     round_layer,
     round_with_feedback,
 )
+from metric3d_export.progress import Silence
 
 LAYERS = {
     "linear": (nn.Linear(6, 4), (5, 7, 6)),

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 from sensor_msgs.msg import CameraInfo
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.nodes.calibration_watch import CalibrationWatch
+from metric3d_ros.nodes.health.calibration_watch import CalibrationWatch
 
 
 class Watched:

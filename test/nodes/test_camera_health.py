@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from metric3d_ros.nodes.camera_health import CameraHealth, Judgement, Level, Observation
+from metric3d_ros.nodes.health.camera_health import CameraHealth, Judgement, Level, Observation
 
 
 def watch(*seconds, **fields):

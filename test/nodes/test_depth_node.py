@@ -12,7 +12,7 @@ from ros_process import TestBench, next_domain, parameters, ros_environment, run
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from metric3d_ros.bench.node import read_memory
+from metric3d_ros.bench.node.overhead import read_memory
 from metric3d_ros.messages import array_to_image, cloud_to_points, image_to_array
 
 

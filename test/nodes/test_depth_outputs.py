@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.calibration.files import read_calibration
 from metric3d_ros.messages import (
     COLOUR_ENCODINGS,
     array_to_image,
@@ -24,10 +25,9 @@ from metric3d_ros.messages import (
     image_to_array,
 )
 from metric3d_ros.messages.encodings import find_encoding
-from metric3d_ros.nodes.parameter_schema import entries
-from metric3d_ros.nodes.parameters import DepthParameters
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.schema import entries
 from metric3d_ros.pictures import INVALID_RGB, DepthColours, depth_to_rgb
-from metric3d_ros.recordings.calibration import read_calibration
 from metric3d_ros.recordings.images import read_rgb
 from metric3d_ros.recordings.ply import read_ply
 

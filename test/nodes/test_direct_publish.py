@@ -15,9 +15,9 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from metric3d_ros.messages import array_to_image, points_to_cloud
-from metric3d_ros.nodes import direct_publish as module
-from metric3d_ros.nodes.c_structs import message_to_struct, struct_type
-from metric3d_ros.nodes.direct_publish import direct_publish
+from metric3d_ros.nodes.ros import direct_publish as module
+from metric3d_ros.nodes.ros.c_structs import message_to_struct, struct_type
+from metric3d_ros.nodes.ros.direct_publish import direct_publish
 
 
 @pytest.fixture(scope="module")

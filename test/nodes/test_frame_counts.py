@@ -1,7 +1,7 @@
 """Bad frames are counted always and said now and then, each reason for itself."""
 
 from metric3d_ros.errors import CameraError, MessageError
-from metric3d_ros.nodes.frame_counts import FrameCounts
+from metric3d_ros.nodes.health.frame_counts import FrameCounts
 
 
 def test_each_reason_is_said_once_in_five_seconds():

@@ -26,14 +26,14 @@ from std_msgs.msg import Header
 
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.estimator import Estimator
+from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image, cloud_to_points, image_to_depth
 from metric3d_ros.messages.encodings import find_encoding
-from metric3d_ros.nodes.camera_stream import CameraStream
-from metric3d_ros.nodes.outputs import OUTPUTS
-from metric3d_ros.nodes.parameter_schema import build, entries, flatten
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.pipeline import Pipeline
+from metric3d_ros.nodes.intake.camera_stream import CameraStream
+from metric3d_ros.nodes.outlet.outputs import OUTPUTS
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.schema import build, entries, flatten
+from metric3d_ros.nodes.pipeline.pipeline import Pipeline
 
 MAX_PIXELS = 640 * 480
 STRICT = settings(max_examples=200, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from metric3d_ros.nodes.frame_times import FrameTimes
+from metric3d_ros.nodes.health.frame_times import FrameTimes
 
 
 def test_percentiles_are_those_of_each_stage():

@@ -10,8 +10,8 @@ from ros_process import TestBench, next_domain, parameters, ros_environment, run
 from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.messages import image_to_array, image_to_rgb
-from metric3d_ros.recordings.calibration import write_calibration
 from metric3d_ros.recordings.images import write_rgb
 
 WIDTH, HEIGHT = 60, 40

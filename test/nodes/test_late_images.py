@@ -10,11 +10,11 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 import tiny_models
 
 from metric3d_ros.engine import open_engine
-from metric3d_ros.estimator import Estimator
-from metric3d_ros.nodes.late_images import LateImages
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.slowness import explain_delay, explain_slowness
-from metric3d_ros.nodes.speed_trial import SlowCase, SpeedTrial
+from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.nodes.health.late_images import LateImages
+from metric3d_ros.nodes.health.slowness import explain_delay, explain_slowness
+from metric3d_ros.nodes.health.speed_trial import SlowCase, SpeedTrial
+from metric3d_ros.nodes.parameters.depth import DepthParameters
 
 
 class Clock:

@@ -17,7 +17,7 @@ from ros_process import RosProcess, TestBench, next_domain, parameters, ros_envi
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from metric3d_ros.bench.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
+from metric3d_ros.bench.node.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
 from metric3d_ros.messages import array_to_image
 
 WIDTH, HEIGHT = 64, 48
@@ -48,7 +48,7 @@ def start(environment):
     started = []
 
     def start_stub(*, latency_ms=0, stub_provider="cpu", **values):
-        command = [sys.executable, "-m", "metric3d_ros.bench.stub_node", *parameters(**values)]
+        command = [sys.executable, "-m", "metric3d_ros.bench.node.stub_node", *parameters(**values)]
         stub = {LATENCY_VARIABLE: str(latency_ms), PROVIDER_VARIABLE: stub_provider}
         started.append(RosProcess(command, environment | stub))
         started[-1].wait_for("ready")
@@ -211,7 +211,7 @@ def test_subscriber_does_not_hold_up_the_others(bench, start, environment, froze
 
 
 def test_nothing_is_received_before_the_model_is_loaded_and_warmed_up(bench, environment):
-    command = [sys.executable, "-m", "metric3d_ros.bench.stub_node"]
+    command = [sys.executable, "-m", "metric3d_ros.bench.node.stub_node"]
     process = RosProcess(command, environment | {LATENCY_VARIABLE: "4000"})
     try:
         images, reports = bench.advertise(Image, "image"), bench.listen(DiagnosticArray, "/diagnostics")

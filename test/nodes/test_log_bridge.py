@@ -3,14 +3,14 @@
 import logging
 from types import SimpleNamespace
 
-from metric3d_ros.nodes.log_bridge import LogBridge
+from metric3d_ros.nodes.ros.log_bridge import LogBridge
 
 
 def test_records_from_info_on_are_handed_on_with_their_severity():
     said = []
     names = ("info", "warning", "error")
     bridge = LogBridge(SimpleNamespace(**{name: lambda text, name=name: said.append((name, text)) for name in names}))
-    logger = logging.getLogger("metric3d_ros.engine.opening")
+    logger = logging.getLogger("metric3d_ros.engine.sessions")
     logger.info("before")
     bridge.open()
     try:

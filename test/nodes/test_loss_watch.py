@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metric3d_ros.nodes.loss_watch import LossWatch
+from metric3d_ros.nodes.health.loss_watch import LossWatch
 
 PERIOD_NS = 33_333_333
 

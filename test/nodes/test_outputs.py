@@ -12,12 +12,12 @@ import numpy as np
 from std_msgs.msg import Header
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
+from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
 from metric3d_ros.messages import image_to_array
-from metric3d_ros.nodes.outputs import OUTPUTS
-from metric3d_ros.nodes.parameter_schema import build, entries
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.results import Result
+from metric3d_ros.nodes.outlet.outputs import OUTPUTS
+from metric3d_ros.nodes.outlet.results import Result
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.schema import build, entries
 from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb
 
 BY_TOPIC = {output.topic: output for output in OUTPUTS}
@@ -91,7 +91,7 @@ def test_what_outputs_share_is_computed_once_by_threads_that_want_it_at_once(mon
         time.sleep(0.05)
         return depth_m
 
-    monkeypatch.setattr("metric3d_ros.nodes.results.filter_depth", slow)
+    monkeypatch.setattr("metric3d_ros.nodes.outlet.results.filter_depth", slow)
     result = result_of(np.ones((4, 4), np.float32), sec=1)
     limited = dataclasses.replace(result, parameters=build(DepthParameters, {"depth.min_m": 0.5}))
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from metric3d_ros.camera import described_size_hw
-from metric3d_ros.nodes.pairing import CameraInfoPairing, PairedBy, stamp_ns
+from metric3d_ros.nodes.intake.pairing import CameraInfoPairing, PairedBy, stamp_ns
 
 
 def header(stamp_ms, frame="camera"):

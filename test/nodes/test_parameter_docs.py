@@ -6,18 +6,18 @@ import pytest
 import yaml
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameter_docs import (
+from metric3d_ros.nodes.parameters.depth import DepthParameters, PlayerParameters
+from metric3d_ros.nodes.parameters.docs import (
     main,
     parameters_to_markdown,
     parameters_to_yaml,
     replace_between,
     write_readme,
 )
-from metric3d_ros.nodes.parameter_schema import build, entries, flatten
-from metric3d_ros.nodes.parameters import DepthParameters, PlayerParameters
+from metric3d_ros.nodes.parameters.schema import build, entries, flatten
 
 ROOT = Path(__file__).parents[2]
-REMEDY = "run: python -m metric3d_ros.nodes.parameter_docs"
+REMEDY = "run: python -m metric3d_ros.nodes.parameters.docs"
 TABLES = [DepthParameters, PlayerParameters]
 
 
@@ -33,7 +33,7 @@ def test_tables_of_the_readme_are_the_generated_ones():
 
 def test_every_output_and_its_switch_are_in_the_tables():
     pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
-    from metric3d_ros.nodes.outputs import OUTPUTS
+    from metric3d_ros.nodes.outlet.outputs import OUTPUTS
 
     text = (ROOT / "README.md").read_text()
     for output in OUTPUTS:

@@ -12,12 +12,12 @@ import tiny_models
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import InferenceError
-from metric3d_ros.estimator import DEPTH, Estimator
+from metric3d_ros.estimation.estimator import DEPTH, Estimator
 from metric3d_ros.messages.sixteen_bits import SteadySampleRange
-from metric3d_ros.nodes.calibration_watch import CalibrationWatch
-from metric3d_ros.nodes.frame_counts import FrameCounts
-from metric3d_ros.nodes.parameters import DepthParameters
-from metric3d_ros.nodes.pipeline import Pipeline
+from metric3d_ros.nodes.health.calibration_watch import CalibrationWatch
+from metric3d_ros.nodes.health.frame_counts import FrameCounts
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.pipeline.pipeline import Pipeline
 from metric3d_ros.pictures import SteadyRange
 
 WIDE, HIGH = (48, 64), (64, 48)

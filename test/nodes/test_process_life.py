@@ -154,8 +154,8 @@ def test_signals_that_keep_coming_do_not_break_the_end(environment, models):
 BUSY_NODE = """
 import sys, threading, time
 from rclpy.node import Node
-from metric3d_ros.nodes.process import run_process
-from metric3d_ros.nodes.worker import Worker
+from metric3d_ros.nodes.ros.process import run_process
+from metric3d_ros.nodes.pipeline.worker import Worker
 
 class Busy:
     def __init__(self, options, stop):

@@ -1,6 +1,6 @@
 """Gaps in one publisher's numbers are lost messages; every other gap is not."""
 
-from metric3d_ros.nodes.sequence_watch import SequenceWatch
+from metric3d_ros.nodes.intake.sequence_watch import SequenceWatch
 
 
 class Topic:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from metric3d_ros.nodes.side_by_side import SideBySide
+from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4, None])

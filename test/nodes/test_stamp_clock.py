@@ -2,7 +2,7 @@
 
 import pytest
 
-from metric3d_ros.nodes.stamp_clock import NS_PER_S, StampClock, format_duration
+from metric3d_ros.nodes.health.stamp_clock import NS_PER_S, StampClock, format_duration
 
 NOW_NS = 1_790_000_000 * NS_PER_S
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes import transport
-from metric3d_ros.nodes.shares import shared_file
-from metric3d_ros.nodes.transport import PROFILE_VARIABLES, choose_segment_mib, prepare_transport
+from metric3d_ros.installed_files import shared_file
+from metric3d_ros.nodes.ros import transport
+from metric3d_ros.nodes.ros.transport import PROFILE_VARIABLES, choose_segment_mib, prepare_transport
 
 FAST_DDS = "rmw_fastrtps_cpp"
 MIB = 1 << 20

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from metric3d_ros.nodes.two_stages import TwoStages
-from metric3d_ros.nodes.worker import Worker
+from metric3d_ros.nodes.pipeline.two_stages import TwoStages
+from metric3d_ros.nodes.pipeline.worker import Worker
 
 LONG_S = 10.0
 

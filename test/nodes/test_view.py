@@ -30,8 +30,8 @@ from std_msgs.msg import Header
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info, depth_to_image, points_to_cloud
-from metric3d_ros.nodes import rerun_process
-from metric3d_ros.nodes.rerun_log import _thinning
+from metric3d_ros.nodes.viewer import rerun_process
+from metric3d_ros.nodes.viewer.rerun_log import _thinning
 from metric3d_ros.pictures import normals_to_rgb
 
 HEIGHT, WIDTH = 4, 6

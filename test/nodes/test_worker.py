@@ -2,7 +2,7 @@
 
 import threading
 
-from metric3d_ros.nodes.worker import Mailbox, Worker
+from metric3d_ros.nodes.pipeline.worker import Mailbox, Worker
 
 
 def test_newer_item_replaces_the_one_of_the_same_source_only():

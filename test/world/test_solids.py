@@ -8,12 +8,12 @@ import pytest
 from general_scenes import SKY, general_scene
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.world.array_ops import NUMPY_OPS, Vectors
-from metric3d_ros.world.materials import COLUMNS, Material, plain
-from metric3d_ros.world.ray_casting import tables_of, trace
-from metric3d_ros.world.renderer import View, pinhole_rays, render
-from metric3d_ros.world.solids import FLOOR, Scene, SceneDraft, along, turn
-from metric3d_ros.world.viewpoint import look
+from metric3d_ros.world.description.materials import COLUMNS, Material, plain
+from metric3d_ros.world.description.solids import FLOOR, Scene, SceneDraft, along, turn
+from metric3d_ros.world.rendering.array_ops import NUMPY_OPS, Vectors
+from metric3d_ros.world.rendering.ray_casting import tables_of, trace
+from metric3d_ros.world.rendering.renderer import View, pinhole_rays, render
+from metric3d_ros.world.rendering.viewpoint import look
 
 GREY = plain((0.5, 0.5, 0.5))
 
@@ -137,7 +137,9 @@ def test_culling_changes_neither_depth_nor_colour(seed: int, monkeypatch: pytest
     pose = look((0.5, -0.5, 1.4), yaw=0.1 * seed, pitch=-0.2, roll=0.1)
     view = render(scene, pose, rays, samples=1)
     for name in ("in_frustum", "may_shade", "in_box"):
-        monkeypatch.setattr(f"metric3d_ros.world.renderer.{name}", lambda *_: np.ones(len(scene.materials) - 6, bool))
+        monkeypatch.setattr(
+            f"metric3d_ros.world.rendering.renderer.{name}", lambda *_: np.ones(len(scene.materials) - 6, bool)
+        )
     everything = render(scene, pose, rays, samples=1)
     np.testing.assert_array_equal(view.depth_m, everything.depth_m)
     assert np.abs(view.rgb.astype(int) - everything.rgb).max() <= 1

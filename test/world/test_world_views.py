@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from metric3d_ros.errors import CameraError, DataError
-from metric3d_ros.world.array_ops import NUMPY_OPS, Vectors
-from metric3d_ros.world.materials import plain
-from metric3d_ros.world.randomness import Rng
-from metric3d_ros.world.ray_casting import tables_of, trace
-from metric3d_ros.world.renderer import pinhole_rays, render
-from metric3d_ros.world.scene import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, build_scene
-from metric3d_ros.world.solids import FLOOR, Scene, SceneDraft, box_bounds
-from metric3d_ros.world.viewpoint import camera_flight, draw_poses, is_clear, look
+from metric3d_ros.world.description.materials import plain
+from metric3d_ros.world.description.randomness import Rng
+from metric3d_ros.world.description.solids import FLOOR, Scene, SceneDraft, box_bounds
+from metric3d_ros.world.places.plain_rooms import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, build_scene
+from metric3d_ros.world.rendering.array_ops import NUMPY_OPS, Vectors
+from metric3d_ros.world.rendering.ray_casting import tables_of, trace
+from metric3d_ros.world.rendering.renderer import pinhole_rays, render
+from metric3d_ros.world.rendering.viewpoint import camera_flight, draw_poses, is_clear, look
 
 
 def bare_room(

@@ -7,9 +7,21 @@ import numpy as np
 import pytest
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.world import fittings, furniture, people, vehicles
-from metric3d_ros.world import scene as plain_rooms
-from metric3d_ros.world.camera_views import (
+from metric3d_ros.world.description.materials import COLUMNS, SKY
+from metric3d_ros.world.description.randomness import Rng
+from metric3d_ros.world.description.solids import ENCLOSURE_FACES, SOLID_COLUMNS, Scene, SceneDraft, turn
+from metric3d_ros.world.objects import fittings, furniture, people, vehicles
+from metric3d_ros.world.objects.placing import Footprint, Lineup, Piece, Place, Stage, room_walls, stand_at_wall, turned
+from metric3d_ros.world.objects.plants import tree
+from metric3d_ros.world.objects.street_things import house, lamp_post
+from metric3d_ros.world.places import plain_rooms
+from metric3d_ros.world.places.rooms import MAX_SOLIDS, MIN_SOLIDS, draw_room
+from metric3d_ros.world.places.staging import STICKS_OUT_M, fill
+from metric3d_ros.world.places.streets import draw_street
+from metric3d_ros.world.places.yards import draw_yard
+from metric3d_ros.world.rendering.renderer import pinhole_rays, render
+from metric3d_ros.world.rendering.sight import clearance, first_hits
+from metric3d_ros.world.views import (
     CLEARANCE_M,
     FIELD_OF_VIEW_DEG,
     HEIGHT_M,
@@ -18,19 +30,7 @@ from metric3d_ros.world.camera_views import (
     ROLL_DEG,
     draw_training_views,
 )
-from metric3d_ros.world.materials import COLUMNS, SKY
-from metric3d_ros.world.placing import Footprint, Lineup, Piece, Place, Stage, room_walls, stand_at_wall, turned
-from metric3d_ros.world.plants import tree
-from metric3d_ros.world.randomness import Rng
-from metric3d_ros.world.renderer import pinhole_rays, render
-from metric3d_ros.world.rooms import MAX_SOLIDS, MIN_SOLIDS, draw_room
-from metric3d_ros.world.sight import clearance, first_hits
-from metric3d_ros.world.solids import ENCLOSURE_FACES, SOLID_COLUMNS, Scene, SceneDraft, turn
-from metric3d_ros.world.staging import STICKS_OUT_M, fill
-from metric3d_ros.world.street_things import house, lamp_post
-from metric3d_ros.world.streets import draw_street
 from metric3d_ros.world.worlds import KINDS, STAGED, build_scene, draw_world, stage_scene
-from metric3d_ros.world.yards import draw_yard
 
 GENERATORS = {"room": draw_room, "street": draw_street, "yard": draw_yard}
 SUNK_M = 40.0  # hills, houses and banks reach into the ground by up to this

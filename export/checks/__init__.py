@@ -1,0 +1,1 @@
+"""Is the exported model the network that it was made from?"""

@@ -1,0 +1,1 @@
+"""The rendered world in PyTorch, for a GPU or compiled."""

@@ -1,0 +1,1 @@
+"""From a network to an ONNX graph, and its faster forms."""

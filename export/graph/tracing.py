@@ -1,0 +1,176 @@
+"""Turns a network into the graph of the model contract: pixels as the camera saw them in, metres out."""
+
+import io
+import warnings
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import onnx
+import onnx_ir as ir
+import onnxscript.optimizer
+import torch
+import torch.nn.functional as F
+from onnx_ir.passes import common
+from torch import Tensor, nn
+
+from metric3d_export.graph.fast_encoder import ATTENTION_DOMAIN, ATTENTION_OPERATOR, FastAttention, attention_function
+from metric3d_export.graph.forms import graph_forms
+from metric3d_export.network.variants import DepthNetwork
+from metric3d_ros import model_contract
+from metric3d_ros.errors import ExportError
+
+OPSET = 17
+"""The newest operator set that ONNX Runtime 1.18 and TensorRT 8.6 both load, and the first with LayerNormalization."""
+
+TRACED_BATCH = 2
+TRACED_SIZE_HW = (50, 70)
+"""Size of the image that is traced: no multiple of any variant's, so that padding and cropping are traced too."""
+
+WEIGHT_PREFIX = "network."
+"""What precedes a parameter's published name in the graph."""
+
+
+class ContractModel(nn.Module):
+    """A network with the model contract around it (see `metric3d_ros.model_contract` for the tensors)."""
+
+    def __init__(self, network: DepthNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, focal_length: Tensor) -> tuple[Tensor, ...]:
+        """Map uint8 (N, H, W, 3) and float32 (N,) to the outputs of `output_names`, in that order."""
+        # First of all float32: TensorRT takes bytes as an input, and nothing of them but their cast.
+        pixels = image.float()
+        x = self.network.normalise(pixels.permute(0, 3, 1, 2))
+        height, width = pixels.shape[1], pixels.shape[2]
+        multiple = self.network.variant.size_multiple
+        spare_rows = (height + multiple - 1) // multiple * multiple - height
+        spare_columns = (width + multiple - 1) // multiple * multiple - width
+        top, left = spare_rows // 2, spare_columns // 2
+        # The mean colour is 0 once normalised.
+        x = F.pad(x, (left, spare_columns - left, top, spare_rows - top))
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        depth, confidence, normal, normal_confidence = self.network(x)
+        metres_per_canonical = (focal_length / model_contract.CANONICAL_FOCAL_PX)[:, None, None]
+        outputs = [depth[:, rows, columns] * metres_per_canonical, confidence[:, rows, columns]]
+        if normal is not None and normal_confidence is not None:
+            outputs += [normal[:, :, rows, columns].permute(0, 2, 3, 1), normal_confidence[:, rows, columns]]
+        return tuple(outputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """The contract's names of what `forward` returns."""
+        names = [model_contract.DEPTH, model_contract.CONFIDENCE]
+        if self.network.variant.has_normals:
+            names += [model_contract.NORMAL, model_contract.NORMAL_CONFIDENCE]
+        return names
+
+
+class TracedGraph(NamedTuple):
+    """A graph without its weights, and the weights that it reads, by the names of its inputs."""
+
+    model: onnx.ModelProto
+    weights: dict[str, Tensor]
+
+
+def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weights: bool = True) -> TracedGraph:
+    """Return the network's graph within the contract.
+
+    `optimise` and `scales_in_weights` are those of `graph_forms.graph_forms`.
+
+    The weights are inputs of the graph, named `WEIGHT_PREFIX` + the names of the network's parameters, or of those that
+    a form has made of them; whoever stores the model turns them into initializers. So the graph stays small enough to
+    be rewritten at no cost, whatever the variant.
+
+    PyTorch's tracing exporter is used: on vit_demo it took 1.3 s where the torch.export-based one took 41 s on the same
+    two cores, most of it spent on symbolic sizes, and every PyTorch since 2.4 has it in the same form.
+    """
+    contract = ContractModel(network).eval()
+    image = torch.randint(0, 256, (TRACED_BATCH, *TRACED_SIZE_HW, 3), dtype=torch.uint8)
+    focal_px = torch.full((TRACED_BATCH,), model_contract.CANONICAL_FOCAL_PX)
+    traced = io.BytesIO()
+    forms = graph_forms(network, optimise=optimise, scales_in_weights=scales_in_weights)
+    with warnings.catch_warnings(), forms, torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer's advice, and that another exporter has become the default
+        torch.onnx.export(
+            contract,
+            (image, focal_px),
+            traced,
+            dynamo=False,
+            export_params=False,
+            do_constant_folding=False,
+            opset_version=OPSET,
+            input_names=[model_contract.IMAGE, model_contract.FOCAL_LENGTH],
+            output_names=contract.output_names,
+            # Named only where it is used: PyTorch warns of one that is not.
+            custom_opsets={ATTENTION_DOMAIN: 1} if _has_fast_attention(network) else None,
+            dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
+        )
+        state = network.state_dict()
+    model = simplify(onnx.load_from_string(traced.getvalue()))
+    _name_sizes(model)
+    _explain_attention(model)
+    names = [value.name for value in model.graph.input if value.name.startswith(WEIGHT_PREFIX)]
+    return TracedGraph(model, {name: _find_weight(name, state) for name in names})
+
+
+def _has_fast_attention(network: nn.Module) -> bool:
+    return any(isinstance(part, FastAttention) for part in network.modules())
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with its constants computed, equal operators merged, and what nothing reads removed.
+
+    onnxscript's whole optimizer leaves 1276 operators of vit_demo's 2243 where this leaves 1350, and takes 25 times as
+    long, since it tries every rewriting rule at every operator.
+    """
+    graph = ir.from_proto(model)
+    for _ in range(2):  # merged shapes make further constants
+        onnxscript.optimizer.fold_constants(graph)
+        common.IdentityEliminationPass()(graph)
+        common.CommonSubexpressionEliminationPass()(graph)
+        common.RemoveUnusedNodesPass()(graph)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+    common.DeduplicateInitializersPass()(graph)
+    return ir.to_proto(graph)
+
+
+def _find_weight(name: str, state: Mapping[str, Tensor]) -> Tensor:
+    try:
+        return state[name.removeprefix(WEIGHT_PREFIX)]
+    except KeyError:
+        raise ExportError(
+            f"the traced graph reads {name}, which is no weight of the network: "
+            "this PyTorch names parameters differently from 2.13, which this tool is tested with"
+        ) from None
+
+
+def _explain_attention(model: onnx.ModelProto) -> None:
+    """Add the function that the attention operator stands for, where the graph has one."""
+    heads = {
+        attribute.i
+        for node in model.graph.node
+        if node.op_type == ATTENTION_OPERATOR
+        for attribute in node.attribute
+        if attribute.name == "num_heads"
+    }
+    if heads:
+        (count,) = heads
+        model.functions.append(attention_function(count, opset=OPSET))
+    else:
+        standard = [entry for entry in model.opset_import if entry.domain != ATTENTION_DOMAIN]
+        del model.opset_import[:]
+        model.opset_import.extend(standard)
+
+
+def _name_sizes(model: onnx.ModelProto) -> None:
+    """State the outputs' sizes by the inputs' names, and drop what the tracer noted of sizes in between."""
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        del output.type.tensor_type.shape.dim[:]
+        for size in ("N", "H", "W", *([3] if output.name == model_contract.NORMAL else [])):
+            dimension = output.type.tensor_type.shape.dim.add()
+            if isinstance(size, str):
+                dimension.dim_param = size
+            else:
+                dimension.dim_value = size

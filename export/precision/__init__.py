@@ -1,0 +1,1 @@
+"""Half weights and half arithmetic: what is rounded, and how."""

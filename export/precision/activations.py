@@ -1,0 +1,168 @@
+"""Images that a reduced model is fitted to, and what a network's layers read on them."""
+
+import contextlib
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from metric3d_export.checks.verify import sample_image
+from metric3d_export.graph.tracing import ContractModel
+from metric3d_export.network.variants import DepthNetwork
+from metric3d_ros.world.held_out import HeldOutScenes
+
+ROOMS = ((1, (196, 252)), (2, (168, 308)))
+"""Scenes, by their place among the held-out ones, and the sizes they are seen at: other than the guard's."""
+PATTERN_SIZES_HW = ((224, 140), (70, 45))
+CLOUD_SIZES_HW = ((196, 252), (168, 308), (252, 196), (140, 224), (224, 140), (112, 168))
+"""Of noise whose amplitude falls with its frequency, as it does in photographs."""
+TILES_PX = (7, 14, 28)
+TILED_SIZE_HW = (140, 224)
+GREYS = (60, 180)
+GREY_SIZE_HW = (84, 84)
+
+ROWS_PER_CALL = 512
+"""Of what a layer reads in one call, so many vectors are taken, evenly spread: more changed nothing measurable."""
+
+_FOCAL_PX = 800.0
+
+Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
+
+
+class Inputs(NamedTuple):
+    """What a layer reads, over all its calls on all images."""
+
+    mean: Tensor  # (channels,) float64
+    moments: Tensor | None  # (inputs, inputs) float32: mean of x xT over the vectors x that its weights multiply
+
+
+def calibration_images() -> list[tuple[np.ndarray, float]]:
+    """Return images (H, W, 3) uint8 and their focal lengths in px: rooms, noise of every kind, tiles, and greys."""
+    images = []
+    for scene, size_hw in ROOMS:
+        (room,) = islice(HeldOutScenes(scene + 1, size_hw), scene, None)
+        images.append((room.rgb, room.camera.focal_px))
+    random = np.random.default_rng(5)
+    others = [sample_image(*size_hw, seed=1000 + i) for i, size_hw in enumerate(PATTERN_SIZES_HW)]
+    others += [_clouds(random, *size_hw) for size_hw in CLOUD_SIZES_HW]
+    height, width = TILED_SIZE_HW
+    others.append(random.integers(0, 256, (height, width, 3), np.uint8))
+    for tile in TILES_PX:
+        colours = random.integers(0, 256, (height // tile, width // tile, 3), np.uint8)
+        others.append(colours.repeat(tile, axis=0).repeat(tile, axis=1))
+    y, x = np.mgrid[0 : 255 : height * 1j, 0 : 255 : width * 1j]
+    others.append(np.stack([x, y, (x + y) / 2], axis=-1).astype(np.uint8))
+    others += [np.full((*GREY_SIZE_HW, 3), grey, np.uint8) for grey in GREYS]
+    return images + [(image, _FOCAL_PX) for image in others]
+
+
+def _clouds(random: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Return noise (H, W, 3) uint8 whose amplitude is inverse to its frequency."""
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
+    frequency[0, 0] = 1
+    waves = np.fft.fft2(random.standard_normal((3, height, width))) / frequency
+    noise = np.fft.ifft2(waves).real
+    noise = 120 + 50 * (noise - noise.mean()) / noise.std()
+    return noise.clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+
+
+def layers_of(network: nn.Module) -> dict[str, Layer]:
+    """Return the layers whose products are with weights of their own, by name."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
+
+
+def count_inputs(layer: Layer) -> int:
+    """Return how many inputs each output of a layer is the sum of."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features
+    if isinstance(layer, nn.ConvTranspose2d):
+        return layer.in_channels
+    return layer.weight[0].numel()
+
+
+def has_input_vectors(layer: Layer) -> bool:
+    """Whether all outputs of a layer are sums of the same inputs, as they are not in convolutions by groups."""
+    return isinstance(layer, nn.Linear) or layer.groups == 1
+
+
+def measure_inputs(
+    network: DepthNetwork, images: list[tuple[np.ndarray, float]], *, moments_of: Collection[str] = ()
+) -> dict[str, Inputs]:
+    """Run the network on the images; return what each of its layers reads, by name.
+
+    `moments_of` names the layers whose moments are wanted; each must have input vectors.
+    """
+    contract = ContractModel(network).eval()
+    with _collecting(network, moments_of) as found, torch.inference_mode():
+        for image, focal_px in tqdm(images, desc="calibrating", leave=False, disable=None):
+            contract(torch.from_numpy(np.ascontiguousarray(image[None])), torch.tensor([focal_px]))
+        for mean, moments, calls in found.values():
+            mean /= calls
+            if moments is not None:
+                moments /= calls  # in place: all of them are `weight_rounding.MOMENTS_BYTES`
+    return {name: Inputs(mean, moments) for name, (mean, moments, _) in found.items()}
+
+
+@contextlib.contextmanager
+def _collecting(
+    network: nn.Module, moments_of: Collection[str]
+) -> Iterator[dict[str, tuple[Tensor, Tensor | None, int]]]:
+    """Collect, by layer, the sums over its calls of mean input and moments, and the number of calls."""
+    found: dict[str, tuple[Tensor, Tensor | None, int]] = {}
+
+    def add(name: str, layer: Layer, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0].detach()
+        channels = x.dim() - 1 if isinstance(layer, nn.Linear) else 1
+        mean = x.double().mean(dim=[dim for dim in range(x.dim()) if dim != channels])
+        moments = None
+        if name in moments_of:
+            rows = _input_vectors(layer, x)
+            moments = rows.T @ rows / len(rows)
+        if name in found:
+            mean_so_far, moments_so_far, calls = found[name]
+            mean += mean_so_far
+            if moments is not None and moments_so_far is not None:
+                moments += moments_so_far
+        else:
+            calls = 0
+        found[name] = (mean, moments, calls + 1)
+
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, inputs, name=name: add(name, layer, inputs))
+        for name, layer in layers_of(network).items()
+    ]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _input_vectors(layer: Layer, x: Tensor) -> Tensor:
+    """Return vectors that the layer's weights multiply, at most `ROWS_PER_CALL`: (rows, inputs)."""
+    if isinstance(layer, nn.Linear):
+        rows = x.flatten(0, -2)
+        return rows[_evenly(len(rows))]
+    if isinstance(layer, nn.ConvTranspose2d):
+        rows = x.permute(0, 2, 3, 1).flatten(0, 2)
+        return rows[_evenly(len(rows))]
+    if isinstance(layer.padding, str):
+        raise TypeError(f"padding {layer.padding!r} is not understood")
+    # Views: of all the windows, which may hold 9 or 49 times the map, only those that are taken are copied.
+    windows = F.pad(x, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
+    for dim, (size, dilation, stride) in enumerate(zip(layer.kernel_size, layer.dilation, layer.stride, strict=True)):
+        windows = windows.unfold(2 + dim, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    images, _, height, width = windows.shape[:4]
+    place = _evenly(images * height * width)
+    image, row, column = place // (height * width), place // width % height, place % width
+    return windows[image, :, row, column].flatten(1)
+
+
+def _evenly(count: int) -> Tensor:
+    """Return at most `ROWS_PER_CALL` of the indices below `count`."""
+    return torch.linspace(0, count - 1, min(count, ROWS_PER_CALL)).long()

@@ -1,0 +1,1 @@
+"""What an export found, for people: pages, tables, times."""

@@ -1,0 +1,201 @@
+"""Published weights into a network: files read without running their code, names and shapes checked."""
+
+import dataclasses
+import hashlib
+import pickle
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from metric3d_export.network.variants import VARIANTS, DepthNetwork, build_network
+from metric3d_ros.errors import CheckpointError
+from metric3d_ros.hub.downloads import hash_file
+from metric3d_ros.model_contract import STAND_IN_WEIGHTS
+
+_STATE_DICT_KEY = "model_state_dict"
+# PyTorch's words for it, of any case.
+_SIGNS_OF_CODE = ("unsupported global", "unsupported class", "unrecognized function")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Tensors by their published names, and where they come from."""
+
+    tensors: Mapping[str, Tensor]
+    file: str
+    """Base name of the file, or `STAND_IN_WEIGHTS`."""
+    sha256: str
+    """Of the file; of names and values where there is none."""
+    origin: str = ""
+    """Repository and commit that the file was downloaded from, if it was."""
+
+
+def read_checkpoint(path: Path) -> Weights:
+    """Read a .pth, with the weights at its top or (as published) under `model_state_dict`, or a .safetensors file.
+
+    A leading `module.` of the names is dropped. No code of the file is run. Raises CheckpointError when the file is
+    missing, empty, truncated, no checkpoint, or holds anything but tensors and plain values.
+    """
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"checkpoint {path} {kind}: give the path of a .pth or .safetensors file")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"checkpoint {path} is empty: download it again")
+    if _is_text(path):
+        raise CheckpointError(
+            f"checkpoint {path} is text (a web page, an error message or a pointer file), not weights: download the "
+            "file itself"
+        )
+    stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    state = stored.get(_STATE_DICT_KEY, stored)
+    named = state.items() if isinstance(state, Mapping) else ()
+    tensors = {str(name).removeprefix("module."): value for name, value in named if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(
+            f"checkpoint {path} holds no weights (its keys: {_some(map(str, stored))}), expected named tensors, at the "
+            f"top or under {_STATE_DICT_KEY}"
+        )
+    return Weights(tensors, path.name, hash_file(path))
+
+
+def _is_text(path: Path) -> bool:
+    """Whether the file begins as text; every kind of checkpoint has control bytes there."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    return not any(byte < 0x20 and byte not in b"\t\n\f\r" for byte in start)
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"checkpoint {path} is not readable as safetensors ({error}): download it again"
+        ) from error
+
+
+def _read_pickle(path: Path) -> Mapping[str, object]:
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_types()):
+            warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error says it all
+            # Mapped where the format allows: a network larger than half of the memory can then be exported.
+            stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+    except pickle.UnpicklingError as error:
+        if any(sign in str(error).lower() for sign in _SIGNS_OF_CODE):
+            raise CheckpointError(
+                f"checkpoint {path} holds Python objects besides tensors, and reading those could run code: "
+                "get the published file, or have its owner save it as safetensors"
+            ) from error
+        raise CheckpointError(f"checkpoint {path} is damaged or no PyTorch file: download it again") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"checkpoint {path} is truncated or damaged: download it again") from error
+    if not isinstance(stored, Mapping):
+        raise CheckpointError(f"checkpoint {path} holds a {type(stored).__name__}, expected a dict of weights")
+    return stored
+
+
+def _numpy_scalar_types() -> list[object]:
+    """Return what rebuilds a NumPy number, and nothing more: trainings leave losses and rates beside the weights."""
+    rebuild_scalar = np.float64(0).__reduce__()[0]
+    dtypes = [type(np.dtype(kind)) for kind in (bool, np.int32, np.int64, np.float32, np.float64)]
+    aliases = [(rebuild_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [*aliases, np.dtype, *dtypes]
+
+
+def stand_in_weights(variant: str) -> Weights:
+    """Return pseudo-random weights that depend on the parameters' names alone; depth computed with them is meaningless.
+
+    They are those of the golden files, so that a network can be checked without any checkpoint.
+    """
+    with torch.device("meta"):
+        shapes = {name: tuple(tensor.shape) for name, tensor in build_network(variant).state_dict().items()}
+    tensors = {name: torch.from_numpy(np.asarray(_stand_in(name, shape), np.float32)) for name, shape in shapes.items()}
+    return Weights(tensors, STAND_IN_WEIGHTS, hash_tensors(tensors))
+
+
+def _stand_in(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return one parameter: normal noise from a generator keyed by the name, on a scale that its role asks for."""
+    generator = np.random.Generator(np.random.Philox(key=zlib.crc32(name.encode())))
+    noise = np.asarray(generator.standard_normal(shape, dtype=np.float32))
+    role = name.rpartition(".")[2]
+    if role == "weight" and noise.ndim >= 2:
+        gain = 4.0 if "depth_regressor" in name else 0.2 if "flow_head.conv2" in name else 1.0
+        return noise * np.float32(gain / np.sqrt(np.prod(shape[1:])))
+    if role == "weight":
+        return 1 + 0.05 * noise
+    if role == "running_var":
+        return 1 + np.abs(noise)
+    if role == "gamma":
+        return 0.2 + 0.02 * noise
+    return 0.02 * noise
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names and values, in the names' order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_network(variant: str, weights: Weights) -> tuple[DepthNetwork, list[str]]:
+    """Return the variant's network with these weights, in eval mode, and the names of weights that it has no place for.
+
+    The tensors are taken over, not copied, where they are float32. Raises CheckpointError that names a missing,
+    misshapen, sparse, complex or non-finite parameter, and the variant that the weights would fit.
+    """
+    with torch.device("meta"):
+        network = build_network(variant)
+    expected = network.state_dict()
+    mismatch = _find_mismatch(network, weights.tensors)
+    if mismatch is not None:
+        raise CheckpointError(f"{weights.file} does not fit {variant}: {mismatch}; {_name_fitting(weights.tensors)}")
+    state = {}
+    for name, parameter in expected.items():
+        tensor = weights.tensors.get(name)
+        if tensor is None:  # nothing reads it
+            tensor = torch.zeros(parameter.shape, device="cpu")
+        elif tensor.layout is not torch.strided or tensor.is_complex():
+            raise CheckpointError(
+                f"{weights.file} holds {name} as {tensor.layout} {tensor.dtype}, expected dense real numbers"
+            )
+        state[name] = tensor.to(parameter.dtype)  # first: float64 may hold what float32 cannot
+        if not torch.isfinite(state[name]).all():
+            raise CheckpointError(f"{weights.file} holds NaN or infinity in {name}: the file is damaged, get it again")
+    network.load_state_dict(state, assign=True)
+    return network.eval(), sorted(set(weights.tensors) - set(expected))
+
+
+def _find_mismatch(network: DepthNetwork, tensors: Mapping[str, Tensor]) -> str | None:
+    """Return what is wrong with the first parameter that does not fit, or None."""
+    unread = network.variant.unread_parameters
+    for name, parameter in network.state_dict().items():
+        if name not in tensors:
+            if name not in unread:
+                return f"{name} {tuple(parameter.shape)} is missing"
+        elif tensors[name].shape != parameter.shape:
+            return f"{name} has shape {tuple(tensors[name].shape)}, expected {tuple(parameter.shape)}"
+    return None
+
+
+def _name_fitting(tensors: Mapping[str, Tensor]) -> str:
+    for variant in VARIANTS:
+        with torch.device("meta"):
+            network = build_network(variant)
+        if _find_mismatch(network, tensors) is None:
+            return f"it fits {variant}"
+    return f"it fits none of {', '.join(VARIANTS)}"
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -1,0 +1,1 @@
+"""What a whole node costs, beyond its network."""

@@ -1,0 +1,164 @@
+"""The stages of depth_node with a real model, from a camera's message to its outputs, over DDS.
+
+`python -m metric3d_ros.bench.node.stages` is the process that plays the camera and listens.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from metric3d_ros.bench.statistics import Summary
+from metric3d_ros.errors import InferenceError
+
+TOPICS = ("depth/image", "depth/camera_info", "normals/image", "confidence/image", "points")
+STRIDE = 2
+
+SHOWN = ("decode", "prepare", "infer", "finish", "cloud", "publish", "outputs", "total")
+"""What a table shows: `cloud` is the cloud's message being built, `publish` the sending of all messages, added up, and
+`outputs` the building and sending of everything by the clock, as some of it happens side by side."""
+_BUILD = " build"
+_CLOUD = "points"
+
+_MOST_RATE_HZ = 30.0
+_OFFERED = 1.5
+"""Images are offered so many times as fast as the model takes them, so that the node is never without work."""
+_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeTask:
+    """What the node is run with."""
+
+    model: str
+    provider: str
+    size_hw: tuple[int, int]
+    threads: int
+    image_ms: float
+    """What the model alone takes for an image; images come somewhat faster."""
+    seconds: float
+    computed_in: str = ""
+    """As in `Candidate`: what the provider computes in, where it is not as the file says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStages:
+    """The node's stages with one model."""
+
+    title: str
+    task: NodeTask
+    stages: dict[str, Summary]
+    """By the names of `SHOWN`, then all the others that the node tells of."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as names and values for JSON."""
+        return {
+            "title": self.title,
+            **asdict(self.task),
+            "topics": TOPICS,
+            "points_stride": STRIDE,
+            "stages_ms": {stage: asdict(summary) for stage, summary in self.stages.items()},
+        }
+
+
+def ros_missing() -> str | None:
+    """Return why no node can run here; None where ROS 2 is there."""
+    missing = next((name for name in ("rclpy", "sensor_msgs") if importlib.util.find_spec(name) is None), None)
+    return missing and (
+        f"{missing} is not installed: source a ROS 2, or `pip install '.[ros]'` in the source folder (x86_64)"
+    )
+
+
+def measure_node(task: NodeTask, *, title: str) -> NodeStages:
+    """Run depth_node with a model, feed it for a while, and return its stages; raises InferenceError."""
+    command = [sys.executable, "-m", "metric3d_ros.bench.node.stages", json.dumps(asdict(task))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        raise InferenceError(f"depth_node could not be timed: {reason}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    named = name_stages(answer)
+    order = [*SHOWN, *(stage for stage in named if stage not in SHOWN)]
+    stages = {stage: Summary.of(named[stage]) for stage in order if named.get(stage)}
+    if not stages:
+        raise InferenceError("depth_node published nothing in the time it had: give it more with --seconds")
+    return NodeStages(title=title, task=task, stages=stages)
+
+
+def name_stages(told_ms: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Return the node's own stages with `cloud` and, where it tells what is building of an output, `publish` added."""
+    built = [stage.removesuffix(_BUILD) for stage in told_ms if stage.endswith(_BUILD)]
+    added = {"cloud": told_ms.get(f"{_CLOUD}{_BUILD}", told_ms.get(_CLOUD, []))}
+    # All lists have a time for each frame; the topics of a frame are always the same ones here.
+    sent = [np.subtract(told_ms[topic], told_ms[f"{topic}{_BUILD}"]) for topic in built]
+    if sent and len({times.size for times in sent}) == 1:
+        added["publish"] = np.sum(sent, axis=0).tolist()
+    return told_ms | added
+
+
+def node_parameters(task: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the node that a `NodeTask`, as names and values, is run with."""
+    parameters = {
+        "model": task["model"],
+        "provider": task["provider"],
+        "threads": task["threads"],
+        "points.stride": STRIDE,
+    }
+    return parameters | ({"openvino.precision": task["computed_in"]} if task["computed_in"] else {})
+
+
+def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
+    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    # After the environment, which both read when they are imported or initialised.
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    from metric3d_ros.nodes.instruments.load_probe import LoadProbe
+    from metric3d_ros.nodes.ros.transport import prepare_transport
+
+    namespace = f"bench_{os.getpid()}"
+    arguments = ["-r", f"__ns:=/{namespace}"]
+    arguments += [word for name, value in node_parameters(task).items() for word in ("-p", f"{name}:={value}")]
+    command = [sys.executable, "-m", "metric3d_ros.nodes.depth_node", "--ros-args", "--log-level", "warn", *arguments]
+    node = subprocess.Popen(command, start_new_session=True)
+    prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
+    context = Context()
+    rclpy.init(context=context)
+    probe = LoadProbe(context, namespace=namespace, topics=_topics(task["model"]), size_hw=tuple(task["size_hw"]))
+    try:
+        if not probe.connect(timeout_s=_DEADLINE_S):
+            sys.exit(f"depth_node did not answer within {_DEADLINE_S:.0f} s")
+        rate_hz = min(_MOST_RATE_HZ, _OFFERED * 1e3 / task["image_ms"])
+        measured = probe.measure(rate_hz=rate_hz, seconds=task["seconds"])
+    finally:
+        probe.close()
+        rclpy.shutdown(context=context)
+        os.killpg(node.pid, signal.SIGINT)
+        node.wait(20)
+    return {stage.removesuffix("_ms"): times_ms for stage, times_ms in measured.stages_ms.items()}
+
+
+def _topics(model: str) -> Sequence[str]:
+    """Return the topics that a node with this model publishes on."""
+    from metric3d_ros.bench.candidates import available_outputs
+    from metric3d_ros.engine import open_engine
+    from metric3d_ros.estimation.estimator import CONFIDENCE
+
+    with_confidence = CONFIDENCE in available_outputs(open_engine(model, provider="cpu"))
+    return [topic for topic in TOPICS if with_confidence or topic != "confidence/image"]
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_here(json.loads(sys.argv[1]))))

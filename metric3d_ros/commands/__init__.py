@@ -1,0 +1,1 @@
+"""The verbs of `metric3d` that are not programs of their own."""

@@ -1,0 +1,79 @@
+"""`metric3d check-camera`: what a calibration file or a camera_info topic describes, and what is doubtful about it."""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.camera import Camera, check_camera_info, fit_camera, share_without_ray
+from metric3d_ros.camera.calibration.files import read_calibration_file
+from metric3d_ros.camera.calibration.urls import resolve_calibration
+from metric3d_ros.errors import ConfigurationError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `metric3d check-camera`."""
+    parser.epilog = "The exit status is 0 if nothing was found, and 1 otherwise."
+    parser.add_argument(
+        "source",
+        metavar="FILE|TOPIC",
+        help="a calibration: a path, file:// or package://, in the format of camera_calibration, OpenCV or Kalibr "
+        "(#cam1 at the end takes one of several cameras); or a topic of sensor_msgs/CameraInfo",
+    )
+    parser.add_argument("--rectified", action="store_true", help="the images are rectified: use P, not K and D")
+    parser.add_argument("--image-size", metavar="WxH", help="size of the images; default: what the calibration is for")
+    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="wait so long for a topic (10 s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the camera and the findings; return 1 where there is one, and raise Metric3DError where it is no camera."""
+    size_wh = _parse_size(args.image_size) if args.image_size else None
+    info = _read(args.source, timeout_s=args.timeout)
+    camera = Camera.from_camera_info(info, rectified=args.rectified)
+    for line in describe(camera, info, rectified=args.rectified):
+        print(line)
+    findings = [str(finding) for finding in check_camera_info(info, rectified=args.rectified)]
+    for finding in findings:
+        print(f"doubtful: {finding}")
+    if not findings and (size_wh is None or size_wh == (camera.width, camera.height)):
+        print("nothing doubtful")
+    if size_wh is not None:
+        fit_camera(camera, *size_wh, scale=False, remedy="set the parameter camera_info_scaling of depth_node to scale")
+    return 1 if findings else 0
+
+
+def describe(camera: Camera, info: Any, *, rectified: bool) -> Iterator[str]:
+    """Yield what is known of a camera, line by line."""
+    uses_p = rectified and bool(info.p[0])
+    yield f"image       {camera.width}x{camera.height}, calibrated at {info.width}x{info.height}"
+    yield f"intrinsics  fx {camera.fx:.6g}, fy {camera.fy:.6g}, cx {camera.cx:.6g}, cy {camera.cy:.6g} px, from " + (
+        "P: rectified images" if uses_p else "K"
+    )
+    coefficients = ", ".join(f"{value:g}" for value in camera.distortion)
+    yield f"lens        {camera.distortion_model or 'no distortion'}" + (f" ({coefficients})" if coefficients else "")
+    if not camera.distortion:
+        yield f"view        {camera.hfov_deg:.4g} degrees wide"
+    yield f"no ray      {100 * share_without_ray(camera):.1f} % of the pixels"
+
+
+def _read(source: str, *, timeout_s: float) -> Any:
+    path, _ = resolve_calibration(source)
+    if "://" in source or path.is_file() or not _may_be_topic(source):
+        return read_calibration_file(source)
+    if not timeout_s > 0:
+        raise ConfigurationError(f"--timeout is {timeout_s:g}, expected seconds above 0")
+    # Loads rclpy, which a file needs not.
+    from metric3d_ros.nodes.intake.camera_info_client import receive_camera_info
+
+    return receive_camera_info(source, timeout_s=timeout_s)
+
+
+def _may_be_topic(source: str) -> bool:
+    return not Path(source).suffix and all(part.isidentifier() for part in source.strip("/").split("/"))
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ConfigurationError(f"--image-size is '{text}', expected WIDTHxHEIGHT in pixels, such as 640x480")
+    return int(width), int(height)

@@ -1,0 +1,1 @@
+"""Are two results the same, and how far is one from the truth?"""

@@ -1,0 +1,1 @@
+"""What only a GPU needs: its driver, its memory, CUDA graphs, TensorRT."""

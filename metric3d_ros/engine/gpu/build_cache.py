@@ -1,0 +1,112 @@
+"""Folders with what was built once and takes minutes to build again; nothing in them is used without being checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from metric3d_ros.hub.downloads import hash_file
+
+T = TypeVar("T")
+
+_MANIFEST = "manifest.json"
+_KEY, _FILES = "key", "files"
+_MOST_ENTRIES = 8
+_LEAST_FREE_BYTES = 4 << 30
+
+_LOG = logging.getLogger(__name__)
+
+
+def build_or_load(
+    root: Path, key: Mapping[str, str], make: Callable[[Path | None], T], *, errors: tuple[type[Exception], ...]
+) -> T:
+    """Return `make(folder)`, for a folder that an earlier build with the same key has filled, or for an empty one.
+
+    An entry is used only if it is for exactly this key and each of its files has the content that was written; one that
+    is not, or with which `make` fails, is removed with a warning and built again. A new entry is built beside its place
+    and moved there when it is complete, so that processes do not meet half of one. Where `root` cannot be written or is
+    nearly full, `make(None)` builds without keeping anything.
+
+    Args:
+        root: where the entries are; made if it is not there.
+        key: everything that the result depends on.
+        make: builds into an empty folder, or loads from a filled one.
+        errors: what `make` raises when it fails.
+    """
+    digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
+    entry = root / digest
+    if entry.exists():
+        problem = _find_problem(entry, key)
+        if problem is None:
+            try:
+                result = make(entry)
+            except errors as error:
+                problem = f"it cannot be loaded ({str(error).strip().splitlines()[0] if str(error) else error!r})"
+            else:
+                _touch(entry)
+                return result
+        _LOG.warning("%s is built again: %s", entry, problem)
+        shutil.rmtree(entry, ignore_errors=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(root).free < _LEAST_FREE_BYTES:
+            raise OSError(f"less than {_LEAST_FREE_BYTES >> 30} GiB are free")
+        folder = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=root))
+    except OSError as error:
+        _LOG.info("what is built is not kept for the next start, because %s cannot be used: %s", root, error)
+        return make(None)
+    try:
+        result = make(folder)
+        _keep(folder, entry, key)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _find_problem(entry: Path, key: Mapping[str, str]) -> str | None:
+    """Return why an entry cannot be trusted; None where it can."""
+    try:
+        manifest = json.loads((entry / _MANIFEST).read_text())
+        if manifest[_KEY] != dict(key):
+            return "it was built for something else"
+        there = {path.name for path in entry.iterdir()} - {_MANIFEST}
+        if there != set(manifest[_FILES]):
+            return "files are missing or were added"
+        for name, sha256 in manifest[_FILES].items():
+            if hash_file(entry / name) != sha256:
+                return f"{name} is not what was written"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"its description cannot be read ({error})"
+    return None
+
+
+def _keep(folder: Path, entry: Path, key: Mapping[str, str]) -> None:
+    try:
+        files = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
+        (folder / _MANIFEST).write_text(json.dumps({_KEY: dict(key), _FILES: files}, indent=2))
+        # Fails where another process was faster, whose entry is as good as ours.
+        os.rename(folder, entry)
+        _forget_oldest(entry.parent)
+    except OSError as error:
+        if not entry.exists():
+            _LOG.info("what was built is not kept for the next start: %s", error)
+
+
+def _forget_oldest(root: Path) -> None:
+    entries = [path for path in root.iterdir() if (path / _MANIFEST).exists()]
+    for entry in sorted(entries, key=lambda path: path.stat().st_mtime)[:-_MOST_ENTRIES]:
+        shutil.rmtree(entry, ignore_errors=True)
+
+
+def _touch(entry: Path) -> None:
+    try:
+        os.utime(entry)
+    except OSError:
+        _LOG.debug("%s is read-only; it may be forgotten before entries that are used less", entry)

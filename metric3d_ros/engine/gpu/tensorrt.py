@@ -1,0 +1,184 @@
+"""TensorRT: its engine is built in the background, for the sizes that come, while CUDA serves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.engine.backend import Backend
+from metric3d_ros.engine.gpu.build_cache import build_or_load
+from metric3d_ros.engine.providers import TENSORRT, Options
+from metric3d_ros.engine.runtime import first_line
+from metric3d_ros.errors import InferenceError
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+FRAMES_BEFORE_BUILD = 3
+"""Frames of equal size after which an engine is built for it: one odd frame is not worth minutes."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The input shapes that an engine takes, by name, and those that it is tuned for."""
+
+    least: Mapping[str, Shape]
+    usual: Mapping[str, Shape]
+    most: Mapping[str, Shape]
+
+    @classmethod
+    def of(cls, shapes: Mapping[str, Shape]) -> Profile:
+        """Return the profile that takes these shapes and no others, which gives the fastest engine."""
+        return cls(shapes, shapes, shapes)
+
+    def covers(self, shapes: Mapping[str, Shape]) -> bool:
+        """Whether the engine takes these shapes."""
+        return all(
+            all(low <= side <= high for low, side, high in zip(self.least[k], shapes[k], self.most[k], strict=True))
+            for k in shapes
+        )
+
+    def grown(self, shapes: Mapping[str, Shape]) -> Profile:
+        """Return the profile that takes these shapes too, and is tuned for them."""
+        least = {k: tuple(map(min, self.least[k], shapes[k])) for k in shapes}
+        most = {k: tuple(map(max, self.most[k], shapes[k])) for k in shapes}
+        return Profile(least, shapes, most)
+
+    def options(self) -> Options:
+        """Return it in ONNX Runtime's words."""
+        parts = {"min": self.least, "opt": self.usual, "max": self.most}
+        return {
+            f"trt_profile_{part}_shapes": ",".join(f"{name}:{'x'.join(map(str, s))}" for name, s in shapes.items())
+            for part, shapes in parts.items()
+        }
+
+
+class TensorRtBackend:
+    """Runs on CUDA until TensorRT's engine is ready, and on CUDA whatever the engine does not take.
+
+    An engine is built for the first size that comes several times in a row, and again, for a range of sizes, when
+    another one does. A build that fails is an error of the next run: TensorRT was asked for.
+    """
+
+    def __init__(self, cuda: Backend, build: Callable[[Profile], Backend], *, errors: tuple[type[Exception], ...]):
+        """`build` takes minutes and may be called from another thread; `errors` is what it raises."""
+        self._cuda = cuda
+        self._build = build
+        self._errors = errors
+        self._built: tuple[Profile, Backend] | None = None
+        self._failure = ""
+        self._thread: threading.Thread | None = None
+        self._last: dict[str, Shape] | None = None
+        self._equal = 0
+        self._on_tensorrt = False
+
+    @property
+    def session(self) -> Any:
+        return self._cuda.session
+
+    @property
+    def provider(self) -> str:
+        return TENSORRT if self._on_tensorrt else self._cuda.provider
+
+    @property
+    def remark(self) -> str:
+        return "TensorRT's engine is being built, CUDA serves meanwhile" if self._is_building else ""
+
+    @property
+    def _is_building(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a build that is going on; return whether none is, any more."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return not self._is_building
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        if self._failure:
+            raise InferenceError(
+                f"TensorRT cannot run this model: {self._failure}; set provider to cuda, or see docs/tensorrt.md"
+            )
+        shapes = {name: array.shape for name, array in feeds.items()}
+        built = self._built
+        self._on_tensorrt = built is not None and built[0].covers(shapes)
+        if built is not None and self._on_tensorrt:
+            return built[1].run(names, feeds)
+        self._equal = self._equal + 1 if shapes == self._last else 1
+        self._last = shapes
+        if self._equal >= FRAMES_BEFORE_BUILD and not self._is_building:
+            profile = built[0].grown(shapes) if built is not None else Profile.of(shapes)
+            # A daemon, because nothing can interrupt a build.
+            self._thread = threading.Thread(target=self._prepare, args=(profile,), name="tensorrt_build", daemon=True)
+            self._thread.start()
+        return self._cuda.run(names, feeds)
+
+    def _prepare(self, profile: Profile) -> None:
+        _LOG.info("building a TensorRT engine, which may take minutes: %s", profile.options()["trt_profile_max_shapes"])
+        try:
+            self._built = (profile, self._build(profile))
+        except self._errors as error:
+            self._failure = first_line(error)
+            _LOG.error("TensorRT's engine could not be built: %s", self._failure)
+            return
+        _LOG.info("TensorRT's engine is ready and takes over from CUDA")
+
+
+def engine_options(profile: Profile, folder: Path | None, timing: Path | None) -> Options:
+    """Return TensorRT's options to build for `profile`, or to load what `folder` holds.
+
+    `timing` keeps how long each kernel took on this GPU, which makes the next build faster.
+    """
+    options = profile.options()
+    if folder is not None:
+        options |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+    if timing is not None:
+        options |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": str(timing)}
+    return options
+
+
+def build_cached(
+    open_backend: Callable[[Options], Backend],
+    profile: Profile,
+    *,
+    root: Path,
+    key: Mapping[str, str],
+    run_once: Callable[[Backend, Mapping[str, Array]], object],
+    dtypes: Mapping[str, npt.DTypeLike],
+    errors: tuple[type[Exception], ...],
+) -> Backend:
+    """Return a backend with TensorRT's engine for `profile`, from the cache at `root` where it has one.
+
+    Args:
+        open_backend: opens a session with more options.
+        key: what the engine depends on beside the profile.
+        run_once: runs a backend, which is what makes ONNX Runtime build or load the engine.
+        dtypes: of the inputs, by name.
+        errors: what the two raise.
+    """
+    timing = _timing_folder(root)
+
+    def make(folder: Path | None) -> Backend:
+        backend = open_backend(engine_options(profile, folder, timing))
+        run_once(backend, {name: np.ones(shape, dtypes[name]) for name, shape in profile.usual.items()})
+        return backend
+
+    return build_or_load(root, {**key, **profile.options()}, make, errors=errors)
+
+
+def _timing_folder(root: Path) -> Path | None:
+    folder = root / "timing"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder

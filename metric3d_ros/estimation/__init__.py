@@ -1,0 +1,1 @@
+"""What does this image show? An image and its camera in, metric depth, confidence and normals out."""

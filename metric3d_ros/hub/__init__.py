@@ -1,0 +1,1 @@
+"""Published files: downloads and their cache."""

@@ -1,0 +1,1 @@
+"""What a node reports of itself, and what is wrong with what it gets."""

@@ -1,0 +1,69 @@
+"""What /diagnostics tells of a camera whose images are too old when their outputs come out."""
+
+from collections.abc import Mapping
+
+from metric3d_ros.estimation.inference_size import AUTO_SIZE, TRAINED
+from metric3d_ros.geometry.turning import turned_size
+from metric3d_ros.nodes.health.late_images import Lateness
+from metric3d_ros.nodes.health.speed_trial import SlowCase
+from metric3d_ros.nodes.intake.camera_stream import CameraStream
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+
+# The first image of a size may take longer than all others, and busy is said of any.
+_CONSPICUOUS = 3.0
+_FASTER = 1.1
+"""A rate that is higher by less than this factor is none to advise."""
+
+
+def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | None:
+    """Return what a trial of smaller sizes would be about; None where the network has seen no image yet."""
+    if camera.image_hw is None or camera.inference_size_hw is None:
+        return None
+    return SlowCase(
+        image_hw=turned_size(camera.image_hw, parameters.rotate),
+        inference_size=parameters.inference_size,
+        inference_hw=camera.inference_size_hw,
+        target_rate_hz=parameters.target_rate_hz,
+    )
+
+
+def explain_delay(busy_s: float, parameters: DepthParameters) -> str:
+    """Return how long an image has been worked on that is not done yet; "" where that is not for conspicuously long."""
+    if busy_s <= _CONSPICUOUS * parameters.max_age_s:
+        return ""
+    sizes = [] if parameters.inference_size == AUTO_SIZE else [AUTO_SIZE]
+    sizes += [] if parameters.inference_size == TRAINED else [TRAINED]
+    return (
+        f"an image has been worked on for {busy_s:.0f} s and is not done: if it is large, inference_size "
+        f"{' or '.join(sizes)} is faster"
+    )
+
+
+def explain_slowness(late: Lateness, case: SlowCase, *, rates_hz: Mapping[str, float] | None, max_age_s: float) -> str:
+    """Return how many images are too old, and what would help.
+
+    Args:
+        rates_hz: what was measured at other values of inference_size; None where nothing has been measured yet.
+    """
+    problem = (
+        f"{late.late} of {late.images} images are older than {max_age_s:g} s when their outputs come out (median "
+        f"{late.median_s:.2g} s)"
+    )
+    height, width = case.inference_hw
+    if late.other_s > late.estimate_s:
+        return (
+            f"{problem}; decoding and outputs take {late.other_s:.2g} s of it: subscribe to fewer outputs, or raise "
+            "points.stride"
+        )
+    if rates_hz is None:
+        return f"{problem}; the network takes {late.estimate_s:.2g} s of it at {width}x{height}"
+    present_hz = 1 / (late.estimate_s + late.other_s)
+    rates_hz = {name: rate_hz for name, rate_hz in rates_hz.items() if rate_hz > _FASTER * present_hz}
+    if rates_hz:
+        rates = ", ".join(f"{name} about {rate_hz:.2g} Hz" for name, rate_hz in rates_hz.items())
+        return f"{problem}; inference_size {rates.replace(' about', ' would give about', 1)}"
+    smallest = " already, the size that auto has come down to" if case.inference_size == AUTO_SIZE else ""
+    return (
+        f"{problem}; the network takes {late.estimate_s:.2g} s of it at {width}x{height}{smallest}: take a smaller "
+        "model, or another provider (docs/speed.md)"
+    )

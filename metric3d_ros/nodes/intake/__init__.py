@@ -1,0 +1,1 @@
+"""From a camera's topics to frames that can be worked on."""

@@ -1,0 +1,58 @@
+"""The publishers of one camera's outputs; they know which of them anybody wants."""
+
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy
+
+from metric3d_ros.nodes.outlet.outputs import OUTPUTS, Output
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.ros.direct_publish import direct_publish
+from metric3d_ros.nodes.ros.qos import create_output, output
+
+
+class OutputPublishers:
+    """One publisher for each output that is switched on."""
+
+    def __init__(self, node: Node, *, parameters: DepthParameters, prefix: str = "") -> None:
+        """Advertise the outputs; `prefix` goes before each topic, such as "front/"."""
+        profile = output(parameters.qos)
+        self._publishers: dict[str, Publisher] = {
+            each.topic: create_output(node, each.message_type, output_topic(node, prefix, each), profile=profile)
+            for each in OUTPUTS
+            if getattr(parameters.outputs, each.switch)
+        }
+        self._publish = {
+            each.topic: direct_publish(self._publishers[each.topic], each.message_type)
+            for each in OUTPUTS
+            if each.topic in self._publishers
+        }
+
+    def wanted(self) -> list[Output]:
+        """Return the outputs that somebody has subscribed to, and those that are kept for subscribers yet to come."""
+        return [each for each in OUTPUTS if each.topic in self._publishers and self._is_wanted(each.topic)]
+
+    def _is_wanted(self, topic: str) -> bool:
+        publisher = self._publishers[topic]
+        is_latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+        return is_latched or publisher.get_subscription_count() > 0
+
+    def publish(self, output: Output, message: Any) -> None:
+        """Publish a message that `output` has built. Different outputs may do so on different threads."""
+        self._publish[output.topic](message)
+
+
+def transport_topic(node: Node, base: str, transport: str) -> str:
+    """Return image_transport's name of `base` in another form, such as /camera/image/compressed.
+
+    It follows the base topic when that is remapped, and can be remapped itself.
+    """
+    return f"{node.resolve_topic_name(base)}/{transport}"
+
+
+def output_topic(node: Node, prefix: str, each: Output) -> str:
+    """Return the topic of an output as it is advertised; `prefix` goes before it, such as "front/"."""
+    if each.transport_of:
+        return transport_topic(node, prefix + each.transport_of, each.topic.rpartition("/")[2])
+    return prefix + each.topic

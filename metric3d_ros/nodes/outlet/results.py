@@ -1,0 +1,111 @@
+"""One image with what the network says of it; what several outputs share is computed once, and only if asked for."""
+
+import dataclasses
+import threading
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.estimation.estimator import Estimate
+from metric3d_ros.geometry import filter_depth, normals_from_depth
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.pictures import SteadyRange
+
+Float32Array = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+class _computed_once(cached_property[T]):
+    """A cached_property of a Result that one thread computes while others wait: Python does so up to 3.11 only."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        with instance.lock:
+            return super().__get__(instance, owner)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """All that outputs are made from."""
+
+    header: Any
+    """The image's own header: every output carries its stamp."""
+    rgb: npt.NDArray[np.uint8]
+    """(H, W, 3)."""
+    camera: Camera
+    camera_info: Any
+    """The image's CameraInfo message; None where the camera comes from parameters."""
+    estimate: Estimate | None
+    """None when no output that is wanted needs one."""
+    parameters: DepthParameters
+    depth_range: SteadyRange = dataclasses.field(default_factory=SteadyRange)
+    """The camera's own, from one image to the next."""
+    lock: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
+    """Held while something shared is computed."""
+
+    @_computed_once
+    def far_depth_m(self) -> Float32Array:
+        """(H, W) metres, NaN where the limits of `depth.*` do not trust them; beyond `depth.max_m` as it is."""
+        estimate, limits = self._estimate, self.parameters.depth
+        if not (limits.min_m or limits.min_confidence or limits.max_jump):
+            return estimate.depth_m
+        return filter_depth(
+            estimate.depth_m,
+            min_depth_m=limits.min_m,
+            confidence=estimate.confidence,
+            min_confidence=limits.min_confidence,
+            max_jump=limits.max_jump or None,
+        )
+
+    @_computed_once
+    def depth_m(self) -> Float32Array:
+        """(H, W) metres, NaN where the limits of `depth.*` do not trust them, `depth.max_m` included."""
+        limits = self.parameters.depth
+        if not limits.max_m:
+            return self.far_depth_m
+        return filter_depth(self.far_depth_m, max_depth_m=limits.max_depth_m)
+
+    @_computed_once
+    def cloud_depth_m(self) -> Float32Array:
+        """(H, W) metres, NaN where `depth.*` or `points.*` leave them out."""
+        limits = self.parameters.points
+        if not (limits.max_m or limits.min_confidence or limits.max_jump):
+            return self.depth_m
+        return filter_depth(
+            self.depth_m,
+            max_depth_m=limits.max_m or float("inf"),
+            confidence=self._estimate.confidence,
+            min_confidence=limits.min_confidence,
+            max_jump=limits.max_jump or None,
+        )
+
+    @_computed_once
+    def normals(self) -> Float32Array:
+        """(H, W, 3) unit vectors that face the camera, NaN where `depth_m` is; from depth if the network has none."""
+        estimate = self._estimate
+        normals = estimate.normals
+        if normals is None:
+            normals = normals_from_depth(estimate.depth_m, self.camera)
+        return normals if self._known is None else np.where(self._known[..., None], normals, np.float32(np.nan))
+
+    @_computed_once
+    def confidence(self) -> Float32Array | None:
+        """(H, W), 0 to 1, 0 where `depth_m` is NaN; None where the model gives none."""
+        confidence = self._estimate.confidence
+        if confidence is None or self._known is None:
+            return confidence
+        return np.where(self._known, confidence, np.float32(0))
+
+    @_computed_once
+    def _known(self) -> npt.NDArray[np.bool_] | None:
+        """(H, W), where the limits of `depth.*` leave depth; None where they take nothing from the estimate."""
+        return None if self.depth_m is self._estimate.depth_m else np.isfinite(self.depth_m)
+
+    @property
+    def _estimate(self) -> Estimate:
+        assert self.estimate is not None, "an output that uses an estimate must say so in `needs`"
+        return self.estimate

@@ -1,0 +1,1 @@
+"""Every parameter: its table, its sources, its documentation."""

@@ -1,0 +1,97 @@
+"""Writes the topics and services of depth_node as Markdown for the README."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import SetBool, Trigger
+
+from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC
+from metric3d_ros.nodes.outlet.outputs import OUTPUTS
+from metric3d_ros.nodes.parameters.outputs import SwitchParameters
+from metric3d_ros.nodes.parameters.qos import QosParameters
+from metric3d_ros.nodes.ros.qos import OUTPUT, camera_info_input, image_input
+
+_INPUTS = (
+    ("image", Image, image_input, "the camera's pictures, in any colour, gray, Bayer or YUV encoding"),
+    (
+        "image/compressed",
+        CompressedImage,
+        image_input,
+        "JPEG, PNG, TIFF or WebP, in place of `image` with `image_transport: compressed`; follows `image` when that is "
+        "remapped",
+    ),
+    (
+        "camera_info",
+        CameraInfo,
+        camera_info_input,
+        "pixels; the one with the image's stamp, or the nearest stamp, or the last one of its frame_id and size, "
+        "latched ones too",
+    ),
+)
+_OTHERS = (
+    (
+        DIAGNOSTICS_TOPIC,
+        DiagnosticArray,
+        "state, rates in Hz, latencies in ms, dropped frames with the last reason; 1 Hz",
+    ),
+    (
+        TIMING_TOPIC,
+        DiagnosticArray,
+        "milliseconds by stage of each frame, with the image's stamp, and its age if that is known",
+    ),
+)
+_SERVICES = (
+    ("~/set_enabled", SetBool, "false pauses the node; true lets it go on"),
+    (
+        "~/save_snapshot",
+        Trigger,
+        "writes the next image with depth, normals, confidence, points, camera and parameters into a new folder, whose "
+        "name is the answer",
+    ),
+)
+
+
+def topics_to_markdown() -> str:
+    """Return one table of what is subscribed, one of what is published, one of services."""
+    return "\n".join(
+        [
+            _table(("subscribes", "type", "QoS", "what it holds"), _inputs()),
+            _table(("publishes", "type", "QoS", "what it holds"), _outputs()),
+            _table(
+                ("service", "type", "what it does"),
+                ((f"`{name}`", _type_name(kind), text) for name, kind, text in _SERVICES),
+            ),
+        ]
+    )
+
+
+def _inputs() -> Iterator[tuple[str, ...]]:
+    for topic, kind, profile, text in _INPUTS:
+        yield f"`{topic}`", _type_name(kind), _describe(profile(QosParameters())), text
+
+
+def _outputs() -> Iterator[tuple[str, ...]]:
+    switches = SwitchParameters()
+    for output in OUTPUTS:
+        text = output.description
+        if not getattr(switches, output.switch):
+            text += f"; off unless `outputs.{output.switch}` is true"
+        yield f"`{output.topic}`", _type_name(output.message_type), _describe(OUTPUT), text
+    for topic, kind, text in _OTHERS:
+        yield f"`{topic}`", _type_name(kind), _describe(OUTPUT), text
+
+
+def _type_name(kind: Any) -> str:
+    return f"{kind.__module__.split('.')[0]}/{kind.__name__}"
+
+
+def _describe(profile: QoSProfile) -> str:
+    return f"{profile.reliability.name.lower().replace('_', ' ')}, keeps {profile.depth}"
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"

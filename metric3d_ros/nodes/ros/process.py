@@ -1,0 +1,196 @@
+"""Runs one node as a process: transport first, then rclpy, signals, a clean end, and an exit code that tells."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
+
+from metric3d_ros.errors import ConfigurationError, Metric3DError
+from metric3d_ros.nodes.parameters.sources import ParameterSources
+from metric3d_ros.nodes.ros.ros_node import RosNode
+from metric3d_ros.nodes.ros.transport import TransportReport, prepare_transport
+
+# Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
+_SPIN_S = 0.1
+
+
+class Stop:
+    """Asks the process to end, from any thread; the first request counts."""
+
+    def __init__(self) -> None:
+        self._requested = threading.Event()
+        self._lock = threading.Lock()
+        self.error: Metric3DError | None = None
+
+    def finish(self) -> None:
+        """End with exit code 0: the work is done, or the user asked for it."""
+        with self._lock:
+            self._requested.set()
+
+    def fail(self, error: Metric3DError) -> None:
+        """End with exit code 1 and log `error`."""
+        with self._lock:
+            if not self._requested.is_set():
+                self.error = error
+            self._requested.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether anybody has asked."""
+        return self._requested.is_set()
+
+
+class RunnableNode(Protocol):
+    """What `run_process` runs."""
+
+    node: Node
+
+    def close(self) -> bool:
+        """End threads and release what is held; False if a thread is still busy and must be left behind."""
+
+
+MakeNode = Callable[[argparse.Namespace, Stop], RunnableNode]
+
+
+def run_process(
+    name: str,
+    make_node: MakeNode,
+    *,
+    argv: Sequence[str] | None = None,
+    parser: argparse.ArgumentParser | None = None,
+) -> int:
+    """Run one node until it is done, fails, or gets SIGINT or SIGTERM; return the process's exit code.
+
+    Args:
+        name: the process's name in messages that come before there is a node.
+        make_node: makes the node from the command line's options, whose `parameter_sources` are what follows
+            --ros-args; may raise Metric3DError.
+        argv: the command line with the program's name; None for sys.argv.
+        parser: parses what is not meant for ROS; None where the node has no options of its own.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    stop = Stop()
+    clean = True
+    with _stopped_by_signals(stop):
+        try:
+            sources = ParameterSources(argv, accepts=_ros_accepts)
+            argv = sources.argv
+            options = _parse(name, argv, parser)
+            options.parameter_sources = sources
+            report = prepare_transport(
+                rmw_implementation=get_rmw_implementation_identifier(),
+                shared_memory_mib=options.shared_memory_mib,
+                keep_buffers=options.keep_buffers,
+            )
+            with _explained_ros_errors():
+                # Our own handlers: rclpy's shut the context down at once, under the feet of whoever is publishing.
+                rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+            sources.close()
+            clean = _spin(make_node, options, stop, report)
+        except Metric3DError as error:
+            stop.fail(error)
+            print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
+        finally:
+            try_shutdown()
+    exit_code = 0 if stop.error is None else 1
+    if not clean:
+        # An inference that takes seconds cannot be interrupted, and a thread inside ONNX Runtime crashes the
+        # interpreter's shutdown.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code)
+    return exit_code
+
+
+def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: TransportReport) -> bool:
+    """Spin until `stop`; return whether everything could be closed."""
+    runnable = make_node(options, stop)
+    logger = runnable.node.get_logger()
+    (logger.warning if report.is_warning else logger.info)(report.text)
+    executor = SingleThreadedExecutor()
+    executor.add_node(runnable.node)
+    try:
+        while not stop.requested:
+            executor.spin_once(timeout_sec=_SPIN_S)
+        if stop.error is not None:
+            logger.fatal(_one_line(stop.error))
+    finally:
+        clean = runnable.close()
+        executor.shutdown()
+        runnable.node.destroy_node()
+    return clean
+
+
+def create_node(name: str) -> Node:
+    """Return a node as `ParameterServer` wants it; ConfigurationError where ROS 2 cannot make one."""
+    with _explained_ros_errors():
+        return RosNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
+
+
+def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:
+    parser = parser or argparse.ArgumentParser(
+        prog=name, description="Set its parameters with --ros-args -p NAME:=VALUE."
+    )
+    parser.add_argument(
+        "--shared-memory-mib",
+        type=int,
+        default=None,
+        metavar="MIB",
+        help="size of Fast DDS's shared memory; 0 leaves Fast DDS as it is (METRIC3D_SHARED_MEMORY_MIB; default: 64)",
+    )
+    parser.add_argument(
+        "--keep-buffers",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let the C allocator keep large buffers for the next message (METRIC3D_KEEP_BUFFERS; default: yes)",
+    )
+    with _explained_ros_errors():
+        own = remove_ros_args(args=argv)[1:]
+    return parser.parse_args(own)
+
+
+def _ros_accepts(argv: Sequence[str]) -> bool:
+    """Return whether ROS 2 takes a command line with its parameter files; nothing is logged either way."""
+    try:
+        remove_ros_args(args=list(argv))
+    except Exception:  # of several private types
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _explained_ros_errors() -> Iterator[None]:
+    """Raise ConfigurationError for whatever keeps ROS 2 from starting: arguments, parameter files, log folder."""
+    try:
+        yield
+    except Exception as error:  # of many types, few of them public
+        raise ConfigurationError(
+            f"ROS 2 cannot start: {_one_line(error)}; check what follows --ros-args, and that HOME or ROS_LOG_DIR is "
+            "set"
+        ) from error
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: Stop) -> Iterator[None]:
+    """Let SIGINT and SIGTERM request a stop, however often they come, and put the old handlers back afterwards."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stop.finish()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Depth, points and pictures in Rerun."""

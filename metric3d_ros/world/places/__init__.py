@@ -1,0 +1,1 @@
+"""Whole scenes: rooms, streets, yards."""

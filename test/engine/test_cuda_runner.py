@@ -1,0 +1,143 @@
+"""Runs on a GPU, with a stand-in for ONNX Runtime: when a graph is captured, replayed, dropped and given up."""
+
+from __future__ import annotations
+
+import logging
+
+import fake_runtime
+import numpy as np
+import pytest
+import tiny_models
+from fake_runtime import FakeError
+
+from metric3d_ros.engine.gpu.host_buffers import HostBuffers
+from metric3d_ros.engine.providers import Tuning
+from metric3d_ros.engine.runners import FRAMES_BEFORE_CAPTURE, CudaRunner
+from metric3d_ros.engine.runtime import import_runtime
+
+NAMES = ["depth", "normal"]
+
+
+def compute(inputs):
+    image, focal_px = inputs["image"].astype(np.float32), inputs["focal_length"]
+    return {"depth": image[..., 0] * focal_px[:, None, None], "normal": image / 255}
+
+
+def make_runner(*, graphs=True, copy_to_host=fake_runtime.copy_to_host):
+    session = fake_runtime.Session(compute)
+
+    def output_shape(name, feeds):
+        return feeds["image"].shape[:3] if name == "depth" else feeds["image"].shape
+
+    runner = CudaRunner(
+        fake_runtime.runtime(),
+        session,
+        HostBuffers(None),
+        output_shape=output_shape,
+        copy_to_host=copy_to_host,
+        graphs=graphs,
+    )
+    return runner, session
+
+
+def feeds(level=1, *, hw=(4, 6), batch=1):
+    image = np.random.default_rng(level).integers(0, 255, (batch, *hw, 3), np.uint8)
+    return {"image": image, "focal_length": np.full(batch, 10.0 + level, np.float32)}
+
+
+def check(runner, given, names=NAMES):
+    expected = compute(given)
+    for name, result in zip(names, runner.run(names, given), strict=True):
+        np.testing.assert_array_equal(result, expected[name])
+
+
+def test_every_run_gives_what_the_model_gives_before_and_after_the_capture():
+    runner, session = make_runner()
+    for level in range(2 * FRAMES_BEFORE_CAPTURE):
+        check(runner, feeds(level))
+    assert session.runs == ["-1"] * FRAMES_BEFORE_CAPTURE + ["1"] * FRAMES_BEFORE_CAPTURE
+    assert runner.has_graph
+
+
+def test_results_stay_as_they_are_while_the_next_frames_are_worked_on():
+    runner, _ = make_runner()
+    kept = [(feeds(level), runner.run(NAMES, feeds(level))) for level in range(3 * FRAMES_BEFORE_CAPTURE)]
+    for given, results in kept:
+        for name, result in zip(NAMES, results, strict=True):
+            np.testing.assert_array_equal(result, compute(given)[name])
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [(feeds(hw=(6, 4)), NAMES), (feeds(batch=2), NAMES), (feeds(), ["depth"])],
+    ids=["size", "batch", "outputs"],
+)
+def test_a_change_drops_the_graph_and_a_new_one_is_captured_in_time(given, names):
+    runner, session = make_runner()
+    for _ in range(FRAMES_BEFORE_CAPTURE + 2):
+        check(runner, feeds())
+    for _ in range(FRAMES_BEFORE_CAPTURE):
+        check(runner, given, names)
+        assert not runner.has_graph
+    assert session.released == [1]
+    check(runner, given, names)
+    assert session.runs[-1] == "2"
+
+
+def test_sizes_in_turn_capture_nothing():
+    runner, session = make_runner()
+    for _ in range(3 * FRAMES_BEFORE_CAPTURE):
+        check(runner, feeds(hw=(4, 6)))
+        check(runner, feeds(hw=(6, 4)))
+    assert set(session.runs) == {"-1"}
+
+
+def test_a_capture_that_fails_is_said_once_and_not_tried_again(caplog):
+    runner, session = make_runner()
+    session.fail_with["1"] = FakeError("operation not permitted when stream is capturing\nmore")
+    for level in range(3 * FRAMES_BEFORE_CAPTURE):
+        check(runner, feeds(level))
+    assert session.runs.count("1") == 1
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert "operation not permitted" in warnings[0]
+    assert "\n" not in warnings[0]
+
+
+def test_a_run_that_fails_without_a_graph_is_the_callers_to_handle():
+    runner, session = make_runner()
+    session.fail_with["-1"] = FakeError("CUDA failure 700")
+    with pytest.raises(FakeError):
+        runner.run(NAMES, feeds())
+    del session.fail_with["-1"]
+    check(runner, feeds())
+
+
+def test_without_graphs_every_run_is_plain():
+    runner, session = make_runner(graphs=False)
+    for level in range(2 * FRAMES_BEFORE_CAPTURE):
+        check(runner, feeds(level))
+    assert set(session.runs) == {"-1"}
+
+
+@pytest.mark.parametrize("copy_to_host", [None, lambda *_: False], ids=["no driver", "failing driver"])
+def test_what_the_driver_does_not_copy_the_runtime_does(copy_to_host):
+    runner, session = make_runner(copy_to_host=copy_to_host)
+    for level in range(2 * FRAMES_BEFORE_CAPTURE):
+        check(runner, feeds(level))
+    assert session.runs[-1] == "1"
+
+
+def test_the_real_runtimes_bindings_take_memory_of_ours(tmp_path):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    real = import_runtime()
+    session = real.open_session(path, "cpu", Tuning())
+
+    def output_shape(name, given):
+        shape = given["image"].shape
+        return shape if name == "normal" else shape[:3]
+
+    runner = CudaRunner(real, session, HostBuffers(None), output_shape=output_shape, copy_to_host=None, graphs=False)
+    given = feeds(hw=(30, 41), batch=2)
+    for name, result in zip(NAMES, runner.run(NAMES, given), strict=True):
+        np.testing.assert_array_equal(result, session.run([name], given)[0])
