@@ -54,7 +54,7 @@ COMMANDS = {
     "metric3d": "cli",
     "metric3d_depth_node": "nodes.depth_node",
     "metric3d_image_player": "nodes.image_player",
-    "metric3d_view": "nodes.view_command",
+    "metric3d_view": "nodes.view",
 }
 
 setup(
