@@ -30,7 +30,15 @@ SOURCES.remove(ROOT / "export/report/page.py")
 """It holds CSS, whose variables look like options."""
 OF_OTHERS = {"--ros-args", "--params-file", "--shm-size", "--no-deps", "--break-system-packages", "--ipc"}
 """Options of ROS 2, Docker and pip."""
-ROS_COMMANDS = {"topic list", "topic echo", "node info", "pkg prefix", "param describe", "launch metric3d_ros"}
+ROS_COMMANDS = {
+    "topic list",
+    "topic echo",
+    "node info",
+    "pkg prefix",
+    "param describe",
+    "param set",
+    "launch metric3d_ros",
+}
 ROS_COMMANDS |= {"run metric3d_ros", "run depth_image_proc", "run your_camera"}
 
 

@@ -1,4 +1,4 @@
-"""Writes the topics and services of depth_node as Markdown for the README."""
+"""docs/topics.md: the topics and services of depth_node, from the tables that declare them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -54,16 +54,25 @@ _SERVICES = (
 )
 
 
-def topics_to_markdown() -> str:
-    """Return one table of what is subscribed, one of what is published, one of services."""
+_HEAD = """\
+# Topics and services of depth_node
+
+<!-- Written by `python -m metric3d_ros.nodes.reference`: change the tables in metric3d_ros/nodes, not this page. -->
+
+Names are relative: remap them, or set a namespace. With several `cameras`, inputs and outputs have the camera's name in
+front, as in `front/image` and `front/depth/image`. Nothing is computed for a topic without subscribers.
+"""
+
+
+def topic_page() -> str:
+    """Return docs/topics.md."""
+    services = ((f"`{name}`", _type_name(kind), text) for name, kind, text in _SERVICES)
     return "\n".join(
         [
+            _HEAD,
             _table(("subscribes", "type", "QoS", "what it holds"), _inputs()),
             _table(("publishes", "type", "QoS", "what it holds"), _outputs()),
-            _table(
-                ("service", "type", "what it does"),
-                ((f"`{name}`", _type_name(kind), text) for name, kind, text in _SERVICES),
-            ),
+            _table(("service", "type", "what it does"), services),
         ]
     )
 

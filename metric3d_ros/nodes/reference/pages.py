@@ -1,0 +1,15 @@
+"""The files that are written from the tables in the code."""
+
+from collections.abc import Callable, Mapping
+
+from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.yaml_writer import parameters_to_yaml
+from metric3d_ros.nodes.reference.parameter_page import parameter_page
+from metric3d_ros.nodes.reference.topic_page import topic_page
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "docs/parameters.md": parameter_page,
+    "docs/topics.md": topic_page,
+    "config/depth.yaml": lambda: parameters_to_yaml(DepthParameters),
+}
+"""The text of each file, by its path in the source folder."""
