@@ -1,4 +1,4 @@
-"""docs/integration.md tells people only what exists: parameters, launch arguments and states."""
+"""The guides name only what exists: docs/integration.md parameters and launch arguments, docs/troubleshooting.md states."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,7 @@ from metric3d_ros.nodes.parameters.schema import build
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/integration.md").read_text()
+TROUBLESHOOTING = (ROOT / "docs/troubleshooting.md").read_text()
 
 
 def blocks(language):
@@ -49,8 +50,8 @@ def test_launch_files_have_the_arguments():
     "state", ["LOADING", "RUNNING", "IDLE", "DISABLED", "WAITING_FOR_IMAGES", "WAITING_FOR_CAMERA_INFO", "FAILING"]
 )
 def test_states_are_called_what_the_node_calls_them(state):
-    assert f"| `{getattr(camera_health, state)}` |" in GUIDE
+    assert f"| `{getattr(camera_health, state)}` |" in TROUBLESHOOTING
 
 
 def test_what_follows_running_is_called_what_the_node_calls_it():
-    assert f"| `{camera_health.RUNNING}, but {camera_health.TOO_SLOW}` |" in GUIDE
+    assert f"| `{camera_health.RUNNING}, but {camera_health.TOO_SLOW}` |" in TROUBLESHOOTING
