@@ -1,4 +1,4 @@
-"""The guides name only what exists: docs/integration.md parameters and launch arguments, docs/troubleshooting.md states."""
+"""The guides name only what exists: parameters and launch arguments (integration.md), states (troubleshooting.md)."""
 
 import re
 from pathlib import Path
