@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).parent / "data" / "golden"
+FOLDER = Path(__file__).parents[1] / "data" / "golden"
 MAPS = ("depth", "confidence", "normal", "normal_confidence")
 STRIDES = {"vit_small_168x280": 4}
 

@@ -16,7 +16,7 @@ import pytest
 import metric3d_ros
 from metric3d_ros import cli
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _NOT_CORE = ("nodes", "commands.check_camera", "bench.node")
 """What needs ROS."""
 

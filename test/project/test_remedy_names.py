@@ -14,7 +14,7 @@ from metric3d_ros.cli import VERBS
 from metric3d_ros.nodes.parameters.depth import DepthParameters, PlayerParameters
 from metric3d_ros.nodes.parameters.schema import add_options, entries
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SOURCES = sorted({*ROOT.glob("metric3d_ros/**/*.py"), *ROOT.glob("export/**/*.py"), *ROOT.glob("launch/*.py")})
 DOCUMENTS = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")})
 SETUP = (ROOT / "setup.py").read_text()
