@@ -2,6 +2,7 @@
 
 from metric3d_ros.geometry.deprojection import depth_to_points
 from metric3d_ros.geometry.filters import depth_edges, filter_depth
+from metric3d_ros.geometry.flying_pixels import FlyingPixelOptions, find_flying_pixels
 from metric3d_ros.geometry.normals import normals_from_depth
 from metric3d_ros.geometry.scan import Scan, depth_to_scan
 from metric3d_ros.geometry.turning import (
@@ -15,12 +16,14 @@ from metric3d_ros.geometry.turning import (
 from metric3d_ros.geometry.voxels import voxel_means
 
 __all__ = [
+    "FlyingPixelOptions",
     "Scan",
     "check_angle",
     "depth_edges",
     "depth_to_points",
     "depth_to_scan",
     "filter_depth",
+    "find_flying_pixels",
     "normals_from_depth",
     "turn_back",
     "turn_normals_back",
