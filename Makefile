@@ -17,15 +17,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: help demo test test-slow check lint format bench clean
 
 help:
-	@echo "make demo        camera, ROS 2 node, depth and clouds on your screen; IMAGES=DIR FOCAL=px your own frames,"
-	@echo "                 MODEL=model.onnx another model, VIEWER=rerun (or web) to watch it live"
-	@echo "make test        all tests but the slow ones"
-	@echo "make test-slow   the slow tests: large networks, long runs"
-	@echo "make lint        ruff, mypy and the import contracts"
-	@echo "make check       lint, then test"
-	@echo "make format      rewrite the sources as ruff formats them"
-	@echo "make bench       time models and the node on this machine against baselines; ARGS=--quick in two minutes"
-	@echo "make clean       remove .venv and everything that was built"
+	@echo "make demo        run the ROS 2 node on a rendered camera flight; writes pictures and a point cloud"
+	@echo "                 IMAGES=DIR FOCAL=px: your own images; MODEL=model.onnx: another model;"
+	@echo "                 VIEWER=rerun (or web): watch it live"
+	@echo "make test        run all tests but the slow ones"
+	@echo "make test-slow   run the slow tests: large networks, long runs"
+	@echo "make lint        run ruff, mypy and the import contracts"
+	@echo "make check       run lint, then test"
+	@echo "make format      format the sources with ruff"
+	@echo "make bench       time models and the node on this machine against baselines; ARGS=--quick: in two minutes"
+	@echo "make clean       remove .venv and everything built"
 
 $(VENV)/created:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || { \

@@ -41,8 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--torch-hub",
         metavar="FOLDER_OR_REPOSITORY",
-        help="before exporting, load the authors' code from a folder or from GitHub (yvanyin/metric3d), run it, and "
-        "compare the network with it",
+        help="first compare the network with the authors' code, loaded from a folder or from GitHub (yvanyin/metric3d)",
     )
     parser.add_argument(
         "--precision",
@@ -60,12 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-degraded",
         action="store_true",
-        help="keep a model of reduced precision that departs from float32 by more than its limits",
+        help="keep a model of reduced precision that exceeds its limits of difference from float32",
     )
     parser.add_argument(
         "--no-optimize",
         action="store_true",
-        help="store the published operations one by one, as a reference to compare with: slower, the same outputs",
+        help="store the published operations one by one: slower, with the same outputs, as a reference",
     )
     parser.add_argument("--no-benchmark", action="store_true", help="do not time the model for the report")
     parser.add_argument("--force", action="store_true", help="overwrite the output file and its report")

@@ -23,14 +23,14 @@ class Verb:
 
 VERBS = {
     "bench": Verb("metric3d_ros.bench.cli", "time models and the node on this machine, against baselines"),
-    "check-camera": Verb(
-        "metric3d_ros.commands.check_camera", "tell what is doubtful about a calibration file or topic"
+    "check-camera": Verb("metric3d_ros.commands.check_camera", "check a calibration file or topic for doubtful values"),
+    "demo": Verb(
+        "metric3d_ros.demo.runner", "run the node on a camera flight through a rendered scene, or on your images"
     ),
-    "demo": Verb("metric3d_ros.demo.runner", "fly a camera through a scene, or feed your images, through the node"),
     "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
     "fetch": Verb("metric3d_ros.commands.fetch", "download a ready-made ONNX model, without PyTorch"),
-    "info": Verb("metric3d_ros.commands.info", "tell what a model file is and where its weights come from"),
+    "info": Verb("metric3d_ros.commands.info", "print what a model file is and where its weights come from"),
     "view": Verb("metric3d_ros.nodes.view", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
 }
 

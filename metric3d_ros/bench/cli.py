@@ -66,32 +66,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--providers", nargs="+", metavar="NAME", help=f"some of {', '.join(PROVIDERS)} (default: all that work here)"
     )
     what.add_argument(
-        "--model", nargs="+", type=Path, default=[], metavar="FILE", help="time these files in place of made ones"
+        "--model", nargs="+", type=Path, default=[], metavar="FILE", help="time these files instead of generated models"
     )
     what.add_argument(
         "--against",
         type=Path,
         metavar="FILE",
-        help="the baseline: anybody's export of the same weights; outputs that both have are compared",
+        help="the baseline: another export of the same weights; the outputs that both have are compared",
     )
-    what.add_argument("--no-pytorch", action="store_true", help="leave PyTorch out")
-    what.add_argument("--no-node", action="store_true", help="leave the ROS node out")
+    what.add_argument("--no-pytorch", action="store_true", help="do not time PyTorch")
+    what.add_argument("--no-node", action="store_true", help="do not time the ROS node")
     how = parser.add_argument_group("how")
     how.add_argument("--quick", action="store_true", help="two minutes: one size, fp32, few rounds")
     how.add_argument("--threads", type=int, metavar="N", help="CPU threads of each model (default: every core)")
-    how.add_argument("--seconds", type=float, metavar="S", help="of each comparison, warm-up not counted")
-    how.add_argument("--repeats", type=int, metavar="N", help="exactly so many rounds, however long they take")
+    how.add_argument("--seconds", type=float, metavar="S", help="duration of each comparison, without the warm-up")
+    how.add_argument("--repeats", type=int, metavar="N", help="number of rounds, however long they take")
     how.add_argument(
         "--tolerance",
         type=float,
         default=TOLERANCE,
         metavar="X",
-        help="what 99.9 %% of the pixels may differ from the baseline by, relative; 100 X degrees for normals; "
-        "reduced precisions may differ, which is reported (default: %(default)g)",
+        help="largest relative difference from the baseline in 99.9 %% of the pixels; 100 X degrees for normals; "
+        "a reduced precision may differ more, and the table shows by how much (default: %(default)g)",
     )
     out = parser.add_argument_group("what to write")
-    out.add_argument("--json", type=Path, metavar="FILE", help="every figure, with machine and versions")
-    out.add_argument("--picture", type=Path, metavar="FILE.png", help="the figures as bars")
+    out.add_argument("--json", type=Path, metavar="FILE", help="write every figure, with machine and versions")
+    out.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the figures as bars")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,16 +13,18 @@ from metric3d_ros.errors import ConfigurationError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d check-camera`."""
-    parser.epilog = "The exit status is 0 if nothing was found, and 1 otherwise."
+    parser.epilog = "The exit status is 0 if the checks find nothing, and 1 otherwise."
     parser.add_argument(
         "source",
         metavar="FILE|TOPIC",
-        help="a calibration: a path, file:// or package://, in the format of camera_calibration, OpenCV or Kalibr "
-        "(#cam1 at the end takes one of several cameras); or a topic of sensor_msgs/CameraInfo",
+        help="a calibration file of camera_calibration, OpenCV or Kalibr: a path, file:// or package:// URL (#cam1 at "
+        "the end selects one of several cameras); or a topic of type sensor_msgs/CameraInfo",
     )
     parser.add_argument("--rectified", action="store_true", help="the images are rectified: use P, not K and D")
-    parser.add_argument("--image-size", metavar="WxH", help="size of the images; default: what the calibration is for")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="wait so long for a topic (10 s)")
+    parser.add_argument("--image-size", metavar="WxH", help="size of the images (default: that of the calibration)")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="how long to wait for a topic, s (default: 10)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

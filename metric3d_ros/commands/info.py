@@ -16,7 +16,9 @@ from metric3d_ros.model_contract import (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `run`."""
-    parser.add_argument("model", metavar="FILE", help=f"an ONNX file, or '{DEMO_MODEL}' for the model that comes along")
+    parser.add_argument(
+        "model", metavar="FILE", help=f"an ONNX file, or '{DEMO_MODEL}' for the model that comes with the package"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

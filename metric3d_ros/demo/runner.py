@@ -31,20 +31,46 @@ DEMO_MODEL_LIMITS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d demo`."""
-    parser.add_argument("--model", default=DEMO_MODEL, help="ONNX file, or 'demo' (default)")
-    parser.add_argument("--images", metavar="PATH", help="your own image, folder or pattern instead of the flight")
-    parser.add_argument("--focal", type=float, metavar="PX", help="focal length of these images, pixels")
+    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, or 'demo' (default)")
+    parser.add_argument(
+        "--images", metavar="PATH", help="your own image, folder or glob pattern instead of the camera flight"
+    )
+    parser.add_argument("--focal", type=float, metavar="PX", help="their focal length, pixels")
     parser.add_argument("--hfov", type=float, metavar="DEG", help="or their horizontal field of view, degrees")
     parser.add_argument(
-        "--calibration", metavar="FILE", help="or a calibration of camera_calibration, OpenCV or Kalibr"
+        "--calibration", metavar="FILE", help="or a calibration file of camera_calibration, OpenCV or Kalibr"
     )
-    parser.add_argument("--frames", type=int, default=FLIGHT_FRAMES, metavar="N", help="at most (default: %(default)s)")
-    parser.add_argument("--scene", type=int, default=FLIGHT_SCENE, metavar="SEED", help="scene of the flight")
-    parser.add_argument("--output", type=Path, default=Path("demo_output"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="default: %(default)s")
-    parser.add_argument("--inference-size", default=NATIVE, help="native, trained, WIDTHxHEIGHT or 0.5MP")
-    parser.add_argument("--viewer", choices=VIEWERS, help="watch live in Rerun: its own window, or in a browser")
-    parser.add_argument("--timeout", type=float, default=180.0, metavar="S", help="longest silence (default: 180 s)")
+    parser.add_argument(
+        "--frames", type=int, default=FLIGHT_FRAMES, metavar="N", help="largest number of frames (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--scene",
+        type=int,
+        default=FLIGHT_SCENE,
+        metavar="SEED",
+        help="seed of the flight's scene (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo_output"),
+        metavar="DIR",
+        help="folder of the results (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where the model runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--inference-size", default=NATIVE, metavar="SIZE", help="native (default), trained, WIDTHxHEIGHT or 0.5MP"
+    )
+    parser.add_argument("--viewer", choices=VIEWERS, help="watch it live in Rerun, in a window or a browser")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=180.0,
+        metavar="S",
+        help="give up after S seconds without an output (default: 180)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

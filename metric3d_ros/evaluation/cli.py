@@ -29,38 +29,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         default=SCENES,
-        help="a folder with a dataset.yaml, such a YAML elsewhere, a folder described by the options below, or "
-        "'scenes': rendered rooms or streets that no training saw (default)",
+        help="a folder with a dataset.yaml, the path of such a file, a folder described by the options below, or "
+        "'scenes' (default): rendered rooms or streets that no training used",
     )
-    parser.add_argument("--model", default=DEMO_MODEL, help="ONNX file, or 'demo' (default)")
-    parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="default: %(default)s")
-    parser.add_argument("--inference-size", default="native", help="native, trained, WIDTHxHEIGHT or 0.5MP")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
-    parser.add_argument("--max-depth", type=float, metavar="M", help="leave out pixels that are truly farther, metres")
+    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, or 'demo' (default)")
+    parser.add_argument(
+        "--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where the model runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--inference-size", default="native", metavar="SIZE", help="native (default), trained, WIDTHxHEIGHT or 0.5MP"
+    )
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 (default): all cores")
+    parser.add_argument(
+        "--max-depth", type=float, metavar="M", help="leave out pixels whose true depth is larger, metres"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
-    parser.add_argument("--rows", type=int, default=40, metavar="N", help="images in the table (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every image here")
+    parser.add_argument(
+        "--rows", type=int, default=40, metavar="N", help="largest number of images in the table (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every image")
 
     scenes = parser.add_argument_group("synthetic scenes")
-    scenes.add_argument("--scenes", type=int, default=200, metavar="N", help="how many (default: %(default)s)")
+    scenes.add_argument("--scenes", type=int, default=200, metavar="N", help="number of scenes (default: %(default)s)")
     scenes.add_argument(
         "--world", default=PLAIN, choices=WORLDS, help="plain or furnished rooms, or streets (default: %(default)s)"
     )
-    scenes.add_argument(
-        "--kind", metavar="KIND", help="only rooms, halls, corridors, streets or yards: room, hall, ..."
-    )
+    scenes.add_argument("--kind", metavar="KIND", help="one kind of scene only: room, hall, corridor, street or yard")
     scenes.add_argument("--size", default="336x252", metavar="WxH", help="image size in pixels (default: %(default)s)")
     scenes.add_argument(
-        "--focal-factor", type=float, metavar="F", help="focal length / width; default: drawn per scene as in training"
+        "--focal-factor",
+        type=float,
+        metavar="F",
+        help="focal length / width (default: random per scene, as in training)",
     )
 
     folder = parser.add_argument_group("a folder without dataset.yaml (patterns are relative to it)")
     folder.add_argument("--rgb", default="*_rgb.*", metavar="PATTERN", help="the images (default: %(default)s)")
-    folder.add_argument("--depth", metavar="PATTERN", help="their depth: * is what * was in --rgb, as *_depth.png")
+    folder.add_argument(
+        "--depth", metavar="PATTERN", help="their depth, such as *_depth.png: * stands for the same text as in --rgb"
+    )
     folder.add_argument("--normals", metavar="PATTERN", help="their normals, .npy or .npz")
-    folder.add_argument("--depth-scale", type=float, metavar="N", help="units per metre in the files; PNG: 1000")
-    folder.add_argument("--camera", metavar="FILE", help="calibration of camera_calibration, OpenCV or Kalibr")
-    folder.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels, principal point central")
+    folder.add_argument(
+        "--depth-scale", type=float, metavar="N", help="units per metre in the depth files (default for PNG: 1000)"
+    )
+    folder.add_argument("--camera", metavar="FILE", help="calibration file of camera_calibration, OpenCV or Kalibr")
+    folder.add_argument(
+        "--focal", type=float, metavar="PX", help="focal length in pixels, with a central principal point"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

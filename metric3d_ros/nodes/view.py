@@ -11,9 +11,9 @@ from metric3d_ros.nodes.viewer.rerun_process import GRPC_PORT, LOOPBACK, WEB_POR
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d view`."""
-    topics = parser.add_argument_group("topics, each of which may be missing; '' leaves one out")
+    topics = parser.add_argument_group("topics; each is optional, and '' leaves it out")
     for option, topic, words in (
-        ("--image", "image", "Image, or CompressedImage where the name ends in /compressed"),
+        ("--image", "image", "Image, or CompressedImage if the name ends in /compressed"),
         ("--camera-info", "camera_info", "CameraInfo of the image"),
         ("--depth", "depth/image", "depth Image, 32FC1 metres or 16UC1 millimetres"),
         ("--depth-camera-info", "depth/camera_info", "CameraInfo of the depth image"),
@@ -21,22 +21,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--points", "points", "PointCloud2"),
     ):
         topics.add_argument(option, default=topic, metavar="TOPIC", help=f"{words} (default: {topic})")
-    where = parser.add_argument_group("where to look")
-    where.add_argument("--web", action="store_true", help="in a browser, at the address that is printed; no window")
-    where.add_argument("--save", type=Path, metavar="FILE.rrd", help="record; no window, but --web works as well")
+    where = parser.add_argument_group("where to watch")
     where.add_argument(
-        "--host", default=LOOPBACK, help="address to listen on; 0.0.0.0 lets other machines look (default: %(default)s)"
+        "--web", action="store_true", help="view in a browser, at the printed address, instead of a window"
     )
-    where.add_argument("--port", type=int, default=GRPC_PORT, help="for data; another where taken (default: 9876)")
-    where.add_argument("--web-port", type=int, default=WEB_PORT, help="for the page; likewise (default: 9090)")
-    parser.add_argument("--memory", default="1GiB", metavar="SIZE", help="kept by the viewer (default: %(default)s)")
-    parser.add_argument("--max-points", type=int, default=500_000, metavar="N", help="thin clouds (default: 500000)")
+    where.add_argument(
+        "--save", type=Path, metavar="FILE.rrd", help="record to a file instead of a window; can be combined with --web"
+    )
+    where.add_argument(
+        "--host",
+        default=LOOPBACK,
+        help="address to listen on; 0.0.0.0 lets other machines connect (default: %(default)s)",
+    )
+    where.add_argument(
+        "--port", type=int, default=GRPC_PORT, help="port for data, or another if it is in use (default: 9876)"
+    )
+    where.add_argument(
+        "--web-port", type=int, default=WEB_PORT, help="port for the page, or another if it is in use (default: 9090)"
+    )
+    parser.add_argument(
+        "--memory", default="1GiB", metavar="SIZE", help="memory limit of the viewer (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max-points",
+        type=int,
+        default=500_000,
+        metavar="N",
+        help="reduce larger clouds to N points (default: 500000)",
+    )
     parser.add_argument(
         "--rectified",
         action=argparse.BooleanOptionalAction,
-        help="use P of camera_info, not K (default: if the image's topic is named as rectified, such as image_rect)",
+        help="use P of camera_info, not K (default: if the image's topic has a rectified name, such as image_rect)",
     )
-    parser.add_argument("--ros-args", nargs=argparse.REMAINDER, default=[], help="what follows is for ROS, last of all")
+    parser.add_argument(
+        "--ros-args", nargs=argparse.REMAINDER, default=[], help="everything after it goes to ROS; must come last"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
