@@ -5,23 +5,24 @@ import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 # isort: split
 import argparse
 import sys
-import time
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from metric3d_ros.engine import Engine, open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
-from metric3d_ros.nodes.health.slowness import slow_case
+from metric3d_ros.nodes.health.dropped_frames import Dropped
+from metric3d_ros.nodes.health.slowness import try_smaller_sizes
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
-from metric3d_ros.nodes.intake.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.parameters.depth import DepthParameters
 from metric3d_ros.nodes.parameters.server import ParameterServer
 from metric3d_ros.nodes.parameters.sources import ParameterSources
-from metric3d_ros.nodes.pipeline.pipeline import Estimated, Pipeline
-from metric3d_ros.nodes.pipeline.two_stages import TwoStages
-from metric3d_ros.nodes.pipeline.worker import Worker
+from metric3d_ros.nodes.pipeline.line import Line
+from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
+from metric3d_ros.nodes.pipeline.scheduler import Scheduler
 from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
 from metric3d_ros.nodes.ros.log_bridge import LogBridge
 from metric3d_ros.nodes.ros.process import Stop, create_node, run_process
@@ -52,59 +53,59 @@ class DepthNode:
         self._log_bridge = LogBridge(self._log)
         self._estimator: Estimator | None = None
         self._trial: SpeedTrial | None = None
-        self._stages: TwoStages[Mapping[CameraStream, Frame], list[Estimated]] | None = None
+        self._line: Line | None = None
         try:
             self._parameters = ParameterServer(self.node, DepthParameters, sources=sources, on_change=self._apply)
             parameters = self._parameters.values
             check_depth_node_topics(self.node, parameters, others=(DIAGNOSTICS_TOPIC, TIMING_TOPIC))
-            self._streams = [
-                CameraStream(self.node, parameters=parameters, offer=self._offer, name=name)
+            self._cameras = [
+                NodeCamera(self.node, parameters=parameters, offer=self._offer, name=name)
                 for name in parameters.camera_names
             ]
             self._switch = EnableSwitch(self.node)
             self._timing = TimingPublisher(self.node)
             self._diagnostics = Diagnostics(
                 self.node,
-                cameras=self._streams,
+                cameras=self._cameras,
                 switch=self._switch,
                 parameters=lambda: self._parameters.values,
                 estimator=lambda: self._estimator,
-                rates_hz=lambda case: self._trial.rates_hz(case) if self._trial else None,
+                trial=lambda: self._trial,
             )
         except BaseException:
             self.node.destroy_node()
             raise
         self._model_is_ready = self.node.create_guard_condition(self._on_model_ready)
-        self._worker: Worker[CameraStream, Frame] = Worker(
+        self._scheduler: Scheduler[NodeCamera, Frame, Mapping[NodeCamera, Result]] = Scheduler(
             prepare=self._load_model,
-            pace=self._pace,
-            work=self._work,
-            on_error=self._on_worker_error,
+            work=self._estimate,
+            then=self._publish,
+            overlap=self._may_overlap,
+            after_round=self._after_round,
+            on_error=self._on_error,
             name="metric3d_inference",
         )
         self._log_bridge.open()
-        self._worker.start()
+        self._scheduler.start()
 
     def close(self) -> bool:
         """End the threads; False if an inference keeps one busy."""
         self._log_bridge.close()
-        stopped = self._worker.stop(timeout_s=_CLOSE_TIMEOUT_S)
-        published = self._stages is None or self._stages.close(timeout_s=_CLOSE_TIMEOUT_S)
-        return stopped and published
+        return self._scheduler.stop(timeout_s=_CLOSE_TIMEOUT_S)
 
     # On the executor's thread.
 
-    def _offer(self, stream: CameraStream, frame: Frame) -> Frame | None:
+    def _offer(self, camera: NodeCamera, frame: Frame) -> None:
         if not self._switch.enabled:
-            stream.counts.disabled += 1
-            return None
-        return self._worker.offer(stream, frame)
+            camera.progress.counts.drop(Dropped.DISABLED)
+        elif self._scheduler.offer(camera, frame) is not None:
+            camera.progress.counts.drop(Dropped.REPLACED)
 
     def _on_model_ready(self) -> None:
-        for stream in self._streams:
-            stream.start()
+        for camera in self._cameras:
+            camera.intake.start()
         warn_of_unused_overrides(self.node)
-        inputs = ", ".join(stream.describe_inputs() for stream in self._streams)
+        inputs = ", ".join(camera.intake.describe_inputs() for camera in self._cameras)
         self._log.info(f"ready: waiting for {inputs}")
 
     def _apply(self, parameters: DepthParameters) -> None:
@@ -113,7 +114,7 @@ class DepthNode:
             parameters.check_model(self._estimator.engine.outputs)
             self._estimator.set_inference_size(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
 
-    # On the worker's thread.
+    # On the scheduler's threads.
 
     def _load_model(self) -> None:
         parameters = self._parameters.values
@@ -130,54 +131,40 @@ class DepthNode:
         if engine.metadata is not None and engine.metadata.meaningless:
             self._log.warning(f"model {engine.model_name} has stand-in weights: depth is meaningless")
         self._estimator, self._trial = estimator, SpeedTrial(estimator=estimator)
-        pipeline = Pipeline(
+        self._line = Line(
             estimator,
             parameters=lambda: self._parameters.values,
             now_ns=lambda: self.node.get_clock().now().nanoseconds,
-            on_finished=self._timing.publish,
+            on_published=self._timing.publish,
             log=self._log,
-        )
-        self._stages = TwoStages(
-            first=pipeline.estimate,
-            second=pipeline.publish,
-            on_error=self._on_worker_error,
-            name="metric3d_outputs",
-            # A network on the processor takes all of its cores: beside it, outputs would only come later.
-            overlap=engine.provider in _BESIDE_THE_PROCESSOR,
         )
         self._model_is_ready.trigger()
 
-    def _pace(self) -> None:
-        assert self._stages is not None, "no frame comes before the model is ready"
-        self._stages.pace()
+    def _may_overlap(self) -> bool:
+        assert self._estimator is not None, "the model is loaded"
+        # A network on the processor takes all of its cores: beside it, outputs would only come later.
+        return self._estimator.engine.provider in _BESIDE_THE_PROCESSOR
 
-    def _work(self, frames: Mapping[CameraStream, Frame]) -> None:
-        assert self._stages is not None, "no frame comes before the model is ready"
-        assert self._estimator is not None, "it is made before the stages"
-        started_s = time.monotonic()
-        self._stages.run(frames)
-        self._estimator.note_round((time.monotonic() - started_s) * 1e3)
-        self._try_smaller_sizes(frames)
+    def _estimate(self, frames: Mapping[NodeCamera, Frame]) -> Mapping[NodeCamera, Result]:
+        assert self._line is not None, "the model is loaded"
+        return self._line.estimate(frames)
 
-    def _try_smaller_sizes(self, frames: Collection[CameraStream]) -> None:
-        """Measure once what would help a camera whose images are too old when they come out."""
-        assert self._trial is not None, "it is made before the stages"
-        parameters = self._parameters.values
-        for stream in frames:
-            late, case = stream.late.summarise(max_age_s=parameters.max_age_s), slow_case(stream, parameters)
-            if late is None or case is None or not late.is_too_slow or late.other_s > late.estimate_s:
-                continue
-            if self._trial.rates_hz(case) is None:
-                self._log.info(f"{stream.resolved_image_topic}: images come out too old, trying smaller sizes once")
-                self._trial.measure(case, other_s=late.other_s, images=len(frames))
-                return
+    def _publish(self, results: Mapping[NodeCamera, Result]) -> None:
+        assert self._line is not None, "the model is loaded"
+        self._line.publish(results)
 
-    def _on_worker_error(self, error: Exception) -> None:
+    def _after_round(self, frames: Mapping[NodeCamera, Frame], seconds: float) -> None:
+        assert self._estimator is not None, "the model is loaded"
+        assert self._trial is not None, "the model is loaded"
+        self._estimator.note_round(seconds * 1e3)
+        try_smaller_sizes(frames, self._trial, self._parameters.values, log=self._log)
+
+    def _on_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):
             self._stop.fail(error)
             return
         self._log.error("".join(traceback.format_exception(error)))
-        doing = "working on an image" if self._stages is not None else "loading the model"
+        doing = "working on an image" if self._line is not None else "loading the model"
         self._stop.fail(ModelError(f"unexpected {type(error).__name__} while {doing}, please report it: {error}"))
 
 

@@ -22,7 +22,7 @@ from metric3d_ros.camera import Camera, fit_camera
 from metric3d_ros.camera.calibration.files import read_calibration
 from metric3d_ros.errors import CameraError, ConfigurationError, DataError, ImageError, Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info
-from metric3d_ros.nodes.intake.pairing import stamp_ns
+from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.parameters.depth import SCALE, PlayerParameters
 from metric3d_ros.nodes.parameters.schema import add_options, options_to_values
 from metric3d_ros.nodes.parameters.server import ParameterServer

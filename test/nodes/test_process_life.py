@@ -155,20 +155,20 @@ BUSY_NODE = """
 import sys, threading, time
 from rclpy.node import Node
 from metric3d_ros.nodes.ros.process import run_process
-from metric3d_ros.nodes.pipeline.worker import Worker
+from metric3d_ros.nodes.pipeline.scheduler import Scheduler
 
 class Busy:
     def __init__(self, options, stop):
         self.node = Node("busy")
-        self.worker = Worker(prepare=self.work, work=print, on_error=print, name="busy")
-        self.worker.start()
+        self.scheduler = Scheduler(prepare=self.work, work=print, on_error=print, name="busy")
+        self.scheduler.start()
 
     def work(self):
         print("busy", flush=True)
         time.sleep(60)
 
     def close(self):
-        return self.worker.stop(timeout_s=0.2)
+        return self.scheduler.stop(timeout_s=0.2)
 
 sys.exit(run_process("busy", Busy))
 """

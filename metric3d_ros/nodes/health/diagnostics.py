@@ -1,6 +1,5 @@
-"""Says how the node and each camera are: /diagnostics once a second, ~/timing with every frame that goes out."""
+"""Reports how the node and each camera are: /diagnostics once a second, ~/timing with every frame that is published."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from metric3d_ros.engine.gpu.memory import read_gpu_memory
 from metric3d_ros.engine.providers import CUDA, TENSORRT
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.estimation.inference_size import AUTO_SIZE
-from metric3d_ros.installed_files import shared_file
+from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.camera_health import (
     DISABLED,
     LOADING,
@@ -23,14 +22,14 @@ from metric3d_ros.nodes.health.camera_health import (
     Level,
     Observation,
 )
+from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.missing_depth import explain_missing_depth
-from metric3d_ros.nodes.health.slowness import explain_delay, explain_slowness, slow_case
-from metric3d_ros.nodes.health.speed_trial import SlowCase
-from metric3d_ros.nodes.intake.camera_stream import CameraStream, Frame
+from metric3d_ros.nodes.health.slowness import explain_lateness
+from metric3d_ros.nodes.health.speed_trial import SpeedTrial
+from metric3d_ros.nodes.health.watched_camera import WatchedCamera
 from metric3d_ros.nodes.parameters.depth import DepthParameters
 from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
 from metric3d_ros.nodes.ros.qos import create_output
-from metric3d_ros.nodes.ros.transport import PROFILE_FILE, PROFILE_VARIABLES
 
 DIAGNOSTICS_TOPIC = "/diagnostics"
 TIMING_TOPIC = "~/timing"
@@ -45,19 +44,19 @@ class Diagnostics:
         self,
         node: Node,
         *,
-        cameras: Sequence[CameraStream],
+        cameras: Sequence[WatchedCamera],
         switch: EnableSwitch,
         parameters: Callable[[], DepthParameters],
         estimator: Callable[[], Estimator | None],
-        rates_hz: Callable[[SlowCase], Mapping[str, float] | None],
+        trial: Callable[[], SpeedTrial | None],
     ) -> None:
-        """Start the timer; `estimator()` is None until the model is ready, `rates_hz` as of `SpeedTrial`."""
+        """Start the timer; `estimator()` and `trial()` are None until the model is ready."""
         self._node = node
         self._health = {camera: CameraHealth() for camera in cameras}
         self._switch = switch
         self._parameters = parameters
         self._estimator = estimator
-        self._rates_hz = rates_hz
+        self._trial = trial
         self._publisher = create_output(node, DiagnosticArray, DIAGNOSTICS_TOPIC)
         # Steady, so that a simulation that stands still can be explained too.
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -88,84 +87,65 @@ class Diagnostics:
                 values |= {"GPU memory in use [MiB]": memory.used_mib, "GPU memory [MiB]": memory.total_mib}
         return _status(f"{_name(self._node)}: model", provider, Judgement(Level.OK, text), values)
 
-    def _describe_camera(self, camera: CameraStream) -> DiagnosticStatus:
-        health, counts = self._health[camera], camera.counts
-        parameters, loss = self._parameters(), self._explain_loss(camera, health)
-        silence, calibration = camera.silence, camera.calibration.report
-        other_clock = camera.stamps.explain(simulated=_uses_sim_time(self._node))
+    def _describe_camera(self, camera: WatchedCamera) -> DiagnosticStatus:
+        health, parameters = self._health[camera], self._parameters()
+        progress, arrivals, calibration = camera.progress, camera.arrivals(), camera.calibration_report
+        counts, missing_depth = progress.counts, progress.missing_depth
+        other_clock = camera.explain_unknown_age(simulated=_uses_sim_time(self._node))
+        # Without any images, why none come is the better answer.
+        loss = arrivals.loss if health.rate_hz("received") else ""
+        if loss:
+            self._node.get_logger().warning(f"{camera.image_topic}: {loss}", throttle_duration_sec=_WARN_EVERY_S)
         judgement = health.add(
             Observation(
                 at_s=self._clock.now().nanoseconds / 1e9,
                 received=counts.received,
                 published=counts.published,
-                bad=counts.bad,
+                bad=counts.dropped[Dropped.BAD],
                 last_reason=counts.last_reason,
                 ready=self._estimator() is not None,
                 enabled=self._switch.enabled,
-                wanted=parameters.always_run or bool(camera.publishers.wanted()),
-                busy=camera.busy,
-                silence=silence.text if silence else "",
-                missing_camera_info=camera.camera_info.missing,
+                wanted=parameters.always_run or camera.is_wanted,
+                busy=progress.is_busy,
+                silence=arrivals.silence,
+                missing_camera_info=arrivals.missing_camera_info,
                 loss=loss,
                 doubt=calibration.summary if calibration else "",
-                slowness=self._explain_slowness(camera, parameters),
-                missing_depth=explain_missing_depth(camera.missing_depth, parameters),
+                slowness=explain_lateness(progress, parameters, trial=self._trial()),
+                missing_depth=explain_missing_depth(missing_depth, parameters),
                 other_clock=other_clock,
             )
         )
         values: dict[str, Any] = {
-            "image topic": camera.resolved_image_topic,
+            "image topic": camera.image_topic,
             "images in [Hz]": f"{health.rate_hz('received'):.1f}",
             "frames out [Hz]": f"{health.rate_hz('published'):.1f}",
             "images received": counts.received,
             "images lost on the way": counts.lost,
             "frames published": counts.published,
-            "dropped, a newer one came": counts.replaced,
-            "dropped, no camera_info": counts.without_camera_info,
-            "dropped, no subscribers": counts.unwanted,
-            "dropped, disabled": counts.disabled,
-            "dropped, bad": counts.bad,
+            **{f"dropped, {why.value}": count for why, count in counts.dropped.items()},
             "last bad frame": counts.last_reason,
         }
         if calibration is not None:
             values["calibration"] = " | ".join(calibration.findings) or "nothing doubtful"
             values["pixels without a ray [%]"] = f"{100 * calibration.without_ray:.1f}"
-        if camera.inference_size_hw is not None:
-            values["inference size"] = f"{camera.inference_size_hw[1]}x{camera.inference_size_hw[0]}"
-        if camera.sample_range.used is not None:
-            values["16-bit range in use"] = str(camera.sample_range.used)
-        if silence and silence.is_mistake:
-            values["no images, because"] = silence.text
-        if camera.camera_info.paired_by is not None:
-            values["camera_info found by"] = camera.camera_info.paired_by.value
-        for name, share in (("depth", camera.missing_depth.depth), ("points", camera.missing_depth.points)):
+        if progress.inference_size_hw is not None:
+            values["inference size"] = f"{progress.inference_size_hw[1]}x{progress.inference_size_hw[0]}"
+        if camera.sample_range_in_use is not None:
+            values["16-bit range in use"] = str(camera.sample_range_in_use)
+        if arrivals.is_mistake:
+            values["no images, because"] = arrivals.silence
+        if arrivals.paired_by is not None:
+            values["camera_info found by"] = arrivals.paired_by.value
+        for name, share in (("depth", missing_depth.depth), ("points", missing_depth.points)):
             if share is not None:
                 values[f"pixels without {name} [%]"] = f"{100 * share:.0f}"
         if other_clock:
             values["age"] = f"not known: {other_clock}"
-        for stage, times in camera.times.percentiles().items():
+        for stage, times in progress.times.percentiles().items():
             values[f"{stage} p50 [ms]"] = f"{times.p50_ms:.1f}"
             values[f"{stage} p95 [ms]"] = f"{times.p95_ms:.1f}"
-        return _status(camera_name(self._node, camera), camera.resolved_image_topic, judgement, values)
-
-    def _explain_slowness(self, camera: CameraStream, parameters: DepthParameters) -> str:
-        late, case = camera.late.summarise(max_age_s=parameters.max_age_s), slow_case(camera, parameters)
-        if camera.busy and (late is None or not late.is_too_slow):
-            return explain_delay(time.monotonic() - camera.busy_since_s, parameters)
-        if late is None or case is None or not late.is_too_slow:
-            return ""
-        return explain_slowness(late, case, rates_hz=self._rates_hz(case), max_age_s=parameters.max_age_s)
-
-    def _explain_loss(self, camera: CameraStream, health: CameraHealth) -> str:
-        missing = camera.loss.explain()
-        if missing is None or not health.rate_hz("received"):
-            return ""
-        text = (
-            f"{missing}: start the camera with {PROFILE_VARIABLES[0]}={shared_file(PROFILE_FILE)} in its environment "
-            "(large images do not fit into Fast DDS's shared memory), or give this machine less to do"
-        )
-        self._node.get_logger().warning(f"{camera.resolved_image_topic}: {text}", throttle_duration_sec=_WARN_EVERY_S)
-        return text
+        return _status(camera_name(self._node, camera), camera.image_topic, judgement, values)
 
 
 class TimingPublisher:
@@ -175,21 +155,23 @@ class TimingPublisher:
         self._node = node
         self._publisher = create_output(node, DiagnosticArray, TIMING_TOPIC)
 
-    def publish(self, camera: CameraStream, frame: Frame, times_ms: Mapping[str, float]) -> None:
-        """Publish milliseconds by stage, as "infer_ms", where anybody listens; without an age where none is known."""
+    def publish(self, camera: WatchedCamera, frame: Frame, times_ms: Mapping[str, float]) -> None:
+        """Publish milliseconds by stage, as "infer_ms", if there is a subscriber; without an age if none is known."""
         if not self._publisher.get_subscription_count():
             return
         values = {f"{stage}_ms": f"{time_ms:.3f}" for stage, time_ms in times_ms.items()}
         reason = ""
         if not frame.has_our_stamp:
             simulated = _uses_sim_time(self._node)
-            reason = f"no age_ms: {camera.stamps.explain(simulated=simulated) or 'the stamp was not of this clock'}"
+            reason = (
+                f"no age_ms: {camera.explain_unknown_age(simulated=simulated) or 'the stamp was not of this clock'}"
+            )
         name, ok = camera_name(self._node, camera), Judgement(Level.OK, reason)
-        status = _status(name, camera.resolved_image_topic, ok, values)
-        self._publisher.publish(DiagnosticArray(header=frame.image.header, status=[status]))
+        status = _status(name, camera.image_topic, ok, values)
+        self._publisher.publish(DiagnosticArray(header=frame.header, status=[status]))
 
 
-def camera_name(node: Node, camera: CameraStream) -> str:
+def camera_name(node: Node, camera: WatchedCamera) -> str:
     """Return the name under which a camera is reported, such as "depth_node: camera front"."""
     return f"{_name(node)}: camera {camera.name}".rstrip()
 

@@ -1,12 +1,14 @@
-"""What /diagnostics tells of a camera whose images are too old when their outputs come out."""
+"""Judges a camera whose images are too old when their outputs come out, and what would help."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from metric3d_ros.estimation.inference_size import AUTO_SIZE, TRAINED
 from metric3d_ros.geometry.turning import turned_size
+from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.late_images import Lateness
-from metric3d_ros.nodes.health.speed_trial import SlowCase
-from metric3d_ros.nodes.intake.camera_stream import CameraStream
+from metric3d_ros.nodes.health.speed_trial import SlowCase, SpeedTrial
+from metric3d_ros.nodes.health.watched_camera import WatchedCamera
 from metric3d_ros.nodes.parameters.depth import DepthParameters
 
 # The first image of a size may take longer than all others, and busy is said of any.
@@ -15,14 +17,45 @@ _FASTER = 1.1
 """A rate that is higher by less than this factor is none to advise."""
 
 
-def slow_case(camera: CameraStream, parameters: DepthParameters) -> SlowCase | None:
-    """Return what a trial of smaller sizes would be about; None where the network has seen no image yet."""
-    if camera.image_hw is None or camera.inference_size_hw is None:
-        return None
-    return SlowCase(
-        image_hw=turned_size(camera.image_hw, parameters.rotate),
+def try_smaller_sizes(
+    cameras: Collection[WatchedCamera], trial: SpeedTrial, parameters: DepthParameters, *, log: Any
+) -> None:
+    """Measure once what would help the first of these cameras whose images are too old when they come out.
+
+    Called by the thread that runs the network, after a round of these cameras' images.
+    """
+    for camera in cameras:
+        late, case = _find_slow_case(camera.progress, parameters)
+        if late is None or case is None or late.other_s > late.estimate_s:
+            continue
+        if trial.rates_hz(case) is None:
+            log.info(f"{camera.image_topic}: images come out too old, trying smaller sizes once")
+            trial.measure(case, other_s=late.other_s, images=len(cameras))
+            return
+
+
+def explain_lateness(progress: CameraProgress, parameters: DepthParameters, *, trial: SpeedTrial | None) -> str:
+    """Return how late a camera's images are, and the remedy; "" if they are not. `trial` is None before the model."""
+    late, case = _find_slow_case(progress, parameters)
+    if late is None:
+        return explain_delay(progress.busy_s, parameters) if progress.is_busy else ""
+    if case is None:
+        return ""
+    rates_hz = trial.rates_hz(case) if trial else None
+    return explain_slowness(late, case, rates_hz=rates_hz, max_age_s=parameters.max_age_s)
+
+
+def _find_slow_case(progress: CameraProgress, parameters: DepthParameters) -> tuple[Lateness | None, SlowCase | None]:
+    """Return how late images are and what to try; None if they are not too late, or if no image was estimated."""
+    late = progress.late.summarise(max_age_s=parameters.max_age_s)
+    if late is None or not late.is_too_slow:
+        return None, None
+    if progress.image_hw is None or progress.inference_size_hw is None:
+        return late, None
+    return late, SlowCase(
+        image_hw=turned_size(progress.image_hw, parameters.rotate),
         inference_size=parameters.inference_size,
-        inference_hw=camera.inference_size_hw,
+        inference_hw=progress.inference_size_hw,
         target_rate_hz=parameters.target_rate_hz,
     )
 

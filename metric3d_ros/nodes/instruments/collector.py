@@ -22,6 +22,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import Cloud, cloud_to_points, image_to_array, image_to_depth
+from metric3d_ros.messages.stamps import age_ms, stamp_ns
 from metric3d_ros.nodes.ros.transport import prepare_transport
 
 IMAGE = "image"
@@ -110,32 +111,32 @@ class Collector:
 
     def _take(self, topic: str, message: Any) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
-        stamp_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        frame = self._pending.setdefault(stamp_ns, _Pending())
+        stamp = stamp_ns(message)
+        frame = self._pending.setdefault(stamp, _Pending())
         frame.messages[topic] = message
-        frame.latency_ms[topic] = (now_ns - stamp_ns) / 1e6
+        frame.latency_ms[topic] = age_ms(message, now_ns=now_ns)
         frame.changed_s = time.monotonic()
         if self._expected <= frame.messages.keys():
-            self._finish(stamp_ns)
+            self._finish(stamp)
 
     def _settle_late_frames(self) -> None:
         """Finish or give up the frames of which nothing has come for a while."""
         now_s = time.monotonic()
-        late = [stamp_ns for stamp_ns, frame in self._pending.items() if now_s - frame.changed_s > _GRACE_S]
-        for stamp_ns in late:
-            missing = self._expected - self._pending[stamp_ns].messages.keys()
+        late = [stamp for stamp, frame in self._pending.items() if now_s - frame.changed_s > _GRACE_S]
+        for stamp in late:
+            missing = self._expected - self._pending[stamp].messages.keys()
             if missing <= OPTIONAL:
                 self._expected -= missing  # this model does not give them; do not wait a second time
-                self._finish(stamp_ns)
+                self._finish(stamp)
             else:
                 self.missing.append(missing)
-                self._announce(self._pending.pop(stamp_ns))
+                self._announce(self._pending.pop(stamp))
 
     def _announce(self, frame: _Pending) -> None:
         self._collected.publish(Image(header=next(iter(frame.messages.values())).header))
 
-    def _finish(self, stamp_ns: int) -> None:
-        frame = self._pending.pop(stamp_ns)
+    def _finish(self, stamp: int) -> None:
+        frame = self._pending.pop(stamp)
         self._announce(frame)
         got = frame.messages
         cloud = cloud_to_points(got[POINTS])
@@ -143,7 +144,7 @@ class Collector:
             raise MessageError(f"the cloud on {POINTS} has no colours; expected depth_node's own, with rgb")
         self._on_frame(
             CollectedFrame(
-                stamp_ns=stamp_ns,
+                stamp_ns=stamp,
                 rgb=cloud.rgb,
                 camera=Camera.from_camera_info(got[DEPTH_CAMERA_INFO]),
                 depth_m=image_to_depth(got[DEPTH]),

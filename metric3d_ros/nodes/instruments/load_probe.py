@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.messages import array_to_image, camera_to_camera_info
+from metric3d_ros.messages.stamps import age_ms
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
 
@@ -141,8 +142,7 @@ class LoadProbe:
 
     def _on_output(self, topic: str, message: Any) -> None:
         now_ns = self._node.get_clock().now().nanoseconds
-        stamp = message.header.stamp
-        self.measured.arrival_ms[topic].append((now_ns - stamp.sec * 1_000_000_000 - stamp.nanosec) / 1e6)
+        self.measured.arrival_ms[topic].append(age_ms(message, now_ns=now_ns))
 
     def _on_timing(self, array: DiagnosticArray) -> None:
         for pair in array.status[0].values:

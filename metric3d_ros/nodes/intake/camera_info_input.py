@@ -1,14 +1,15 @@
-"""The camera_info of one camera: its subscription, which message goes with which image, and what to say about it."""
+"""The camera_info of one camera: its subscription, which message belongs to which image, and why one is missing."""
 
 from collections.abc import Callable, Collection
-from typing import Any
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from metric3d_ros.camera import described_size_hw
+from metric3d_ros.messages.stamps import NS_PER_S
+from metric3d_ros.nodes.frame import Frame, PairedBy
 from metric3d_ros.nodes.intake.camera_info_source import CameraInfoSource
-from metric3d_ros.nodes.intake.pairing import CameraInfoPairing, Pair, PairedBy
+from metric3d_ros.nodes.intake.pairing import CameraInfoPairing
 from metric3d_ros.nodes.parameters.depth import DepthParameters
 from metric3d_ros.nodes.ros.qos import camera_info_input, create_input, subscribe_if_latched
 from metric3d_ros.nodes.ros.topic_publishers import CAMERA_INFO_TYPE, WantedTopic, explain_silence
@@ -45,16 +46,16 @@ class CameraInfoInput:
         """The topic in full, after remapping."""
         self._source = CameraInfoSource(node, image_topic=image_topic, camera_info_topic=self.name, of_others=of_others)
         self.pairing = CameraInfoPairing(
-            tolerance_ns=round(parameters.camera_info_tolerance_s * 1e9),
+            tolerance_ns=round(parameters.camera_info_tolerance_s * NS_PER_S),
             doubt=self._source.explain_doubt,
             any_size=parameters.scales_camera_info,
         )
         self.paired_by: PairedBy | None = None
-        """What brought the newest pair together."""
+        """How the newest complete frame's camera_info was found."""
         self.missing = ""
         """Why the newest image has no camera_info yet; "" where it has, or has come a moment ago."""
         self._profile = camera_info_input(parameters.qos)
-        self._said = {PairedBy.STAMP}  # which need not be said
+        self._logged = {PairedBy.STAMP}  # which needs no line
         self._takes_latched = False
         self._paired_lately = False
         self._was_waiting = False
@@ -64,14 +65,14 @@ class CameraInfoInput:
         subscription = create_input(self._node, CameraInfo, self._topic, self._take, profile=self._profile)
         self._profile = subscription.qos_profile
 
-    def note_pair(self, pair: Pair) -> None:
-        """Take note of a pair that goes on, and say once how it was found where that is not by stamp alone."""
+    def note_pair(self, frame: Frame) -> None:
+        """Take note of a complete frame, and log once how its camera_info was found, unless by stamp and frame_id."""
         self._paired_lately = True
         self.missing = ""
-        self.paired_by = pair.by
-        if pair.by not in self._said:
-            self._said.add(pair.by)
-            self._say_how(pair)
+        self.paired_by = frame.paired_by
+        if frame.paired_by is not None and frame.paired_by not in self._logged:
+            self._logged.add(frame.paired_by)
+            self._log_how(frame)
 
     def watch(self) -> None:
         """Look after latched camera_info and images that wait; call it once a second."""
@@ -94,9 +95,10 @@ class CameraInfoInput:
         wanted = WantedTopic(name=self.name, label=self._topic, type_name=CAMERA_INFO_TYPE, profile=self._profile)
         return f"{reason}: {explain_silence(self._node, wanted).text}"
 
-    def _say_how(self, pair: Pair) -> None:
-        log, image_frame, info_frame = self._node.get_logger(), *_frames(pair)
-        if pair.by is PairedBy.STAMP_ALONE:
+    def _log_how(self, frame: Frame) -> None:
+        log, by = self._node.get_logger(), frame.paired_by
+        image_frame, info_frame = frame.header.frame_id, frame.camera_info.header.frame_id
+        if by is PairedBy.STAMP_ALONE:
             text = (
                 f"camera_info on {self.name} has the images' stamps, but frame_id '{info_frame}' and not "
                 f"'{image_frame}': paired by stamp"
@@ -106,12 +108,12 @@ class CameraInfoInput:
                 log.warning(f"{text}. It may be another camera's, because {doubt}: remap camera_info if it is")
             else:
                 log.info(text)
-        elif pair.by is PairedBy.NEAREST_STAMP:
+        elif by is PairedBy.NEAREST_STAMP:
             log.info(
                 f"no camera_info on {self.name} has the image's stamp: using the nearest within "
                 f"camera_info_tolerance_s ({self._parameters.camera_info_tolerance_s:g} s)"
             )
-        elif pair.by is PairedBy.LAST:
+        elif by is PairedBy.LAST:
             log.info(
                 f"no camera_info on {self.name} has the image's stamp: using the last one of the same frame_id and size"
             )
@@ -121,13 +123,9 @@ class CameraInfoInput:
                 "images' size, since it has no other publisher"
             )
         else:
-            same_size = described_size_hw(pair.camera_info) == (pair.image.height, pair.image.width)
+            same_size = described_size_hw(frame.camera_info) == (frame.height, frame.width)
             log.warning(
                 f"camera_info on {self.name} is of frame_id '{info_frame}', the images of '{image_frame}': used all "
                 f"the same, since it has {'their size and ' * same_size}no other publisher; let its driver set the "
                 "images' frame_id"
             )
-
-
-def _frames(pair: Pair) -> tuple[Any, Any]:
-    return pair.image.header.frame_id, pair.camera_info.header.frame_id

@@ -3,11 +3,12 @@
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from metric3d_ros.camera import described_size_hw
 from metric3d_ros.camera.resizing import is_resized
+from metric3d_ros.messages.stamps import NO_STAMP, NS_PER_S, apart_ns, stamp_ns
+from metric3d_ros.nodes.frame import Frame, PairedBy
 
 # Enough for a driver that publishes camera_info a few frames early, and for as many cameras as share one topic.
 _REMEMBERED = 32
@@ -21,41 +22,12 @@ SCALING_REMEDY = "set the parameter camera_info_scaling to scale"
 """How a user asks for a camera_info that is scaled to its images."""
 
 
-class PairedBy(Enum):
-    """Why a camera_info was taken for an image; the value says it in words."""
-
-    STAMP = "stamp"
-    STAMP_ALONE = "stamp, with another frame_id"
-    NEAREST_STAMP = "nearest stamp"
-    LAST = "frame_id and size"
-    SIZE_ALONE = "size and topic alone"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image with its camera_info, and what brought them together."""
-
-    image: Any
-    camera_info: Any
-    by: PairedBy
-
-    @property
-    def by_stamp(self) -> bool:
-        """Whether both carry the same stamp."""
-        return self.by in (PairedBy.STAMP, PairedBy.STAMP_ALONE)
-
-
 @dataclass(frozen=True)
 class _Info:
     message: Any
     stamp_ns: int
     frame_id: str
     size_hw: tuple[int, int]
-
-
-def stamp_ns(message: Any) -> int:
-    """Return the stamp of a message with a header, in nanoseconds."""
-    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
 class CameraInfoPairing:
@@ -89,7 +61,7 @@ class CameraInfoPairing:
         """The last ones of each stamp and frame_id."""
         self._last: OrderedDict[tuple[str, tuple[int, int]], _Info] = OrderedDict()
         self._image_frames: deque[str] = deque(maxlen=_REMEMBERED)
-        self._waiting: Any = None
+        self._waiting: Frame | None = None
         self._newest_stamp_ns: int | None = None
         self._has_matched = False
         """Whether a camera_info with the newest image's stamp has come, be it too late for that image."""
@@ -106,33 +78,34 @@ class CameraInfoPairing:
         """Whether any camera_info has come."""
         return bool(self._last)
 
-    def add_image(self, image: Any) -> tuple[Pair | None, Any]:
-        """Take an image; return the pair that can go on now, if any, and the waiting image that it replaces, if any."""
+    def add_image(self, image: Frame) -> tuple[Frame | None, Frame | None]:
+        """Take an image; return the frame that is complete now, and the waiting one that is dropped for it, if any."""
         self._image_frames.append(str(image.header.frame_id))
         replaced, self._waiting = self._waiting, None
         if self._newest_stamp_ns is not None:
             self._matches.append(self._has_matched)
         self._newest_stamp_ns, self._has_matched = stamp_ns(image), False
-        pair = self._pair(image)
-        self._waiting = image if pair is None else None
-        return pair, replaced
+        frame = self._pair(image)
+        self._waiting = image if frame is None else None
+        return frame, replaced
 
-    def add_camera_info(self, info: Any) -> Pair | None:
-        """Take a camera_info; return the pair that it completes, if any."""
+    def add_camera_info(self, info: Any) -> Frame | None:
+        """Take a camera_info; return the frame that it completes, if any."""
         size_hw = _ANY_SIZE if self._any_size else described_size_hw(info)
         taken = _Info(info, stamp_ns(info), str(info.header.frame_id), size_hw)
         _remember(self._recent, (taken.stamp_ns, taken.frame_id), taken)
         _remember(self._last, (taken.frame_id, taken.size_hw), taken)
-        self._has_matched |= taken.stamp_ns == self._newest_stamp_ns != 0
+        self._has_matched |= taken.stamp_ns == self._newest_stamp_ns != NO_STAMP
         image, self._waiting = self._waiting, None
         if image is None:
             return None
-        pair = self._pair(image)
-        self._waiting = image if pair is None else None
-        return pair
+        frame = self._pair(image)
+        self._waiting = image if frame is None else None
+        return frame
 
     def explain_waiting(self, *, topic: str = "camera_info") -> str:
         """Return why the waiting image has no camera_info yet, and what to do about it."""
+        assert self._waiting is not None, "it is_waiting"
         frame, size = _frame_and_size(self._waiting)
         wanted = f"the image (frame_id '{frame}', {size[1]}x{size[0]})"
         if not self._last:
@@ -148,32 +121,32 @@ class CameraInfoPairing:
             )
         if self._expects_stamp:
             return f"{start}; those with the images' stamps have stopped: check their publisher"
-        apart_s = min(abs(each.stamp_ns - stamp_ns(self._waiting)) for each in self._recent.values()) / 1e9
+        apart_s = min(apart_ns(each.stamp_ns, stamp_ns(self._waiting)) for each in self._recent.values()) / NS_PER_S
         return (
             f"{start}, {apart_s:.3g} s apart. It may be another camera's, because {self._explain_doubt()}: let its "
             "driver set the images' frame_id, or remap camera_info to a topic of this camera alone"
         )
 
-    def _pair(self, image: Any) -> Pair | None:
+    def _pair(self, image: Frame) -> Frame | None:
         frame, size = _frame_and_size(image)
         size = _ANY_SIZE if self._any_size else size
         stamp = stamp_ns(image)
         has_own = self._has_own(frame)
         info = self._recent.get((stamp, frame))
-        if info is None and not has_own and stamp:  # 0 means that there is none
+        if info is None and not has_own and stamp != NO_STAMP:
             info = self._with_stamp(stamp, size)
         if info is not None:
-            self._has_matched = stamp != 0
-            return Pair(image, info.message, PairedBy.STAMP if info.frame_id == frame else PairedBy.STAMP_ALONE)
+            self._has_matched = stamp != NO_STAMP
+            return image.complete(info.message, PairedBy.STAMP if info.frame_id == frame else PairedBy.STAMP_ALONE)
         last = self._candidate(frame, size)
         if last is None or self._expects_stamp or (not has_own and self._explain_doubt()):
             return None
         near = self._nearest(stamp, last)
         if not has_own:
-            return Pair(image, (near or last).message, PairedBy.SIZE_ALONE)
+            return image.complete((near or last).message, PairedBy.SIZE_ALONE)
         if near is not None:
-            return Pair(image, near.message, PairedBy.NEAREST_STAMP)
-        return Pair(image, last.message, PairedBy.LAST)
+            return image.complete(near.message, PairedBy.NEAREST_STAMP)
+        return image.complete(last.message, PairedBy.LAST)
 
     def _has_own(self, frame: str) -> bool:
         """Return whether any camera_info has this frame_id, and so tells whose it is."""
@@ -209,8 +182,8 @@ class CameraInfoPairing:
         """Return the camera_info of that frame_id and size with the nearest stamp, if that is within the tolerance."""
         key = (like.frame_id, like.size_hw)
         fitting = [each for each in self._recent.values() if (each.frame_id, each.size_hw) == key]
-        nearest = min(fitting, key=lambda each: abs(each.stamp_ns - stamp), default=None)
-        return nearest if nearest and abs(nearest.stamp_ns - stamp) <= self._tolerance_ns else None
+        nearest = min(fitting, key=lambda each: apart_ns(each.stamp_ns, stamp), default=None)
+        return nearest if nearest and apart_ns(nearest.stamp_ns, stamp) <= self._tolerance_ns else None
 
 
 def _named(frames: Collection[str]) -> str:
@@ -225,7 +198,7 @@ def _explain_factor(from_wh: tuple[int, int], to_wh: tuple[int, int]) -> str:
     return f"; the sizes differ by a factor of {factor:.4g}: if the image was resized, not cropped, {SCALING_REMEDY}"
 
 
-def _frame_and_size(image: Any) -> tuple[str, tuple[int, int]]:
+def _frame_and_size(image: Frame) -> tuple[str, tuple[int, int]]:
     return str(image.header.frame_id), (int(image.height), int(image.width))
 
 

@@ -1,4 +1,4 @@
-"""The publishers of one camera's outputs; they know which of them anybody wants."""
+"""The publishers of one camera's outputs: here messages are sent, and here is known which have a subscriber."""
 
 from typing import Any
 
@@ -29,18 +29,18 @@ class OutputPublishers:
             if each.topic in self._publishers
         }
 
-    def wanted(self) -> list[Output]:
-        """Return the outputs that somebody has subscribed to, and those that are kept for subscribers yet to come."""
-        return [each for each in OUTPUTS if each.topic in self._publishers and self._is_wanted(each.topic)]
+    def wanted(self) -> tuple[str, ...]:
+        """Return the topics that have a subscriber, and those that are kept for subscribers yet to come."""
+        return tuple(each.topic for each in OUTPUTS if each.topic in self._publishers and self._is_wanted(each.topic))
 
     def _is_wanted(self, topic: str) -> bool:
         publisher = self._publishers[topic]
         is_latched = publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
         return is_latched or publisher.get_subscription_count() > 0
 
-    def publish(self, output: Output, message: Any) -> None:
-        """Publish a message that `output` has built. Different outputs may do so on different threads."""
-        self._publish[output.topic](message)
+    def publish(self, topic: str, message: Any) -> None:
+        """Publish the message of an output. Different outputs may be published on different threads."""
+        self._publish[topic](message)
 
 
 def transport_topic(node: Node, base: str, transport: str) -> str:

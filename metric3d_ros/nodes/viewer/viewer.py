@@ -19,9 +19,9 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError, Metric3DError
 from metric3d_ros.messages import cloud_to_points, compressed_to_rgb, image_to_array, image_to_depth, image_to_rgb
 from metric3d_ros.messages.images import clean_depth
-from metric3d_ros.nodes.intake.pairing import stamp_ns
+from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.intake.rectification import is_rectified_topic
-from metric3d_ros.nodes.pipeline.worker import Worker
+from metric3d_ros.nodes.pipeline.scheduler import Scheduler
 from metric3d_ros.nodes.ros.process import Stop, create_node
 from metric3d_ros.nodes.ros.qos import create_input, subscribe_if_latched
 from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
@@ -83,7 +83,7 @@ class View:
         try:
             self.node = create_node("view")
             self._log = self.node.get_logger()
-            self._worker: Worker[str, Any] = Worker(
+            self._scheduler: Scheduler[str, Any, None] = Scheduler(
                 prepare=self._open, work=self._show, on_error=self._on_error, name="rerun"
             )
             topics = self._subscribe()
@@ -95,7 +95,7 @@ class View:
         self.node.create_timer(_LOOK_AFTER_VIEWER_S, self._look_after_viewer, clock=steady)
         self.node.create_timer(_LOOK_FOR_LATCHED_S, self._look_for_latched, clock=steady)
         self._quiet = self.node.create_timer(_QUIET_S, self._say_what_is_quiet, clock=steady)
-        self._worker.start()
+        self._scheduler.start()
         where = [f"into {options.save}"] if options.save else []
         where += [f"at {self._viewer.page_url}"] if self._viewer and options.web else []
         self._log.info(f"{READY} {', '.join(topics)} {' and '.join(where) or 'in a window'}")
@@ -103,7 +103,7 @@ class View:
     def close(self) -> bool:
         """Finish the recording; False if Rerun is still busy with it."""
         self._closing.set()
-        done = self._worker.stop(timeout_s=_CLOSE_S)
+        done = self._scheduler.stop(timeout_s=_CLOSE_S)
         if done and self._recording is not None:
             done = self._finish_recording(self._recording)
         self._close_viewer()
@@ -157,7 +157,7 @@ class View:
             self._log.info(f"{kind} has come")
             self._quiet.cancel()
         self._taken[kind] = self._taken.get(kind, 0) + 1
-        if self._worker.offer(kind, message) is not None:
+        if self._scheduler.offer(kind, message) is not None:
             self._dropped += 1
 
     def _show(self, messages: Mapping[str, Any]) -> None:

@@ -14,8 +14,10 @@ from std_msgs.msg import Header
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
 from metric3d_ros.messages import image_to_array
+from metric3d_ros.nodes.frame import Frame
+from metric3d_ros.nodes.health.missing_depth import MissingDepth
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
-from metric3d_ros.nodes.outlet.results import Result
+from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.parameters.depth import DepthParameters
 from metric3d_ros.nodes.parameters.schema import build, entries
 from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb
@@ -59,15 +61,16 @@ def result_of(depth_m, *, sec, **shared):
     estimate = Estimate(depth_m, None, None, camera, depth_m.shape, {})
     header = Header(frame_id="camera")
     header.stamp.sec, header.stamp.nanosec = int(sec), round(sec % 1 * 1e9)
-    return Result(
+    frame = Frame(
         header=header,
-        rgb=np.zeros((*depth_m.shape, 3), np.uint8),
-        camera=camera,
-        camera_info=None,
-        estimate=estimate,
-        parameters=DepthParameters(),
-        **shared,
+        height=depth_m.shape[0],
+        width=depth_m.shape[1],
+        message=None,
+        decode=None,
+        pixels=np.zeros((*depth_m.shape, 3), np.uint8),
+        described=camera,
     )
+    return Result(frame=frame, estimate=estimate, parameters=DepthParameters(), **shared)
 
 
 def test_colours_of_depth_are_steady_from_one_image_to_the_next():
@@ -91,7 +94,7 @@ def test_what_outputs_share_is_computed_once_by_threads_that_want_it_at_once(mon
         time.sleep(0.05)
         return depth_m
 
-    monkeypatch.setattr("metric3d_ros.nodes.outlet.results.filter_depth", slow)
+    monkeypatch.setattr("metric3d_ros.nodes.outlet.result.filter_depth", slow)
     result = result_of(np.ones((4, 4), np.float32), sec=1)
     limited = dataclasses.replace(result, parameters=build(DepthParameters, {"depth.min_m": 0.5}))
 
@@ -108,3 +111,17 @@ def test_what_outputs_share_is_computed_once_by_threads_that_want_it_at_once(mon
     assert len(computed) == 1
     assert len({id(each) for each in got}) == 1
     assert len(got) == 4
+
+
+def test_missing_depth_is_the_share_of_what_was_computed_and_nothing_is_computed_for_it():
+    depth_m = np.ones((16, 32), np.float32)  # every 8th pixel counts: 2 x 4
+    depth_m[8, 16:] = np.nan
+    result = result_of(depth_m, sec=1)
+    assert result.missing_depth() == MissingDepth()
+    BY_TOPIC["depth/image_color"].build(result)
+    assert result.missing_depth() == MissingDepth(depth=2 / 8)
+    limited = dataclasses.replace(
+        result, parameters=build(DepthParameters, {"points.fields": "xyz", "points.max_m": 0.5})
+    )
+    BY_TOPIC["points"].build(limited)
+    assert limited.missing_depth().points == 1.0

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from metric3d_ros.camera import described_size_hw
-from metric3d_ros.nodes.intake.pairing import CameraInfoPairing, PairedBy, stamp_ns
+from metric3d_ros.nodes.frame import Frame, PairedBy
+from metric3d_ros.nodes.intake.pairing import CameraInfoPairing
 
 
 def header(stamp_ms, frame="camera"):
@@ -14,7 +15,7 @@ def header(stamp_ms, frame="camera"):
 
 
 def image(stamp_ms, *, frame="camera", width=64, height=48):
-    return SimpleNamespace(header=header(stamp_ms, frame), width=width, height=height)
+    return Frame(header=header(stamp_ms, frame), width=width, height=height, message=object(), decode=None)
 
 
 def info(stamp_ms, *, frame="camera", width=64, height=48, roi=(0, 0), binning=(0, 0)):
@@ -31,10 +32,6 @@ def info(stamp_ms, *, frame="camera", width=64, height=48, roi=(0, 0), binning=(
 @pytest.fixture
 def pairing():
     return CameraInfoPairing()
-
-
-def test_stamp_is_nanoseconds():
-    assert stamp_ns(image(12_345)) == 12_345_000_000
 
 
 @pytest.mark.parametrize(
@@ -54,32 +51,37 @@ def test_camera_info_before_its_image_pairs_by_stamp(pairing):
     described = info(40)
     assert pairing.add_camera_info(described) is None
     taken = image(40)
-    pair, replaced = pairing.add_image(taken)
-    assert (pair.image, pair.camera_info, pair.by_stamp, replaced) == (taken, described, True, None)
+    frame, replaced = pairing.add_image(taken)
+    assert (frame.message, frame.camera_info, frame.paired_by, replaced) == (
+        taken.message,
+        described,
+        PairedBy.STAMP,
+        None,
+    )
 
 
 def test_camera_info_after_its_image_pairs_by_stamp(pairing):
     taken, described = image(40), info(40)
     assert pairing.add_image(taken) == (None, None)
     assert pairing.is_waiting
-    pair = pairing.add_camera_info(described)
-    assert (pair.image, pair.camera_info, pair.by_stamp) == (taken, described, True)
+    frame = pairing.add_camera_info(described)
+    assert (frame.message, frame.camera_info, frame.paired_by) == (taken.message, described, PairedBy.STAMP)
     assert not pairing.is_waiting
 
 
 def test_stamp_decides_even_where_frame_ids_differ(pairing):
     described = info(40, frame="left_optical")
     pairing.add_camera_info(described)
-    pair, _ = pairing.add_image(image(40, frame="left"))
-    assert pair.camera_info is described
+    frame, _ = pairing.add_image(image(40, frame="left"))
+    assert frame.camera_info is described
 
 
 def test_camera_info_published_once_serves_every_later_image(pairing):
     latched = info(0)
     pairing.add_camera_info(latched)
     for stamp_ms in (40, 80, 120):
-        pair, replaced = pairing.add_image(image(stamp_ms))
-        assert (pair.camera_info, pair.by_stamp, replaced) == (latched, False, None)
+        frame, replaced = pairing.add_image(image(stamp_ms))
+        assert (frame.camera_info, frame.paired_by, replaced) == (latched, PairedBy.LAST, None)
 
 
 def test_last_camera_info_of_the_same_size_is_taken(pairing):
@@ -107,7 +109,7 @@ def test_newer_image_replaces_the_waiting_one(pairing):
     first, second = image(40), image(80)
     pairing.add_image(first)
     assert pairing.add_image(second) == (None, first)
-    assert pairing.add_camera_info(info(80)).image is second
+    assert pairing.add_camera_info(info(80)).message is second.message
 
 
 def test_images_wait_for_their_own_camera_info_once_the_camera_stamps_them(pairing):
@@ -115,24 +117,24 @@ def test_images_wait_for_their_own_camera_info_once_the_camera_stamps_them(pairi
     pairing.add_image(image(40))
     second = image(80)
     assert pairing.add_image(second) == (None, None), "the camera_info with stamp 40 is not good enough any more"
-    assert pairing.add_camera_info(info(80)).image is second
+    assert pairing.add_camera_info(info(80)).message is second.message
 
 
 def test_camera_info_that_always_comes_late_is_noticed(pairing):
     pairing.add_camera_info(info(40))  # its image came before anybody listened
-    assert pairing.add_image(image(80))[0].by_stamp is False
+    assert pairing.add_image(image(80))[0].paired_by is PairedBy.LAST
     assert pairing.add_camera_info(info(80)) is None
     third = image(120)
     assert pairing.add_image(third) == (None, None)
-    assert pairing.add_camera_info(info(120)).by_stamp is True
+    assert pairing.add_camera_info(info(120)).paired_by is PairedBy.STAMP
 
 
 def test_last_camera_info_is_good_enough_again_when_a_camera_stops_sending_them(pairing):
     pairing.add_camera_info(info(10))
     pairing.add_image(image(10))
     results = [pairing.add_image(image(stamp_ms))[0] for stamp_ms in (40, 80, 120, 160)]
-    assert [pair is None for pair in results] == [True, True, True, False]
-    assert results[-1].by_stamp is False
+    assert [frame is None for frame in results] == [True, True, True, False]
+    assert results[-1].paired_by is PairedBy.LAST
 
 
 def test_every_image_is_used_where_camera_info_comes_with_every_other_one_only(pairing):
@@ -156,17 +158,17 @@ def test_nearest_stamp_within_the_tolerance_goes_before_the_last_one(apart_ns):
     near = header_ns(info(0), 5_000_000_000 + apart_ns)
     for described in (info(4_000), near, info(5_100)):
         pairing.add_camera_info(described)
-    pair, _ = pairing.add_image(image(5_000))
-    assert pair.camera_info is near
-    assert (pair.by, pair.by_stamp) == (PairedBy.NEAREST_STAMP, False)
+    frame, _ = pairing.add_image(image(5_000))
+    assert frame.camera_info is near
+    assert frame.paired_by == PairedBy.NEAREST_STAMP
 
 
 def test_beyond_the_tolerance_the_last_one_is_taken():
     pairing = CameraInfoPairing(tolerance_ns=20_000_000)
     pairing.add_camera_info(info(4_979))
     pairing.add_camera_info(info(5_900))
-    pair, _ = pairing.add_image(image(5_000))
-    assert (pair.camera_info.header.stamp.sec, pair.by) == (5, PairedBy.LAST)
+    frame, _ = pairing.add_image(image(5_000))
+    assert (frame.camera_info.header.stamp.sec, frame.paired_by) == (5, PairedBy.LAST)
 
 
 @pytest.mark.parametrize("frames", [("Cam1/Scene_optical", ""), ("", "camera"), ("", ""), ("camera_optical", "camera")])
@@ -175,8 +177,8 @@ def test_frame_id_that_tells_nothing_is_no_obstacle_where_camera_info_can_only_b
     pairing = CameraInfoPairing(tolerance_ns=20_000_000, doubt=lambda: "")
     described = header_ns(info(0, frame=frames[1]), 500_000_000_000 - apart_ns)
     pairing.add_camera_info(described)
-    pair, _ = pairing.add_image(image(500_000, frame=frames[0]))
-    assert (pair.camera_info, pair.by) == (described, PairedBy.SIZE_ALONE)
+    frame, _ = pairing.add_image(image(500_000, frame=frames[0]))
+    assert (frame.camera_info, frame.paired_by) == (described, PairedBy.SIZE_ALONE)
 
 
 def test_camera_info_that_may_be_another_ones_is_refused_with_the_reason():

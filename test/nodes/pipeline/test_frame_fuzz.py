@@ -29,39 +29,42 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image, cloud_to_points, image_to_depth
 from metric3d_ros.messages.encodings import find_encoding
-from metric3d_ros.nodes.intake.camera_stream import CameraStream
+from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
 from metric3d_ros.nodes.parameters.depth import DepthParameters
 from metric3d_ros.nodes.parameters.schema import build, entries, flatten
-from metric3d_ros.nodes.pipeline.pipeline import Pipeline
+from metric3d_ros.nodes.pipeline.line import Line
+from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 
 MAX_PIXELS = 640 * 480
 STRICT = settings(max_examples=200, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 class FramePath:
-    """A camera's stream and the pipeline behind it, without a network of processes in between."""
+    """A camera and the line behind it, without a network of processes in between."""
 
     def __init__(self, node, estimator, **values):
         values = {"max_pixels": MAX_PIXELS, "outputs.scan": True, "scan.frame_id": "camera_link"} | values
         self.parameters = build(DepthParameters, values)
         self.unexpected = []
-        self.stream = CameraStream(node, parameters=self.parameters, offer=self._work)
-        self.stream.publishers = SimpleNamespace(wanted=lambda: list(OUTPUTS), publish=self._publish)
-        self._pipeline = Pipeline(
+        self.camera = NodeCamera(node, parameters=self.parameters, offer=self._work)
+        self.intake, self.counts = self.camera.intake, self.camera.progress.counts
+        self.camera.outlet.wanted = lambda: tuple(output.topic for output in OUTPUTS)
+        self.camera.outlet.publish = self._publish
+        self._line = Line(
             estimator,
             parameters=lambda: self.parameters,
             now_ns=lambda: 0,
-            on_finished=lambda *_: None,
+            on_published=lambda *_: None,
             log=SimpleNamespace(error=self.unexpected.append, warning=lambda _: None),
         )
 
-    def _work(self, stream, frame):
-        self._pipeline.run({stream: frame})
+    def _work(self, camera, frame):
+        self._line.run({camera: frame})
 
-    def _publish(self, output, message):
+    def _publish(self, topic, message):
         serialize_message(message)
-        self.look_at(output.topic, message)
+        self.look_at(topic, message)
 
     def look_at(self, topic, message):
         """Depth and points are finite or NaN, never 0, infinite or negative along the optical axis."""
@@ -74,11 +77,11 @@ class FramePath:
 
     def check(self):
         """Every frame is in exactly one count, but for one that may wait for its camera_info."""
-        counts = self.stream.counts
-        ended = counts.published + counts.bad + counts.without_camera_info + counts.replaced + counts.unwanted
+        counts = self.counts
+        ended = counts.published + sum(counts.dropped.values())
         assert not self.unexpected, self.unexpected[0]
         assert counts.received - ended in (0, 1)
-        assert bool(counts.bad) == bool(counts.last_reason)
+        assert bool(counts.dropped[Dropped.BAD]) == bool(counts.last_reason)
 
 
 @pytest.fixture(scope="module")
@@ -185,29 +188,29 @@ def frames(draw):
 @given(frames())
 def test_any_image_and_camera_info_end_in_a_count(path, frame):
     image, info = frame
-    published = path.stream.counts.published
-    path.stream.take_camera_info(info)
-    path.stream.take_image(image)
+    published = path.counts.published
+    path.intake.take_camera_info(info)
+    path.intake.take_image(image)
     path.check()
-    event("published" if path.stream.counts.published > published else "dropped")
+    event("published" if path.counts.published > published else "dropped")
 
 
 @STRICT
 @given(st.data())
 def test_a_good_frame_is_published_after_any_bad_one(path, data):
     image, info = data.draw(frames())
-    path.stream.take_image(image)
-    path.stream.take_camera_info(info)
-    published = path.stream.counts.published
+    path.intake.take_image(image)
+    path.intake.take_camera_info(info)
+    published = path.counts.published
     header = Header(frame_id="good")
     header.stamp.sec = data.draw(st.integers(0, 2**31 - 1))
-    path.stream.take_camera_info(
+    path.intake.take_camera_info(
         CameraInfo(header=header, width=40, height=30, k=np.array([50.0, 0.0, 20.0, 0.0, 50.0, 15.0, 0.0, 0.0, 1.0]))
     )
-    path.stream.take_image(
+    path.intake.take_image(
         array_to_image(np.full((30, 40, 3), 90, np.uint8), "rgb8", header=header, sensor_msgs=sensor_msgs.msg)
     )
-    assert path.stream.counts.published == published + 1
+    assert path.counts.published == published + 1
     path.check()
 
 
@@ -245,11 +248,11 @@ def test_any_parameters_that_are_accepted_can_be_worked_with(path, values, seed)
         rgb = np.random.default_rng(seed).integers(0, 256, (44, 52, 3), np.uint8)
         header = Header(frame_id="camera")
         k = np.array([50.0, 0.0, 20.0, 0.0, 50.0, 25.0, 0.0, 0.0, 1.0])
-        path.stream.take_camera_info(CameraInfo(header=header, width=52, height=44, k=k))
-        published = path.stream.counts.published
-        path.stream.take_image(array_to_image(rgb, "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
+        path.intake.take_camera_info(CameraInfo(header=header, width=52, height=44, k=k))
+        published = path.counts.published
+        path.intake.take_image(array_to_image(rgb, "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
         path.check()
-        event("published" if path.stream.counts.published > published else path.stream.counts.last_reason[:40])
+        event("published" if path.counts.published > published else path.counts.last_reason[:40])
     finally:
         path.parameters = before
 
@@ -288,10 +291,10 @@ def compressed_images(draw):
 @STRICT
 @given(compressed_images())
 def test_any_compressed_image_ends_in_a_count(compressed_path, message):
-    published = compressed_path.stream.counts.published
-    compressed_path.stream.take_compressed_image(message)
+    published = compressed_path.counts.published
+    compressed_path.intake.take_compressed_image(message)
     compressed_path.check()
-    event("published" if compressed_path.stream.counts.published > published else "dropped")
+    event("published" if compressed_path.counts.published > published else "dropped")
 
 
 def raw(width, height, *, data=b"\0" * 100, encoding="rgb8", step=None):
@@ -339,20 +342,20 @@ def peak_bytes(work):
 def test_a_bad_frame_takes_less_than_twice_the_memory_of_a_good_one(path, compressed_path, what):
     good = raw(640, 480, data=bytes(640 * 480 * 3))
     k = np.array([500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0])
-    path.stream.take_camera_info(CameraInfo(header=good.header, width=640, height=480, k=k))
-    allowed = 2 * peak_bytes(lambda: path.stream.take_image(good))
+    path.intake.take_camera_info(CameraInfo(header=good.header, width=640, height=480, k=k))
+    allowed = 2 * peak_bytes(lambda: path.intake.take_image(good))
     assert allowed > 2 * 640 * 480 * 4, "the measure sees what NumPy allocates"
 
     message = GREEDY[what]
-    stream = path.stream
+    intake = path.intake
     if isinstance(message, Image):
         info = CameraInfo(header=message.header, width=message.width, height=message.height, k=k)
-        stream.take_camera_info(info)
-        used = peak_bytes(lambda: stream.take_image(message))
+        intake.take_camera_info(info)
+        used = peak_bytes(lambda: intake.take_image(message))
     else:
-        stream = compressed_path.stream
+        intake = compressed_path.intake
         compressed = CompressedImage(header=Header(), data=array.array("B", message))
-        used = peak_bytes(lambda: stream.take_compressed_image(compressed))
+        used = peak_bytes(lambda: intake.take_compressed_image(compressed))
     assert used < allowed
     path.check()
     compressed_path.check()

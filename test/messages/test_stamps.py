@@ -1,10 +1,32 @@
-"""Whether stamps are of the node's clock, and what is told where they are not."""
+"""What a stamp is, whether it is of the node's clock, and what is told if it is not."""
+
+from types import SimpleNamespace
 
 import pytest
 
-from metric3d_ros.nodes.health.stamp_clock import NS_PER_S, StampClock, format_duration
+from metric3d_ros.messages.stamps import NS_PER_S, StampClock, age_ms, apart_ns, format_duration, format_stamp, stamp_ns
 
 NOW_NS = 1_790_000_000 * NS_PER_S
+
+
+def message(sec, nanosec):
+    return SimpleNamespace(header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec)))
+
+
+def test_stamp_is_nanoseconds():
+    assert stamp_ns(message(12, 345_000_000)) == 12_345_000_000
+
+
+def test_age_is_from_the_stamp_to_now():
+    assert age_ms(message(12, 345_000_000), now_ns=12_350_500_000) == 5.5
+
+
+def test_distance_of_two_stamps_has_no_sign():
+    assert apart_ns(3, 10) == apart_ns(10, 3) == 7
+
+
+def test_stamp_is_written_with_all_its_nanoseconds():
+    assert format_stamp(message(12, 345)) == "12.000000345"
 
 
 def judge(stamp_ns, *, now_ns=NOW_NS, simulated=False):

@@ -1,9 +1,63 @@
-"""Images that never arrived are found by the stamps of those that did."""
+"""Images that never arrived are found by gaps in one publisher's numbers, and by the stamps of those that did."""
 
 import numpy as np
 import pytest
 
-from metric3d_ros.nodes.health.loss_watch import LossWatch
+from metric3d_ros.nodes.intake.lost_images import LostImages, SequenceGaps, StampGaps
+
+
+class Topic:
+    """Who publishes, and how many messages were found missing so far."""
+
+    def __init__(self, *publishers):
+        self.publishers, self.asked, self.lost = list(publishers), 0, 0
+        self.watch = SequenceGaps(self.ask)
+
+    def ask(self):
+        self.asked += 1
+        return self.publishers
+
+    def take(self, *numbers):
+        self.lost += sum(self.watch.add(number) for number in numbers)
+        return self.lost
+
+
+def test_gaps_are_counted():
+    assert Topic("camera").take(1, 2, 3, 6, 7, 17) == 2 + 9
+
+
+def test_what_came_before_the_first_message_is_not_missed():
+    assert Topic("camera").take(4711, 4712) == 0
+
+
+def test_nobody_is_asked_while_nothing_is_missing():
+    topic = Topic("camera")
+    topic.take(*range(100))
+    assert topic.asked == 1
+
+
+def test_restarted_publisher_starts_anew():
+    topic = Topic("camera")
+    topic.take(100, 101)
+    topic.publishers = ["camera, started again"]
+    assert topic.take(3, 4, 6) == 1
+
+
+def test_other_publisher_with_higher_numbers_is_no_loss():
+    topic = Topic("camera")
+    topic.take(1, 2)
+    topic.publishers = ["other"]
+    assert topic.take(500, 501) == 0
+    assert topic.take(503) == 1
+
+
+def test_numbers_of_two_publishers_tell_nothing():
+    assert Topic("left", "right").take(1, 101, 2, 102, 5, 110) == 0
+
+
+def test_middleware_without_numbers_is_no_loss():
+    assert Topic("camera").take(None, None, 7, None, 9) == 0
+
 
 PERIOD_NS = 33_333_333
 
@@ -14,7 +68,7 @@ def stamps(count, *, start_s=1_000_000_000, jitter=0.0):
 
 
 def watch(images, infos=()):
-    loss = LossWatch()
+    loss = StampGaps()
     for stamp in sorted([*images, *infos]):
         if stamp in infos:
             loss.add_camera_info(stamp)
@@ -82,7 +136,7 @@ def test_slow_camera_is_not_a_lossy_one():
 
 
 def test_only_stamps_count_not_how_fast_a_recording_plays():
-    loss = LossWatch()
+    loss = StampGaps()
     for _ in range(3):  # played three times over: stamps jump back
         for stamp in stamps(300):
             loss.add_image(stamp)
@@ -98,3 +152,17 @@ def test_old_losses_are_forgotten():
 
 def test_two_images_of_one_stamp_do_no_harm():
     assert watch([10**18] * 50) is None
+
+
+def test_loss_is_told_with_the_remedy_and_is_empty_without_one():
+    sent = stamps(90)
+    lost = LostImages(lambda: ["camera"])
+    assert lost.explain() == ""
+    for stamp in sent:
+        lost.add_camera_info(stamp)
+        if stamp in (sent[20], sent[70]):
+            lost.add_image(stamp)
+    assert lost.explain().startswith(
+        "by their stamps the camera sent 90 images in 3.0 s, and 2 came: start the camera with"
+    )
+    assert [lost.add_number(number) for number in (7, 8, 11)] == [0, 0, 2]

@@ -1,4 +1,4 @@
-"""One image with what the network says of it; what several outputs share is computed once, and only if asked for."""
+"""A frame with its estimate; what several outputs share is computed once, and only if one of them is built."""
 
 import dataclasses
 import threading
@@ -11,11 +11,17 @@ import numpy.typing as npt
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import filter_depth, normals_from_depth
+from metric3d_ros.nodes.frame import Frame, Rgb
+from metric3d_ros.nodes.health.missing_depth import MissingDepth
 from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.outputs import INFINITE
 from metric3d_ros.pictures import SteadyRange
 
 Float32Array = npt.NDArray[np.float32]
 T = TypeVar("T")
+
+# `missing_depth` samples every so many rows and columns: shares are exact to a hundredth, and 1080p costs 0.1 ms.
+_STRIDE = 8
 
 
 class _computed_once(cached_property[T]):
@@ -32,20 +38,36 @@ class _computed_once(cached_property[T]):
 class Result:
     """All that outputs are made from."""
 
-    header: Any
-    """The image's own header: every output carries its stamp."""
-    rgb: npt.NDArray[np.uint8]
-    """(H, W, 3)."""
-    camera: Camera
-    camera_info: Any
-    """The image's CameraInfo message; None where the camera comes from parameters."""
+    frame: Frame
+    """Decoded."""
     estimate: Estimate | None
-    """None when no output that is wanted needs one."""
+    """None if no output that is wanted needs one."""
     parameters: DepthParameters
+    """Those that it was estimated with."""
     depth_range: SteadyRange = dataclasses.field(default_factory=SteadyRange)
     """The camera's own, from one image to the next."""
     lock: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
     """Held while something shared is computed."""
+
+    @property
+    def header(self) -> Any:
+        """The image's own header: every output carries its stamp."""
+        return self.frame.header
+
+    @property
+    def rgb(self) -> Rgb:
+        """(H, W, 3)."""
+        return self.frame.rgb
+
+    @property
+    def camera(self) -> Camera:
+        """The image's camera."""
+        return self.frame.camera
+
+    @property
+    def camera_info(self) -> Any:
+        """The image's CameraInfo message; None if a file or parameters describe the camera."""
+        return self.frame.camera_info
 
     @_computed_once
     def far_depth_m(self) -> Float32Array:
@@ -105,7 +127,24 @@ class Result:
         """(H, W), where the limits of `depth.*` leave depth; None where they take nothing from the estimate."""
         return None if self.depth_m is self._estimate.depth_m else np.isfinite(self.depth_m)
 
+    def missing_depth(self) -> MissingDepth:
+        """Return the shares of the pixels without depth and without a point, of what has been computed by now."""
+        computed = vars(self)
+        depth = computed.get("far_depth_m" if self.parameters.depth.far == INFINITE else "depth_m")
+        cloud = computed.get("cloud_depth_m")
+        points = None
+        if cloud is not None:
+            no_ray = np.isnan(self.camera.ray_planes(stride=_STRIDE)[2])
+            points = _share(np.isnan(cloud[::_STRIDE, ::_STRIDE]) | no_ray)
+        return MissingDepth(
+            depth=None if depth is None else _share(np.isnan(depth[::_STRIDE, ::_STRIDE])), points=points
+        )
+
     @property
     def _estimate(self) -> Estimate:
         assert self.estimate is not None, "an output that uses an estimate must say so in `needs`"
         return self.estimate
+
+
+def _share(missing: npt.NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(missing) / missing.size)

@@ -1,0 +1,60 @@
+"""Writes a snapshot: one image and everything that was made of it, into a folder. Knows nothing of ROS."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from metric3d_ros import __version__
+from metric3d_ros.camera.calibration.files import write_calibration
+from metric3d_ros.errors import DataError
+from metric3d_ros.geometry import depth_to_points
+from metric3d_ros.nodes.outlet.result import Result
+from metric3d_ros.nodes.parameters.schema import flatten
+from metric3d_ros.nodes.parameters.yaml_writer import parameters_to_yaml
+from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
+from metric3d_ros.recordings.depth_files import write_depth
+from metric3d_ros.recordings.images import write_rgb
+from metric3d_ros.recordings.ply import write_ply
+
+_MOST_OF_ONE_STAMP = 1000
+
+
+def write_snapshot(parent: Path, name: str, result: Result) -> Path:
+    """Write `result` into the new folder parent/name, or name-2 and so on where there is one; return the folder.
+
+    The folder appears when it is complete. Raises OSError or Metric3DError when something cannot be written; nothing
+    is left behind then.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    names = [name, *(f"{name}-{i}" for i in range(2, _MOST_OF_ONE_STAMP))]
+    folder = next((parent / each for each in names if not (parent / each).exists()), None)
+    if folder is None:
+        raise DataError(f"{parent} holds {_MOST_OF_ONE_STAMP} snapshots of the stamp {name}: remove some")
+    growing = folder.with_name(f".{folder.name}.part")
+    try:
+        _write_files(growing, result)
+        growing.rename(folder)
+    except BaseException:
+        shutil.rmtree(growing, ignore_errors=True)
+        raise
+    return folder
+
+
+def _write_files(folder: Path, result: Result) -> None:
+    folder.mkdir()
+    write_rgb(folder / "image.png", result.rgb)
+    write_depth(folder / "depth.npy", result.depth_m)
+    write_depth(folder / "depth.png", result.depth_m)
+    write_rgb(folder / "depth_color.png", depth_to_rgb(result.depth_m))
+    np.save(folder / "normals.npy", result.normals)
+    write_rgb(folder / "normals_color.png", normals_to_rgb(result.normals))
+    if result.confidence is not None:
+        np.save(folder / "confidence.npy", result.confidence)
+    points = depth_to_points(result.cloud_depth_m, result.camera)
+    frame_id = str(result.header.frame_id)
+    write_ply(folder / "points.ply", points, rgb=result.rgb, normals=result.normals, comment=f"frame_id {frame_id}")
+    write_calibration(folder / "camera_info.yaml", result.camera)
+    about = f"# metric3d_ros {__version__}: the parameters of this snapshot, as params_file:=parameters.yaml takes them"
+    parameters = parameters_to_yaml(type(result.parameters), values=flatten(result.parameters), about=about)
+    (folder / "parameters.yaml").write_text(parameters, encoding="utf-8")
