@@ -16,18 +16,20 @@ from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPI
 from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.slowness import try_smaller_sizes
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
+from metric3d_ros.nodes.intake.input_topics import input_endpoints
+from metric3d_ros.nodes.outlet.output_topics import output_endpoints
 from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.server import ParameterServer
-from metric3d_ros.nodes.parameters.sources import ParameterSources
+from metric3d_ros.nodes.parameter_server.server import ParameterServer
+from metric3d_ros.nodes.parameter_server.sources import ParameterSources
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.scheduler import Scheduler
 from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
 from metric3d_ros.nodes.ros.log_bridge import LogBridge
-from metric3d_ros.nodes.ros.process import Stop, create_node, run_process
 from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
-from metric3d_ros.nodes.ros.topic_collisions import check_depth_node_topics
+from metric3d_ros.nodes.ros.run_node import Stop, create_node, run_node
+from metric3d_ros.nodes.ros.topic_collisions import refuse_collisions, reserved_endpoints
 
 # Small, so that even a large network on a slow CPU is soon ready; it proves that the model runs at all.
 _WARM_UP_HW = (112, 168)
@@ -57,7 +59,14 @@ class DepthNode:
         try:
             self._parameters = ParameterServer(self.node, DepthParameters, sources=sources, on_change=self._apply)
             parameters = self._parameters.values
-            check_depth_node_topics(self.node, parameters, others=(DIAGNOSTICS_TOPIC, TIMING_TOPIC))
+            refuse_collisions(
+                self.node,
+                [
+                    *reserved_endpoints(self.node, (DIAGNOSTICS_TOPIC, TIMING_TOPIC)),
+                    *input_endpoints(self.node, parameters),
+                    *output_endpoints(self.node, parameters),
+                ],
+            )
             self._cameras = [
                 NodeCamera(self.node, parameters=parameters, offer=self._offer, name=name)
                 for name in parameters.camera_names
@@ -174,7 +183,7 @@ def main(argv: Sequence[str] | None = None, *, open_engine: Callable[..., Engine
     def make_node(options: argparse.Namespace, stop: Stop) -> DepthNode:
         return DepthNode(stop, sources=options.parameter_sources, open_engine=open_engine)
 
-    return run_process("depth_node", make_node, argv=argv)
+    return run_node("depth_node", make_node, argv=argv)
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ from metric3d_ros.camera.calibration.files import read_calibration
 from metric3d_ros.errors import CameraError, ConfigurationError, DataError, ImageError, Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.nodes.parameters.depth import SCALE, PlayerParameters
-from metric3d_ros.nodes.parameters.schema import add_options, options_to_values
-from metric3d_ros.nodes.parameters.server import ParameterServer
-from metric3d_ros.nodes.ros.process import Stop, create_node, run_process
+from metric3d_ros.nodes.parameter_server.schema import add_options, options_to_values
+from metric3d_ros.nodes.parameter_server.server import ParameterServer
+from metric3d_ros.nodes.parameters.depth_node import SCALE
+from metric3d_ros.nodes.parameters.image_player import PlayerParameters
 from metric3d_ros.nodes.ros.qos import OUTPUT, create_input, create_output
 from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
+from metric3d_ros.nodes.ros.run_node import Stop, create_node, run_node
 from metric3d_ros.nodes.ros.topic_collisions import Endpoint, refuse_collisions
 from metric3d_ros.recordings.images import list_images, read_rgb
 
@@ -236,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Publish images on `image`, with `camera_info`. Every option is a ROS parameter as well.",
     )
     add_options(parser, PlayerParameters, positional="images")
-    return run_process("image_player", ImagePlayer, argv=argv, parser=parser)
+    return run_node("image_player", ImagePlayer, argv=argv, parser=parser)
 
 
 if __name__ == "__main__":

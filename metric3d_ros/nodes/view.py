@@ -70,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
     if missing is not None:
         raise ViewerError(missing)
 
-    from metric3d_ros.nodes.ros.process import run_process
+    from metric3d_ros.nodes.ros.run_node import run_node
     from metric3d_ros.nodes.viewer.viewer import View
 
     argv = ["metric3d view", "--ros-args", *args.ros_args]
-    return run_process("metric3d view", lambda _, stop: View(args, stop), argv=argv)
+    return run_node("metric3d view", lambda _, stop: View(args, stop), argv=argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

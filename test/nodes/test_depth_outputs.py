@@ -25,8 +25,8 @@ from metric3d_ros.messages import (
     image_to_array,
 )
 from metric3d_ros.messages.encodings import find_encoding
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.schema import entries
+from metric3d_ros.nodes.parameter_server.schema import entries
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.pictures import INVALID_RGB, DepthColours, depth_to_rgb
 from metric3d_ros.recordings.images import read_rgb
 from metric3d_ros.recordings.ply import read_ply

@@ -9,8 +9,8 @@ import yaml
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 from metric3d_ros.nodes.health import camera_health
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.schema import build
+from metric3d_ros.nodes.parameter_server.schema import build
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/integration.md").read_text()

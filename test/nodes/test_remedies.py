@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, Reliabilit
 from ros_process import TestBench, next_domain, ros_environment, running_node
 from sensor_msgs.msg import CameraInfo, Image
 
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.schema import build, entries
+from metric3d_ros.nodes.parameter_server.schema import build, entries
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 PROBLEM = re.compile(r"\[(?:WARN|FATAL|ERROR)\]|error: ")
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from metric3d_ros.cli import VERBS
-from metric3d_ros.nodes.parameters.depth import DepthParameters, PlayerParameters
-from metric3d_ros.nodes.parameters.schema import add_options, entries
+from metric3d_ros.nodes.parameter_server.schema import add_options, entries
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.image_player import PlayerParameters
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted({*ROOT.glob("metric3d_ros/**/*.py"), *ROOT.glob("export/**/*.py"), *ROOT.glob("launch/*.py")})

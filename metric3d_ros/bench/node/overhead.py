@@ -103,7 +103,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
-    from metric3d_ros.nodes.ros.transport import prepare_transport
+    from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
 
     environment = os.environ | {
         LATENCY_VARIABLE: f"{scenario.latency_ms:g}",
@@ -123,7 +123,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
         *arguments,
     ]
     node = subprocess.Popen(command, env=environment, start_new_session=True)
-    prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
+    prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
     context = Context()
     rclpy.init(context=context)
     probe = LoadProbe(context, namespace=namespace, topics=scenario.topics, size_hw=scenario.size_hw)

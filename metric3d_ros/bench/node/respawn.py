@@ -86,12 +86,12 @@ def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
-    from metric3d_ros.nodes.ros.transport import prepare_transport
+    from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
 
     namespace = f"bench_{os.getpid()}"
     node = SupervisedNode(["-r", f"__ns:=/{namespace}", "-p", f"model:={model}"])
     node.start()
-    prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
+    prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
     context = Context()
     rclpy.init(context=context)
     probe = LoadProbe(context, namespace=namespace, topics=["depth/image"], size_hw=_SIZE_HW)

@@ -126,14 +126,14 @@ def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
-    from metric3d_ros.nodes.ros.transport import prepare_transport
+    from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
 
     namespace = f"bench_{os.getpid()}"
     arguments = ["-r", f"__ns:=/{namespace}"]
     arguments += [word for name, value in node_parameters(task).items() for word in ("-p", f"{name}:={value}")]
     command = [sys.executable, "-m", "metric3d_ros.nodes.depth_node", "--ros-args", "--log-level", "warn", *arguments]
     node = subprocess.Popen(command, start_new_session=True)
-    prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
+    prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
     context = Context()
     rclpy.init(context=context)
     probe = LoadProbe(context, namespace=namespace, topics=_topics(task["model"]), size_hw=tuple(task["size_hw"]))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 MOST = 0.5
 """A larger share is worth a warning."""

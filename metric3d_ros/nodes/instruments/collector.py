@@ -23,7 +23,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import Cloud, cloud_to_points, image_to_array, image_to_depth
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
-from metric3d_ros.nodes.ros.transport import prepare_transport
+from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
 
 IMAGE = "image"
 DEPTH = "depth/image"
@@ -164,7 +164,7 @@ class CollectorSession:
         self._on_frame = on_frame
 
     def __enter__(self) -> "CollectorSession":
-        prepare_transport(rmw_implementation=get_rmw_implementation_identifier())
+        prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
         # Signals stay with the program around this: rclpy's handlers would end the context under its feet.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node("collector", namespace=self._namespace)

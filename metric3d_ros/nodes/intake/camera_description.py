@@ -4,7 +4,7 @@ from metric3d_ros.camera import Camera, fit_camera
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.intake.pairing import SCALING_REMEDY
 from metric3d_ros.nodes.intake.rectification import Rectification
-from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 
 def is_rectified(frame: Frame, parameters: DepthParameters) -> bool:

@@ -5,15 +5,14 @@ from collections.abc import Collection
 
 from rclpy.node import Node
 
-from metric3d_ros.nodes.intake.rectification import strip_transport
-from metric3d_ros.nodes.ros.topic_collisions import beside
-from metric3d_ros.nodes.ros.topic_publishers import (
+from metric3d_ros.nodes.ros.missing_messages import (
     CAMERA_INFO_TYPE,
     COMPRESSED_TYPE,
     IMAGE_TYPE,
     describe_publishers,
     foreign_topics,
 )
+from metric3d_ros.nodes.ros.topic_names import camera_info_beside, strip_transport
 
 _ASK_EVERY_S = 1.0
 
@@ -48,7 +47,7 @@ class CameraInfoSource:
         publishers = describe_publishers(self._node, self._topic, CAMERA_INFO_TYPE)
         if len(publishers) > 1:
             return f"it has {len(publishers)} publishers ({', '.join(sorted(publishers))})"
-        if self._topic == beside(self._image_topic, "camera_info"):
+        if self._topic == camera_info_beside(self._image_topic):
             return ""
         namespace = self._topic.rpartition("/")[0]
 

@@ -21,10 +21,10 @@ from metric3d_ros.nodes.intake.camera_info_input import CameraInfoInput
 from metric3d_ros.nodes.intake.image_silence import ImageSilence
 from metric3d_ros.nodes.intake.lost_images import LostImages
 from metric3d_ros.nodes.intake.rectification import Rectification
-from metric3d_ros.nodes.outlet.publishers import transport_topic
-from metric3d_ros.nodes.parameters.depth import COMPRESSED, DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import COMPRESSED, DepthParameters
+from metric3d_ros.nodes.ros.missing_messages import COMPRESSED_TYPE, IMAGE_TYPE, WantedTopic
 from metric3d_ros.nodes.ros.qos import create_input, image_input
-from metric3d_ros.nodes.ros.topic_publishers import COMPRESSED_TYPE, IMAGE_TYPE, WantedTopic
+from metric3d_ros.nodes.ros.topic_names import transport_topic
 
 _WATCH_PERIOD_S = 1.0
 

@@ -2,7 +2,7 @@
 
 from rclpy.node import Node
 
-from metric3d_ros.nodes.ros.topic_publishers import Silence, WantedTopic, explain_silence
+from metric3d_ros.nodes.ros.missing_messages import Silence, WantedTopic, explain_silence
 
 _SILENT_S = 3
 

@@ -1,34 +1,12 @@
-"""Decides whether images are rectified, from the parameter or from their topic's name. Knows nothing of ROS."""
+"""Decides whether images are rectified, from the parameter or from their topic's name."""
 
 from dataclasses import dataclass
 from typing import Any
 
-RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE = "auto", "true", "false"
-RECTIFIED_CHOICES = (RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE)
+from metric3d_ros.nodes.parameters.depth_node import RECTIFIED_AUTO, RECTIFIED_TRUE
+from metric3d_ros.nodes.ros.topic_names import is_rectified_topic
 
-# What image_transport's plugins add to the name of a topic.
-_TRANSPORTS = frozenset({"compressed", "compressedDepth", "ffmpeg", "theora", "zstd"})
-_RECTIFIED_WORDS = frozenset({"rect", "rectified"})
 _WORTH_SAYING = 0.01
-
-
-def strip_transport(topic: str) -> str:
-    """Return the topic without the suffix of an image_transport plugin, as /image for /image/compressed."""
-    base, _, suffix = topic.rpartition("/")
-    return base if base and suffix in _TRANSPORTS else topic
-
-
-def is_rectified_topic(topic: str) -> bool:
-    """Return whether the name of an image topic says that its images are rectified.
-
-    By convention the last part has the word "rect" (image_rect, image_rect_color, image_rect_raw of RealSense), or a
-    namespace ends with it (camera_rect/image, and rgb/color/rect/image of ZED). The suffix of a transport, as in
-    image_rect/compressed, is not looked at.
-    """
-    *namespaces, name = [part for part in strip_transport(topic).split("/") if part] or [""]
-    if _RECTIFIED_WORDS & set(name.lower().split("_")):
-        return True
-    return any(namespace.lower().split("_")[-1] in _RECTIFIED_WORDS for namespace in namespaces)
 
 
 @dataclass(frozen=True, kw_only=True)

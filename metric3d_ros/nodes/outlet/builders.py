@@ -22,7 +22,7 @@ from metric3d_ros.messages import (
 )
 from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.outputs import INFINITE
+from metric3d_ros.nodes.parameters.depth import INFINITE
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
 
 

@@ -9,9 +9,9 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.outlet.outputs import DEPTH_TOPIC, SCAN, find_output
 from metric3d_ros.nodes.outlet.publishers import OutputPublishers
 from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.outlet.scan_frame import explain_scan_frame
 from metric3d_ros.nodes.outlet.snapshot_service import SnapshotService
-from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.scan import explain_scan_frame
 from metric3d_ros.pictures import SteadyRange
 
 _WARN_EVERY_S = 30.0

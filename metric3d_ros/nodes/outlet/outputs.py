@@ -19,7 +19,7 @@ from metric3d_ros.nodes.outlet.builders import (
     build_scan,
 )
 from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 SCAN = "scan"
 _NOTHING = frozenset[str]()

@@ -7,9 +7,10 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
 
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS, Output
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.ros.direct_publish import direct_publish
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.ros.publish_without_copy import publish_without_copy
 from metric3d_ros.nodes.ros.qos import create_output, output
+from metric3d_ros.nodes.ros.topic_names import transport_topic
 
 
 class OutputPublishers:
@@ -24,7 +25,7 @@ class OutputPublishers:
             if getattr(parameters.outputs, each.switch)
         }
         self._publish = {
-            each.topic: direct_publish(self._publishers[each.topic], each.message_type)
+            each.topic: publish_without_copy(self._publishers[each.topic], each.message_type)
             for each in OUTPUTS
             if each.topic in self._publishers
         }
@@ -41,14 +42,6 @@ class OutputPublishers:
     def publish(self, topic: str, message: Any) -> None:
         """Publish the message of an output. Different outputs may be published on different threads."""
         self._publish[topic](message)
-
-
-def transport_topic(node: Node, base: str, transport: str) -> str:
-    """Return image_transport's name of `base` in another form, such as /camera/image/compressed.
-
-    It follows the base topic when that is remapped, and can be remapped itself.
-    """
-    return f"{node.resolve_topic_name(base)}/{transport}"
 
 
 def output_topic(node: Node, prefix: str, each: Output) -> str:

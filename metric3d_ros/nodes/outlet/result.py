@@ -13,8 +13,8 @@ from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import filter_depth, normals_from_depth
 from metric3d_ros.nodes.frame import Frame, Rgb
 from metric3d_ros.nodes.health.missing_depth import MissingDepth
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.outputs import INFINITE
+from metric3d_ros.nodes.parameters.depth import INFINITE
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.pictures import SteadyRange
 
 Float32Array = npt.NDArray[np.float32]

@@ -1,8 +1,8 @@
-"""The `qos.*` parameters: quality of service of all inputs and all outputs (`qos_overrides.*`: of single topics)."""
+"""The parameters `qos.*`: QoS of all inputs and all outputs; `qos_overrides.*` is for single topics."""
 
 from dataclasses import dataclass
 
-from metric3d_ros.nodes.parameters.schema import parameter
+from metric3d_ros.nodes.parameter_server.schema import parameter
 
 BEST_EFFORT, RELIABLE = "best_effort", "reliable"
 
@@ -13,29 +13,28 @@ class QosParameters:
 
     input_reliability: str = parameter(
         BEST_EFFORT,
-        "How images and camera_info are received. best_effort hears every camera; reliable hears only those that "
-        "publish reliably, and has lost images sent again.",
+        "Reliability of image and camera_info subscriptions: best_effort matches every publisher; reliable matches "
+        "only reliable publishers, which send lost images again.",
         choices=(BEST_EFFORT, RELIABLE),
         read_only=True,
     )
     input_depth: int = parameter(
         5,
-        "How many images wait to be received while the machine is busy for a moment; only the newest is worked on, so "
-        "more cost memory but no latency. What does not find room is lost, and counted as such in /diagnostics.",
+        "Queue length of image subscriptions. Only the newest image is processed: a longer queue costs memory, not "
+        "latency. Images that do not fit are lost and counted in /diagnostics.",
         minimum=1,
         maximum=100,
         read_only=True,
     )
     output_reliability: str = parameter(
         RELIABLE,
-        "How everything is published. reliable suits subscribers of both kinds; best_effort is not heard by reliable "
-        "ones.",
+        "Reliability of all publishers: reliable matches every subscriber; best_effort does not match reliable ones.",
         choices=(RELIABLE, BEST_EFFORT),
         read_only=True,
     )
     output_depth: int = parameter(
         2,
-        "How many messages of each output are kept for a subscriber that is slow to take them.",
+        "Queue length of each publisher, for slow subscribers.",
         minimum=1,
         maximum=100,
         read_only=True,

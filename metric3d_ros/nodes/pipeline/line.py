@@ -16,7 +16,7 @@ from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.frame_times import AGE, DECODE, OUTPUTS, TOTAL, WAIT
 from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified
 from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
 

@@ -12,7 +12,7 @@ from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.dropped_frames import FrameCounts
 from metric3d_ros.nodes.intake.camera_intake import CameraIntake
 from metric3d_ros.nodes.outlet.camera_outlet import CameraOutlet
-from metric3d_ros.nodes.parameters.depth import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 
 class NodeCamera:

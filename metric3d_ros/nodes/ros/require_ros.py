@@ -15,7 +15,7 @@ if importlib.util.find_spec("rclpy") is None:
         "installed `pip install '.[ros]'` in the source folder"
     )
 
-# Importing takes a second on a slow machine; `run_process` sees to signals afterwards. The handlers of a program that
+# Importing takes a second on a slow machine; `run_node` sees to signals afterwards. The handlers of a program that
 # merely imports a node stay as they are.
 if Path(*sys.argv[:1]).stem in _PROGRAMS:
     for _number in (signal.SIGINT, signal.SIGTERM):

@@ -1,16 +1,12 @@
-"""Refuses names by which a node would hear itself, or would publish on a topic that is somebody else's."""
+"""Refuses topic names that collide: a node must not receive its own messages, nor publish on another node's topic."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS
-from metric3d_ros.nodes.outlet.publishers import output_topic, transport_topic
-from metric3d_ros.nodes.parameters.depth import COMPRESSED, DepthParameters
 
 _OF_RCLPY = ("/rosout", "/parameter_events")
 
@@ -30,26 +26,19 @@ class Endpoint:
     """False for a topic that the camera's driver publishes, whether or not this node subscribes to it."""
 
 
-def check_depth_node_topics(node: Node, parameters: DepthParameters, *, others: Iterable[str]) -> None:
-    """Raise ConfigurationError where an output of depth_node meets an input, another output or the camera's own topic.
-
-    Args:
-        others: topics that the node publishes beside its outputs, as it calls them.
-    """
-    endpoints = [Endpoint(name=name, label=name, publishes=True) for name in _OF_RCLPY]
-    endpoints += [Endpoint(name=str(node.resolve_topic_name(topic)), label=topic, publishes=True) for topic in others]
-    for camera in parameters.camera_names:
-        prefix = f"{camera}/" if camera else ""
-        endpoints += _inputs(node, parameters, prefix)
-        endpoints += _outputs(node, parameters, prefix)
-    # What the node itself does first, since that says more.
-    refuse_collisions(node, sorted(endpoints, key=lambda endpoint: not endpoint.is_own))
+def reserved_endpoints(node: Node, topics: Iterable[str]) -> Iterator[Endpoint]:
+    """Yield the topics that a node publishes beside its outputs: rclpy's own, and `topics` as the node calls them."""
+    for name in _OF_RCLPY:
+        yield Endpoint(name=name, label=name, publishes=True)
+    for topic in topics:
+        yield Endpoint(name=str(node.resolve_topic_name(topic)), label=topic, publishes=True)
 
 
 def refuse_collisions(node: Node, endpoints: Iterable[Endpoint]) -> None:
     """Raise ConfigurationError where two of these uses of a topic do not go together, with the remedy."""
     first_by_name: dict[str, Endpoint] = {}
-    for endpoint in endpoints:
+    # The node's own uses first, since their message is clearer.
+    for endpoint in sorted(endpoints, key=lambda each: not each.is_own):
         first = first_by_name.setdefault(endpoint.name, endpoint)
         # Two inputs may share a topic, as cameras with one camera_info do, if both expect the same type.
         subscribed = first.is_own and endpoint.is_own
@@ -59,35 +48,6 @@ def refuse_collisions(node: Node, endpoints: Iterable[Endpoint]) -> None:
             continue
         output, other = (endpoint, first) if endpoint.publishes else (first, endpoint)
         raise ConfigurationError(f"{_problem(output, other)}: {_remedy(node, output, other)}")
-
-
-def beside(topic: str, name: str) -> str:
-    """Return the topic `name` in the namespace of `topic`, as /camera/camera_info is beside /camera/image_raw."""
-    return f"{topic.rpartition('/')[0]}/{name}"
-
-
-def _inputs(node: Node, parameters: DepthParameters, prefix: str) -> Iterator[Endpoint]:
-    image = str(node.resolve_topic_name(f"{prefix}image"))
-    if parameters.image_transport == COMPRESSED:
-        compressed = str(node.resolve_topic_name(transport_topic(node, f"{prefix}image", COMPRESSED)))
-        yield Endpoint(name=compressed, label=f"{prefix}image/compressed", publishes=False, kind=CompressedImage)
-        yield Endpoint(name=image, label=f"{prefix}image", publishes=False, kind=Image, is_own=False)
-    else:
-        yield Endpoint(name=image, label=f"{prefix}image", publishes=False, kind=Image)
-    own = str(node.resolve_topic_name(f"{prefix}camera_info"))
-    if not parameters.replaces_camera_info:
-        yield Endpoint(name=own, label=f"{prefix}camera_info", publishes=False, kind=CameraInfo)
-    # Drivers publish camera_info there, whatever is subscribed here.
-    sibling = beside(image, "camera_info")
-    if sibling != image:
-        yield Endpoint(name=sibling, label=f"{prefix}camera_info", publishes=False, kind=CameraInfo, is_own=False)
-
-
-def _outputs(node: Node, parameters: DepthParameters, prefix: str) -> Iterator[Endpoint]:
-    for each in OUTPUTS:
-        if getattr(parameters.outputs, each.switch):
-            name = str(node.resolve_topic_name(output_topic(node, prefix, each)))
-            yield Endpoint(name=name, label=prefix + each.topic, publishes=True, kind=each.message_type)
 
 
 def _problem(output: Endpoint, other: Endpoint) -> str:

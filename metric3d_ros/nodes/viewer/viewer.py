@@ -20,11 +20,11 @@ from metric3d_ros.errors import CameraError, ConfigurationError, Metric3DError
 from metric3d_ros.messages import cloud_to_points, compressed_to_rgb, image_to_array, image_to_depth, image_to_rgb
 from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.nodes.intake.rectification import is_rectified_topic
 from metric3d_ros.nodes.pipeline.scheduler import Scheduler
-from metric3d_ros.nodes.ros.process import Stop, create_node
 from metric3d_ros.nodes.ros.qos import create_input, subscribe_if_latched
 from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
+from metric3d_ros.nodes.ros.run_node import Stop, create_node
+from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX, is_rectified_topic
 from metric3d_ros.nodes.viewer.rerun_log import DEPTH, IMAGE, NORMALS, POINTS, RerunLog
 from metric3d_ros.nodes.viewer.rerun_process import RerunProcess, ViewerError
 from metric3d_ros.pictures import normals_to_rgb
@@ -36,7 +36,6 @@ _QUIET_S = 10.0
 _LOOK_AFTER_VIEWER_S = 0.5
 _LOOK_FOR_LATCHED_S = 1.0
 _WARN_EVERY_S = 10.0
-_COMPRESSED = "/compressed"
 
 # As sensor data: what is lost stays lost, and nothing waits behind anything.
 _NEWEST = rclpy.qos.QoSProfile(
@@ -134,7 +133,7 @@ class View:
     def _subscribe(self) -> list[str]:
         """Subscribe to every topic that has a name; return their full names."""
         options, names = self._options, []
-        compressed = options.image.endswith(_COMPRESSED)
+        compressed = options.image.endswith(COMPRESSED_SUFFIX)
         for kind, message_type, topic in (
             (IMAGE, CompressedImage if compressed else Image, options.image),
             (DEPTH, Image, options.depth),

@@ -18,8 +18,8 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.missing_depth import MissingDepth
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
 from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.schema import build, entries
+from metric3d_ros.nodes.parameter_server.schema import build, entries
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb
 
 BY_TOPIC = {output.topic: output for output in OUTPUTS}

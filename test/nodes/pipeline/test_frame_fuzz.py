@@ -31,8 +31,8 @@ from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image, cloud_to_poi
 from metric3d_ros.messages.encodings import find_encoding
 from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
-from metric3d_ros.nodes.parameters.depth import DepthParameters
-from metric3d_ros.nodes.parameters.schema import build, entries, flatten
+from metric3d_ros.nodes.parameter_server.schema import build, entries, flatten
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 

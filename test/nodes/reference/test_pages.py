@@ -7,8 +7,9 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
-from metric3d_ros.nodes.parameters.depth import DepthParameters, PlayerParameters
-from metric3d_ros.nodes.parameters.schema import entries
+from metric3d_ros.nodes.parameter_server.schema import entries
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.image_player import PlayerParameters
 from metric3d_ros.nodes.reference.pages import GENERATED
 from metric3d_ros.nodes.reference.parameter_page import parameters_to_markdown
 

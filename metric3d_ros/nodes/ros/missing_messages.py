@@ -12,9 +12,9 @@ from rclpy.qos import QoSCompatibility, QoSPolicyKind, QoSProfile, ReliabilityPo
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from metric3d_ros.nodes.ros.qos_overrides import SUBSCRIPTION, override_name, subscription_remedy
+from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX
 
 _UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
-_COMPRESSED_SUFFIX = "/compressed"
 _MOST_NAMED = 3
 _POLICIES = {
     QoSPolicyKind.DURABILITY: ("durability",),
@@ -103,7 +103,7 @@ def _explain_absence(node: Node, wanted: WantedTopic) -> Silence:
             problem = f"{start}, but {wanted.base} holds raw images"
             return Silence(text=f"{problem}: set the parameter image_transport to raw", is_mistake=True)
     else:
-        compressed = wanted.name + _COMPRESSED_SUFFIX
+        compressed = wanted.name + COMPRESSED_SUFFIX
         if describe_publishers(node, compressed, COMPRESSED_TYPE):
             problem = f"{start}, but {compressed} holds compressed images"
             return Silence(text=f"{problem}: set the parameter image_transport to compressed", is_mistake=True)
@@ -115,7 +115,7 @@ def _offered(node: Node, wanted: WantedTopic) -> str:
     topics = foreign_topics(node, [wanted.type_name])
     if wanted.base:
         # What image is remapped to; image_transport's suffix comes after it.
-        topics = [topic.removesuffix(_COMPRESSED_SUFFIX) for topic in topics]
+        topics = [topic.removesuffix(COMPRESSED_SUFFIX) for topic in topics]
     if not topics:
         return ""
     more = f" and {len(topics) - _MOST_NAMED} more" if len(topics) > _MOST_NAMED else ""
@@ -137,12 +137,10 @@ def _explain_type(wanted: WantedTopic, publishers: Sequence[TopicEndpointInfo]) 
 
 def _compressed_remedy(wanted: WantedTopic, compressed: str) -> str:
     """Return how to subscribe to `compressed` when image_transport is compressed."""
-    if compressed.endswith(_COMPRESSED_SUFFIX):
-        base = compressed.removesuffix(_COMPRESSED_SUFFIX)
-        return f"remap {wanted.label} to {base}, since {_COMPRESSED_SUFFIX} is added to it"
-    return (
-        f"add the remapping {compressed}{_COMPRESSED_SUFFIX}:={compressed}, since {_COMPRESSED_SUFFIX} is added to it"
-    )
+    if compressed.endswith(COMPRESSED_SUFFIX):
+        base = compressed.removesuffix(COMPRESSED_SUFFIX)
+        return f"remap {wanted.label} to {base}, since {COMPRESSED_SUFFIX} is added to it"
+    return f"add the remapping {compressed}{COMPRESSED_SUFFIX}:={compressed}, since {COMPRESSED_SUFFIX} is added to it"
 
 
 def _explain_qos(wanted: WantedTopic, publisher: TopicEndpointInfo) -> str:

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Mapping
 
-from metric3d_ros.nodes.parameters.schema import Entry, Value, entries, format_value
+from metric3d_ros.nodes.parameter_server.schema import Entry, Value, entries, format_value
 
 _WIDTH = 118
 

@@ -46,7 +46,7 @@ class TransportReport:
     is_warning: bool = False
 
 
-def prepare_transport(
+def prepare_for_large_messages(
     *,
     rmw_implementation: str,
     shared_memory_mib: int | None = None,

@@ -12,14 +12,14 @@ from typing import Any
 
 from rclpy.publisher import Publisher
 
-from metric3d_ros.nodes.ros.c_structs import has_bytes, message_to_struct, struct_type
+from metric3d_ros.nodes.ros.message_structs import has_bytes, message_to_struct, struct_type
 
 Publish = Callable[[Any], None]
 
 _OK = 0
 
 
-def direct_publish(publisher: Publisher, message_type: Any) -> Publish:
+def publish_without_copy(publisher: Publisher, message_type: Any) -> Publish:
     """Return what publishes `message_type` with `publisher`: straight through rcl, or as rclpy does.
 
     The latter where the message has no bytes to speak of, or something here is not as in the releases that were tried:

@@ -3,9 +3,10 @@
 import pytest
 import yaml
 
-from metric3d_ros.nodes.parameters.depth import DepthParameters, PlayerParameters
-from metric3d_ros.nodes.parameters.schema import build, entries, flatten
-from metric3d_ros.nodes.parameters.yaml_writer import parameters_to_yaml
+from metric3d_ros.nodes.parameter_server.file_writer import parameters_to_yaml
+from metric3d_ros.nodes.parameter_server.schema import build, entries, flatten
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.image_player import PlayerParameters
 
 TABLES = [DepthParameters, PlayerParameters]
 

@@ -15,9 +15,9 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from metric3d_ros.messages import array_to_image, points_to_cloud
-from metric3d_ros.nodes.ros import direct_publish as module
-from metric3d_ros.nodes.ros.c_structs import message_to_struct, struct_type
-from metric3d_ros.nodes.ros.direct_publish import direct_publish
+from metric3d_ros.nodes.ros import publish_without_copy as module
+from metric3d_ros.nodes.ros.message_structs import message_to_struct, struct_type
+from metric3d_ros.nodes.ros.publish_without_copy import publish_without_copy
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_message_arrives_as_it_was(bench, make, request):
     topic = f"as_it_was_{request.node.callspec.id}"
     heard = bench.listen(type(message), topic)
     publisher = bench.advertise(type(message), topic)
-    publish = direct_publish(publisher, type(message))
+    publish = publish_without_copy(publisher, type(message))
     assert publish != publisher.publish, "this installation has no direct way, so nothing was tested"
     assert bench.spin_until(publisher.get_subscription_count)
     publish(message)
@@ -80,7 +80,7 @@ def test_message_arrives_as_it_was(bench, make, request):
 
 def test_memory_of_a_message_that_went_out_is_released(bench):
     publisher = bench.advertise(Image, "pile")
-    publish = direct_publish(publisher, Image)
+    publish = publish_without_copy(publisher, Image)
     array = np.zeros((100, 100), np.uint8)
     memory = weakref.ref(array)
     publish(array_to_image(array, "mono8", header=header(), sensor_msgs=sensor_msgs.msg))
@@ -92,13 +92,13 @@ def test_memory_of_a_message_that_went_out_is_released(bench):
 @pytest.mark.parametrize("message_type", [CameraInfo, LaserScan])
 def test_messages_without_bytes_are_published_as_rclpy_does(bench, message_type):
     publisher = bench.advertise(message_type, f"plain_{message_type.__name__}")
-    assert direct_publish(publisher, message_type) == publisher.publish
+    assert publish_without_copy(publisher, message_type) == publisher.publish
 
 
 def test_without_rcl_everything_is_published_as_rclpy_does(bench, monkeypatch):
     monkeypatch.setattr(module, "_load_rcl", lambda: None)
     publisher = bench.advertise(Image, "no_rcl")
-    assert direct_publish(publisher, Image) == publisher.publish
+    assert publish_without_copy(publisher, Image) == publisher.publish
 
 
 def test_rclpy_says_what_is_wrong_where_rcl_refuses(monkeypatch):
@@ -112,7 +112,7 @@ def test_rclpy_says_what_is_wrong_where_rcl_refuses(monkeypatch):
 
     monkeypatch.setattr(module, "_load_rcl", lambda: (lambda *_: 300, lambda: told.append("reset")))
     message = image()
-    direct_publish(Publisher(), Image)(message)
+    publish_without_copy(Publisher(), Image)(message)
     assert told[0] == "reset"
     assert told[1] is message
 

@@ -8,7 +8,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 
-class RosNode(Node):
+class ReloadableNode(Node):
     """A node whose own dump `ros2 param load` takes back without a failure."""
 
     def set_parameters_atomically(self, parameter_list: list[Parameter]) -> SetParametersResult:

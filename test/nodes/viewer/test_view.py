@@ -465,7 +465,7 @@ def test_an_old_rerun_is_refused_with_the_version_that_is_needed(monkeypatch, ve
 
 def test_the_setup_asks_for_the_version_that_the_code_needs():
     least = ".".join(map(str, rerun_process.LEAST_VERSION))
-    assert f'"viewer": ["rerun-sdk>={least}"]' in (Path(__file__).parents[2] / "setup.py").read_text()
+    assert f'"viewer": ["rerun-sdk>={least}"]' in (Path(__file__).parents[3] / "setup.py").read_text()
 
 
 def test_a_display_of_either_kind_is_enough():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameters.schema import (
+from metric3d_ros.nodes.parameter_server.schema import (
     add_options,
     build,
     entries,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameters.files import (
+from metric3d_ros.nodes.parameter_server.file_reader import (
     SEVERAL_TYPES,
     ParameterFile,
     Setting,

@@ -10,9 +10,9 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameters.files import SEVERAL_TYPES, with_words_in_quotes
-from metric3d_ros.nodes.parameters.schema import Entry, build, entries, flatten, format_value
-from metric3d_ros.nodes.parameters.sources import EVERY_NODE, ParameterSources
+from metric3d_ros.nodes.parameter_server.file_reader import SEVERAL_TYPES, with_words_in_quotes
+from metric3d_ros.nodes.parameter_server.schema import Entry, build, entries, flatten, format_value
+from metric3d_ros.nodes.parameter_server.sources import EVERY_NODE, ParameterSources
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ _LARGEST_INT = 2**63 - 1
 class ParameterServer(Generic[T]):
     """The parameters of one node, always as a whole and valid table in `values`.
 
-    The node comes from `process.create_node`, with what the user has set declared already: rclpy shows it by no other
+    The node comes from `run_node.create_node`, with what the user has set declared already: rclpy shows it by no other
     public means, and declaring a parameter straight away would refuse an integer for a double.
     """
 

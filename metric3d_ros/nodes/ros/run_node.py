@@ -16,9 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError
-from metric3d_ros.nodes.parameters.sources import ParameterSources
-from metric3d_ros.nodes.ros.ros_node import RosNode
-from metric3d_ros.nodes.ros.transport import TransportReport, prepare_transport
+from metric3d_ros.nodes.parameter_server.reloadable_node import ReloadableNode
+from metric3d_ros.nodes.parameter_server.sources import ParameterSources
+from metric3d_ros.nodes.ros.large_messages import TransportReport, prepare_for_large_messages
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
 _SPIN_S = 0.1
@@ -51,7 +51,7 @@ class Stop:
 
 
 class RunnableNode(Protocol):
-    """What `run_process` runs."""
+    """What `run_node` runs."""
 
     node: Node
 
@@ -62,7 +62,7 @@ class RunnableNode(Protocol):
 MakeNode = Callable[[argparse.Namespace, Stop], RunnableNode]
 
 
-def run_process(
+def run_node(
     name: str,
     make_node: MakeNode,
     *,
@@ -87,7 +87,7 @@ def run_process(
             argv = sources.argv
             options = _parse(name, argv, parser)
             options.parameter_sources = sources
-            report = prepare_transport(
+            report = prepare_for_large_messages(
                 rmw_implementation=get_rmw_implementation_identifier(),
                 shared_memory_mib=options.shared_memory_mib,
                 keep_buffers=options.keep_buffers,
@@ -134,7 +134,7 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
 def create_node(name: str) -> Node:
     """Return a node as `ParameterServer` wants it; ConfigurationError where ROS 2 cannot make one."""
     with _explained_ros_errors():
-        return RosNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
+        return ReloadableNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
 
 
 def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:

@@ -1,11 +1,11 @@
-"""The parameters of depth_node that tune how ONNX Runtime runs the model, in a group for each provider."""
+"""The parameters `openvino.*`, `cuda.*` and `tensorrt.*`: how an ONNX Runtime execution provider runs the model."""
 
 import re
 from dataclasses import dataclass
 
 from metric3d_ros.engine import CONV_SEARCHES, OPENVINO_PRECISIONS
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameters.schema import parameter
+from metric3d_ros.nodes.parameter_server.schema import parameter
 
 _MOST_CPUS = 4096
 
@@ -26,12 +26,12 @@ def parse_cpus(text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenVinoParameters:
-    """With provider openvino."""
+    """The parameters `openvino.*`, for provider openvino."""
 
     precision: str = parameter(
         OPENVINO_PRECISIONS[0],
-        "What OpenVINO computes with; bf16 takes little more than half the time on CPUs that have it, and moves depth "
-        "by about 2 %.",
+        "Compute precision. bf16 takes little more than half the time on CPUs that support it, and changes depth by "
+        "about 2 %.",
         choices=OPENVINO_PRECISIONS,
         read_only=True,
     )
@@ -39,18 +39,18 @@ class OpenVinoParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class CudaParameters:
-    """With provider cuda."""
+    """The parameters `cuda.*`, for provider cuda."""
 
     graphs: bool = parameter(
         True,
-        "Replay the whole model as one CUDA graph once five images of one size have come; takes more GPU memory.",
+        "Replay the whole model as one CUDA graph after five images of one size; takes more GPU memory.",
         read_only=True,
     )
-    prefer_nhwc: bool = parameter(False, "Compute convolutions with channels last.", read_only=True)
+    prefer_nhwc: bool = parameter(False, "Compute convolutions in NHWC layout (channels last).", read_only=True)
     conv_search: str = parameter(
         CONV_SEARCHES[0],
-        "How cuDNN finds the algorithm of a convolution: exhaustive tries all, for each new size of image; heuristic "
-        "guesses; default takes one for all.",
+        "How cuDNN chooses convolution algorithms: exhaustive times all of them for each new image size, heuristic "
+        "estimates, default uses one for all.",
         choices=CONV_SEARCHES,
         read_only=True,
     )
@@ -58,8 +58,8 @@ class CudaParameters:
 
 @dataclass(frozen=True, kw_only=True)
 class TensorRtParameters:
-    """With provider tensorrt."""
+    """The parameters `tensorrt.*`, for provider tensorrt."""
 
     fp16: bool = parameter(
-        False, "Let TensorRT compute a float32 model in float16 where that is faster; costs accuracy.", read_only=True
+        False, "Let TensorRT compute a float32 model in float16 if that is faster; costs accuracy.", read_only=True
     )

@@ -8,8 +8,8 @@ import pytest
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.installed_files import shared_file
-from metric3d_ros.nodes.ros import transport
-from metric3d_ros.nodes.ros.transport import PROFILE_VARIABLES, choose_segment_mib, prepare_transport
+from metric3d_ros.nodes.ros import large_messages
+from metric3d_ros.nodes.ros.large_messages import PROFILE_VARIABLES, choose_segment_mib, prepare_for_large_messages
 
 FAST_DDS = "rmw_fastrtps_cpp"
 MIB = 1 << 20
@@ -18,13 +18,13 @@ MIB = 1 << 20
 @pytest.fixture(autouse=True)
 def roomy_shared_memory(monkeypatch):
     """As if /dev/shm had plenty of room, wherever the tests run."""
-    monkeypatch.setattr(transport, "_SHARED_MEMORY_FOLDER", Path("/"))
+    monkeypatch.setattr(large_messages, "_SHARED_MEMORY_FOLDER", Path("/"))
     set_free(monkeypatch, 4096)
 
 
 def set_free(monkeypatch, mib):
     usage = type("Usage", (), {"free": mib * MIB})
-    monkeypatch.setattr(transport.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(large_messages.shutil, "disk_usage", lambda _: usage)
 
 
 def segment_size(path):
@@ -32,7 +32,7 @@ def segment_size(path):
 
 
 def prepare(environment, **options):
-    return prepare_transport(
+    return prepare_for_large_messages(
         rmw_implementation=options.pop("rmw", FAST_DDS), environment=environment, keep_buffers=False, **options
     )
 
@@ -137,7 +137,7 @@ def test_allocator_is_set_unless_switched_off(monkeypatch, keep, variable):
     libc = type("Libc", (), {"mallopt": staticmethod(lambda *arguments: calls.append(arguments) or 1)})
     monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
     environment = {} if variable is None else {"METRIC3D_KEEP_BUFFERS": variable}
-    report = prepare_transport(rmw_implementation="other", keep_buffers=keep, environment=environment)
+    report = prepare_for_large_messages(rmw_implementation="other", keep_buffers=keep, environment=environment)
     wanted = keep if keep is not None else variable != "0"
     assert calls == ([(-3, 1 << 30), (-1, 2**31 - 1)] if wanted else [])
     assert ("freed buffers are kept" in report.text) == wanted
@@ -148,5 +148,5 @@ def test_machine_without_glibc_is_said_to_be_one(monkeypatch):
         raise OSError("libc.so.6: cannot open shared object file")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    report = prepare_transport(rmw_implementation="other", keep_buffers=True, environment={})
+    report = prepare_for_large_messages(rmw_implementation="other", keep_buffers=True, environment={})
     assert "no glibc" in report.text

@@ -12,9 +12,9 @@ from rcl_interfaces.srv import GetParameters
 from ros_process import TestBench, next_domain, ros_environment, running_node
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.nodes.parameters.files import read_parameter_file
-from metric3d_ros.nodes.parameters.sources import ParameterSources, matches
-from metric3d_ros.nodes.ros.process import _ros_accepts as ros_accepts
+from metric3d_ros.nodes.parameter_server.file_reader import read_parameter_file
+from metric3d_ros.nodes.parameter_server.sources import ParameterSources, matches
+from metric3d_ros.nodes.ros.run_node import _ros_accepts as ros_accepts
 
 
 @pytest.fixture

@@ -154,7 +154,7 @@ def test_signals_that_keep_coming_do_not_break_the_end(environment, models):
 BUSY_NODE = """
 import sys, threading, time
 from rclpy.node import Node
-from metric3d_ros.nodes.ros.process import run_process
+from metric3d_ros.nodes.ros.run_node import run_node
 from metric3d_ros.nodes.pipeline.scheduler import Scheduler
 
 class Busy:
@@ -170,7 +170,7 @@ class Busy:
     def close(self):
         return self.scheduler.stop(timeout_s=0.2)
 
-sys.exit(run_process("busy", Busy))
+sys.exit(run_node("busy", Busy))
 """
 
 

@@ -1,0 +1,1 @@
+"""How the nodes' parameters get their values: files, command line, checks, declaration, changes."""
