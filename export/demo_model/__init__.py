@@ -1,1 +1,1 @@
-"""How the embedded demo model is trained, reproducibly."""
+"""How the demo model is trained, reproducibly."""

@@ -1,1 +1,1 @@
-"""Benchmarks: equal results first, then time."""
+"""Benchmarks: models and the node against baselines; equal results first, then time."""

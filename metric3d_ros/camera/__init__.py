@@ -1,4 +1,4 @@
-"""What a camera sees where: intrinsics, lens models, the rays of pixels, and what is doubtful about a calibration."""
+"""What each pixel of a camera looks at: intrinsics, lens models, rays, and checks of a calibration."""
 
 from metric3d_ros.camera.checks import Finding, check_camera, check_camera_info
 from metric3d_ros.camera.pixel_rays import share_without_ray

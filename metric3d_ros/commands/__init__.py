@@ -1,1 +1,1 @@
-"""The verbs of `metric3d` that are not programs of their own."""
+"""The verbs of `metric3d` that have no room of their own: check-camera, fetch and info."""

@@ -1,1 +1,1 @@
-"""The camera flight through the synthetic world, and everything that shows it."""
+"""A camera flight through the synthetic world, or your own images, through the node; and the report of it."""

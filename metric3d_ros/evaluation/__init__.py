@@ -1,1 +1,1 @@
-"""How good a model is on images whose depth is known: folders, synthetic scenes, and the `metric3d evaluate` verb."""
+"""How accurate a model is on images with known depth: `metric3d evaluate`."""

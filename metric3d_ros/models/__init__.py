@@ -1,1 +1,1 @@
-"""The model that is shipped with the package."""
+"""The demo model that comes with the package."""

@@ -1,1 +1,1 @@
-"""ROS 2 nodes; the only part of the package that imports rclpy."""
+"""The ROS 2 nodes, one module each, and the rooms that they consist of."""

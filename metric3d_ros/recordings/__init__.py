@@ -1,1 +1,1 @@
-"""Images, video and bags in; pictures, clouds and bags out."""
+"""Files of images, depth, normals and point clouds, read and written."""

@@ -1,1 +1,1 @@
-"""What a whole node costs, beyond its network."""
+"""How long depth_node takes beyond its network, and until it is back after it died."""

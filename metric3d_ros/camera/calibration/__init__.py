@@ -1,1 +1,1 @@
-"""Calibration files: which file a URL means, what it says, and how it is written."""
+"""Calibration files: which file a URL names, how it is read and how it is written."""

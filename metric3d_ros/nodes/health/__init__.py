@@ -1,1 +1,1 @@
-"""What a node reports of itself, and what is wrong with what it gets."""
+"""What a node reports of itself, and which faults it finds in what it receives."""

@@ -1,1 +1,1 @@
-"""Nodes that measure other nodes: for benches and the demo."""
+"""Nodes that measure other nodes, for benchmarks, tests and the demo."""

@@ -1,1 +1,1 @@
-"""From a camera's topics to frames that can be worked on."""
+"""From a camera's topics to complete frames."""

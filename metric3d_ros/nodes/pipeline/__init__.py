@@ -1,1 +1,1 @@
-"""From a frame to its results: which frame, when, on which thread."""
+"""From complete frames to published outputs: which frame, when, on which thread."""

@@ -1,1 +1,1 @@
-"""rclpy, topics, QoS, the process and its transport: ROS plumbing that knows nothing of depth."""
+"""ROS plumbing that is independent of depth: rclpy, topics, QoS, the process and its transport."""

@@ -1,1 +1,1 @@
-"""Depth, points and pictures in Rerun."""
+"""Image, depth, normals and cloud topics in the Rerun viewer."""

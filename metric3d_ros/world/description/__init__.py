@@ -1,1 +1,1 @@
-"""What a scene is made of: solids, materials, colours, and the chance that draws them."""
+"""What a scene consists of: solids, materials, colours, and the random numbers that draw them."""
