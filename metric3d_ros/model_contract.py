@@ -1,11 +1,11 @@
-"""What a depth model's file looks like from outside: tensor names, metadata, and the dialects of foreign models.
+"""The model contract: names and shapes of a depth model's tensors, and its metadata.
 
-The export tool writes this contract and the engine reads it; nothing here needs torch, onnx or ONNX Runtime.
+The export tool writes files by this contract and `metric3d_ros.estimation` reads them.
 """
 
 import dataclasses
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from metric3d_ros.errors import ModelError
@@ -18,7 +18,7 @@ NORMAL = "normal"  # out: float32 (N, H, W, 3), unit, camera optical frame, faci
 NORMAL_CONFIDENCE = "normal_confidence"  # out: float32 (N, H, W), kappa; ViT variants
 
 CANONICAL_FOCAL_PX = 1000.0
-"""Metric depth = canonical depth * focal length of the image fed to the network / this."""
+"""Focal length of the camera that every network takes its images for; `estimation.metres` has the formula."""
 
 MEAN_RGB = (123.675, 116.28, 103.53)
 """Colour that padding must have (0..255): the training mean, which is 0 once normalised."""
@@ -99,76 +99,3 @@ def _parse(text: str, kind: Any) -> Any:
     part = kind.__args__[0]  # the tuples above are pairs of one type
     first, second = value
     return part(first), part(second)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """Tensor names and conventions of one kind of model file; a tensor that it does not have is None."""
-
-    name: str
-    image: str
-    focal_length: str | None
-    depth: str
-    confidence: str | None
-    normal: str | None
-    normal_confidence: str | None
-    required_outputs: frozenset[str]
-
-    @property
-    def self_contained(self) -> bool:
-        """Whether the graph pads, crops and scales to metres itself (uint8 NHWC in).
-
-        If not, the input is float32 NCHW 0..255 whose sides are multiples of `FOREIGN_SIZE_MULTIPLE` or fixed by the
-        file, outputs are NCHW (or NHW for one channel), and depth is canonical.
-        """
-        return self.focal_length is not None
-
-
-FOREIGN_SIZE_MULTIPLE = 28
-
-NATIVE = Dialect(
-    name="metric3d_ros",
-    image=IMAGE,
-    focal_length=FOCAL_LENGTH,
-    depth=DEPTH,
-    confidence=CONFIDENCE,
-    normal=NORMAL,
-    normal_confidence=NORMAL_CONFIDENCE,
-    required_outputs=frozenset({DEPTH, CONFIDENCE}),
-)
-AUTHORS = Dialect(
-    name="the authors' export",
-    image="image",
-    focal_length=None,
-    depth="pred_depth",
-    confidence=None,
-    normal=None,
-    normal_confidence=None,
-    required_outputs=frozenset({"pred_depth"}),
-)
-ONNX_COMMUNITY = Dialect(
-    name="onnx-community",
-    image="pixel_values",
-    focal_length=None,
-    depth="predicted_depth",
-    confidence=None,
-    normal="predicted_normal",
-    normal_confidence="normal_confidence",
-    required_outputs=frozenset({"predicted_depth"}),
-)
-DIALECTS = (NATIVE, AUTHORS, ONNX_COMMUNITY)
-
-
-def recognise_dialect(input_names: Collection[str], output_names: Collection[str]) -> Dialect:
-    """Return the dialect whose inputs are exactly `input_names` and whose required outputs are all there.
-
-    Raises ModelError for any other model, naming its tensors and those expected.
-    """
-    for dialect in DIALECTS:
-        inputs = {dialect.image, dialect.focal_length} - {None}
-        if set(input_names) == inputs and dialect.required_outputs <= set(output_names):
-            return dialect
-    raise ModelError(
-        f"the model maps {', '.join(input_names)} to {', '.join(output_names)}, which is no known depth model; "
-        f"expected {IMAGE}, {FOCAL_LENGTH} to {DEPTH}, {CONFIDENCE}: make one with `metric3d export`"
-    )

@@ -12,8 +12,8 @@ from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.precision.half_simulation import simulate_half
 from metric3d_export.progress import Progress
 from metric3d_ros import model_contract
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ExportError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.world.held_out import HeldOutScenes
 
 DEGRADED = "degraded"
@@ -100,7 +100,7 @@ def judge(
     departures: list[Departure] = []
 
     def run_on(model: Path, kind: str, cases: Sequence[Case], case_limits: Limits) -> None:
-        engine = open_engine(model, provider="cpu")
+        engine = open_model(model, provider="cpu")
         for case in cases:
             name = f"{kind} {case.size}"
             progress.stage(f"running the reduced model on {name}")

@@ -11,8 +11,8 @@ from metric3d_export.graph.tracing import TRACED_SIZE_HW, ContractModel
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.progress import Progress
 from metric3d_ros import model_contract
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.estimation.depth_model import open_model
 
 SIZES_NHW = ((1, 168, 280), (2, 84, 252), (1, 231, 157), (3, 61, 30))
 """Batches and image sizes of every verification: none was traced, and the last two are no multiple of 28 or 32."""
@@ -134,7 +134,7 @@ def make_case(contract: ContractModel, image: np.ndarray, focal_px: np.ndarray) 
 
 def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Difference]:
     """Run the file on every case and return how far each output is off."""
-    engine = open_engine(path, provider="cpu")
+    engine = open_model(path, provider="cpu")
     differences = []
     for case in cases:
         progress.stage(f"running ONNX Runtime on {case.size}")

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.comparison.labelled_images import SampleSource
-from metric3d_ros.engine import DEMO_MODEL, open_engine
+from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.cli import evaluate
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def open_model(model: str | Path) -> Estimator:
-        return Estimator(open_engine(model, provider="cpu", threads=options.threads))
+        return Estimator(open_model(model, provider="cpu", threads=options.threads))
 
     try:
         model = options.model if options.model == DEMO_MODEL else Path(options.model)

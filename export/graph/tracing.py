@@ -18,6 +18,7 @@ from metric3d_export.graph.forms import graph_forms
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_ros import model_contract
 from metric3d_ros.errors import ExportError
+from metric3d_ros.estimation.metres import metres_per_canonical_metre
 
 OPSET = 17
 """The newest operator set that ONNX Runtime 1.18 and TensorRT 8.6 both load, and the first with LayerNormalization."""
@@ -51,7 +52,7 @@ class ContractModel(nn.Module):
         x = F.pad(x, (left, spare_columns - left, top, spare_rows - top))
         rows, columns = slice(top, top + height), slice(left, left + width)
         depth, confidence, normal, normal_confidence = self.network(x)
-        metres_per_canonical = (focal_length / model_contract.CANONICAL_FOCAL_PX)[:, None, None]
+        metres_per_canonical = metres_per_canonical_metre(focal_length)[:, None, None]
         outputs = [depth[:, rows, columns] * metres_per_canonical, confidence[:, rows, columns]]
         if normal is not None and normal_confidence is not None:
             outputs += [normal[:, :, rows, columns].permute(0, 2, 3, 1), normal_confidence[:, rows, columns]]

@@ -50,20 +50,20 @@ def measure_runs(path: Path, *, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW) 
 
 def time_model(path: Path, height: int, width: int) -> Run:
     """Time the model in this process, after one run to warm up: at least 3 runs, and 10 or 3 seconds of them."""
-    from metric3d_ros.engine import open_engine
+    from metric3d_ros.estimation.depth_model import open_model
 
-    engine = open_engine(path, provider="cpu")
+    model = open_model(path, provider="cpu")
     image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
     focal_px = np.array([width], np.float32)
     times_s: list[float] = []
-    engine.infer(image, focal_px, outputs=engine.outputs)
+    model.infer(image, focal_px, outputs=model.outputs)
     while len(times_s) < _LEAST_RUNS or (len(times_s) < _MOST_RUNS and sum(times_s) < _ENOUGH_S):
         started = time.perf_counter()
-        outputs = engine.infer(image, focal_px, outputs=engine.outputs)
+        outputs = model.infer(image, focal_px, outputs=model.outputs)
         times_s.append(time.perf_counter() - started)
     assert outputs[DEPTH].shape == (1, height, width)
     median_ms = 1e3 * statistics.median(times_s)
-    return Run(height, width, engine.provider, median_ms, len(times_s), peak_memory_bytes())
+    return Run(height, width, model.provider, median_ms, len(times_s), peak_memory_bytes())
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from metric3d_ros import model_contract
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import Engine, Tuning, open_engine
+from metric3d_ros.engine import Tuning
 from metric3d_ros.errors import InferenceError
+from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimator
 
 FP32, UNKNOWN = "fp32", "unknown"
@@ -124,12 +125,12 @@ class EngineRunner:
     def __init__(self, candidate: Candidate, task: Task) -> None:
         self._task = task
         self._candidate = candidate
-        self._engine: Engine | None = open_engine(
+        self._model: DepthModel | None = open_model(
             candidate.model, provider=candidate.provider, threads=task.threads, tuning=candidate.tuning
         )
-        self._estimator = Estimator(self._engine)
-        self.available = available_outputs(self._engine)
-        self.fixed_size_hw = self._engine.fixed_size_hw
+        self._estimator = Estimator(self._model)
+        self.available = available_outputs(self._model)
+        self.fixed_size_hw = self._model.fixed_size_hw
 
     def run(self, outputs: Collection[str]) -> Run:
         """Run it once; InferenceError where another provider than the one to be timed did it."""
@@ -159,13 +160,13 @@ class EngineRunner:
 
     def close(self) -> None:
         """Free the session."""
-        self._engine = None
+        self._model = None
         del self._estimator
 
     @property
     def _provider(self) -> str:
-        assert self._engine is not None, "closed"
-        return self._engine.provider
+        assert self._model is not None, "closed"
+        return self._model.provider
 
 
 class TorchRunner:
@@ -244,7 +245,7 @@ class TorchRunner:
         return dict(json.loads(answer))
 
 
-def available_outputs(engine: Engine) -> frozenset[str]:
+def available_outputs(model: DepthModel) -> frozenset[str]:
     """Return the estimator's names of what a model gives."""
     named = {DEPTH: model_contract.DEPTH, CONFIDENCE: model_contract.CONFIDENCE, NORMALS: model_contract.NORMAL}
-    return frozenset(name for name, contract in named.items() if contract in engine.outputs)
+    return frozenset(name for name, contract in named.items() if contract in model.outputs)

@@ -14,9 +14,9 @@ import numpy as np
 from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate
 from metric3d_ros.bench.process_memory import peak_memory_bytes
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import open_engine
 from metric3d_ros.engine.gpu.memory import read_gpu_memory
 from metric3d_ros.errors import InferenceError, Metric3DError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 
 _RUNS = 2
@@ -61,9 +61,9 @@ def measure_footprint(
 def _measure_here(candidate: Candidate, *, size_hw: tuple[int, int], outputs: Sequence[str], threads: int) -> Footprint:
     height, width = size_hw
     started_s = time.perf_counter()
-    engine = open_engine(candidate.model, provider=candidate.provider, threads=threads, tuning=candidate.tuning)
+    model = open_model(candidate.model, provider=candidate.provider, threads=threads, tuning=candidate.tuning)
     loaded_s = time.perf_counter()
-    estimator = Estimator(engine)
+    estimator = Estimator(model)
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     camera = Camera.from_focal(width, height, focal_px=float(width))
     estimator.estimate(rgb, camera, outputs=outputs)

@@ -12,8 +12,9 @@ from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import FP32, HOST_PROVIDERS, UNKNOWN, Candidate
 from metric3d_ros.bench.comparison import Comparison, Refusal
 from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_export, model_path
-from metric3d_ros.engine import DEMO_MODEL, PROVIDERS, open_engine
+from metric3d_ros.engine import DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, ExportError, ProviderError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 
 VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large", "vit_demo", "lite_demo")
@@ -124,7 +125,7 @@ def _providers(request: Request, plan: Plan) -> list[str]:
     """Return the providers asked for, or else all that work here and need no minutes to start, the preferred first."""
     if request.providers:
         for name in request.providers:
-            open_engine(DEMO_MODEL, provider=name)
+            open_model(DEMO_MODEL, provider=name)
         return list(dict.fromkeys(request.providers))
     working = []
     for name in PROVIDERS:
@@ -132,7 +133,7 @@ def _providers(request: Request, plan: Plan) -> list[str]:
             plan.left_out.append(Refusal(label=f"provider {name}", reason="it builds for minutes: name it to time it"))
             continue
         try:
-            open_engine(DEMO_MODEL, provider=name)
+            open_model(DEMO_MODEL, provider=name)
             working.append(name)
         except ProviderError as error:
             plan.left_out.append(Refusal(label=f"provider {name}", reason=str(error)))
@@ -143,8 +144,8 @@ def _providers(request: Request, plan: Plan) -> list[str]:
 
 def _describe_file(path: Path, provider: str, *, name: str) -> Candidate:
     """Open a file once and return what it says of itself, on one provider."""
-    engine = open_engine(str(path), provider=provider)
-    metadata = engine.metadata
+    model = open_model(str(path), provider=provider)
+    metadata = model.metadata
     return Candidate(
         name=name,
         model=str(path),

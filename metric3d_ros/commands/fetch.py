@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.hub.downloads import HubFile, download, part_path
 
 PRECISIONS = ("fp32", "fp16")
@@ -80,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
     if args.precision not in PRECISIONS:
         raise ConfigurationError(f"precision is {args.precision!r}, expected one of {', '.join(PRECISIONS)}")
     path = fetch_model(args.variant, args.output, precision=args.precision, overwrite=args.force)
-    engine = open_engine(path, provider="cpu")
+    model = open_model(path, provider="cpu")
     print(
-        f"{path}: a model of {engine.dialect.name}, {path.stat().st_size / 1e6:.1f} MB, "
-        f"with {', '.join(sorted(engine.outputs))}; use it with model:={path.resolve()}"
+        f"{path}: a model of {model.dialect.name}, {path.stat().st_size / 1e6:.1f} MB, "
+        f"with {', '.join(sorted(model.outputs))}; use it with model:={path.resolve()}"
     )
     return 0
 

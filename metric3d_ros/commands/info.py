@@ -6,12 +6,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from metric3d_ros.engine import DEMO_MODEL, DEMO_MODEL_PATH, Engine, open_engine
-from metric3d_ros.model_contract import (
-    FOREIGN_SIZE_MULTIPLE,
-    METADATA_PREFIX,
-    Metadata,
-)
+from metric3d_ros.engine import DEMO_MODEL, DEMO_MODEL_PATH
+from metric3d_ros.estimation.depth_model import DepthModel, open_model
+from metric3d_ros.model_contract import METADATA_PREFIX, Metadata
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,28 +20,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the file is; return 0. Raises ModelError for what is no depth model, naming its tensors."""
-    engine = open_engine(args.model, provider="cpu")
+    model = open_model(args.model, provider="cpu")
     path = DEMO_MODEL_PATH if args.model == DEMO_MODEL else Path(args.model).expanduser()
-    for name, value in describe_model(engine, path):
+    for name, value in describe_model(model, path):
         print(f"{name:14s} {value}")
     return 0
 
 
-def describe_model(engine: Engine, path: Path) -> Iterator[tuple[str, str]]:
+def describe_model(model: DepthModel, path: Path) -> Iterator[tuple[str, str]]:
     """Yield names and values of what there is to know of a loaded model and its file."""
     data = path.with_name(path.name + ".data")
     file_bytes = sum(file.stat().st_size for file in (path, data) if file.exists())
     beside = f", with the weights in {data.name}" if data.exists() else ""
     yield "file", f"{path} ({file_bytes / 1e6:.1f} MB{beside})"
-    if engine.metadata is not None:
-        yield from _describe_own(engine.metadata)
-        known = engine.metadata.to_properties().keys()
-        for key, value in engine.properties.items():
+    if model.metadata is not None:
+        yield from _describe_own(model.metadata)
+        known = model.metadata.to_properties().keys()
+        for key, value in model.properties.items():
             if key.startswith(METADATA_PREFIX) and key not in known:
                 yield key.removeprefix(METADATA_PREFIX).replace("_", " "), value
     else:
-        yield from _describe_foreign(engine)
-    yield "outputs", ", ".join(sorted(engine.outputs))
+        yield from _describe_foreign(model)
+    yield "outputs", ", ".join(sorted(model.outputs))
     page = path.with_name(path.name + ".html")
     if page.exists():
         yield "report", str(page)
@@ -66,11 +63,11 @@ def _describe_own(metadata: Metadata) -> Iterator[tuple[str, str]]:
     yield "operator set", f"{metadata.opset}, format version {metadata.format_version}"
 
 
-def _describe_foreign(engine: Engine) -> Iterator[tuple[str, str]]:
-    yield "kind", f"a foreign model, in the form of {engine.dialect.name}; runs here, but says nothing of its weights"
-    if engine.fixed_size_hw is None:
-        yield "image size", f"any, padded to multiples of {FOREIGN_SIZE_MULTIPLE} before the model"
+def _describe_foreign(model: DepthModel) -> Iterator[tuple[str, str]]:
+    yield "kind", f"a foreign model, in the form of {model.dialect.name}; runs here, but says nothing of its weights"
+    if model.fixed_size_hw is None:
+        yield "image size", f"any, padded to multiples of {model.dialect.size_multiple} before the model"
     else:
-        height, width = engine.fixed_size_hw
+        height, width = model.fixed_size_hw
         yield "image size", f"{width} x {height} only; other images are resized and padded before the model"
     yield "depth", "of the canonical camera; scaled to metres by the focal length after the model"

@@ -14,8 +14,9 @@ from metric3d_ros.demo.processes import running_children
 from metric3d_ros.demo.report import MEANINGLESS, Report, RunFacts
 from metric3d_ros.demo.session import DemoSession, NodeOptions
 from metric3d_ros.demo.watching import VIEWERS, DemoViewer, check_viewer
-from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
+from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 
 FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
@@ -124,11 +125,11 @@ def _inspect_model(args: argparse.Namespace) -> tuple[str, bool]:
 
     A wrong path or provider is said here, before anything is rendered or started.
     """
-    engine = open_engine(args.model, provider=args.provider)
-    metadata = engine.metadata
+    model = open_model(args.model, provider=args.provider)
+    metadata = model.metadata
     if metadata is None:
-        return f"{engine.model_name} on {engine.provider}", False
-    return f"{engine.model_name} ({metadata.variant}, {metadata.precision}) on {engine.provider}", metadata.meaningless
+        return f"{model.name} on {model.provider}", False
+    return f"{model.name} ({metadata.variant}, {metadata.precision}) on {model.provider}", metadata.meaningless
 
 
 def _make_output(folder: Path) -> Path:

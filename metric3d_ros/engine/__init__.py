@@ -1,8 +1,7 @@
-"""Depth models in ONNX Runtime: which execution provider runs them, how it is tuned, and what is done when it fails."""
+"""ONNX Runtime: opens model files, on which execution provider and with which tuning, and falls back if one fails."""
 
-from metric3d_ros.engine.engine import Engine
+from metric3d_ros.engine.engine import DEMO_MODEL, DEMO_MODEL_PATH, Engine, open_engine
 from metric3d_ros.engine.providers import AUTO, CONV_SEARCHES, OPENVINO_PRECISIONS, PROVIDERS, Tuning
-from metric3d_ros.engine.sessions import DEMO_MODEL, DEMO_MODEL_PATH, open_engine
 
 __all__ = [
     "AUTO",

@@ -1,4 +1,4 @@
-"""A model on one execution provider: what an `Engine` runs, and can change for another while it is running."""
+"""A backend: one model file, loaded on one execution provider. An `Engine` runs one, and may change to another."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Runner(Protocol):
 
 
 class Backend(Runner, Protocol):
-    """Runs the model, and says on what; called from one thread at a time."""
+    """A loaded model and the provider that runs it; called from one thread at a time."""
 
     @property
     def session(self) -> Any:
-        """The ONNX Runtime session, from which the model's own description is read."""
+        """The ONNX Runtime session, which also describes the model's tensors and metadata."""
         ...
 
     @property
@@ -33,12 +33,22 @@ class Backend(Runner, Protocol):
 
     @property
     def remark(self) -> str:
-        """What a person should know about it at present; "" where there is nothing to say."""
+        """What a person should know about it at present, in one sentence; "" if nothing."""
         ...
 
 
+class PlainRunner:
+    """Runs a session that takes memory for its results itself."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
+        return list(self._session.run(list(names), dict(feeds)))
+
+
 class SessionBackend:
-    """One session on one provider."""
+    """One session on one provider, run by `runner`."""
 
     remark = ""
 

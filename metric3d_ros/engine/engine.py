@@ -1,34 +1,50 @@
-"""Engine: one loaded depth model, which speaks the model contract to its callers whatever dialect the file is in."""
+"""Engine: one ONNX file, opened on the provider that the user chose or the fastest that works; runs tensors by name."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from metric3d_ros import model_contract
-from metric3d_ros.engine.backend import Array, Backend
-from metric3d_ros.engine.runtime import is_out_of_memory
-from metric3d_ros.errors import InferenceError, OutOfMemoryError
-from metric3d_ros.model_contract import Dialect, Metadata
+from metric3d_ros.engine.backend import Array, Backend, PlainRunner, SessionBackend
+from metric3d_ros.engine.fallback import OpenNext, ProviderFallback, open_in_order
+from metric3d_ros.engine.gpu.cuda import open_cuda
+from metric3d_ros.engine.providers import AUTO, CUDA, PROVIDERS, TENSORRT, Tuning
+from metric3d_ros.engine.sessions import Runtime, import_runtime
+from metric3d_ros.errors import ModelError, ProviderError
 
-_LOG = logging.getLogger(__name__)
+DEMO_MODEL = "demo"
+DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
 
-OpenNext = Callable[[], Backend | None]
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a model as its file declares it.
+
+    Attributes:
+        shape: one entry a dimension: its length, or the file's name for it (None without one) if any length goes.
+        kind: ONNX Runtime's name of the element type, such as "tensor(float)".
+    """
+
+    shape: tuple[int | str | None, ...]
+    kind: str
 
 
 class Engine:
-    """A loaded depth model. Made by `open_engine`; `infer` may be called from one thread at a time.
+    """A model file on an execution provider. Made by `open_engine`; `run` may be called from one thread at a time.
+
+    It knows tensors by their names in the file, and nothing of what they mean.
 
     Attributes:
+        path: the model file.
         model_name: the file's base name, or "demo".
-        dialect: the tensor names and conventions of the file.
-        metadata: what our exporter wrote into the file; None for a foreign model.
-        fixed_size_hw: (height, width) of a model exported for one size; None where any size goes.
-        properties: every key and value that the file says of itself.
+        inputs: by name.
+        outputs: by name.
+        properties: the file's metadata, key by key, as it stands there.
     """
 
     def __init__(
@@ -38,115 +54,124 @@ class Engine:
         model_name: str,
         run_errors: tuple[type[Exception], ...],
         open_next: OpenNext | None = None,
+        path: Path | None = None,
     ) -> None:
-        """Describe the model that `backend` runs; ModelError where it is no depth model.
-
-        Args:
-            run_errors: what `backend` raises when it fails.
-            open_next: opens the model on the next best provider, None after the last; None where the user has named the
-                provider, which then must do.
-        """
-        inputs, outputs = backend.session.get_inputs(), backend.session.get_outputs()
-        self._backend = backend
-        self._spare: Backend | None = None
-        self._open_next = open_next
-        self._run_errors = run_errors
+        """Describe the model that `backend` runs; see `ProviderFallback` for the other arguments."""
+        session = backend.session
+        self._provider = ProviderFallback(backend, model_name=model_name, run_errors=run_errors, open_next=open_next)
+        self.path = path
         self.model_name = model_name
-        present = [tensor.name for tensor in outputs]
-        self.dialect: Dialect = model_contract.recognise_dialect([tensor.name for tensor in inputs], present)
-        named = {
-            model_contract.DEPTH: self.dialect.depth,
-            model_contract.CONFIDENCE: self.dialect.confidence,
-            model_contract.NORMAL: self.dialect.normal,
-            model_contract.NORMAL_CONFIDENCE: self.dialect.normal_confidence,
-        }
-        self._tensors = {name: tensor for name, tensor in named.items() if tensor is not None and tensor in present}
-        image = next(tensor for tensor in inputs if tensor.name == self.dialect.image)
-        self._image_dtype = np.float16 if image.type == "tensor(float16)" else None
-        self.properties: Mapping[str, str] = dict(backend.session.get_modelmeta().custom_metadata_map)
-        self.metadata: Metadata | None = None
-        self.fixed_size_hw: tuple[int, int] | None = None
-        if self.dialect is model_contract.NATIVE:
-            self.metadata = Metadata.from_properties(self.properties)
-        else:
-            height, width = inputs[0].shape[2:]
-            if isinstance(height, int) and isinstance(width, int):
-                self.fixed_size_hw = (height, width)
+        self.inputs: Mapping[str, Tensor] = _describe(session.get_inputs())
+        self.outputs: Mapping[str, Tensor] = _describe(session.get_outputs())
+        self.properties: Mapping[str, str] = dict(session.get_modelmeta().custom_metadata_map)
+        self._half = {name for name, tensor in self.inputs.items() if tensor.kind == "tensor(float16)"}
 
     @property
     def provider(self) -> str:
         """The provider that runs the model at present, a key of `PROVIDERS`."""
-        return self._backend.provider
+        return self._provider.backend.provider
 
     @property
     def remark(self) -> str:
-        """What a person should know about the provider at present; "" where there is nothing to say."""
-        return self._backend.remark
+        """What a person should know about the provider at present, in one sentence; "" if nothing."""
+        return self._provider.backend.remark
 
-    @property
-    def outputs(self) -> frozenset[str]:
-        """The contract's names of the outputs that this model has (`model_contract.DEPTH` and so on)."""
-        return frozenset(self._tensors)
-
-    def infer(
-        self,
-        image: npt.NDArray[Any],
-        focal_px: npt.NDArray[np.float32] | None,
-        *,
-        outputs: Collection[str],
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         """Run the model once.
 
         Args:
-            image: in the file's own dialect: uint8 (N, H, W, 3) RGB for ours, float32 (N, 3, H, W) 0..255 otherwise
-                (converted where the file takes float16).
-            focal_px: float32 (N,), pixels; None for a foreign model, which takes none.
-            outputs: names of the contract, a part of `self.outputs`.
+            feeds: an array for each of `self.inputs`; converted if the file takes float16.
+            outputs: names from `self.outputs`.
 
         Returns:
-            float32 arrays by the contract's names, in the file's own layout. They are the caller's own: a later run
-            does not change them.
+            float32 arrays by name, in the file's own layout. They are the caller's: a later run does not change them.
 
         Raises:
-            OutOfMemoryError: an input of this size needs more memory than there is.
+            OutOfMemoryError: inputs of this size need more memory than there is.
             InferenceError: the provider failed in another way, and so did those that may take its place.
         """
-        names = [name for name in self._tensors if name in outputs]
-        feeds: dict[str, Array] = {self.dialect.image: image.astype(self._image_dtype or image.dtype, copy=False)}
-        if self.dialect.focal_length is not None:
-            feeds[self.dialect.focal_length] = np.asarray(focal_px, np.float32)
-        tensors = [self._tensors[name] for name in names]
-        try:
-            results = self._backend.run(tensors, feeds)
-        except self._run_errors as error:
-            results = self._recover(error, tensors, feeds, image.shape)
-        return {name: np.asarray(result, np.float32) for name, result in zip(names, results, strict=True)}
+        feeds = {name: array.astype(np.float16) if name in self._half else array for name, array in feeds.items()}
+        results = self._provider.run(outputs, feeds)
+        return {name: np.asarray(result, np.float32) for name, result in zip(outputs, results, strict=True)}
 
-    def _recover(
-        self, error: Exception, tensors: Sequence[str], feeds: Mapping[str, Array], shape: tuple[int, ...]
-    ) -> list[Array]:
-        """Run on the next provider where that is allowed and can help; otherwise raise what went wrong."""
-        what = f"{self.model_name} failed on a {'x'.join(map(str, shape))} input with provider {self.provider}"
-        if is_out_of_memory(error):
-            raise OutOfMemoryError(f"{what}: out of memory; set a smaller inference_size") from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        # An input that does not fit the model fits it nowhere.
-        if self._open_next is None or "InvalidArgument" in type(error).__name__:
-            raise InferenceError(
-                f"{what}: {reason}; if it goes on, set another provider, or auto, which may fall back"
-                if self.provider != "cpu"
-                else f"{what}: {reason}; if memory ran out, set a smaller inference_size"
-            ) from error
-        self._spare = self._spare or self._open_next()
-        if self._spare is None:
-            raise InferenceError(f"{what}: {reason}; if memory ran out, set a smaller inference_size") from error
-        try:
-            results = self._spare.run(tensors, feeds)
-        except self._run_errors:
-            raise InferenceError(
-                f"{what}, and with provider {self._spare.provider} as well: {reason}; if memory ran out, set a smaller "
-                "inference_size"
-            ) from error
-        _LOG.warning("%s: %s; provider auto goes on with %s", what, reason, self._spare.provider)
-        self._backend, self._spare = self._spare, None
-        return results
+
+def open_engine(
+    model: str | Path = DEMO_MODEL,
+    *,
+    provider: str = AUTO,
+    threads: int = 0,
+    tuning: Tuning | None = None,
+) -> Engine:
+    """Load a model file.
+
+    Args:
+        model: path of an ONNX file, or "demo" for the model that comes with the package.
+        provider: "auto" (the fastest one that works here) or a key of `PROVIDERS`, which then must work.
+        threads: CPU threads for one operator; 0 lets ONNX Runtime take every core.
+        tuning: everything else that can be tuned; its `threads` is replaced by `threads`.
+
+    Raises:
+        ModelError: no such file, or not an ONNX file.
+        ProviderError: ONNX Runtime is not installed, or the provider asked for does not work here.
+    """
+    if provider != AUTO and provider not in PROVIDERS:
+        raise ProviderError(f"provider '{provider}' is not known, expected one of {', '.join([AUTO, *PROVIDERS])}")
+    path = _find_model(model)
+    runtime = import_runtime()
+    open_on = partial(_open_on, runtime, path, replace(tuning or Tuning(), threads=threads))
+    open_next: OpenNext | None = None
+    if provider == AUTO:
+        backends = open_in_order(open_on, present=runtime.present)
+        backend = next(backends, None)
+        if backend is None:
+            raise ProviderError(f"no provider works in this ONNX Runtime {runtime.version}: {PROVIDERS['cpu'].remedy}")
+        open_next = partial(next, backends, None)
+    else:
+        backend = open_on(provider)
+    return Engine(
+        backend,
+        model_name=DEMO_MODEL if str(model) == DEMO_MODEL else path.name,
+        run_errors=runtime.errors,
+        open_next=open_next,
+        path=path,
+    )
+
+
+def _open_on(runtime: Runtime, path: Path, tuning: Tuning, provider: str) -> Backend:
+    """Return the model on one provider; ProviderError if that does not work here."""
+    if PROVIDERS[provider].ort_name not in runtime.present:
+        raise ProviderError(
+            f"provider '{provider}' is not in this ONNX Runtime {runtime.version} (it has "
+            f"{', '.join(runtime.present)}): {PROVIDERS[provider].remedy}"
+        )
+    if provider == CUDA:
+        return open_cuda(runtime, path, tuning)
+    if provider == TENSORRT:
+        # Loaded only now: it needs what downloads need, a few megabytes.
+        from metric3d_ros.engine.gpu.tensorrt import open_tensorrt
+
+        return open_tensorrt(runtime, path, tuning, small_model=DEMO_MODEL_PATH)
+    session = runtime.open_session(path, provider, tuning)
+    return SessionBackend(provider, session, PlainRunner(session))
+
+
+def _describe(tensors: Iterable[Any]) -> dict[str, Tensor]:
+    return {tensor.name: Tensor(tuple(tensor.shape), str(tensor.type)) for tensor in tensors}
+
+
+def _find_model(model: str | Path) -> Path:
+    if str(model) == DEMO_MODEL:
+        if not DEMO_MODEL_PATH.exists():
+            raise ModelError(
+                f"the demo model is missing from the installed package ({DEMO_MODEL_PATH}): install metric3d_ros again"
+            )
+        return DEMO_MODEL_PATH
+    path = Path(model).expanduser()
+    if not path.exists():
+        raise ModelError(
+            f"model file {path} does not exist: make one with `metric3d export vit_small -o {path.name}`, "
+            f"or use the model '{DEMO_MODEL}'"
+        )
+    if not path.is_file():
+        raise ModelError(f"model {path} is not a file: name the .onnx file itself")
+    return path

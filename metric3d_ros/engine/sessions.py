@@ -1,236 +1,172 @@
-"""Opens a model file on the provider that was asked for, or on the fastest one that works here."""
+"""Imports ONNX Runtime, here and nowhere else, and opens its sessions."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from metric3d_ros.engine.attention import explain_attention
+from metric3d_ros.engine.providers import (
+    CPU,
+    CUDA,
+    INSTALL_ONNXRUNTIME,
+    OPENVINO,
+    PROVIDERS,
+    TENSORRT,
+    Options,
+    Tuning,
+    session_providers,
+)
+from metric3d_ros.errors import ModelError, ProviderError
 
-from metric3d_ros import __version__, model_contract
-from metric3d_ros.engine.backend import Array, Backend, Runner, SessionBackend
-from metric3d_ros.engine.engine import Engine
-from metric3d_ros.engine.gpu.driver import CudaDriver
-from metric3d_ros.engine.gpu.host_buffers import HostBuffers
-from metric3d_ros.engine.providers import AUTO, AUTO_ORDER, CUDA, PROVIDERS, TENSORRT, Options, Tuning
-from metric3d_ros.engine.runners import CudaRunner, PlainRunner
-from metric3d_ros.engine.runtime import Runtime, import_runtime
-from metric3d_ros.errors import Metric3DError, ModelError, ProviderError
+# Over it ONNX Runtime 1.23 and 1.26 refuse float16 models on the CPU, 1.29 does not.
+_BROKEN_FUSION = "SimplifiedLayerNormFusion"
 
-if TYPE_CHECKING:
-    from metric3d_ros.engine.gpu.tensorrt import Profile
-
-DEMO_MODEL = "demo"
-DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
-
-_LOG = logging.getLogger(__name__)
-
-
-def open_engine(
-    model: str | Path = DEMO_MODEL,
-    *,
-    provider: str = AUTO,
-    threads: int = 0,
-    tuning: Tuning | None = None,
-) -> Engine:
-    """Load a model file.
-
-    Args:
-        model: path of an ONNX file, or "demo" for the model that comes with the package.
-        provider: "auto" (the fastest one that works here) or a key of `PROVIDERS`, which then must work.
-        threads: CPU threads for one operator; 0 lets ONNX Runtime take every core.
-        tuning: everything else that can be tuned; its `threads` is replaced by `threads`.
-
-    Raises:
-        ModelError: no such file, not an ONNX file, or not a depth model.
-        ProviderError: ONNX Runtime is not installed, or the provider asked for does not work here.
-    """
-    if provider != AUTO and provider not in PROVIDERS:
-        raise ProviderError(f"provider '{provider}' is not known, expected one of {', '.join([AUTO, *PROVIDERS])}")
-    path = _find_model(model)
-    runtime = import_runtime()
-    opener = _Opener(runtime, path, replace(tuning or Tuning(), threads=threads))
-    if provider == AUTO:
-        backends = opener.try_in_order()
-        backend = next(backends, None)
-        if backend is None:
-            raise ProviderError(f"no provider works in this ONNX Runtime {runtime.version}: {PROVIDERS['cpu'].remedy}")
-    else:
-        backends = iter(())
-        backend = opener.open(provider)
-    try:
-        return Engine(
-            backend,
-            model_name=DEMO_MODEL if str(model) == DEMO_MODEL else path.name,
-            run_errors=runtime.errors,
-            open_next=partial(next, backends, None) if provider == AUTO else None,
-        )
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+_FATAL_ONLY = 4
 
 
 @dataclass(frozen=True)
-class _Opener:
-    """Opens one file with one tuning on any provider."""
+class Runtime:
+    """An imported ONNX Runtime. `module` is onnxruntime, or what stands in for it in a test."""
 
-    runtime: Runtime
-    path: Path
-    tuning: Tuning
-
-    def try_in_order(self) -> Iterator[Backend]:
-        """Yield the model on each provider that works here, the fastest first, and say which it is."""
-        usable = [name for name in AUTO_ORDER if PROVIDERS[name].ort_name in self.runtime.present]
-        for name in usable:
-            try:
-                backend = self.open(name)
-            except (ProviderError, ModelError) as error:
-                if name == usable[-1]:
-                    raise
-                # A model that one provider cannot load may be a fault of the file, or of the provider.
-                _LOG.info("provider auto goes on: %s", error)
-                continue
-            _LOG.info("provider auto takes %s, of those installed (%s) the fastest that works", name, ", ".join(usable))
-            yield backend
-
-    def open(self, name: str) -> Backend:
-        """Return the model on one provider; ProviderError where that does not work here."""
-        provider = PROVIDERS[name]
-        if provider.ort_name not in self.runtime.present:
-            raise ProviderError(
-                f"provider '{name}' is not in this ONNX Runtime {self.runtime.version} (it has "
-                f"{', '.join(self.runtime.present)}): {provider.remedy}"
-            )
-        if name == TENSORRT:
-            # Not for everybody: with it come what downloads need, a few megabytes.
-            from metric3d_ros.engine.gpu.tensorrt import TensorRtBackend
-
-            # Its engine takes minutes; whether it works at all shows in seconds, with a small model and no engine.
-            self.runtime.open_session(DEMO_MODEL_PATH, name, self.tuning)
-            return TensorRtBackend(self.open(CUDA), self._build_tensorrt, errors=self._build_errors)
-        if name == CUDA:
-            return self._open_cuda()
-        session = self.runtime.open_session(self.path, name, self.tuning)
-        return SessionBackend(name, session, PlainRunner(session))
-
-    def _open_cuda(self) -> Backend:
-        session, graphs = self._open_cuda_session(self.tuning)
-        if graphs and not _is_own(session):
-            # Whose outputs' shapes are not known beforehand; and a session that captures can be run in no other way.
-            session, graphs = self._open_cuda_session(replace(self.tuning, cuda_graphs=False))
-        return SessionBackend(CUDA, session, self._gpu_runner(session, graphs=graphs))
-
-    def _open_cuda_session(self, tuning: Tuning) -> tuple[Any, bool]:
-        """Return a session and whether it can capture graphs."""
-        try:
-            return self.runtime.open_session(self.path, CUDA, tuning), tuning.cuda_graphs
-        except ModelError as error:
-            if not (tuning.cuda_graphs and "graph capture" in str(error.__cause__)):
-                raise
-        _LOG.info("CUDA graphs are left out: a part of %s runs on the CPU", self.path.name)
-        return self._open_cuda_session(replace(tuning, cuda_graphs=False))
-
-    def _gpu_runner(self, session: Any, *, graphs: bool) -> Runner:
-        if not _is_own(session):
-            return PlainRunner(session)
-        driver = CudaDriver.load()
-        return CudaRunner(
-            self.runtime,
-            session,
-            HostBuffers(driver),
-            output_shape=_own_output_shape,
-            copy_to_host=driver.copy_to_host if driver is not None else None,
-            graphs=graphs,
-        )
+    module: Any
 
     @property
-    def _build_errors(self) -> tuple[type[Exception], ...]:
-        return (*self.runtime.errors, Metric3DError, OSError)
+    def version(self) -> str:
+        return str(self.module.__version__)
 
-    def _build_tensorrt(self, profile: Profile) -> Backend:
-        """Return the model with TensorRT's engine for `profile`; takes minutes where it is not in the cache."""
-        from metric3d_ros.engine.gpu.tensorrt import build_cached
-        from metric3d_ros.hub.downloads import cache_folder
+    @property
+    def present(self) -> list[str]:
+        """ONNX Runtime's names of the providers that were compiled into it."""
+        return list(self.module.get_available_providers())
 
-        def open_backend(more: Options) -> Backend:
-            session = self.runtime.open_session(self.path, TENSORRT, self.tuning, more=more)
-            return SessionBackend(TENSORRT, session, self._gpu_runner(session, graphs=False))
-
-        return build_cached(
-            open_backend,
-            profile,
-            root=cache_folder() / "tensorrt",
-            key=self._tensorrt_key(),
-            run_once=_run_all,
-            dtypes=_INPUT_DTYPES,
-            errors=self._build_errors,
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """The exceptions that a session raises; most of them share no base class."""
+        state = self.module.capi.onnxruntime_pybind11_state
+        names = (
+            "Fail",
+            "InvalidArgument",
+            "NoSuchFile",
+            "NoModel",
+            "EngineError",
+            "RuntimeException",
+            "InvalidProtobuf",
+            "NotImplemented",
+            "InvalidGraph",
+            "EPFail",
         )
+        return (*(getattr(state, name) for name in names if hasattr(state, name)), MemoryError, RuntimeError)
 
-    def _tensorrt_key(self) -> Mapping[str, str]:
-        """Return all that an engine depends on beside its profile."""
-        from metric3d_ros.hub.downloads import hash_file
+    def open_session(self, path: Path, provider: str, tuning: Tuning, *, more: Options | None = None) -> Any:
+        """Return a session of the model on `provider`, with `more` options.
 
-        driver = CudaDriver.load()
-        data = self.path.with_name(self.path.name + ".data")
-        return {
-            "model": hash_file(self.path),
-            "model data": hash_file(data) if data.exists() else "",
-            "onnxruntime": self.runtime.version,
-            "tensorrt": _tensorrt_version(),
-            "options": str(PROVIDERS[TENSORRT].options(self.tuning)),
-            "gpu": (driver.describe_gpu() if driver is not None else None) or "unknown",
-            "metric3d_ros": __version__,
-        }
-
-
-_INPUT_DTYPES = {
-    model_contract.IMAGE: np.uint8,
-    model_contract.FOCAL_LENGTH: np.float32,
-}
-
-
-def _is_own(session: Any) -> bool:
-    """Whether the model is one of our exporter's, whose outputs' shapes follow from the image's."""
-    return {tensor.name for tensor in session.get_inputs()} == set(_INPUT_DTYPES)
-
-
-def _own_output_shape(name: str, feeds: Mapping[str, Array]) -> tuple[int, ...]:
-    batch_hw = feeds[model_contract.IMAGE].shape[:3]
-    return (*batch_hw, 3) if name == model_contract.NORMAL else batch_hw
-
-
-def _run_all(backend: Backend, feeds: Mapping[str, Array]) -> object:
-    return backend.run([tensor.name for tensor in backend.session.get_outputs()], feeds)
-
-
-def _tensorrt_version() -> str:
-    """Return the version of the installed TensorRT package; "unknown" where it is not Python's."""
-    from importlib import metadata
-
-    for package in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"):
+        Raises ProviderError where the provider does not work here, ModelError for a file that cannot be loaded.
+        """
+        if provider in (TENSORRT, CUDA) and hasattr(self.module, "preload_dlls"):
+            # Finds the CUDA libraries that pip installed, which no loader path names.
+            self.module.preload_dlls()
+        options = self._session_options(provider, tuning)
+        providers = session_providers(provider, tuning, more)
+        keep_to_cpus(tuning.cpus)
         try:
-            return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return "unknown"
-
-
-def _find_model(model: str | Path) -> Path:
-    if str(model) == DEMO_MODEL:
-        if not DEMO_MODEL_PATH.exists():
+            session = self._make_session(self._source(path, provider, options), options, providers)
+        except self.errors as error:
+            if provider != CPU and _is_about_provider(error):
+                raise _does_not_work(provider, f" ({first_line(error)})") from error
             raise ModelError(
-                f"the demo model is missing from the installed package ({DEMO_MODEL_PATH}): install metric3d_ros again"
+                f"{path} cannot be loaded as an ONNX model ({first_line(error)}): check that it is complete, with its "
+                ".data file beside it if it has one, or make it again with `metric3d export`"
+            ) from error
+        if PROVIDERS[provider].ort_name not in session.get_providers():
+            # ONNX Runtime falls back to the CPU by itself when a provider's libraries or device are missing.
+            raise _does_not_work(provider)
+        return session
+
+    def _session_options(self, provider: str, tuning: Tuning) -> Any:
+        options = self.module.SessionOptions()
+        options.intra_op_num_threads = tuning.thread_count
+        # What fails is raised as well; printed beside that, with colours, it only hides our one line.
+        options.log_severity_level = _FATAL_ONLY
+        # It plans memory for each size of image anew and keeps every plan: 0.62 GB in place of 0.46 GB for vit_small at
+        # 640 x 480 on a CPU, at the same speed.
+        options.enable_mem_pattern = False
+        if not tuning.spinning or provider != CPU:
+            # Beside another provider the CPU's threads have little to do but to take cores away from it.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    def _source(self, path: Path, provider: str, options: Any) -> str | bytes:
+        """Return what to load: the file's path, or what it holds, changed for the provider."""
+        if provider not in (OPENVINO, TENSORRT):
+            return str(path)
+        content = path.read_bytes()
+        explained = explain_attention(content)
+        if explained is content:
+            return str(path)
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
+        return explained
+
+    def _make_session(self, source: str | bytes, options: Any, providers: list[tuple[str, Options]]) -> Any:
+        # `enable_fallback` would run a failing model on the CPU and print that to the terminal.
+        make = self.module.InferenceSession
+        try:
+            return make(source, options, providers=providers, enable_fallback=False)
+        except self.errors as error:
+            if _BROKEN_FUSION not in str(error):
+                raise
+            return make(
+                source, options, providers=providers, enable_fallback=False, disabled_optimizers=[_BROKEN_FUSION]
             )
-        return DEMO_MODEL_PATH
-    path = Path(model).expanduser()
-    if not path.exists():
-        raise ModelError(
-            f"model file {path} does not exist: make one with `metric3d export vit_small -o {path.name}`, "
-            f"or use the model '{DEMO_MODEL}'"
+
+
+def import_runtime() -> Runtime:
+    """Return ONNX Runtime; ProviderError where it is not installed, or only in part."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderError(f"ONNX Runtime cannot be imported ({error}): {INSTALL_ONNXRUNTIME}") from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        # What is left when one of the packages was uninstalled from over another.
+        raise ProviderError(
+            "the installed ONNX Runtime is incomplete: `pip uninstall -y onnxruntime onnxruntime-gpu "
+            "onnxruntime-openvino`, then " + INSTALL_ONNXRUNTIME
         )
-    if not path.is_file():
-        raise ModelError(f"model {path} is not a file: name the .onnx file itself")
-    return path
+    return Runtime(onnxruntime)
+
+
+def keep_to_cpus(cpus: tuple[int, ...]) -> None:
+    """Bind the calling thread, and with it the threads that it starts, to CPU cores; empty leaves it as it is.
+
+    Raises ProviderError where there is no such core.
+    """
+    if not cpus:
+        return
+    try:
+        os.sched_setaffinity(0, cpus)
+    except (OSError, ValueError) as error:
+        raise ProviderError(
+            f"cpus are {', '.join(map(str, cpus))}, expected cores that this process may use, which are "
+            f"{', '.join(map(str, sorted(os.sched_getaffinity(0))))} ({error})"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message; the name of its class if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _does_not_work(provider: str, reason: str = "") -> ProviderError:
+    remedy = PROVIDERS[provider].remedy
+    return ProviderError(f"provider '{provider}' is installed but does not work here{reason}: {remedy}")
+
+
+def _is_about_provider(error: BaseException) -> bool:
+    """Whether it is not the model that is wrong, but the provider that cannot be set up."""
+    if isinstance(error, RuntimeError):  # Python's own: raised before ONNX Runtime looks at the model
+        return True
+    return any(
+        sign in str(error) for sign in ("CUDA failure", "CUDNN", "CUBLAS", "TensorRT", "cannot open shared object")
+    )

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import collections
-import logging
-import math
-import statistics
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +13,10 @@ import numpy.typing as npt
 
 from metric3d_ros import model_contract
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import Engine
-from metric3d_ros.errors import CameraError, ConfigurationError, ImageError, OutOfMemoryError
-from metric3d_ros.estimation import foreign
-from metric3d_ros.estimation.adaptive_size import AdaptiveSize
-from metric3d_ros.estimation.inference_size import FAR_ABOVE_TRAINED, MIN_SIDE_PX, NATIVE, TRAINED, InferenceSize
-from metric3d_ros.estimation.memory_limit import MemoryLimit
+from metric3d_ros.errors import CameraError, ConfigurationError, ImageError
+from metric3d_ros.estimation.depth_model import DepthModel
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX, NATIVE
+from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ, SizePolicy
 from metric3d_ros.geometry import turn_back, turn_normals_back, turn_upright, upright_camera
 
 Float32Array = npt.NDArray[np.float32]
@@ -31,19 +25,13 @@ RgbArray = npt.NDArray[np.uint8]
 DEPTH, CONFIDENCE, NORMALS = "depth", "confidence", "normals"
 ALL_OUTPUTS = frozenset({DEPTH, CONFIDENCE, NORMALS})
 
-DEFAULT_RATE_HZ = 10.0
-# Publishing takes longer now and then; one such frame says nothing of the next.
-_ROUNDS = 5
-
-_LOG = logging.getLogger(__name__)
-
 # Bilinear upsampling across a depth edge invents points between the two surfaces; nearest does not.
 _EDGE_RATIO = 1.03
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the network says of one image, at the image's own resolution.
+    """The network's outputs for one image, at the image's own resolution.
 
     Attributes:
         depth_m: float32 (H, W), metres along the optical axis (z), NaN where invalid.
@@ -65,88 +53,19 @@ class Estimate:
 
 
 class Estimator:
-    """Runs one engine on images of any size, at an inference size that can change between images."""
+    """Runs one depth model on images of any size.
+
+    Attributes:
+        model: what it runs.
+        size: chooses the inference size of each image; may be asked for another one between images.
+    """
 
     def __init__(
-        self, engine: Engine, *, inference_size: str = NATIVE, target_rate_hz: float = DEFAULT_RATE_HZ
+        self, model: DepthModel, *, inference_size: str = NATIVE, target_rate_hz: float = DEFAULT_RATE_HZ
     ) -> None:
-        """`target_rate_hz` is the rate that `inference_size` "auto" holds."""
-        self.engine = engine
-        self._asked: tuple[str, float] | None = None
-        self._busy_ms: dict[tuple[int, int], float] = collections.defaultdict(float)
-        self._runs: collections.Counter[tuple[int, int]] = collections.Counter()
-        self._shares: dict[tuple[int, int], collections.deque[float]] = {}
-        """By image size, what part of a round's estimating one run of it was."""
-        self._other_ms: collections.deque[float] = collections.deque([0.0], maxlen=_ROUNDS)
-        self.set_inference_size(inference_size, target_rate_hz=target_rate_hz)
-
-    @property
-    def training_size_hw(self) -> tuple[int, int] | None:
-        """(height, width) that the network was trained with; None where the model does not say."""
-        return self.engine.metadata.training_size_hw if self.engine.metadata else None
-
-    def set_inference_size(self, text: str, *, target_rate_hz: float = DEFAULT_RATE_HZ) -> None:
-        """Set the size from the next image on; see `InferenceSize.parse`, whose ConfigurationError it raises.
-
-        What was learnt of this machine's speed and memory starts anew, unless nothing changes.
-        """
-        if self._asked == (text, target_rate_hz):
-            return
-        size = InferenceSize.parse(text)
-        size.choose((MIN_SIDE_PX, MIN_SIDE_PX), training_size_hw=self.training_size_hw)
-        self._asked = (text, target_rate_hz)
-        self.inference_size = size
-        self._target_rate_hz = target_rate_hz
-        self._adaptive: dict[tuple[int, int], AdaptiveSize] = {}
-        self._memory = MemoryLimit()
-
-    def inference_size_for(self, image_hw: tuple[int, int]) -> tuple[int, int]:
-        """Return the (height, width) at which the network will see an image of `image_hw`."""
-        if self.engine.fixed_size_hw:
-            return foreign.fit_image(image_hw, fixed_size_hw=self.engine.fixed_size_hw).inner_hw
-        size_hw = self.inference_size.choose(image_hw, training_size_hw=self.training_size_hw)
-        if self.inference_size.auto:
-            size_hw = self._adaptive_size(image_hw, size_hw).size_hw
-        return self._memory.limit(size_hw)
-
-    def _adaptive_size(self, image_hw: tuple[int, int], most_hw: tuple[int, int]) -> AdaptiveSize:
-        if image_hw not in self._adaptive:
-            self._adaptive[image_hw] = AdaptiveSize(
-                image_hw,
-                largest_hw=self._memory.limit(most_hw),
-                size_multiple=(
-                    self.engine.metadata.size_multiple if self.engine.metadata else model_contract.FOREIGN_SIZE_MULTIPLE
-                ),
-                target_rate_hz=self._target_rate_hz,
-            )
-        return self._adaptive[image_hw]
-
-    def note_round(self, total_ms: float) -> None:
-        """Say how long everything took since the last time, estimating included.
-
-        What is not estimating (decoding, publishing) leaves less time for it where a rate is to be held. What there is
-        is shared by the runs of such a round, as of cameras with images of different sizes, as they shared the last
-        ones.
-        """
-        busy_ms = sum(self._busy_ms.values())
-        self._other_ms.append(max(total_ms - busy_ms, 0.0))
-        for image_hw, own_ms in self._busy_ms.items():
-            shares = self._shares.setdefault(image_hw, collections.deque(maxlen=_ROUNDS))
-            shares.append(own_ms / self._runs[image_hw] / busy_ms if busy_ms else 1.0)
-        self._busy_ms.clear()
-        self._runs.clear()
-
-    def size_advice(self, image_hw: tuple[int, int]) -> str | None:
-        """Return one sentence to warn with where images of `image_hw` go in far above the training size."""
-        trained = self.training_size_hw
-        height, width = self.inference_size_for(image_hw)
-        if trained is None or height * width <= FAR_ABOVE_TRAINED * math.prod(trained):
-            return None
-        return (
-            f"inference runs at {width}x{height}, far above the {trained[1]}x{trained[0]} that "
-            f"{self.engine.model_name} was trained with: depth may degrade and takes longer; "
-            f"inference_size '{TRAINED}' avoids both"
-        )
+        """See `SizePolicy.ask` for `inference_size` and the rate that "auto" holds, and its ConfigurationError."""
+        self.model = model
+        self.size = SizePolicy(model, inference_size, target_rate_hz=target_rate_hz)
 
     def warm_up(self, image_hw: tuple[int, int]) -> float:
         """Run once on a grey image of `image_hw`, so that the first real one is not slow; return seconds."""
@@ -161,12 +80,12 @@ class Estimator:
         Args:
             rgb: uint8 (H, W, 3), RGB.
             camera: the camera of this image; its focal length sets the scale.
-            outputs: what is wanted beside depth: "confidence", "normals". What a model lacks is None in the result.
+            outputs: what to return beside depth: "confidence", "normals". What the model lacks is None in the result.
 
         Raises:
             ImageError: not a uint8 (H, W, 3) image of at least 28 x 28 pixels.
             CameraError: the camera is for another size.
-            OutOfMemoryError: there is too little memory for it; the next one is estimated at a smaller size.
+            OutOfMemoryError: memory ran out; the next image is estimated at a smaller size.
             InferenceError: the model failed on it in another way.
         """
         return self.estimate_batch([rgb], [camera], outputs=outputs)[0]
@@ -182,8 +101,8 @@ class Estimator:
         """Estimate several images of one size in one run; as `estimate`, with a result for each image in order.
 
         `timings_ms` is that of the whole batch in every result. With `rotate_deg`, as `geometry.turning` has it, the
-        network sees the images turned upright; what it says comes back at the pixels and in the frame of the images as
-        they are, `inference_size_hw` is that of the upright ones.
+        network sees the images turned upright. Its outputs come back at the pixels and in the frame of the images as
+        they are; `inference_size_hw` is that of the upright ones.
         """
         if not images or len(images) != len(cameras):
             raise ImageError(
@@ -196,11 +115,8 @@ class Estimator:
         if rotate_deg:
             return self._estimate_turned(images, cameras, outputs, rotate_deg)
         wanted = self._contract_outputs(outputs)
-        if not self.engine.dialect.self_contained:
-            return [self._run_foreign(rgb, camera, wanted) for rgb, camera in zip(images, cameras, strict=True)]
-        most = self._memory.max_images or len(images)
-        parts = [slice(first, first + most) for first in range(0, len(images), most)]
-        return [estimate for part in parts for estimate in self._run_contract(images[part], cameras[part], wanted)]
+        parts = self.size.split(len(images))
+        return [estimate for part in parts for estimate in self._run(images[part], cameras[part], wanted)]
 
     def _estimate_turned(
         self, images: Sequence[RgbArray], cameras: Sequence[Camera], outputs: Collection[str], rotate_deg: int
@@ -229,73 +145,27 @@ class Estimator:
             wanted.add(model_contract.CONFIDENCE)
         if NORMALS in outputs:
             wanted.add(model_contract.NORMAL)
-        return frozenset(wanted & self.engine.outputs)
+        return frozenset(wanted & self.model.outputs)
 
-    def _run_contract(
-        self, images: Sequence[RgbArray], cameras: Sequence[Camera], wanted: frozenset[str]
-    ) -> list[Estimate]:
+    def _run(self, images: Sequence[RgbArray], cameras: Sequence[Camera], wanted: frozenset[str]) -> list[Estimate]:
+        dialect = self.model.dialect
         started = time.perf_counter()
         image_hw = (images[0].shape[0], images[0].shape[1])
-        size_hw = self.inference_size_for(image_hw)
-        fed = [_resize_image(rgb, size_hw) for rgb in images]
-        batch = fed[0][None] if len(fed) == 1 else np.stack(fed)
-        focal_px = np.array([camera.scaled(size_hw[1], size_hw[0]).focal_px for camera in cameras], np.float32)
+        size_hw = self.size.choose(image_hw)
+        focal_px = [dialect.scale(camera, size_hw) for camera in cameras]
+        feeds = dialect.prepare([_resize_image(rgb, size_hw) for rgb in images], focal_px)
         prepared = time.perf_counter()
-        results = self._infer(batch, focal_px, wanted, size_hw)
+        with self.size.learn_memory(size_hw, images=len(images)):
+            results = self.model.run(feeds, outputs=wanted)
         inferred = time.perf_counter()
-        maps = [_finish({name: array[i] for name, array in results.items()}, image_hw) for i in range(len(images))]
+        maps = dialect.finish(results, focal_px, size_hw)
+        finished = [_finish({name: array[i] for name, array in maps.items()}, image_hw) for i in range(len(images))]
         timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
-        self._note_time(image_hw, size_hw, timings_ms)
+        self.size.note_run(image_hw, size_hw, sum(timings_ms.values()))
         return [
             Estimate(*parts, camera=camera, inference_size_hw=size_hw, timings_ms=timings_ms)
-            for parts, camera in zip(maps, cameras, strict=True)
+            for parts, camera in zip(finished, cameras, strict=True)
         ]
-
-    def _run_foreign(self, rgb: RgbArray, camera: Camera, wanted: frozenset[str]) -> Estimate:
-        started = time.perf_counter()
-        image_hw = (rgb.shape[0], rgb.shape[1])
-        size_hw = image_hw if self.engine.fixed_size_hw else self.inference_size_for(image_hw)
-        fit = foreign.fit_image(size_hw, fixed_size_hw=self.engine.fixed_size_hw)
-        fed = foreign.prepare_image(_resize_image(rgb, size_hw), fit)
-        prepared = time.perf_counter()
-        results = self._infer(fed, None, wanted, size_hw)
-        inferred = time.perf_counter()
-        maps = {name: foreign.finish_map(array, fit) for name, array in results.items()}
-        focal_px = camera.scaled(size_hw[1], size_hw[0]).focal_px
-        maps[model_contract.DEPTH] = foreign.canonical_to_metres(maps[model_contract.DEPTH], focal_px, fit)
-        depth_m, confidence, normals = _finish(maps, image_hw)
-        timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
-        self._note_time(image_hw, size_hw, timings_ms)
-        return Estimate(depth_m, confidence, normals, camera, fit.inner_hw, timings_ms)
-
-    def _infer(
-        self,
-        batch: npt.NDArray[Any],
-        focal_px: Float32Array | None,
-        wanted: frozenset[str],
-        size_hw: tuple[int, int],
-    ) -> dict[str, Float32Array]:
-        """Run the engine; where memory does not suffice, say so and ask for less from the next image on."""
-        try:
-            return self.engine.infer(batch, focal_px, outputs=wanted)
-        except OutOfMemoryError:
-            if self.engine.fixed_size_hw is None:
-                change = self._memory.lower(size_hw, images=len(batch))
-                self._adaptive = {}
-                if change is not None:
-                    _LOG.warning("%s: %s", self.engine.model_name, change)
-            raise
-
-    def _note_time(self, image_hw: tuple[int, int], size_hw: tuple[int, int], timings_ms: dict[str, float]) -> None:
-        time_ms = sum(timings_ms.values())
-        self._busy_ms[image_hw] += time_ms
-        self._runs[image_hw] += 1
-        adaptive = self._adaptive.get(image_hw)
-        if adaptive is not None:
-            period_ms = 1e3 / self._target_rate_hz
-            share = statistics.median(self._shares.get(image_hw, [1.0]))
-            own_ms = (period_ms - statistics.median(self._other_ms)) * share
-            adaptive.add(size_hw, time_ms, other_ms=period_ms - own_ms)
 
 
 def _check_image(rgb: Any, camera: Camera) -> None:

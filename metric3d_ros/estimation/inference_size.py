@@ -1,4 +1,4 @@
-"""At which size the network sees an image: what a user may ask for, and what that means for an image."""
+"""The inference size that a user asks for, and what it means for an image."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ class InferenceSize:
         )
 
     def choose(self, image_hw: tuple[int, int], *, training_size_hw: tuple[int, int] | None) -> tuple[int, int]:
-        """Return the (height, width) that an image of `image_hw` is resized to, the most where it is `auto`.
+        """Return the (height, width) that an image of `image_hw` is resized to, the largest allowed if it is `auto`.
 
         Raises:
-            ConfigurationError: "trained", for a model that does not say what it was trained with.
+            ConfigurationError: "trained", for a model whose training size is not known.
         """
         if self.trained:
             if training_size_hw is None:
@@ -77,6 +77,13 @@ class InferenceSize:
         if self.max_width is not None and self.max_height is not None:
             return scale_size(image_hw, min(1.0, self.max_width / image_hw[1], self.max_height / image_hw[0]))
         return image_hw
+
+
+def fit_within(image_hw: tuple[int, int], fixed_size_hw: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """Return the (height, width) of an image that just fits into `fixed_size_hw` with its aspect, and the factor."""
+    scale = min(fixed_size_hw[0] / image_hw[0], fixed_size_hw[1] / image_hw[1])
+    height, width = (min(round(side * scale), most) for side, most in zip(image_hw, fixed_size_hw, strict=True))
+    return (max(height, 1), max(width, 1)), scale
 
 
 def limit_pixels(size_hw: tuple[int, int], max_pixels: float) -> tuple[int, int]:

@@ -12,8 +12,9 @@ from tqdm import tqdm
 from metric3d_ros import __version__
 from metric3d_ros.comparison.labelled_images import Sample, SampleSource
 from metric3d_ros.comparison.metrics import measure_image
-from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, open_engine
+from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.error_table import Evaluation, ImageResult
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
@@ -83,15 +84,15 @@ def run(args: argparse.Namespace) -> int:
     source = _open_source(args)
     if args.json is not None:
         _check_writable(args.json)
-    engine = open_engine(args.model, provider=args.provider, threads=args.threads)
-    estimator = Estimator(engine, inference_size=args.inference_size)
-    if engine.metadata is not None and engine.metadata.meaningless:
-        print(f"{engine.model_name} has stand-in weights: these figures say nothing about sight", file=sys.stderr)
+    model = open_model(args.model, provider=args.provider, threads=args.threads)
+    estimator = Estimator(model, inference_size=args.inference_size)
+    if model.metadata is not None and model.metadata.meaningless:
+        print(f"{model.name} has stand-in weights: these figures say nothing about sight", file=sys.stderr)
     settings = {
-        "model": engine.model_name,
-        "variant": engine.metadata.variant if engine.metadata else None,
-        "weights_sha256": engine.metadata.weights_sha256 if engine.metadata else None,
-        "provider": engine.provider,
+        "model": model.name,
+        "variant": model.metadata.variant if model.metadata else None,
+        "weights_sha256": model.metadata.weights_sha256 if model.metadata else None,
+        "provider": model.provider,
         "inference_size": args.inference_size,
         "data": str(args.data),
         **({"world": args.world, "kind": args.kind} if args.data == SCENES else {}),

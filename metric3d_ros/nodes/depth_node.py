@@ -8,8 +8,8 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-from metric3d_ros.engine import Engine, open_engine
 from metric3d_ros.errors import Metric3DError, ModelError
+from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
@@ -42,7 +42,7 @@ class DepthNode:
     """Receives images on the executor's thread and works on the newest one in a thread of its own."""
 
     def __init__(
-        self, stop: Stop, *, sources: ParameterSources, open_engine: Callable[..., Engine] = open_engine
+        self, stop: Stop, *, sources: ParameterSources, open_model: Callable[..., DepthModel] = open_model
     ) -> None:
         """Declare parameters, advertise outputs and start to load the model; inputs are subscribed once it has run.
 
@@ -50,7 +50,7 @@ class DepthNode:
         """
         self.node = create_node("depth_node")
         self._stop = stop
-        self._open_engine = open_engine
+        self._open_model = open_model
         self._log = self.node.get_logger()
         self._log_bridge = LogBridge(self._log)
         self._estimator: Estimator | None = None
@@ -120,25 +120,23 @@ class DepthNode:
     def _apply(self, parameters: DepthParameters) -> None:
         """Take on changed parameters; what is read anew for each frame needs nothing here."""
         if self._estimator is not None:
-            parameters.check_model(self._estimator.engine.outputs)
-            self._estimator.set_inference_size(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
+            parameters.check_model(self._estimator.model.outputs)
+            self._estimator.size.ask(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
 
     # On the scheduler's threads.
 
     def _load_model(self) -> None:
         parameters = self._parameters.values
         self._log.info(f"loading model {parameters.model}")
-        engine = self._open_engine(
+        model = self._open_model(
             parameters.model, provider=parameters.provider, threads=parameters.threads, tuning=parameters.tuning
         )
-        parameters.check_model(engine.outputs)
-        estimator = Estimator(
-            engine, inference_size=parameters.inference_size, target_rate_hz=parameters.target_rate_hz
-        )
+        parameters.check_model(model.outputs)
+        estimator = Estimator(model, inference_size=parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
         seconds = estimator.warm_up(_WARM_UP_HW)
-        self._log.info(f"model {engine.model_name} runs on {engine.provider} (first inference: {seconds:.1f} s)")
-        if engine.metadata is not None and engine.metadata.meaningless:
-            self._log.warning(f"model {engine.model_name} has stand-in weights: depth is meaningless")
+        self._log.info(f"model {model.name} runs on {model.provider} (first inference: {seconds:.1f} s)")
+        if model.metadata is not None and model.metadata.meaningless:
+            self._log.warning(f"model {model.name} has stand-in weights: depth is meaningless")
         self._estimator, self._trial = estimator, SpeedTrial(estimator=estimator)
         self._line = Line(
             estimator,
@@ -152,7 +150,7 @@ class DepthNode:
     def _may_overlap(self) -> bool:
         assert self._estimator is not None, "the model is loaded"
         # A network on the processor takes all of its cores: beside it, outputs would only come later.
-        return self._estimator.engine.provider in _BESIDE_THE_PROCESSOR
+        return self._estimator.model.provider in _BESIDE_THE_PROCESSOR
 
     def _estimate(self, frames: Mapping[NodeCamera, Frame]) -> Mapping[NodeCamera, Result]:
         assert self._line is not None, "the model is loaded"
@@ -165,7 +163,7 @@ class DepthNode:
     def _after_round(self, frames: Mapping[NodeCamera, Frame], seconds: float) -> None:
         assert self._estimator is not None, "the model is loaded"
         assert self._trial is not None, "the model is loaded"
-        self._estimator.note_round(seconds * 1e3)
+        self._estimator.size.note_round(seconds * 1e3)
         try_smaller_sizes(frames, self._trial, self._parameters.values, log=self._log)
 
     def _on_error(self, error: Exception) -> None:
@@ -177,11 +175,11 @@ class DepthNode:
         self._stop.fail(ModelError(f"unexpected {type(error).__name__} while {doing}, please report it: {error}"))
 
 
-def main(argv: Sequence[str] | None = None, *, open_engine: Callable[..., Engine] = open_engine) -> int:
-    """Run depth_node; return the exit code. `open_engine` stands in for `engine.open_engine` in benchmarks."""
+def main(argv: Sequence[str] | None = None, *, open_model: Callable[..., DepthModel] = open_model) -> int:
+    """Run depth_node; return the exit code. `open_model` stands in for `depth_model.open_model` in benchmarks."""
 
     def make_node(options: argparse.Namespace, stop: Stop) -> DepthNode:
-        return DepthNode(stop, sources=options.parameter_sources, open_engine=open_engine)
+        return DepthNode(stop, sources=options.parameter_sources, open_model=open_model)
 
     return run_node("depth_node", make_node, argv=argv)
 

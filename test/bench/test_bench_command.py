@@ -19,8 +19,8 @@ from metric3d_ros.bench.comparison import Comparison, compare_and_time
 from metric3d_ros.bench.node import stages as node_stages
 from metric3d_ros.bench.plan import COMPUTED_IN, PRECISIONS, VARIANTS, Request, make_plan
 from metric3d_ros.cli import main
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import InferenceError
+from metric3d_ros.estimation.depth_model import open_model
 
 PACE = Pace(seconds=0.1, least=2, most=3, warm_up=1)
 SIZE_HW = (56, 84)
@@ -103,28 +103,28 @@ def test_a_model_for_one_size_is_timed_at_that_size_only(tmp_path):
 def test_a_model_that_fails_on_the_image_is_refused_and_the_others_are_timed(tmp_path, monkeypatch):
     plain = candidate(tiny_models.save_contract_model(tmp_path / "plain.onnx"))
     again = candidate(tiny_models.save_contract_model(tmp_path / "again.onnx"))
-    real = candidates.open_engine
+    real = candidates.open_model
 
     class Broken:
-        def __init__(self, engine):
-            self.engine = engine
+        def __init__(self, model):
+            self.model = model
 
         def __getattr__(self, name):
-            return getattr(self.engine, name)
+            return getattr(self.model, name)
 
-        def infer(self, *_, **__):
+        def run(self, *_, **__):
             raise InferenceError("out of memory")
 
     def open_some(path, *, broken, **options):
         return Broken(real(path, **options)) if str(path) == broken.model else real(path, **options)
 
-    monkeypatch.setattr(candidates, "open_engine", partial(open_some, broken=again))
+    monkeypatch.setattr(candidates, "open_model", partial(open_some, broken=again))
     compared = compare(plain, again, candidate(tmp_path / "plain.onnx", name="third"))
     assert [each.candidate.name for each in compared.timed] == ["plain.onnx", "third"]
     assert [(each.label, each.reason, each.differs) for each in compared.refused] == [
         ("again.onnx, fp32, cpu", "out of memory", False)
     ]
-    monkeypatch.setattr(candidates, "open_engine", partial(open_some, broken=plain))
+    monkeypatch.setattr(candidates, "open_model", partial(open_some, broken=plain))
     compared = compare(plain, again)
     assert compared.timed == []
     assert compared.refused[0].reason == "out of memory"
@@ -279,29 +279,29 @@ def test_without_pytorch_models_that_were_made_before_are_timed(monkeypatch, tmp
     assert [each.label for each in plan.left_out] == ["vit_small bf16"]
 
 
-class SlowEngine:
-    """An engine whose provider takes over after some images, as TensorRT does."""
+class SlowModel:
+    """A model whose provider takes over after some images, as TensorRT does."""
 
-    def __init__(self, engine, *, takes_over_after):
-        self.engine, self.left = engine, takes_over_after
+    def __init__(self, model, *, takes_over_after):
+        self.model, self.left = model, takes_over_after
 
     def __getattr__(self, name):
-        return getattr(self.engine, name)
+        return getattr(self.model, name)
 
     @property
     def provider(self):
         return "cpu" if self.left <= 0 else "another"
 
-    def infer(self, *args, **options):
+    def run(self, *args, **options):
         self.left -= 1
-        return self.engine.infer(*args, **options)
+        return self.model.run(*args, **options)
 
 
 def test_a_provider_that_takes_over_late_is_waited_for_and_no_other_is_timed(tmp_path, monkeypatch):
     model = candidate(tiny_models.save_contract_model(tmp_path / "tiny.onnx"))
-    engine = open_engine(model.model, provider="cpu")
+    loaded = open_model(model.model, provider="cpu")
     monkeypatch.setattr(candidates, "_READY_POLL_S", 0.0)
-    monkeypatch.setattr(candidates, "open_engine", lambda *_, **__: SlowEngine(engine, takes_over_after=3))
+    monkeypatch.setattr(candidates, "open_model", lambda *_, **__: SlowModel(loaded, takes_over_after=3))
     runner = candidates.open_runner(model, make_task(SIZE_HW, threads=1))
     with pytest.raises(InferenceError, match=r"tiny\.onnx, fp32, cpu was run by another"):
         runner.run(["depth"])

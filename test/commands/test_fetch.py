@@ -15,7 +15,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.cli import main
 from metric3d_ros.commands import fetch
 from metric3d_ros.commands.fetch import MODELS
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 
 SMALL, GIANT = MODELS["vit_small"], MODELS["vit_giant2"]
@@ -61,7 +61,7 @@ def test_a_fetched_model_estimates(hub, folder, capsys, arguments, name):
     assert str(folder / name) in printed
     rgb = np.random.default_rng(1).integers(1, 255, (50, 64, 3), np.uint8)
     camera = Camera.from_focal(64, 50, focal_px=250)
-    estimate = Estimator(open_engine(name, provider="cpu")).estimate(rgb, camera)
+    estimate = Estimator(open_model(name, provider="cpu")).estimate(rgb, camera)
     expected = rgb.mean(axis=2) * tiny_models.METRES_PER_LEVEL * 0.25
     np.testing.assert_allclose(estimate.depth_m, expected, rtol=3e-3)
 

@@ -1,8 +1,7 @@
-"""Engine: loading models of every dialect, and saying what is wrong when one cannot run."""
+"""Engine: opening files on a provider, and one line of what is wrong if that cannot be."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 
 import numpy as np
@@ -11,30 +10,19 @@ import pytest
 import tiny_models
 
 from metric3d_ros.engine import PROVIDERS, open_engine
-from metric3d_ros.engine import sessions as opening
+from metric3d_ros.engine import engine as opening
+from metric3d_ros.engine.engine import Tensor
 from metric3d_ros.errors import ModelError, ProviderError
 
 
-def test_contract_model_is_opened_with_its_metadata(tmp_path):
+def test_tensors_and_properties_are_those_of_the_file(tmp_path):
     engine = open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu")
-    assert engine.metadata == tiny_models.METADATA
-    assert engine.model_name == "tiny.onnx"
-    assert engine.provider == "cpu"
-    assert engine.outputs == {"depth", "confidence", "normal", "normal_confidence"}
-    assert engine.fixed_size_hw is None
-
-
-def test_model_without_normals_says_so(tmp_path):
-    engine = open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx", with_normals=False))
-    assert engine.outputs == {"depth", "confidence"}
-
-
-def test_inference_returns_only_the_outputs_asked_for(tmp_path):
-    engine = open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"))
-    image = np.full((1, 30, 40, 3), 100, np.uint8)
-    results = engine.infer(image, np.array([500], np.float32), outputs={"depth"})
-    assert list(results) == ["depth"]
-    np.testing.assert_allclose(results["depth"], 100 * tiny_models.METRES_PER_LEVEL * 0.5)
+    assert engine.inputs == {
+        "image": Tensor(("n", "h", "w", 3), "tensor(uint8)"),
+        "focal_length": Tensor(("n",), "tensor(float)"),
+    }
+    assert list(engine.outputs) == ["depth", "confidence", "normal", "normal_confidence"]
+    assert engine.properties == tiny_models.METADATA.to_properties()
 
 
 def test_auto_takes_the_cpu_where_nothing_better_works(tmp_path):
@@ -70,17 +58,6 @@ def test_truncated_model_is_refused(tmp_path):
         open_engine(path)
 
 
-def test_other_models_file_and_tensors_are_named(tmp_path):
-    with pytest.raises(ModelError, match=r"other\.onnx: .*x to y"):
-        open_engine(tiny_models.save_unrelated_model(tmp_path / "other.onnx"))
-
-
-def test_newer_format_is_refused(tmp_path):
-    metadata = dataclasses.replace(tiny_models.METADATA, format_version=99)
-    with pytest.raises(ModelError, match="99"):
-        open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx", metadata=metadata))
-
-
 def test_unknown_provider_lists_the_known_ones(tmp_path):
     with pytest.raises(ProviderError, match="auto, tensorrt, cuda, openvino, cpu"):
         open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="npu")
@@ -107,10 +84,10 @@ def test_provider_that_falls_back_by_itself_is_an_error_unless_auto(tmp_path, mo
 def test_a_float16_model_takes_and_returns_float32(tmp_path):
     engine = open_engine(tiny_models.save_onnx_community_model(tmp_path / "half.onnx", half=True), provider="cpu")
     image = np.full((1, 3, 28, 56), 200, np.float32)
-    results = engine.infer(image, None, outputs=engine.outputs)
+    results = engine.run({"pixel_values": image}, list(engine.outputs))
     assert {array.dtype for array in results.values()} == {np.dtype(np.float32)}
-    np.testing.assert_allclose(results["depth"], 200 * tiny_models.METRES_PER_LEVEL, rtol=2e-3)
-    assert results["normal"].shape == (1, 3, 28, 56)
+    np.testing.assert_allclose(results["predicted_depth"], 200 * tiny_models.METRES_PER_LEVEL, rtol=2e-3)
+    assert results["predicted_normal"].shape == (1, 3, 28, 56)
 
 
 def test_a_fusion_that_fails_in_some_releases_is_left_out(tmp_path, monkeypatch):

@@ -6,10 +6,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from metric3d_ros.engine import Tuning, open_engine
-from metric3d_ros.engine.providers import AUTO_ORDER, CUDA, OPENVINO
-from metric3d_ros.engine.runners import FRAMES_BEFORE_CAPTURE
+from metric3d_ros.engine import Tuning
+from metric3d_ros.engine.gpu.cuda import FRAMES_BEFORE_CAPTURE
+from metric3d_ros.engine.providers import AUTO_ORDER, CUDA, OPENVINO, PROVIDERS, session_providers
 from metric3d_ros.errors import ProviderError
+from metric3d_ros.estimation.depth_model import open_model
 
 # CUDA computes float32 matrix products with the 10 bits of TF32 by default.
 DEPTH_TOLERANCE = {CUDA: 2e-2, OPENVINO: 1e-3}
@@ -17,7 +18,7 @@ DEPTH_TOLERANCE = {CUDA: 2e-2, OPENVINO: 1e-3}
 
 def open_or_skip(provider, **options):
     try:
-        return open_engine(provider=provider, **options)
+        return open_model(provider=provider, **options)
     except ProviderError as error:
         pytest.skip(str(error).partition(":")[0])
 
@@ -35,7 +36,7 @@ def engine(request):
 
 @pytest.fixture(scope="module")
 def cpu():
-    return open_engine(provider="cpu")
+    return open_model(provider="cpu")
 
 
 def check(engine, cpu, **what):
@@ -68,7 +69,7 @@ def test_results_of_one_run_are_not_changed_by_the_next_ones(engine):
 
 
 def test_auto_takes_the_first_that_works(engine):
-    taken = open_engine(provider="auto").provider
+    taken = open_model(provider="auto").provider
     assert AUTO_ORDER.index(taken) <= AUTO_ORDER.index(engine.provider)
 
 
@@ -87,10 +88,29 @@ def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(provider):
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime-gpu is not installed in onnxruntime's place")
     try:
-        open_engine(provider=provider)
+        open_model(provider=provider)
         said = ""
     except ProviderError as error:
         said = str(error)
     if not said:
         pytest.skip("this machine has one")
     assert "pip install 'onnxruntime-gpu[cuda,cudnn]'" in said
+
+
+def test_options_of_each_provider_follow_from_the_tuning():
+    tuning = Tuning(threads=3, openvino_precision="bf16", cuda_conv_search="heuristic", tensorrt_fp16=True)
+    (openvino, openvino_options), (below, _) = session_providers("openvino", tuning)
+    assert (openvino, below) == ("OpenVINOExecutionProvider", "CPUExecutionProvider")
+    assert '"INFERENCE_PRECISION_HINT": "bf16"' in openvino_options["load_config"]
+    assert '"INFERENCE_NUM_THREADS": "3"' in openvino_options["load_config"]
+    (cuda, cuda_options), _ = session_providers("cuda", tuning)
+    assert cuda == "CUDAExecutionProvider"
+    assert (cuda_options["cudnn_conv_algo_search"], cuda_options["enable_cuda_graph"]) == ("HEURISTIC", "1")
+    (tensorrt, tensorrt_options), (below_tensorrt, rest), _ = session_providers("tensorrt", tuning, {"more": "1"})
+    assert (tensorrt, below_tensorrt) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert tensorrt_options == {"trt_fp16_enable": "1", "more": "1"}
+    assert rest["enable_cuda_graph"] == "0"
+
+
+def test_every_provider_says_what_to_install():
+    assert all("pip install" in provider.remedy for provider in PROVIDERS.values())

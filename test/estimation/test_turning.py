@@ -5,8 +5,8 @@ import pytest
 import tiny_models
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.geometry import (
     check_angle,
@@ -90,23 +90,19 @@ def test_other_angles_are_refused(degrees):
 def estimator(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     tiny_models.save_contract_model(path, normal=(0.6, 0.0, -0.8), confidence=1.25)
-    return Estimator(open_engine(path, provider="cpu"))
+    return Estimator(open_model(path, provider="cpu"))
 
 
 @pytest.mark.parametrize("degrees", TURNS)
-def test_estimates_of_turned_images_lie_at_the_pixels_of_the_images_as_they_came(estimator, degrees):
+def test_estimates_of_turned_images_lie_at_the_pixels_of_the_images_as_they_came(estimator, degrees, monkeypatch):
     images, cameras = [picture(1), picture(2)], [CAMERA, Camera(WIDTH, HEIGHT, 400.0, 420.0, 1.0, 2.0)]
     plain = estimator.estimate_batch(images, cameras)
     seen = []
-    infer = estimator.engine.infer
-    estimator.engine.infer = lambda batch, *args, **options: (
-        seen.append(batch.copy()),
-        infer(batch, *args, **options),
-    )[1]
-    try:
-        turned = estimator.estimate_batch(images, cameras, rotate_deg=degrees)
-    finally:
-        estimator.engine.infer = infer
+    run = estimator.model.run
+    monkeypatch.setattr(
+        estimator.model, "run", lambda feeds, **options: (seen.append(feeds["image"].copy()), run(feeds, **options))[1]
+    )
+    turned = estimator.estimate_batch(images, cameras, rotate_deg=degrees)
     np.testing.assert_array_equal(seen[0][1], np.rot90(images[1], -degrees // 90))
     expected = {90: (0, -0.6, -0.8), 180: (-0.6, 0, -0.8), 270: (0, 0.6, -0.8)}[degrees]
     for one, other, camera in zip(turned, plain, cameras, strict=True):

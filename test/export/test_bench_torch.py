@@ -9,7 +9,7 @@ import pytest
 
 from metric3d_export.report.bench_torch import TorchModel, answer
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 
 FOCAL_PX = 70.0
@@ -31,7 +31,7 @@ def test_outputs_are_those_of_the_exported_file(model, image, demo_onnx, tmp_pat
     answer(f"save {path}\n", model)
     found = np.load(path)
     camera = Camera.from_focal(84, 56, focal_px=FOCAL_PX)
-    expected = Estimator(open_engine(demo_onnx, provider="cpu")).estimate(image, camera)
+    expected = Estimator(open_model(demo_onnx, provider="cpu")).estimate(image, camera)
     np.testing.assert_allclose(found["depth"], expected.depth_m, rtol=1e-3)
     np.testing.assert_allclose(found["confidence"], expected.confidence, atol=1e-3)
     np.testing.assert_allclose(found["normals"], expected.normals, atol=2e-3)

@@ -17,8 +17,8 @@ from metric3d_export.network.variants import build_network
 from metric3d_export.progress import Silence
 from metric3d_export.weights.checkpoints import Weights, load_network, stand_in_weights
 from metric3d_ros.camera import Camera
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import CheckpointError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 
 PARAMETERS = Path(__file__).parent.parent / "data" / "parameters"
@@ -40,7 +40,7 @@ def tiny_onnx(tiny_network, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def tiny_engine(tiny_onnx):
-    return open_engine(tiny_onnx, provider="cpu")
+    return open_model(tiny_onnx, provider="cpu")
 
 
 def check_network(network, golden: Golden) -> None:
@@ -53,7 +53,7 @@ def check_network(network, golden: Golden) -> None:
 
 
 def check_file(path: Path, golden: Golden) -> None:
-    engine = open_engine(path, provider="cpu")
+    engine = open_model(path, provider="cpu")
     image = np.ascontiguousarray(golden.rgb.transpose(0, 2, 3, 1))
     outputs = engine.infer(image, np.array([1000], np.float32), outputs=engine.outputs)
     assert set(outputs) == {"depth", "confidence"}

@@ -37,8 +37,8 @@ from metric3d_export.demo_model.ship import VARIANT, read_weights  # noqa: E402
 from metric3d_export.exporter import export_model  # noqa: E402
 from metric3d_export.network.lite_unet import STAGES, LiteEncoder, upsample_convexly  # noqa: E402
 from metric3d_export.network.variants import build_network  # noqa: E402
-from metric3d_ros.engine import open_engine  # noqa: E402
 from metric3d_ros.errors import CheckpointError  # noqa: E402
+from metric3d_ros.estimation.depth_model import open_model  # noqa: E402
 from metric3d_ros.estimation.estimator import Estimator  # noqa: E402
 from metric3d_ros.model_contract import MEAN_RGB, STD_RGB  # noqa: E402
 from metric3d_ros.world.held_out import HeldOutScenes  # noqa: E402
@@ -408,7 +408,7 @@ def test_training_goes_on_from_where_it_has_come() -> None:
 
 
 def test_sky_is_far_and_unsure_already() -> None:
-    estimator = Estimator(open_engine(train.IN_TRAINING, provider="cpu"))
+    estimator = Estimator(open_model(train.IN_TRAINING, provider="cpu"))
     of_sky, of_ground = [], []
     for sample in HeldOutScenes(count=8, size_hw=(168, 224), world="street", kind="street"):
         estimate = estimator.estimate(sample.rgb, sample.camera)

@@ -15,8 +15,8 @@ from metric3d_export import exporter
 from metric3d_export.checks import guard, verify
 from metric3d_export.exporter import export_model
 from metric3d_export.progress import Silence
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.estimation.depth_model import open_model
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_large_weights_go_into_one_file_beside(demo_network, demo_onnx, tmp_path
 
     image = np.random.default_rng(0).integers(0, 256, (1, 60, 90, 3), np.uint8)
     outputs = [
-        open_engine(file, provider="cpu").infer(image, np.array([700], np.float32), outputs=["depth"])["depth"]
+        open_model(file, provider="cpu").infer(image, np.array([700], np.float32), outputs=["depth"])["depth"]
         for file in (path, demo_onnx)
     ]
     np.testing.assert_array_equal(*outputs)

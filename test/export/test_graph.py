@@ -12,13 +12,13 @@ from metric3d_export.exporter import export_model
 from metric3d_export.graph.tracing import OPSET, TRACED_SIZE_HW, ContractModel
 from metric3d_export.progress import Silence
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.model_contract import Metadata
 
 
 @pytest.fixture(scope="module")
 def demo_engine(demo_onnx):
-    return open_engine(demo_onnx, provider="cpu")
+    return open_model(demo_onnx, provider="cpu")
 
 
 def run_pytorch(network, image: np.ndarray, focal_px: np.ndarray) -> dict[str, np.ndarray]:
@@ -84,7 +84,7 @@ def test_the_exported_file_gives_the_published_outputs(small_onnx, name):
 
 def check_golden(path, name: str) -> None:
     golden = Golden(name)
-    engine = open_engine(path, provider="cpu")
+    engine = open_model(path, provider="cpu")
     image = np.ascontiguousarray(golden.rgb.transpose(0, 2, 3, 1))
     outputs = engine.infer(image, np.array([1000], np.float32), outputs=engine.outputs)
     assert golden.differences("depth", outputs["depth"][0]).max() < 1e-3
@@ -129,7 +129,7 @@ def test_the_attention_that_the_file_explains_is_the_operators_own(demo_onnx, de
     assert {node.op_type for node in plain.graph.node} >= {"Softmax", "MatMul"}
     assert "MultiHeadAttention" not in {node.op_type for node in plain.graph.node}
     onnx.save(plain, tmp_path / "plain.onnx")
-    engine = open_engine(tmp_path / "plain.onnx", provider="cpu")
+    engine = open_model(tmp_path / "plain.onnx", provider="cpu")
     image = sample_image(84, 140, seed=5)[None]
     focal_px = np.array([700.0], np.float32)
     expected = demo_engine.infer(image, focal_px, outputs=demo_engine.outputs)
@@ -147,7 +147,7 @@ def test_without_optimisation_the_file_holds_the_published_operations_and_the_sa
     assert len(model.functions) == 0
     image, focal_px = sample_image(61, 130, seed=6)[None], np.array([900.0], np.float32)
     expected = demo_engine.infer(image, focal_px, outputs=demo_engine.outputs)
-    for name, output in open_engine(path, provider="cpu").infer(image, focal_px, outputs=expected.keys()).items():
+    for name, output in open_model(path, provider="cpu").infer(image, focal_px, outputs=expected.keys()).items():
         np.testing.assert_allclose(output, expected[name], rtol=1e-3, atol=1e-3)
 
 

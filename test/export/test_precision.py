@@ -21,8 +21,9 @@ from metric3d_export.precision.weight_streams import Weight, write_inline
 from metric3d_export.progress import Silence
 from metric3d_export.report.report import report_paths, write_report
 from metric3d_export.weights.checkpoints import Weights, load_network
-from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
+from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import ExportError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.world.held_out import HeldOutScenes
@@ -75,7 +76,7 @@ def test_inputs_and_outputs_keep_their_types(reduced):
 
 def test_metadata_and_report_say_the_precision(reduced):
     precision, path, report = reduced
-    assert open_engine(path, provider="cpu").metadata.precision == precision
+    assert open_model(path, provider="cpu").metadata.precision == precision
     written, page = write_report(report, path)
     assert (written, page) == report_paths(path)
     record = json.loads(written.read_text())
@@ -91,7 +92,7 @@ def test_int8_costs_the_demo_model_at_most_a_hundredth_of_accuracy(trained_netwo
     export_model(trained_network, path, precision="int8", progress=Silence())
     error = []
     for model in (DEMO_MODEL_PATH, path):
-        estimator = Estimator(open_engine(model, provider="cpu"))
+        estimator = Estimator(open_model(model, provider="cpu"))
         error.append(evaluate(HeldOutScenes(24, (168, 224)), estimator.estimate).totals()["all"]["mean"]["abs_rel"])
     assert error[1] - error[0] <= 0.01
 
@@ -106,7 +107,7 @@ def test_a_model_beyond_the_limits_is_not_kept_unless_asked(demo_network, few_ca
     assert list(tmp_path.iterdir()) == []
     report = export_model(demo_network, path, precision="fp16", allow_degraded=True, progress=Silence())
     assert report.degraded.startswith("depth median on room")
-    assert open_engine(path, provider="cpu").properties["metric3d.degraded"] == report.degraded
+    assert open_model(path, provider="cpu").properties["metric3d.degraded"] == report.degraded
 
 
 def small_model(weight_name="w") -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from metric3d_export.exporter import export_model
 from metric3d_export.graph.tracing import ContractModel
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
 from metric3d_export.progress import Silence
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 
 _DRAW = random.Random(20)
 SIZES_HW = [(_DRAW.randint(28, 230), _DRAW.randint(28, 230)) for _ in range(20)]
@@ -22,7 +22,7 @@ SIZES_HW = [(_DRAW.randint(28, 230), _DRAW.randint(28, 230)) for _ in range(20)]
 
 @pytest.fixture(scope="module")
 def engine(demo_onnx):
-    return open_engine(demo_onnx, provider="cpu", threads=2)
+    return open_model(demo_onnx, provider="cpu", threads=2)
 
 
 def check(engine, network, *, batch: int, size_hw: tuple[int, int]) -> None:
@@ -56,9 +56,9 @@ RUN = """
 import sys, numpy as np
 from metric3d_ros.bench.process_memory import peak_memory_bytes
 from metric3d_export.checks.verify import sample_image
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 model, side, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-engine = open_engine(model, provider="cpu")
+engine = open_model(model, provider="cpu")
 outputs = engine.infer(sample_image(side, side, seed=0)[None], np.array([2000], np.float32), outputs=engine.outputs)
 np.savez(out, **outputs)
 print(peak_memory_bytes())

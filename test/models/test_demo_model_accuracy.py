@@ -9,7 +9,8 @@ import pytest
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.comparison.labelled_images import Sample
-from metric3d_ros.engine import DEMO_MODEL_PATH, open_engine
+from metric3d_ros.engine import DEMO_MODEL_PATH
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.world.held_out import HeldOutScenes
@@ -17,7 +18,7 @@ from metric3d_ros.world.held_out import HeldOutScenes
 
 @pytest.fixture(scope="module")
 def estimator() -> Estimator:
-    return Estimator(open_engine(provider="cpu", threads=2))
+    return Estimator(open_model(provider="cpu", threads=2))
 
 
 # (H, W): AbsRel, AbsRel with the scale aligned, delta1, normals in degrees; means over 24 scenes, with 4 % of margin.

@@ -58,12 +58,12 @@ def test_core_imports_without_onnxruntime_until_a_model_is_opened():
         """
         import sys
         sys.modules["onnxruntime"] = None
-        from metric3d_ros.engine import open_engine
+        from metric3d_ros.estimation.depth_model import open_model
         from metric3d_ros.errors import Metric3DError
         import tempfile, pathlib
         path = pathlib.Path(tempfile.mkstemp(suffix=".onnx")[1])
         try:
-            open_engine(path)
+            open_model(path)
         except Metric3DError as error:
             print(error)
         finally:

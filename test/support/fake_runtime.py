@@ -105,7 +105,7 @@ def copy_to_host(device_address, host_address, size_bytes):
 
 
 def runtime():
-    """Return what `metric3d_ros.engine.runtime.Runtime` is to a runner."""
+    """Return what `metric3d_ros.engine.sessions.Runtime` is to a runner."""
     return SimpleNamespace(
         module=SimpleNamespace(OrtValue=OrtValue, RunOptions=RunOptions), errors=(FakeError,), version="0"
     )

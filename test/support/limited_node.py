@@ -4,31 +4,31 @@ import os
 import sys
 import time
 
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import OutOfMemoryError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.nodes.depth_node import main
 
 MS_PER_MEGAPIXEL, MOST_PIXELS = "TEST_MS_PER_MEGAPIXEL", "TEST_MOST_PIXELS"
 
 
-class LimitedEngine:
-    """An engine with limits from the environment."""
+class LimitedModel:
+    """A model with limits from the environment."""
 
-    def __init__(self, engine):
-        self._engine = engine
+    def __init__(self, model):
+        self._model = model
         self._ms_per_megapixel = float(os.environ.get(MS_PER_MEGAPIXEL, "0"))
         self._most_pixels = float(os.environ.get(MOST_PIXELS, "inf"))
 
     def __getattr__(self, name):
-        return getattr(self._engine, name)
+        return getattr(self._model, name)
 
-    def infer(self, image, focal_px, *, outputs):
-        pixels = image.shape[1] * image.shape[2]
+    def run(self, feeds, *, outputs):
+        pixels = feeds["image"].shape[1] * feeds["image"].shape[2]
         if pixels > self._most_pixels:
             raise OutOfMemoryError(f"no memory for {pixels} pixels")
         time.sleep(pixels / 1e6 * self._ms_per_megapixel / 1e3)
-        return self._engine.infer(image, focal_px, outputs=outputs)
+        return self._model.run(feeds, outputs=outputs)
 
 
 if __name__ == "__main__":
-    sys.exit(main(open_engine=lambda *arguments, **options: LimitedEngine(open_engine(*arguments, **options))))
+    sys.exit(main(open_model=lambda *arguments, **options: LimitedModel(open_model(*arguments, **options))))

@@ -153,10 +153,10 @@ def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
 def _topics(model: str) -> Sequence[str]:
     """Return the topics that a node with this model publishes on."""
     from metric3d_ros.bench.candidates import available_outputs
-    from metric3d_ros.engine import open_engine
+    from metric3d_ros.estimation.depth_model import open_model
     from metric3d_ros.estimation.estimator import CONFIDENCE
 
-    with_confidence = CONFIDENCE in available_outputs(open_engine(model, provider="cpu"))
+    with_confidence = CONFIDENCE in available_outputs(open_model(model, provider="cpu"))
     return [topic for topic in TOPICS if with_confidence or topic != "confidence/image"]
 
 

@@ -3,13 +3,15 @@
 import os
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros import model_contract
+from metric3d_ros.estimation.depth_model import DepthModel
+from metric3d_ros.estimation.own_dialect import OwnDialect
 from metric3d_ros.nodes.depth_node import main
 
 LATENCY_VARIABLE = "METRIC3D_STUB_LATENCY_MS"
@@ -23,21 +25,16 @@ class StubEngine:
 
     model_name = "stub"
     remark = ""
-    dialect = model_contract.NATIVE
-    metadata = None
-    fixed_size_hw = None
-    outputs = frozenset({model_contract.DEPTH, model_contract.CONFIDENCE, model_contract.NORMAL})
+    properties: Mapping[str, str] = {}
 
     def __init__(self, latency_s: float, *, provider: str = "cpu") -> None:
         self.provider = provider
         self._latency_s = latency_s
         self._maps: dict[tuple[int, ...], dict[str, npt.NDArray[np.float32]]] = {}
 
-    def infer(
-        self, image: npt.NDArray[Any], focal_px: npt.NDArray[np.float32] | None, *, outputs: Collection[str]
-    ) -> dict[str, npt.NDArray[np.float32]]:
+    def run(self, feeds: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
         """Return the same maps for every image of one shape, after the latency."""
-        shape = image.shape[:3]
+        shape = feeds[model_contract.IMAGE].shape[:3]
         if shape not in self._maps:
             depth_m = np.full(shape, DEPTH_M, np.float32)
             # A ramp, so that colour maps and clouds have something to do.
@@ -50,14 +47,16 @@ class StubEngine:
                 model_contract.NORMAL: normal,
             }
         time.sleep(self._latency_s)
-        return {name: array for name, array in self._maps[shape].items() if name in outputs}
+        return {name: self._maps[shape][name] for name in outputs}
 
 
-def open_stub(*_: Any, **__: Any) -> Any:
-    """Stand in for `engine.open_engine`."""
+def open_stub(*_: Any, **__: Any) -> DepthModel:
+    """Stand in for `depth_model.open_model`."""
     latency_s = float(os.environ.get(LATENCY_VARIABLE, "0")) / 1e3
-    return StubEngine(latency_s, provider=os.environ.get(PROVIDER_VARIABLE, "cpu"))
+    engine: Any = StubEngine(latency_s, provider=os.environ.get(PROVIDER_VARIABLE, "cpu"))
+    outputs = {model_contract.DEPTH, model_contract.CONFIDENCE, model_contract.NORMAL}
+    return DepthModel(engine, OwnDialect(outputs, metadata=None))
 
 
 if __name__ == "__main__":
-    sys.exit(main(open_engine=open_stub))
+    sys.exit(main(open_model=open_stub))

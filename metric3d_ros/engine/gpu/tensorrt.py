@@ -6,23 +6,28 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from metric3d_ros.engine.backend import Backend
+from metric3d_ros import __version__
+from metric3d_ros.engine.backend import Array, Backend, SessionBackend
 from metric3d_ros.engine.gpu.build_cache import build_or_load
-from metric3d_ros.engine.providers import TENSORRT, Options
-from metric3d_ros.engine.runtime import first_line
-from metric3d_ros.errors import InferenceError
+from metric3d_ros.engine.gpu.cuda import make_runner, open_cuda
+from metric3d_ros.engine.gpu.driver import CudaDriver
+from metric3d_ros.engine.providers import PROVIDERS, TENSORRT, Options, Tuning
+from metric3d_ros.engine.sessions import Runtime, first_line
+from metric3d_ros.errors import InferenceError, Metric3DError
+from metric3d_ros.hub.downloads import cache_folder, hash_file
 
-Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
 FRAMES_BEFORE_BUILD = 3
 """Frames of equal size after which an engine is built for it: one odd frame is not worth minutes."""
+
+_DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,12 +59,37 @@ class Profile:
         return Profile(least, shapes, most)
 
     def options(self) -> Options:
-        """Return it in ONNX Runtime's words."""
+        """Return it as ONNX Runtime's options for TensorRT."""
         parts = {"min": self.least, "opt": self.usual, "max": self.most}
         return {
             f"trt_profile_{part}_shapes": ",".join(f"{name}:{'x'.join(map(str, s))}" for name, s in shapes.items())
             for part, shapes in parts.items()
         }
+
+
+def open_tensorrt(runtime: Runtime, path: Path, tuning: Tuning, *, small_model: Path) -> Backend:
+    """Return the model on CUDA, with TensorRT to take over once its engine is built.
+
+    Opening `small_model` takes seconds and shows whether TensorRT works at all; ProviderError if it does not.
+    """
+    runtime.open_session(small_model, TENSORRT, tuning)
+    errors = (*runtime.errors, Metric3DError, OSError)
+
+    def open_backend(more: Options) -> Backend:
+        session = runtime.open_session(path, TENSORRT, tuning, more=more)
+        return SessionBackend(TENSORRT, session, make_runner(runtime, session, graphs=False))
+
+    def build(profile: Profile) -> Backend:
+        return build_cached(
+            open_backend,
+            profile,
+            root=cache_folder() / "tensorrt",
+            key=_engine_key(runtime, path, tuning),
+            run_once=_run_once,
+            errors=errors,
+        )
+
+    return TensorRtBackend(open_cuda(runtime, path, tuning), build, errors=errors)
 
 
 class TensorRtBackend:
@@ -152,8 +182,7 @@ def build_cached(
     *,
     root: Path,
     key: Mapping[str, str],
-    run_once: Callable[[Backend, Mapping[str, Array]], object],
-    dtypes: Mapping[str, npt.DTypeLike],
+    run_once: Callable[[Backend, Mapping[str, Shape]], object],
     errors: tuple[type[Exception], ...],
 ) -> Backend:
     """Return a backend with TensorRT's engine for `profile`, from the cache at `root` where it has one.
@@ -161,18 +190,48 @@ def build_cached(
     Args:
         open_backend: opens a session with more options.
         key: what the engine depends on beside the profile.
-        run_once: runs a backend, which is what makes ONNX Runtime build or load the engine.
-        dtypes: of the inputs, by name.
+        run_once: runs a backend with inputs of such shapes, which makes ONNX Runtime build or load the engine.
         errors: what the two raise.
     """
     timing = _timing_folder(root)
 
     def make(folder: Path | None) -> Backend:
         backend = open_backend(engine_options(profile, folder, timing))
-        run_once(backend, {name: np.ones(shape, dtypes[name]) for name, shape in profile.usual.items()})
+        run_once(backend, profile.usual)
         return backend
 
     return build_or_load(root, {**key, **profile.options()}, make, errors=errors)
+
+
+def _run_once(backend: Backend, shapes: Mapping[str, Shape]) -> object:
+    dtypes = {tensor.name: _DTYPES[tensor.type] for tensor in backend.session.get_inputs()}
+    feeds = {name: np.ones(shape, dtypes[name]) for name, shape in shapes.items()}
+    return backend.run([tensor.name for tensor in backend.session.get_outputs()], feeds)
+
+
+def _engine_key(runtime: Runtime, path: Path, tuning: Tuning) -> Mapping[str, str]:
+    """Return all that an engine depends on beside its profile."""
+    driver = CudaDriver.load()
+    data = path.with_name(path.name + ".data")
+    return {
+        "model": hash_file(path),
+        "model data": hash_file(data) if data.exists() else "",
+        "onnxruntime": runtime.version,
+        "tensorrt": _tensorrt_version(),
+        "options": str(PROVIDERS[TENSORRT].options(tuning)),
+        "gpu": (driver.describe_gpu() if driver is not None else None) or "unknown",
+        "metric3d_ros": __version__,
+    }
+
+
+def _tensorrt_version() -> str:
+    """Return the version of the installed TensorRT package; "unknown" if Python does not know it."""
+    for package in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return "unknown"
 
 
 def _timing_folder(root: Path) -> Path | None:

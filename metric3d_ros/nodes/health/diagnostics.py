@@ -74,11 +74,11 @@ class Diagnostics:
         text, provider = LOADING, parameters.provider
         if estimator is not None:
             text = RUNNING if self._switch.enabled else DISABLED
-            provider = estimator.engine.provider
-        values["model"] = parameters.model if estimator is None else estimator.engine.model_name
+            provider = estimator.model.provider
+        values["model"] = parameters.model if estimator is None else estimator.model.name
         values["provider"] = provider
-        if estimator is not None and estimator.engine.remark:
-            values["remark"] = estimator.engine.remark
+        if estimator is not None and estimator.model.remark:
+            values["remark"] = estimator.model.remark
         if parameters.inference_size == AUTO_SIZE:
             values["target_rate_hz"] = f"{parameters.target_rate_hz:g}"
         if estimator is not None and provider in (CUDA, TENSORRT):

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from metric3d_ros import model_contract
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
-from metric3d_ros.estimation.adaptive_size import AdaptiveSize
 from metric3d_ros.estimation.estimator import Estimator
-from metric3d_ros.estimation.inference_size import AUTO_SIZE, TRAINED, InferenceSize
+from metric3d_ros.estimation.inference_size import AUTO_SIZE
 
 # A size with hardly fewer pixels would not help.
 _WORTH_TRYING = 0.9
@@ -64,43 +62,27 @@ class SpeedTrial:
 
     def _measure(self, case: SlowCase, rate_hz: Callable[[tuple[int, int]], float]) -> dict[str, float]:
         rates_hz: dict[str, float] = {}
-        if self.estimator.engine.fixed_size_hw is not None or case.inference_size == AUTO_SIZE:
+        if case.inference_size == AUTO_SIZE:
             return rates_hz
+        sizes_hw = self.estimator.size.alternatives(case.image_hw, target_rate_hz=case.target_rate_hz)
         try:
-            for size_hw in self._auto_sizes(case):
-                rates_hz[AUTO_SIZE] = min(rate_hz(size_hw), case.target_rate_hz)
-                if rates_hz[AUTO_SIZE] >= case.target_rate_hz:
-                    break
-            trained_hw = self._trained_size(case)
-            if trained_hw is not None:
-                rates_hz[TRAINED] = rate_hz(trained_hw)
+            for name, candidates_hw in sizes_hw.items():
+                for size_hw in candidates_hw:
+                    if not _helps(size_hw, case):
+                        continue
+                    rates_hz[name] = rate_hz(size_hw)
+                    if rates_hz[name] >= case.target_rate_hz:
+                        break
         except Metric3DError as error:
             _LOG.info("smaller inference sizes could not be timed: %s", error)
+        if AUTO_SIZE in rates_hz:
+            rates_hz[AUTO_SIZE] = min(rates_hz[AUTO_SIZE], case.target_rate_hz)  # which auto does not exceed
         return rates_hz
-
-    def _auto_sizes(self, case: SlowCase) -> list[tuple[int, int]]:
-        """Return the size at which auto begins and the smallest one that it may come down to, if those would help."""
-        training_hw, engine = self.estimator.training_size_hw, self.estimator.engine
-        adaptive = AdaptiveSize(
-            case.image_hw,
-            largest_hw=InferenceSize.parse(AUTO_SIZE).choose(case.image_hw, training_size_hw=training_hw),
-            size_multiple=engine.metadata.size_multiple if engine.metadata else model_contract.FOREIGN_SIZE_MULTIPLE,
-            target_rate_hz=case.target_rate_hz,
-        )
-        sizes_hw = dict.fromkeys([adaptive.size_hw, adaptive.sizes_hw[0]])
-        return [size_hw for size_hw in sizes_hw if _helps(size_hw, case)]
-
-    def _trained_size(self, case: SlowCase) -> tuple[int, int] | None:
-        training_hw = self.estimator.training_size_hw
-        if training_hw is None:
-            return None
-        size_hw = InferenceSize.parse(TRAINED).choose(case.image_hw, training_size_hw=training_hw)
-        return size_hw if _helps(size_hw, case) else None
 
     def _time_ms(self, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> float:
         """Return how long an image takes at a size; what it shows makes no difference."""
         height, width = image_hw
-        estimator = Estimator(self.estimator.engine, inference_size=f"{size_hw[1]}x{size_hw[0]}")
+        estimator = Estimator(self.estimator.model, inference_size=f"{size_hw[1]}x{size_hw[0]}")
         rgb, camera = np.zeros((height, width, 3), np.uint8), Camera.from_focal(width, height, focal_px=float(width))
         time_ms = 0.0
         for _ in range(_RUNS):

@@ -203,7 +203,7 @@ class Line:
         if image_hw in self._advised:
             return
         self._advised.add(image_hw)
-        advice = self._estimator.size_advice(image_hw)
+        advice = self._estimator.size.advice(image_hw)
         if advice:
             self._log.warning(advice)
 

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 import tiny_models
 
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.health.late_images import LateImages
 from metric3d_ros.nodes.health.slowness import explain_delay, explain_slowness
@@ -70,25 +70,26 @@ def test_what_is_long_past_is_forgotten():
 IMAGE_HW = (480, 640)
 
 
-class SlowEngine:
-    """A real engine that takes longer the more pixels it sees: 1 ms for each thousand, however fast the machine is."""
+class SlowModel:
+    """A real model that takes longer the more pixels it sees: 1 ms for each thousand, however fast the machine is."""
 
-    def __init__(self, engine):
-        self._engine = engine
+    def __init__(self, model):
+        self._model = model
         self.seen_hw = []
 
     def __getattr__(self, name):
-        return getattr(self._engine, name)
+        return getattr(self._model, name)
 
-    def infer(self, images, focal_px, *, outputs):
-        self.seen_hw.append(images.shape[1:3])
-        time.sleep(images.shape[1] * images.shape[2] / 1e6)
-        return self._engine.infer(images, focal_px, outputs=outputs)
+    def run(self, feeds, *, outputs):
+        height, width = feeds["image"].shape[1:3]
+        self.seen_hw.append((height, width))
+        time.sleep(height * width / 1e6)
+        return self._model.run(feeds, outputs=outputs)
 
 
 @pytest.fixture
-def engine(tmp_path):
-    return SlowEngine(open_engine(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu"))
+def model(tmp_path):
+    return SlowModel(open_model(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu"))
 
 
 def case(**changes):
@@ -101,8 +102,8 @@ def case(**changes):
     return SlowCase(**(values | changes))
 
 
-def test_rates_of_smaller_sizes_are_those_that_the_network_ran_at(engine):
-    trial, slow = SpeedTrial(estimator=Estimator(engine)), case()
+def test_rates_of_smaller_sizes_are_those_that_the_network_ran_at(model):
+    trial, slow = SpeedTrial(estimator=Estimator(model)), case()
     assert trial.rates_hz(slow) is None
     trial.measure(slow, other_s=0.01, images=1)
     rates = trial.rates_hz(slow)
@@ -110,29 +111,29 @@ def test_rates_of_smaller_sizes_are_those_that_the_network_ran_at(engine):
     assert 0 < rates["trained"] < 1 / 0.0285
     # No more than is asked for.
     assert rates["auto"] <= 10.0
-    sizes = set(engine.seen_hw)
+    sizes = set(model.seen_hw)
     assert all(np.prod(size) < np.prod(IMAGE_HW) for size in sizes), "the slow size is known already"
     assert (118, 157) in sizes
-    before = len(engine.seen_hw)
+    before = len(model.seen_hw)
     assert trial.rates_hz(slow) == rates
-    assert len(engine.seen_hw) == before
+    assert len(model.seen_hw) == before
 
 
-def test_rate_that_no_size_holds_is_that_of_the_smallest(engine):
-    trial, slow = SpeedTrial(estimator=Estimator(engine)), case(target_rate_hz=1000.0)
+def test_rate_that_no_size_holds_is_that_of_the_smallest(model):
+    trial, slow = SpeedTrial(estimator=Estimator(model)), case(target_rate_hz=1000.0)
     trial.measure(slow, other_s=0.5, images=2)
     assert 0 < trial.rates_hz(slow)["auto"] < 1 / (2 * 0.5), (
         "two cameras share the time, and half a second goes besides"
     )
-    assert min(np.prod(size) for size in engine.seen_hw) < 10_000
+    assert min(np.prod(size) for size in model.seen_hw) < 10_000
 
 
-def test_nothing_is_promised_where_nothing_smaller_is_to_be_had(engine, tmp_path):
-    trial = SpeedTrial(estimator=Estimator(engine))
+def test_nothing_is_promised_where_nothing_smaller_is_to_be_had(model, tmp_path):
+    trial = SpeedTrial(estimator=Estimator(model))
     for slow in (case(inference_size="auto"), case(inference_hw=(28, 37))):
         trial.measure(slow, other_s=0.0, images=1)
         assert not trial.rates_hz(slow)
-    fixed = open_engine(tiny_models.save_authors_model(tmp_path / "fixed.onnx", size_hw=(112, 168)), provider="cpu")
+    fixed = open_model(tiny_models.save_authors_model(tmp_path / "fixed.onnx", size_hw=(112, 168)), provider="cpu")
     trial = SpeedTrial(estimator=Estimator(fixed))
     trial.measure(case(), other_s=0.0, images=1)
     assert trial.rates_hz(case()) == {}

@@ -24,8 +24,8 @@ from ros_process import next_domain
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from metric3d_ros.engine import open_engine
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image, cloud_to_points, image_to_depth
 from metric3d_ros.messages.encodings import find_encoding
@@ -97,7 +97,7 @@ def node():
 @pytest.fixture(scope="module")
 def estimator(tmp_path_factory):
     model = tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-    return Estimator(open_engine(str(model), provider="cpu", threads=1))
+    return Estimator(open_model(str(model), provider="cpu", threads=1))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 import tiny_models
 
-from metric3d_ros.engine import open_engine
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.estimator import ALL_OUTPUTS, DEPTH, Estimator
 from metric3d_ros.messages.sixteen_bits import SteadySampleRange
@@ -81,7 +81,7 @@ def frame(level, hw=WIDE, *, focal_px=1000.0, camera_hw=None, has_our_stamp=True
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    return open_engine(tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx"), provider="cpu")
+    return open_model(tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx"), provider="cpu")
 
 
 class Session:
@@ -146,7 +146,7 @@ def test_camera_is_busy_until_the_last_of_two_frames_is_published(engine):
 
 def test_camera_is_not_busy_after_a_defect(engine):
     session, camera = Session(engine), Camera("camera")
-    session.estimator.size_advice = lambda image_hw: 1 / 0
+    session.estimator.size.advice = lambda image_hw: 1 / 0
     with pytest.raises(ZeroDivisionError):
         session.line.estimate({camera: frame(100)})
     assert not camera.progress.is_busy

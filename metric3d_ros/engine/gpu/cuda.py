@@ -1,17 +1,21 @@
-"""How a session is run: plainly, or on a GPU with results into lent memory and the whole model as one CUDA graph."""
+"""CUDA: a session with page-locked memory for images and results, and the whole model as one CUDA graph."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metric3d_ros.engine.backend import Array
+from metric3d_ros.engine.backend import Array, Backend, PlainRunner, Runner, SessionBackend
+from metric3d_ros.engine.gpu.driver import CudaDriver
 from metric3d_ros.engine.gpu.host_buffers import HostBuffers
-from metric3d_ros.engine.runtime import Runtime, first_line
+from metric3d_ros.engine.providers import CUDA, Tuning
+from metric3d_ros.engine.sessions import Runtime, first_line
+from metric3d_ros.errors import ModelError
 
 FRAMES_BEFORE_CAPTURE = 5
 """Equal frames after which a CUDA graph is captured: capturing takes about as long as two runs."""
@@ -21,15 +25,68 @@ _NO_GRAPH = "-1"
 
 _LOG = logging.getLogger(__name__)
 
+OutputShape = Callable[[str, Mapping[str, Array]], tuple[int, ...]]
+"""(name of an output, inputs by name) -> the output's shape."""
 
-class PlainRunner:
-    """Lets ONNX Runtime take memory for the results."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+def open_cuda(runtime: Runtime, path: Path, tuning: Tuning) -> Backend:
+    """Return the model on the CUDA provider; ProviderError or ModelError as `Runtime.open_session`."""
+    session, graphs = _open_session(runtime, path, tuning)
+    if graphs and read_output_shapes(session) is None:
+        # A session that was opened to capture can be run in no other way.
+        session, graphs = _open_session(runtime, path, replace(tuning, cuda_graphs=False))
+    return SessionBackend(CUDA, session, make_runner(runtime, session, graphs=graphs))
 
-    def run(self, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        return list(self._session.run(list(names), dict(feeds)))
+
+def make_runner(runtime: Runtime, session: Any, *, graphs: bool) -> Runner:
+    """Return what runs a session on the GPU: a `CudaRunner` if the outputs' shapes are known before a run."""
+    output_shape = read_output_shapes(session)
+    if output_shape is None:
+        return PlainRunner(session)
+    driver = CudaDriver.load()
+    return CudaRunner(
+        runtime,
+        session,
+        HostBuffers(driver),
+        output_shape=output_shape,
+        copy_to_host=driver.copy_to_host if driver is not None else None,
+        graphs=graphs,
+    )
+
+
+def read_output_shapes(session: Any) -> OutputShape | None:
+    """Return how each output's shape follows from the inputs', by the names that the file gives to dimensions.
+
+    None if it does not follow, if an output is not float32, or if the model takes images of one size only: those have
+    not been measured with a `CudaRunner`.
+    """
+    places = {
+        side: (tensor.name, axis)
+        for tensor in session.get_inputs()
+        for axis, side in enumerate(tensor.shape)
+        if isinstance(side, str)
+    }
+    shapes = {tensor.name: tuple(tensor.shape) for tensor in session.get_outputs()}
+    followed = all(isinstance(side, int) or side in places for shape in shapes.values() for side in shape)
+    if not places or not followed or any(tensor.type != "tensor(float)" for tensor in session.get_outputs()):
+        return None
+
+    def output_shape(name: str, feeds: Mapping[str, Array]) -> tuple[int, ...]:
+        sides = (side if isinstance(side, int) else places[side] for side in shapes[name])
+        return tuple(side if isinstance(side, int) else feeds[side[0]].shape[side[1]] for side in sides)
+
+    return output_shape
+
+
+def _open_session(runtime: Runtime, path: Path, tuning: Tuning) -> tuple[Any, bool]:
+    """Return a session and whether it can capture graphs."""
+    try:
+        return runtime.open_session(path, CUDA, tuning), tuning.cuda_graphs
+    except ModelError as error:
+        if not (tuning.cuda_graphs and "graph capture" in str(error.__cause__)):
+            raise
+    _LOG.info("CUDA graphs are left out: a part of %s runs on the CPU", path.name)
+    return _open_session(runtime, path, replace(tuning, cuda_graphs=False))
 
 
 @dataclass(frozen=True)
@@ -66,7 +123,7 @@ class CudaRunner:
         session: Any,
         buffers: HostBuffers,
         *,
-        output_shape: Callable[[str, Mapping[str, Array]], tuple[int, ...]],
+        output_shape: OutputShape,
         copy_to_host: Callable[[int, int, int], bool] | None,
         graphs: bool,
     ) -> None:
@@ -74,8 +131,8 @@ class CudaRunner:
 
         Args:
             output_shape: the shape of one output, float32, for given inputs.
-            copy_to_host: copies from a device address to a host address so many bytes, and says whether that worked;
-                None leaves it to ONNX Runtime, which takes new memory for each copy.
+            copy_to_host: (device address, host address, bytes) copies and returns whether that worked; None leaves it
+                to ONNX Runtime, which takes new memory for each copy.
             graphs: whether to capture; the session must have been opened with `enable_cuda_graph`.
         """
         self._runtime = runtime

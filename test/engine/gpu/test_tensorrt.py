@@ -142,8 +142,7 @@ def test_an_engine_is_built_once_and_then_taken_from_the_cache(tmp_path):
             profile,
             root=tmp_path,
             key=dict([key]),
-            run_once=lambda backend, given: backend.run(["depth"], given),
-            dtypes={"image": np.uint8, "focal_length": np.float32},
+            run_once=lambda backend, shapes: backend.run(["depth"], {k: np.ones(v) for k, v in shapes.items()}),
             errors=(BuildError,),
         )
 

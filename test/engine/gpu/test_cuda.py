@@ -10,10 +10,11 @@ import pytest
 import tiny_models
 from fake_runtime import FakeError
 
+from metric3d_ros.engine import DEMO_MODEL_PATH
+from metric3d_ros.engine.gpu.cuda import FRAMES_BEFORE_CAPTURE, CudaRunner, read_output_shapes
 from metric3d_ros.engine.gpu.host_buffers import HostBuffers
 from metric3d_ros.engine.providers import Tuning
-from metric3d_ros.engine.runners import FRAMES_BEFORE_CAPTURE, CudaRunner
-from metric3d_ros.engine.runtime import import_runtime
+from metric3d_ros.engine.sessions import import_runtime
 
 NAMES = ["depth", "normal"]
 
@@ -141,3 +142,25 @@ def test_the_real_runtimes_bindings_take_memory_of_ours(tmp_path):
     given = feeds(hw=(30, 41), batch=2)
     for name, result in zip(NAMES, runner.run(NAMES, given), strict=True):
         np.testing.assert_array_equal(result, session.run([name], given)[0])
+
+
+def test_shapes_of_outputs_follow_from_the_names_of_dimensions(tmp_path):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    output_shape = read_output_shapes(import_runtime().open_session(path, "cpu", Tuning()))
+    given = feeds(hw=(30, 41), batch=2)
+    assert output_shape("depth", given) == (2, 30, 41)
+    assert output_shape("normal", given) == (2, 30, 41, 3)
+
+
+def test_shapes_that_are_not_named_after_the_inputs_are_unknown(tmp_path):
+    runtime = import_runtime()
+    for path in (
+        tiny_models.save_onnx_community_model(tmp_path / "community.onnx"),
+        tiny_models.save_authors_model(tmp_path / "authors.onnx", size_hw=(56, 84)),
+    ):
+        assert read_output_shapes(runtime.open_session(path, "cpu", Tuning())) is None
+
+
+def test_the_models_of_our_exporter_name_their_dimensions():
+    session = import_runtime().open_session(DEMO_MODEL_PATH, "cpu", Tuning())
+    assert read_output_shapes(session)("normal", feeds(hw=(30, 41), batch=2)) == (2, 30, 41, 3)

@@ -1,0 +1,173 @@
+"""SizePolicy: the size at which the network sees an image, as asked for, as a rate needs it, as memory allows."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import math
+import statistics
+from collections.abc import Iterator
+
+from metric3d_ros.errors import OutOfMemoryError
+from metric3d_ros.estimation.adaptive_size import AdaptiveSize
+from metric3d_ros.estimation.depth_model import DepthModel
+from metric3d_ros.estimation.inference_size import (
+    AUTO_SIZE,
+    FAR_ABOVE_TRAINED,
+    MIN_SIDE_PX,
+    NATIVE,
+    TRAINED,
+    InferenceSize,
+    fit_within,
+)
+from metric3d_ros.estimation.memory_limit import MemoryLimit
+
+DEFAULT_RATE_HZ = 10.0
+_ROUNDS = 5
+"""Rounds to take the median of: publishing takes longer now and then, and one such frame tells nothing of the next."""
+
+_LOG = logging.getLogger(__name__)
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+class SizePolicy:
+    """Chooses the inference size of each image for one model, and learns from the time and memory that images took.
+
+    Outputs come back at the image's own size in every case.
+    """
+
+    def __init__(self, model: DepthModel, asked: str = NATIVE, *, target_rate_hz: float = DEFAULT_RATE_HZ) -> None:
+        """Start with what `ask` takes."""
+        self._model = model
+        self._asked: tuple[str, float] | None = None
+        self._busy_ms: dict[Size, float] = collections.defaultdict(float)
+        self._runs: collections.Counter[Size] = collections.Counter()
+        self._shares: dict[Size, collections.deque[float]] = {}
+        """By image size, what part of a round's estimating one run of it was."""
+        self._other_ms: collections.deque[float] = collections.deque([0.0], maxlen=_ROUNDS)
+        self.ask(asked, target_rate_hz=target_rate_hz)
+
+    def ask(self, text: str, *, target_rate_hz: float = DEFAULT_RATE_HZ) -> None:
+        """Set the size from the next image on; see `InferenceSize.parse`.
+
+        What was learnt of this machine's speed and memory starts anew, unless nothing changes.
+
+        Args:
+            text: "native", "trained", "auto", WIDTHxHEIGHT or megapixels.
+            target_rate_hz: images a second that "auto" holds.
+
+        Raises:
+            ConfigurationError: another text, or "trained" for a model whose training size is not known.
+        """
+        if self._asked == (text, target_rate_hz):
+            return
+        size = InferenceSize.parse(text)
+        size.choose((MIN_SIDE_PX, MIN_SIDE_PX), training_size_hw=self._trained_hw)
+        self._asked = (text, target_rate_hz)
+        self._size = size
+        self._target_rate_hz = target_rate_hz
+        self._adaptive: dict[Size, AdaptiveSize] = {}
+        self._memory = MemoryLimit()
+
+    def choose(self, image_hw: Size) -> Size:
+        """Return the (height, width) to which an image of `image_hw` is resized before the network pads it."""
+        if self._model.fixed_size_hw is not None:
+            return fit_within(image_hw, self._model.fixed_size_hw)[0]
+        size_hw = self._size.choose(image_hw, training_size_hw=self._trained_hw)
+        if self._size.auto:
+            if image_hw not in self._adaptive:
+                self._adaptive[image_hw] = self._make_adaptive(
+                    image_hw, self._memory.limit(size_hw), self._target_rate_hz
+                )
+            size_hw = self._adaptive[image_hw].size_hw
+        return self._memory.limit(size_hw)
+
+    def split(self, images: int) -> list[slice]:
+        """Return the parts of a batch of so many images that may go through the network together."""
+        most = min(self._model.dialect.max_batch or images, self._memory.max_images or images)
+        return [slice(first, first + most) for first in range(0, images, most)]
+
+    def advice(self, image_hw: Size) -> str | None:
+        """Return one sentence of warning if images of `image_hw` go in far above the training size."""
+        trained = self._trained_hw
+        height, width = self.choose(image_hw)
+        if trained is None or height * width <= FAR_ABOVE_TRAINED * math.prod(trained):
+            return None
+        return (
+            f"inference runs at {width}x{height}, far above the {trained[1]}x{trained[0]} that "
+            f"{self._model.name} was trained with: depth may degrade and takes longer; "
+            f"inference_size '{TRAINED}' avoids both"
+        )
+
+    def alternatives(self, image_hw: Size, *, target_rate_hz: float) -> dict[str, list[Size]]:
+        """Return the sizes that "auto" and "trained" would choose, the first to be tried first.
+
+        Those of "auto" are where it begins for this rate, and the smallest one that it may come down to. Empty for a
+        model of one size; without "trained" for a model whose training size is not known.
+        """
+        if self._model.fixed_size_hw is not None:
+            return {}
+        auto = self._make_adaptive(image_hw, self._size_of(AUTO_SIZE, image_hw), target_rate_hz)
+        sizes_hw = {AUTO_SIZE: list(dict.fromkeys([auto.size_hw, auto.sizes_hw[0]]))}
+        if self._trained_hw is not None:
+            sizes_hw[TRAINED] = [self._size_of(TRAINED, image_hw)]
+        return sizes_hw
+
+    @contextlib.contextmanager
+    def learn_memory(self, size_hw: Size, *, images: int) -> Iterator[None]:
+        """Run `images` of `size_hw` in this context: if memory runs out, it asks for less from the next image on.
+
+        The OutOfMemoryError goes on to the caller.
+        """
+        try:
+            yield
+        except OutOfMemoryError:
+            if self._model.fixed_size_hw is None:
+                change = self._memory.lower(size_hw, images=images)
+                self._adaptive = {}
+                if change is not None:
+                    _LOG.warning("%s: %s", self._model.name, change)
+            raise
+
+    def note_run(self, image_hw: Size, size_hw: Size, time_ms: float) -> None:
+        """Take note of how long images of `image_hw` took at the inference size `size_hw`, in milliseconds."""
+        self._busy_ms[image_hw] += time_ms
+        self._runs[image_hw] += 1
+        adaptive = self._adaptive.get(image_hw)
+        if adaptive is not None:
+            period_ms = 1e3 / self._target_rate_hz
+            share = statistics.median(self._shares.get(image_hw, [1.0]))
+            own_ms = (period_ms - statistics.median(self._other_ms)) * share
+            adaptive.add(size_hw, time_ms, other_ms=period_ms - own_ms)
+
+    def note_round(self, total_ms: float) -> None:
+        """Take note of how long everything took since the last call, estimating included, in milliseconds.
+
+        What is not estimating (decoding, publishing) leaves less time for it if a rate is to be held. The runs of such
+        a round, as of cameras with images of different sizes, share the time as they shared that of the last rounds.
+        """
+        busy_ms = sum(self._busy_ms.values())
+        self._other_ms.append(max(total_ms - busy_ms, 0.0))
+        for image_hw, own_ms in self._busy_ms.items():
+            shares = self._shares.setdefault(image_hw, collections.deque(maxlen=_ROUNDS))
+            shares.append(own_ms / self._runs[image_hw] / busy_ms if busy_ms else 1.0)
+        self._busy_ms.clear()
+        self._runs.clear()
+
+    @property
+    def _trained_hw(self) -> Size | None:
+        return self._model.dialect.training_size_hw
+
+    def _size_of(self, text: str, image_hw: Size) -> Size:
+        return InferenceSize.parse(text).choose(image_hw, training_size_hw=self._trained_hw)
+
+    def _make_adaptive(self, image_hw: Size, largest_hw: Size, target_rate_hz: float) -> AdaptiveSize:
+        return AdaptiveSize(
+            image_hw,
+            largest_hw=largest_hw,
+            size_multiple=self._model.dialect.size_multiple,
+            target_rate_hz=target_rate_hz,
+        )
