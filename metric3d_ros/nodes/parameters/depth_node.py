@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.estimation.estimator import CONFIDENCE, DEFAULT_RATE_HZ
+from metric3d_ros.estimation.estimator import CONFIDENCE
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
+from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ
 from metric3d_ros.geometry import check_angle
 from metric3d_ros.messages import MAX_PIXELS
 from metric3d_ros.messages.sixteen_bits import AUTO_RANGE, parse_sample_range
