@@ -1,4 +1,4 @@
-"""Starts depth_node for one camera; as options an image folder in place of the camera, and RViz.
+"""Starts depth_node for one camera, optionally with a folder of images in place of the camera, and with RViz.
 
 ros2 launch metric3d_ros depth.launch.py image:=/camera/image_raw rviz:=true
 """
@@ -19,35 +19,49 @@ from launch_ros.parameter_descriptions import ParameterValue
 PACKAGE = "metric3d_ros"
 SHARE = Path(get_package_share_directory(PACKAGE))
 
-# Name, default, description. What is left empty is not set: params_file, an including launch file or the node decide.
+# Name, default, description. An empty argument sets nothing: params_file, an including launch file or the node decides.
 OF_DEPTH_NODE = [
-    ("params_file", "", "YAML file with depth_node's parameters; config/depth.yaml shows them all"),
-    ("model", "", "ONNX file, or demo for the one that comes with the package"),
-    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
-    ("inference_size", "", "size the network sees: native, trained, auto, WIDTHxHEIGHT or megapixels such as 0.5MP"),
-    ("image_transport", "", "how images come: raw, or compressed, which takes the topic of the images + /compressed"),
-    ("rectified", "", "auto, true or false: rectified images go with P of camera_info, raw ones with K and D"),
-    ("log_level", "", "debug, info, warn, error or fatal"),
-    ("use_sim_time", "", "true takes the time from /clock"),
-    ("respawn", "false", "start depth_node again when it ends, each time later if it does so at once"),
-    ("shared_memory_mib", "", "size of Fast DDS's shared memory for large messages; 0 leaves Fast DDS as it is"),
-    ("keep_buffers", "", "true lets the C allocator keep large buffers, which makes large messages cheaper"),
+    ("params_file", "", "YAML file with parameters of depth_node; config/depth.yaml lists all of them"),
+    ("model", "", "ONNX file, or demo for the small model that comes with the package"),
+    ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
+    (
+        "inference_size",
+        "",
+        "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels such as 0.5MP",
+    ),
+    (
+        "image_transport",
+        "",
+        "transport of the images: raw, or compressed, which subscribes to the image topic + /compressed",
+    ),
+    (
+        "rectified",
+        "",
+        "whether images are rectified: true uses P of camera_info, false K and D; auto goes by the topic name",
+    ),
+    ("log_level", "", "log level: debug, info, warn, error or fatal"),
+    ("use_sim_time", "", "true uses the time of /clock"),
+    ("respawn", "false", "restart depth_node when it ends; each delay is longer if it ends soon after its start"),
+    ("shared_memory_mib", "", "shared memory of Fast DDS for large messages, in MiB; 0 leaves the default of Fast DDS"),
+    ("keep_buffers", "", "true lets the C allocator reuse large buffers, which makes large messages faster"),
 ]
 ARGUMENTS = [
-    ("image", "image", "topic of the camera's images"),
-    ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
-    ("depth", "", "topic for depth/image, such as /camera/depth_registered/image_rect; its camera_info goes beside it"),
-    ("points", "", "topic to publish points on, such as /camera/depth_registered/points"),
+    ("image", "image", "image topic of the camera"),
+    ("camera_info", "", "camera_info topic; default: camera_info beside the image topic"),
+    ("depth", "", "output topic of depth, such as /camera/depth_registered/image_rect; its camera_info goes beside it"),
+    ("points", "", "output topic of points, such as /camera/depth_registered/points"),
     ("namespace", "", "namespace of the node and its outputs, such as front_camera"),
     ("camera_info_url", "", "calibration file in place of camera_info: a path, file:// or package://"),
     *OF_DEPTH_NODE,
-    ("images", "", "play this image or folder of images in place of a camera (then give focal or camera_info_url)"),
-    ("focal", "", "focal length in pixels of the images that are played"),
-    ("rate", "", "how many images are played a second"),
+    ("images", "", "image or folder of images to play in place of a camera; requires focal or camera_info_url"),
+    ("focal", "", "focal length of the played images, in pixels"),
+    ("rate", "", "frame rate of the played images, in Hz"),
     ("rviz", "false", "start RViz with image, depth, normals and points"),
     ("fixed_frame", "camera_optical_frame", "fixed frame of RViz: the frame_id of the images"),
 ]
 OUTPUTS = ["depth/image", "depth/image_color", "normals/image", "normals/image_color", "confidence/image", "points"]
+# image_transport's. `ros2` may run on a Python without this package, so launch files import nothing of it.
+COMPRESSED_SUFFIX = "/compressed"
 FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 60.0
@@ -65,7 +79,7 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the nodes that the arguments ask for."""
     values = {name: LaunchConfiguration(name).perform(context) for name, _, _ in ARGUMENTS}
     image = values["image"]
-    remappings = [("image", image), ("camera_info", values["camera_info"] or beside(image, "camera_info"))]
+    remappings = [("image", image), ("camera_info", values["camera_info"] or camera_info_beside(image))]
     if values["depth"]:
         remappings += [("depth/image", values["depth"]), ("depth/camera_info", depth_camera_info(context, values))]
     if values["points"]:
@@ -230,6 +244,11 @@ def beside(topic: str, name: str) -> str:
     return topic.rpartition("/")[0] + "/" * ("/" in topic) + name
 
 
+def camera_info_beside(image: str) -> str:
+    """Return the topic on which drivers publish the camera_info of images, which may be compressed ones."""
+    return beside(image.removesuffix(COMPRESSED_SUFFIX), "camera_info")
+
+
 def full_topic(context: LaunchContext, topic: str, namespace: str = "") -> str:
     """Return the full name of a topic of a node in `namespace`."""
     return topic if topic.startswith("/") else f"{full_namespace(context, namespace)}/{topic}"
@@ -237,7 +256,7 @@ def full_topic(context: LaunchContext, topic: str, namespace: str = "") -> str:
 
 def depth_camera_info(context: LaunchContext, values: dict[str, str]) -> str:
     """Return the topic for the camera_info of depth: beside it, or below it if the camera's own is beside it."""
-    taken = [values["camera_info"], beside(values["image"], "camera_info")]
+    taken = [values["camera_info"], camera_info_beside(values["image"])]
     wanted = beside(values["depth"], "camera_info")
     if full_topic(context, wanted, values["namespace"]) in [
         full_topic(context, topic, values["namespace"]) for topic in taken if topic

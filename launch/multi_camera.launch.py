@@ -20,12 +20,20 @@ one_camera = load_python_launch_file_as_module(str(ONE_CAMERA))
 
 # Name, default, description.
 ARGUMENTS = [
-    ("cameras", "front,left,right", "names of the cameras, with commas; each has its outputs under its name"),
-    ("image", "{camera}/image_raw", "topic of a camera's images; {camera} stands for its name"),
-    ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
+    (
+        "cameras",
+        "front,left,right",
+        "names of the cameras, separated by commas; each name prefixes the outputs of its camera",
+    ),
+    ("image", "{camera}/image_raw", "image topic of each camera; {camera} stands for its name"),
+    ("camera_info", "", "camera_info topic of each camera; default: camera_info beside the image topic"),
     ("camera_info_url", "", "calibration file in place of camera_info; {camera} stands for the camera's name"),
-    ("one_node", "true", "one node, one model in memory, images in batches; false starts a process for each camera"),
-    ("namespace", "", "namespace of everything"),
+    (
+        "one_node",
+        "true",
+        "true starts one node with one model that batches images; false starts one process per camera",
+    ),
+    ("namespace", "", "namespace of all nodes and topics"),
     *one_camera.OF_DEPTH_NODE,
 ]
 
@@ -53,7 +61,7 @@ def start_nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 def camera_topics(values: dict[str, str], name: str) -> tuple[str, str]:
     """Return the topics of a camera's images and camera_info."""
     image = values["image"].replace("{camera}", name)
-    return image, values["camera_info"].replace("{camera}", name) or one_camera.beside(image, "camera_info")
+    return image, values["camera_info"].replace("{camera}", name) or one_camera.camera_info_beside(image)
 
 
 def start_one_node(

@@ -22,21 +22,33 @@ one_camera = load_python_launch_file_as_module(str(ONE_CAMERA))
 
 # Name, default, description.
 ARGUMENTS = [
-    ("image", "/camera/image_rect", "topic of the camera's rectified images, which RTAB-Map takes as well"),
-    ("camera_info", "", "topic of their camera_info; by default the one beside the images"),
-    ("camera_info_url", "", "calibration file in place of camera_info, which RTAB-Map then has from depth_node"),
-    ("depth", "/camera/depth_registered/image_rect", "topic of the depth images between the two"),
+    ("image", "/camera/image_rect", "topic of the rectified images; RTAB-Map subscribes to it as well"),
+    ("camera_info", "", "camera_info topic; default: camera_info beside the image topic"),
+    (
+        "camera_info_url",
+        "",
+        "calibration file in place of camera_info; RTAB-Map then uses the camera_info of depth_node",
+    ),
+    ("depth", "/camera/depth_registered/image_rect", "topic of the depth images that RTAB-Map subscribes to"),
     ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
-    ("params_file", "", "YAML file with depth_node's parameters; config/depth.yaml shows them all"),
-    ("model", "", "ONNX file; the demo model that comes with the package is not fit for mapping"),
-    ("provider", "", "where the model runs: auto, tensorrt, cuda, openvino or cpu"),
-    ("inference_size", "", "size the network sees: native, trained, WIDTHxHEIGHT or megapixels such as 0.5MP"),
-    ("image_transport", "", "how depth_node takes the images: raw, or compressed; RTAB-Map takes them raw"),
-    ("rectified", "", "auto, true or false; auto takes images for rectified if their topic's name says so"),
-    ("rtabmap_args", "--delete_db_on_start", "command line of RTAB-Map"),
-    ("rtabmap_viz", "false", "show RTAB-Map's own window"),
-    ("sync_queue_size", "60", "images that RTAB-Map keeps until their depth comes: rate times latency, and some more"),
-    ("use_sim_time", "", "true takes the time from /clock"),
+    ("params_file", "", "YAML file with parameters of depth_node; config/depth.yaml lists all of them"),
+    ("model", "", "ONNX file; the demo model that comes with the package is too inaccurate for mapping"),
+    ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
+    (
+        "inference_size",
+        "",
+        "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels such as 0.5MP",
+    ),
+    ("image_transport", "", "transport of the images to depth_node: raw or compressed; RTAB-Map uses raw"),
+    ("rectified", "", "whether images are rectified: true, false, or auto, which goes by the topic name"),
+    ("rtabmap_args", "--delete_db_on_start", "command line arguments of RTAB-Map"),
+    ("rtabmap_viz", "false", "show the window of RTAB-Map"),
+    (
+        "sync_queue_size",
+        "60",
+        "images that RTAB-Map queues until their depth arrives: at least frame rate times latency",
+    ),
+    ("use_sim_time", "", "true uses the time of /clock"),
 ]
 
 
@@ -55,7 +67,7 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         raise RuntimeError("rtabmap_launch is not installed: sudo apt install ros-$ROS_DISTRO-rtabmap-ros") from error
     # RTAB-Map's nodes live in a namespace of their own, where relative topics would end.
     image, depth = (one_camera.full_topic(context, values[name]) for name in ("image", "depth"))
-    camera_info = one_camera.full_topic(context, values["camera_info"] or one_camera.beside(image, "camera_info"))
+    camera_info = one_camera.full_topic(context, values["camera_info"] or one_camera.camera_info_beside(image))
     topics = {"image": image, "camera_info": camera_info, "depth": depth}
     depth_camera_info = one_camera.depth_camera_info(context, topics | {"namespace": ""})
     kept = ("params_file", "model", "provider", "inference_size", "image_transport", "rectified", "camera_info_url")
@@ -71,7 +83,7 @@ def start_both(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         "approx_sync": "false",
         "topic_queue_size": values["sync_queue_size"],
         "sync_queue_size": values["sync_queue_size"],
-        "qos": "2",  # best effort, which hears every camera
+        "qos": "2",  # best effort, which matches every publisher
         "rtabmap_args": values["rtabmap_args"],
         "rtabmap_viz": values["rtabmap_viz"],
     }

@@ -51,6 +51,7 @@ class DepthNode:
         self.node = create_node("depth_node")
         self._stop = stop
         self._open_model = open_model
+        self._sources = sources
         self._log = self.node.get_logger()
         self._log_bridge = LogBridge(self._log)
         self._estimator: Estimator | None = None
@@ -113,7 +114,7 @@ class DepthNode:
     def _on_model_ready(self) -> None:
         for camera in self._cameras:
             camera.intake.start()
-        warn_of_unused_overrides(self.node)
+        warn_of_unused_overrides(self.node, self._sources)
         inputs = ", ".join(camera.intake.describe_inputs() for camera in self._cameras)
         self._log.info(f"ready: waiting for {inputs}")
 

@@ -70,7 +70,7 @@ class ImagePlayer:
         self._infos = create_output(self.node, CameraInfo, "camera_info")
         if self._parameters.lockstep_topic:
             create_input(self.node, Image, self._parameters.lockstep_topic, self._on_result, profile=OUTPUT)
-        warn_of_unused_overrides(self.node)
+        warn_of_unused_overrides(self.node, sources)
         # Steady, so that the rate holds while a simulated clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(1 / self._parameters.rate_hz, self._on_time, clock=steady)

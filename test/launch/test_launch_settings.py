@@ -119,6 +119,12 @@ def test_arguments_for_the_images_reach_the_node(include, bench, file, arguments
     assert str(read(bench, node_name, "rectified")[0]).lower() == "true"
 
 
+@pytest.mark.parametrize(("file", "arguments", "node_name"), FORMS)
+def test_default_camera_info_of_compressed_images_is_beside_their_raw_topic(include, file, arguments, node_name):
+    process = include(file, "", image="/eye/image/compressed", **arguments)
+    process.wait_for("ready: waiting for /eye/image/compressed and /eye/camera_info")
+
+
 def test_use_sim_time_reaches_the_node_where_it_is_an_argument(include, bench):
     include(DEPTH, "SetParameter('use_sim_time', True)", use_sim_time="false").wait_for("ready")
     assert read(bench, "/depth_node", "use_sim_time") == [False]

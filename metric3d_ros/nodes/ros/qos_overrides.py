@@ -16,6 +16,7 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.nodes.parameter_server.sources import ParameterSources
 
 PREFIX = "qos_overrides."
 PUBLISHER, SUBSCRIPTION = "publisher", "subscription"
@@ -66,8 +67,12 @@ def overriding_options(node: Node, topic: str, side: str) -> QoSOverridingOption
     return QoSOverridingOptions([policy for policy in _policies(side) if policy in _DECLARED or policy in given])
 
 
-def warn_of_unused_overrides(node: Node) -> None:
-    """Warn of each override that is for no topic or policy of this node; call it when all topics are there."""
+def warn_of_unused_overrides(node: Node, sources: ParameterSources | None = None) -> None:
+    """Warn of each override that is for no topic or policy of this node; call it when all topics are there.
+
+    `sources` tell which of them may be for another node: those in a section of a file for several nodes, such as /**.
+    They are logged in one line, unless their topic resembles one of this node's beyond its namespace.
+    """
     # Relative names were resolved before rclpy stored them.
     topics = [(each.topic_name, PUBLISHER) for each in node.publishers]
     topics += [(each.topic_name, SUBSCRIPTION) for each in node.subscriptions]
@@ -77,11 +82,32 @@ def warn_of_unused_overrides(node: Node) -> None:
         if topic not in _OF_RCLPY
         for policy in _policies(side)
     ]
+    of_others: list[str] = []
     for name in (PREFIX + rest for rest in node.get_parameters_by_prefix(PREFIX.rstrip("."))):
-        if name not in known:
-            near = _nearest(name, known)
-            hint = f", did you mean {near}?" if near else ": `ros2 node info` lists this node's topics"
-            node.get_logger().warning(f"parameter {name} is for no topic of this node and has no effect{hint}")
+        if name in known:
+            continue
+        near = _nearest(name, known)
+        if _may_be_of_another_node(node, name, near, sources):
+            of_others.append(name)
+            continue
+        hint = f", did you mean {near}?" if near else ": `ros2 node info` lists this node's topics"
+        node.get_logger().warning(f"parameter {name} is for no topic of this node and has no effect{hint}")
+    if of_others:
+        node.get_logger().info(f"parameters that are for no topic of this node: {', '.join(of_others)}")
+
+
+def _may_be_of_another_node(node: Node, name: str, near: str, sources: ParameterSources | None) -> bool:
+    """Return whether an override is in a section for several nodes, and nothing suggests that this node is meant."""
+    setting = sources.setting(str(node.get_fully_qualified_name()), name) if sources else None
+    if setting is None or setting.is_argument or "*" not in setting.section:
+        return False
+    # The topic of another camera is like this one's but for the namespace: /left/points for /front/points.
+    return not near or (_topic(name) != _topic(near) and _topic(name).count("/") > 1 and _same_name(name, near))
+
+
+def _same_name(name: str, other: str) -> bool:
+    """Return whether two overrides differ in nothing but the first part of their topics' names."""
+    return name.split("/", 2)[2:] == other.split("/", 2)[2:]
 
 
 def _nearest(name: str, known: list[str]) -> str:

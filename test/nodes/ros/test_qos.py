@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
@@ -148,6 +149,28 @@ def test_override_for_nothing_of_this_node_is_warned_about(node, name, hint):
         assert f"parameter {name} " in line
         assert line.endswith(hint)
         process.wait_for("ready")
+
+
+def test_overrides_of_other_nodes_in_a_shared_file_are_no_warnings(node, tmp_path):
+    shared = {
+        f"qos_overrides./{camera}/{topic}.publisher.depth": 3
+        for camera in ("front", "left")
+        for topic in ("points", "depth/image", "odometry")
+    }
+    path = tmp_path / "shared.yaml"
+    wrong = {"qos_overrides./left/point.publisher.depth": 3}
+    path.write_text(yaml.safe_dump({"/**": {"ros__parameters": {**shared, **wrong}}}))
+    with node("-r", "__ns:=/left", "--params-file", str(path)) as process:
+        line = process.wait_for("parameters that are for no topic of this node: ")
+        assert "[INFO]" in line
+        others = [f"qos_overrides./front/{topic}.publisher.depth" for topic in ("depth/image", "odometry", "points")]
+        others.append("qos_overrides./left/odometry.publisher.depth")
+        assert sorted(line.split(": ")[-1].split(", ")) == sorted(others)
+        process.wait_for("ready")
+        warnings = [line for line in process.lines if "[WARN]" in line and "qos_overrides" in line]
+        assert len(warnings) == 1, process.lines
+        assert "qos_overrides./left/point.publisher.depth" in warnings[0]
+        assert "did you mean qos_overrides./left/points.publisher.depth?" in warnings[0]
 
 
 @pytest.mark.parametrize(
