@@ -2,7 +2,7 @@
 
 
 class Metric3DError(Exception):
-    """Root of this package's errors; the message says what, the value got, the value expected and the remedy."""
+    """Root of this package's errors; its message has what, the value got, the value expected and the remedy."""
 
 
 class ModelError(Metric3DError):

@@ -29,7 +29,7 @@ def _folders() -> list[Path]:
     source = Path(__file__).resolve().parents[1]
     if (source / "package.xml").is_file():
         folders.append(source)
-    # As the ament index would say, which is not there where only pip was used.
+    # The place in the ament index, which does not exist if the package was installed with pip alone.
     prefixes = [prefix for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
     prefixes += [sys.prefix, site.getuserbase()]
     return folders + [Path(prefix) / "share" / PACKAGE for prefix in prefixes]

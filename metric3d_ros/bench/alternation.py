@@ -51,7 +51,7 @@ class Times:
         return 1e3 * len(self.runs) / sum(self.total_ms)
 
     def cpu_percent(self) -> float:
-        """Return the CPU time of all threads per time by the clock: 200 is two cores, always busy."""
+        """Return the CPU time of all threads per wall time: 200 is two cores, always busy."""
         return 100 * sum(run.cpu_ms for run in self.runs) / sum(self.total_ms)
 
     def ratio_to(self, baseline: Times) -> PairedRatio:

@@ -1,4 +1,4 @@
-"""Candidates: what can be timed, each behind one face that runs it once on the benchmark's image."""
+"""Candidates: what can be timed, each behind one interface that runs it once on the benchmark's image."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Candidate:
     provider: str
     """A key of `engine.PROVIDERS`; for PyTorch where it computes, cpu or cuda."""
     precision: str
-    """As the file says; `UNKNOWN` for one that does not."""
+    """From the file's metadata; `UNKNOWN` without."""
     variant: str | None
-    """None for a file that does not say."""
+    """None for a file without metadata."""
     weights_sha256: str | None
-    """Of the weights before any reduction of precision; None for a file that does not say."""
+    """Of the weights before any reduction of precision; None for a file without metadata."""
     stand_in_weights: bool
     computed_in: str = ""
-    """What the provider is told to compute a float32 file in, such as bf16; "" for as the file says."""
+    """The precision that the provider computes a float32 file in, such as bf16; "" for the file's own."""
     in_pytorch: bool = False
 
     @property
@@ -84,7 +84,7 @@ class Task:
 class Run:
     """One image, from its pixels in memory to its outputs in memory.
 
-    `total_ms` is by the clock, `cpu_ms` the time of all threads of the process, `stages_ms` the parts of the total:
+    `total_ms` is in wall time, `cpu_ms` the time of all threads of the process, `stages_ms` the parts of the total:
     prepare, infer, finish.
     """
 
@@ -102,10 +102,10 @@ class Runner(Protocol):
 
     @property
     def fixed_size_hw(self) -> tuple[int, int] | None:
-        """(height, width) of the only images that it takes as they are; None where any size goes."""
+        """(height, width) of the only images that it takes as they are; None if any size goes."""
 
     def run(self, outputs: Collection[str]) -> Run:
-        """Run it once; raises InferenceError where that fails."""
+        """Run it once; raises InferenceError if that fails."""
 
     def maps(self, outputs: Collection[str]) -> Maps:
         """Run it once and return depth (H, W) in metres, confidence (H, W) and normals (H, W, 3), as far as asked."""
@@ -115,7 +115,7 @@ class Runner(Protocol):
 
 
 def open_runner(candidate: Candidate, task: Task) -> Runner:
-    """Load a candidate. Raises ModelError, ProviderError or InferenceError where it cannot run here."""
+    """Load a candidate. Raises ModelError, ProviderError or InferenceError if it cannot run here."""
     return TorchRunner(candidate, task) if candidate.in_pytorch else EngineRunner(candidate, task)
 
 
@@ -133,7 +133,7 @@ class EngineRunner:
         self.fixed_size_hw = self._model.fixed_size_hw
 
     def run(self, outputs: Collection[str]) -> Run:
-        """Run it once; InferenceError where another provider than the one to be timed did it."""
+        """Run it once; InferenceError if another provider than the one to be timed did it."""
         cpu_s, started_s = time.process_time(), time.perf_counter()
         estimate = self._estimator.estimate(self._task.rgb, self._task.camera, outputs=outputs)
         total_ms = (time.perf_counter() - started_s) * 1e3

@@ -52,7 +52,7 @@ class Timed:
     """Times the baseline's; None for the baseline itself."""
     differences: Sequence[equality.Difference]
     footprint: Footprint | None
-    """None where it could not be measured."""
+    """None if it could not be measured."""
     peak_memory_mib: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Compared:
     outputs: Sequence[str]
     threads: int
     gflop: float | None
-    """1e9 multiplications and additions of an image in PyTorch; None where that was not run."""
+    """1e9 multiplications and additions of an image in PyTorch; None if that was not run."""
     timed: Sequence[Timed]
     refused: Sequence[Refusal]
 
@@ -173,7 +173,7 @@ def _nothing(comparison: Comparison, task: Task, refused: Sequence[Refusal]) -> 
 
 
 def _open_fitting(member: Candidate, task: Task, size_hw: tuple[int, int]) -> Runner:
-    """Open a member; InferenceError where it takes images of another size only."""
+    """Open a member; InferenceError if it takes images of another size only."""
     runner = open_runner(member, task)
     if runner.fixed_size_hw not in (None, size_hw):
         height, width = runner.fixed_size_hw or size_hw
@@ -193,7 +193,7 @@ def _require_equal(
     tolerance: float,
     refused: list[Refusal],
 ) -> dict[Candidate, list[equality.Difference]]:
-    """Close and take out of `runners` whatever differs from the baseline and may not; return all differences."""
+    """Close and remove from `runners` what differs from the baseline beyond the tolerance; return all differences."""
     same_weights = {baseline.weights_sha256} - {None}
     found: dict[Candidate, list[equality.Difference]] = {}
     # Float32 first: what equals the baseline vouches for the reduced precisions of its weights.

@@ -42,7 +42,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def busy_percent(*, seconds: float = 0.5) -> float | None:
-    """Return how busy all cores are with other things while this process sleeps, 0 to 100; None where unknown."""
+    """Return how busy all cores are with other things while this process sleeps, 0 to 100; None if unknown."""
     before = _cpu_ticks()
     time.sleep(seconds)
     after = _cpu_ticks()

@@ -20,7 +20,7 @@ _EXPORT_NEEDS = ("metric3d_export", "torch", "onnx", "onnxscript")
 
 
 def missing_for_export() -> str | None:
-    """Return the first package that is missing for making models, None where all are there; imports none of them."""
+    """Return the first package that is missing for making models, None if all are there; imports none of them."""
     return next((name for name in _EXPORT_NEEDS if importlib.util.find_spec(name) is None), None)
 
 
@@ -28,7 +28,7 @@ def make_model(variant: str, *, precision: str, form: str, tell: Callable[[str],
     """Return a file of `variant` with stand-in weights, made by a process of the export tool unless it is there.
 
     Files are kept by the version and the sources of the export tool, so that none is older than the tool. Raises
-    ConfigurationError where that tool is missing, ExportError with its own words where it fails.
+    ConfigurationError if that tool is missing, ExportError with its own words where it fails.
     """
     path = model_path(variant, precision=precision, form=form)
     if path.exists():

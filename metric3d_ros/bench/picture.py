@@ -1,4 +1,4 @@
-"""The benchmark's figures as bars, for people who would not read the table."""
+"""The benchmark's figures as bars."""
 
 from __future__ import annotations
 

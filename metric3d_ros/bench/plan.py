@@ -39,7 +39,7 @@ _MOST_SIDE_PX = 16384
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked for; None where nothing was said."""
+    """The user's choice; None for the default."""
 
     variants: Sequence[str] | None = None
     sizes_hw: Sequence[tuple[int, int]] | None = None
@@ -88,7 +88,7 @@ def check_names(request: Request) -> None:
 
 
 def make_plan(request: Request, *, tell: Callable[[str], None]) -> Plan:
-    """Find what can run here, make the models that are missing, and say what is compared with what.
+    """Find what can run here, make the models that are missing, and plan the comparisons.
 
     Raises ConfigurationError, ProviderError or ModelError for what was asked for by name and is not to be had.
     """
@@ -143,7 +143,7 @@ def _providers(request: Request, plan: Plan) -> list[str]:
 
 
 def _describe_file(path: Path, provider: str, *, name: str) -> Candidate:
-    """Open a file once and return what it says of itself, on one provider."""
+    """Open a file once on one provider and return its metadata."""
     model = open_model(str(path), provider=provider)
     metadata = model.metadata
     return Candidate(
@@ -162,7 +162,7 @@ def _on(candidate: Candidate, provider: str) -> Candidate:
 
 
 def _by_variant(files: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Return the files of each variant, which alone can be equal; those that do not say go with the first one."""
+    """Return the files of each variant, which alone can be equal; files without metadata go with the first one."""
     groups: dict[str | None, list[Candidate]] = {}
     for file in files:
         groups.setdefault(file.variant or files[0].variant, []).append(file)

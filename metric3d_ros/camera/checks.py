@@ -1,4 +1,4 @@
-"""What is doubtful about a calibration, as far as its numbers tell: each finding with numbers, likely cause and remedy.
+"""Checks a calibration by its numbers: each finding has the numbers, the likely cause and the remedy.
 
 Crops, shifted lenses and extreme lenses exist, so a finding is a warning. Whatever is impossible is a CameraError.
 """

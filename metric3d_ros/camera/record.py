@@ -130,13 +130,13 @@ class Camera:
             )
         if full_width < 1 or full_height < 1:
             raise CameraError(
-                f"camera_info says the image is {full_width}x{full_height}, expected the calibrated size; "
+                f"camera_info has the size {full_width}x{full_height}, expected the calibrated size; "
                 f"{_UNCALIBRATED_REMEDY}"
             )
         x, y = int(info.roi.x_offset), int(info.roi.y_offset)
         width = int(info.roi.width) or full_width
         height = int(info.roi.height) or full_height
-        # A driver that leaves the region's size at zero means the whole image, whatever the offsets say.
+        # A driver that leaves the region's size at zero means the whole image, whatever its offsets.
         if not info.roi.width and not info.roi.height:
             x = y = 0
         if x + width > full_width or y + height > full_height:

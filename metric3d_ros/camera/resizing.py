@@ -11,7 +11,7 @@ def fit_camera(
 ) -> Camera:
     """Return the camera of the image `width` x `height`: `camera` itself, or scaled with the image if `scale`.
 
-    `whose` and `remedy` are as in `explain_other_size`. Raises CameraError where the sizes differ and `scale` is false,
+    `whose` and `remedy` are as in `explain_other_size`. Raises CameraError if the sizes differ and `scale` is false,
     or no single factor leads from one to the other.
     """
     if (camera.width, camera.height) == (width, height):
@@ -44,7 +44,7 @@ def explain_other_size(
 
     Args:
         whose: the camera, in words.
-        remedy: how a user asks for scaling; "" where that cannot be.
+        remedy: how a user asks for scaling; "" if that cannot be.
         scale: scaling was asked for.
     """
     (width, height), (to_width, to_height) = from_wh, to_wh

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 
 def first_root(coefficients: Sequence[float], high: float) -> float:
-    """Return the least x in (0, high] at which a polynomial changes its sign; infinity where it does so nowhere.
+    """Return the least x in (0, high] at which a polynomial changes its sign; infinity if it never does.
 
     Coefficients are in ascending order and finite. A polynomial is monotonic between the roots of its derivative, so
     that bisection between them, from the line upwards, finds every change of sign.

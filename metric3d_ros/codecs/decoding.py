@@ -20,7 +20,7 @@ def decode_picture(
 ) -> NDArray[Any]:
     """Decode the (N,) bytes of a JPEG, PNG, TIFF or WebP to (H, W) gray or (H, W, 3) BGR, of the depth it has.
 
-    A picture ends where its format says: what lies behind it, such as a phone's video or a trailer, is ignored, and a
+    A picture ends where its format defines it: bytes after it, such as a phone's video or a trailer, are ignored, and a
     missing end mark is no fault. EXIF orientation is not applied, because intrinsics belong to the pixels as they lie
     in the file.
 
@@ -35,7 +35,7 @@ def decode_picture(
     """
     height, width = picture_size(data, what=what, remedy=remedy)
     if height < 1 or width < 1:
-        raise ImageError(f"{what} says it is {width} x {height} pixels, expected at least 1 x 1")
+        raise ImageError(f"{what} is {width} x {height} pixels by its header, expected at least 1 x 1")
     if max_pixels is not None and height * width > max_pixels:
         raise ImageError(
             f"{what} is {width} x {height} pixels, expected at most {max_pixels} pixels: "
@@ -55,8 +55,8 @@ def decode_picture(
         raise ImageError(f"{what} is a {kind} of {len(data)} bytes that cannot be decoded: it is damaged; {remedy}")
     if picture.shape[:2] != (height, width):
         raise ImageError(
-            f"{what} decodes to {picture.shape[1]} x {picture.shape[0]} pixels, its header says {width} x {height}: "
-            "it is damaged"
+            f"{what} decodes to {picture.shape[1]} x {picture.shape[0]} pixels, expected {width} x {height} "
+            "as in its header: it is damaged"
         )
     return picture
 

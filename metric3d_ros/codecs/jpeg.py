@@ -1,6 +1,6 @@
 """Where a JPEG ends and how much of it is there (ITU-T T.81, annex B).
 
-Decoders fill up what is missing with gray and call it success, or refuse a complete picture for want of its end mark;
+Decoders fill up what is missing with gray and call it success, or refuse a complete picture for lack of its end mark;
 which of the two depends on OpenCV's version. So the end is found here, and what was decoded is judged here.
 """
 
@@ -35,7 +35,7 @@ _MOST_SCANS = 100
 _LAST_COEFFICIENT = 63
 _BLOCK_PX = 8
 _GRAY = 128
-"""What decoders paint where data are missing: all coefficients are zero."""
+"""The colour that decoders give missing data: all coefficients are zero."""
 _NOISE_BYTES = 1 << 16
 _MOST_ZEROS = 2
 """Zero bytes that coded data may end with: a plain area takes some ten zero bits a unit with the standard tables."""
@@ -77,7 +77,7 @@ class _Scan:
 
 @dataclass
 class JpegLayout:
-    """What the markers of a JPEG say."""
+    """The content of a JPEG's markers."""
 
     frame: _Frame | None = None
     scans: list[_Scan] = field(default_factory=list)
@@ -100,13 +100,13 @@ class JpegLayout:
 
 
 def read_size(data: Bytes) -> tuple[int, int] | None:
-    """Return (height, width); None where the header is not there."""
+    """Return (height, width); None if the header is not there."""
     frame = read_layout(data, what="", frame_only=True).frame
     return None if frame is None else frame.size_hw
 
 
 def read_layout(data: Bytes, *, what: str, frame_only: bool = False) -> JpegLayout:
-    """Walk the markers up to the end of the picture; whatever lies behind it is not looked at.
+    """Read the markers up to the end of the picture, and no further.
 
     Raises ImageError for more scans than any encoder writes, whose decoding would take minutes.
     """
@@ -189,7 +189,7 @@ def with_end(data: Bytes, layout: JpegLayout) -> Bytes:
 
 
 def explain_loss(data: Bytes, layout: JpegLayout, picture: NDArray[Any], decode: Decode) -> str:
-    """Return what of `picture`, as decoded from `with_end`, was not in the data; "" where all of it was.
+    """Return what of `picture`, as decoded from `with_end`, was not in the data; "" if all of it was.
 
     An end mark alone proves nothing: some drivers put one behind whatever came. Pictures whose last pixels are not the
     gray of missing data cost nothing but the look at these; others, and those without an end mark that come in several
@@ -215,7 +215,7 @@ def explain_loss(data: Bytes, layout: JpegLayout, picture: NDArray[Any], decode:
 
 
 def _rows_before_lost_restart(data: Bytes, layout: JpegLayout) -> int | None:
-    """Return how many rows come before the first lost one as the count of restart marks has it; None where none is."""
+    """Return how many rows come before the first lost one as the count of restart marks has it; None if none is."""
     frame = layout.frame
     assert frame is not None
     height, width = frame.size_hw
@@ -244,7 +244,7 @@ def _ends_gray(picture: NDArray[Any], frame: _Frame, scan: _Scan) -> bool:
 
 
 def _first_changed_row(data: Bytes, layout: JpegLayout, picture: NDArray[Any], decode: Decode) -> int | None:
-    """Return the first row that noise behind the data changes; None where the data hold all of the last scan."""
+    """Return the first row that noise behind the data changes; None if the data hold all of the last scan."""
     noise = np.random.default_rng(0).integers(0, 255, _NOISE_BYTES, dtype=np.uint8)  # never ff, which begins markers
     other = decode(np.concatenate([data[: layout.end], noise, _END]))
     if other is None or other.shape != picture.shape:

@@ -33,7 +33,7 @@ class _Chunk:
 
 
 def read_size(data: Bytes) -> tuple[int, int] | None:
-    """Return (height, width); None where the header is not there."""
+    """Return (height, width); None if the header is not there."""
     if len(data) < 24 or data[12:16].tobytes() != b"IHDR":
         return None
     width, height = struct.unpack(">II", data[16:24].tobytes())
@@ -41,9 +41,9 @@ def read_size(data: Bytes) -> tuple[int, int] | None:
 
 
 def find_end(data: Bytes) -> int | None:
-    """Return where the picture ends; None where its chunks do not fit the data one after the other up to IEND.
+    """Return where the picture ends; None if its chunks do not fit the data one after the other up to IEND.
 
-    OpenCV's reader allocates what a chunk says it needs (up to 2 GB) before it looks whether the data hold as much.
+    OpenCV's reader allocates the size in a chunk's header (up to 2 GB) before it checks that the data are that long.
     """
     for chunk in _chunks(data):
         if chunk.end > len(data):
@@ -56,7 +56,7 @@ def find_end(data: Bytes) -> int | None:
 def mend(data: Bytes, *, what: str, remedy: str) -> Bytes:
     """Return a PNG that lacks its end as a whole one, if all of its rows are there.
 
-    Raises ImageError where they are not, with how many are missing, and where a check sum tells that it is damaged.
+    Raises ImageError if they are not, with how many are missing, and if a checksum is wrong.
     """
     pixels = check_rows(data, what=what, remedy=remedy)
     parts = [each for each in _chunks(data) if each.name == b"IDAT"]

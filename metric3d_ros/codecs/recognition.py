@@ -1,4 +1,4 @@
-"""What encoded pictures are by their first bytes, whatever a file name or a message says of them."""
+"""Recognises encoded pictures by their first bytes, regardless of file names and messages."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -62,7 +62,7 @@ def _form(data: Bytes) -> _Form | None:
 
 
 def read_directory(data: Bytes, *, what: str, remedy: str) -> Directory:
-    """Return the directory of the first picture; ImageError where it is not there, as it is often the last part."""
+    """Return the directory of the first picture; ImageError if it is not there, as it is often the last part."""
     form = _form(data)
     assert form is not None
     order = form.order
@@ -93,7 +93,7 @@ def read_directory(data: Bytes, *, what: str, remedy: str) -> Directory:
 
 
 def read_size(directory: Directory) -> tuple[int, int]:
-    """Return (height, width) as the pixels lie in the file; zeros where they are not stated."""
+    """Return (height, width) as the pixels lie in the file; zeros if the file does not state them."""
     return directory.one(_HEIGHT), directory.one(_WIDTH)
 
 

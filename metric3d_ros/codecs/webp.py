@@ -20,7 +20,7 @@ def is_webp(data: Bytes) -> bool:
 
 
 def read_size(data: Bytes) -> tuple[int, int] | None:
-    """Return (height, width); None where the header is not there."""
+    """Return (height, width); None if the header is not there."""
     head = data[:30].tobytes()
     if len(head) < 30:
         return None
@@ -38,7 +38,7 @@ def read_size(data: Bytes) -> tuple[int, int] | None:
 def with_end(data: Bytes, *, what: str, remedy: str) -> Bytes:
     """Return the picture alone; where only what follows the pixels is cut off, a shorter one that ends before that.
 
-    Raises ImageError where pixels are missing. A lossy WebP does not tell which rows its bytes are of.
+    Raises ImageError if pixels are missing. A lossy WebP does not tell which rows its bytes are of.
     """
     stated = 8 + int.from_bytes(data[4:8].tobytes(), "little")
     if stated <= len(data):

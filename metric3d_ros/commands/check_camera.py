@@ -1,4 +1,4 @@
-"""`metric3d check-camera`: what a calibration file or a camera_info topic describes, and what is doubtful about it."""
+"""`metric3d check-camera`: checks a calibration file or a camera_info topic and prints the findings."""
 
 import argparse
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the camera and the findings; return 1 where there is one, and raise Metric3DError where it is no camera."""
+    """Print the camera and the findings; return 1 if there is one. Raises Metric3DError if it is no camera."""
     size_wh = _parse_size(args.image_size) if args.image_size else None
     info = _read(args.source, timeout_s=args.timeout)
     camera = Camera.from_camera_info(info, rectified=args.rectified)

@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Download a model and open it; return 0. Raises a Metric3DError that says in one line what to do."""
+    """Download a model and open it; return 0. Raises a Metric3DError with the remedy in one line."""
     if args.variant not in MODELS:
         raise ConfigurationError(
             f"variant is {args.variant!r}, expected one of {', '.join(MODELS)}: make others with `metric3d export`"

@@ -54,7 +54,7 @@ def compare(found: Maps, expected: Maps) -> list[Difference]:
 
 
 def describe_excess(differences: list[Difference], tolerance: float) -> str | None:
-    """Return in words which output is off by the most beyond the tolerance; None where all are acceptable."""
+    """Return in words which output is off by the most beyond the tolerance; None if all are acceptable."""
     bad = [each for each in differences if not each.acceptable(tolerance)]
     if not bad:
         return None

@@ -181,7 +181,7 @@ def measure_image(
 ) -> dict[str, float | None]:
     """Return every figure of one image by name: depth as estimated, depth with its scale aligned, and normals.
 
-    Figures of normals are None where either side has none. Raises DataError as `measure_depth` does.
+    Figures of normals are None if either side has none. Raises DataError as `measure_depth` does.
     """
     scale = median_scale(estimated_m, true_m, max_depth_m=max_depth_m)
     metric = measure_depth(estimated_m, true_m, max_depth_m=max_depth_m)

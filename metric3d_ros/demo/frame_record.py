@@ -1,4 +1,4 @@
-"""FrameRecord: everything the demo knows about one frame, and its picture."""
+"""FrameRecord: all data of one frame, and its picture."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,11 +44,11 @@ class FrameRecord:
         rgb: uint8 (H, W, 3).
         camera: the image's camera.
         depth_m: float32 (H, W), metres along the optical axis, NaN where invalid.
-        normals: float32 (H, W, 3), optical frame; None where the node published none.
-        confidence: float32 (H, W); None where the model gives none.
+        normals: float32 (H, W, 3), optical frame; None if the node published none.
+        confidence: float32 (H, W); None if the model gives none.
         latency_ms: by topic, from the image's stamp to the arrival.
         truth: true depth, normals and pose; None for the user's own images.
-        figures: what `measure_image` says; None without truth.
+        figures: the result of `measure_image`; None without truth.
     """
 
     index: int

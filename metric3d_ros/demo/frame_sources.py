@@ -59,9 +59,9 @@ class FrameSource:
         images: what image_player is given: a folder, an image or a pattern.
         player_options: the options that give image_player the intrinsics.
         paths: the images in the order in which they are played.
-        truth_of: returns a frame's truth by index; None where nothing is known.
-        far_m: a depth that colours and views need not exceed; None where it is not known beforehand.
-        left_out: for each image that cannot be played, one line that says why.
+        truth_of: returns a frame's truth by index; None if nothing is known.
+        far_m: a depth that colours and views need not exceed; None if it is not known beforehand.
+        left_out: for each image that cannot be played, one line with the reason.
     """
 
     title: str

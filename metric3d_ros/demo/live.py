@@ -1,4 +1,4 @@
-"""The demo on the terminal: a status line, and small pictures in it where the terminal can show colours."""
+"""The demo on the terminal: a status line, and small pictures if the terminal has colours."""
 
 import os
 import shutil
@@ -118,5 +118,5 @@ def _cell(top: list[int], bottom: list[int]) -> str:
 
 
 def _shows_colours(environment: Mapping[str, str]) -> bool:
-    """Whether the terminal says that it knows 24-bit colours (COLORTERM is how they say it)."""
+    """Whether the terminal supports 24-bit colours, by the environment variable COLORTERM."""
     return environment.get("COLORTERM", "").lower() in {"truecolor", "24bit"}

@@ -1,4 +1,4 @@
-"""Point clouds drawn in perspective, shaded by their own relief, for pictures that are looked at."""
+"""Point clouds drawn in perspective, shaded by their own relief."""
 
 import math
 

@@ -47,7 +47,7 @@ class Child:
 
 @contextlib.contextmanager
 def running_children() -> Iterator[list[Child]]:
-    """Give a list to put started children into; all of them are stopped at the end, whatever happens."""
+    """Give a list to put started children into; all of them are stopped at the end, also after an error."""
     children: list[Child] = []
     try:
         yield children

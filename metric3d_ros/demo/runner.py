@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
 def _inspect_model(args: argparse.Namespace) -> tuple[str, bool]:
     """Return the model's name with its variant and whether its weights are stand-ins; ModelError if it is unusable.
 
-    A wrong path or provider is said here, before anything is rendered or started.
+    Raises for a wrong path or provider, before anything is rendered or started.
     """
     model = open_model(args.model, provider=args.provider)
     metadata = model.metadata

@@ -31,7 +31,7 @@ def check_viewer(kind: str) -> None:
 
 
 class DemoViewer:
-    """A viewer of the demo's topics; whoever made it stops its `children`."""
+    """A viewer of the demo's topics; its creator stops its `children`."""
 
     def __init__(self, kind: str, *, children: list[Child], live: LiveView, logs: Path) -> None:
         """Prepare a viewer: `kind` is one of VIEWERS, and the started process is put into `children`."""
@@ -61,7 +61,7 @@ class DemoViewer:
         self._live.say(f"open in a browser: {self._page}" if self._page else "watch it in Rerun's window")
 
     def linger(self) -> None:
-        """Keep a web viewer there until Ctrl-C, where somebody sits at a terminal who can press it."""
+        """Keep a web viewer open until Ctrl-C, if there is a terminal."""
         if self._kind == WINDOW:
             self._live.say("Rerun's window stays open until you close it")
             return

@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args.model, provider=args.provider, threads=args.threads)
     estimator = Estimator(model, inference_size=args.inference_size)
     if model.metadata is not None and model.metadata.meaningless:
-        print(f"{model.name} has stand-in weights: these figures say nothing about sight", file=sys.stderr)
+        print(f"{model.name} has stand-in weights: these figures are meaningless", file=sys.stderr)
     settings = {
         "model": model.name,
         "variant": model.metadata.variant if model.metadata else None,

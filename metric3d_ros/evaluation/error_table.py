@@ -30,7 +30,7 @@ _WIDTH = 8
 
 @dataclass(frozen=True)
 class ImageResult:
-    """The figures of one image; a figure is None where the image or the model has no normals."""
+    """The figures of one image; a figure is None if the image or the model has no normals."""
 
     name: str
     group: str

@@ -147,7 +147,7 @@ def open_folder(path: str | Path) -> LabelledFolder:
     if path.is_dir() and not index.is_file():
         raise DataError(
             f"{path} has no {INDEX_NAME}; write one (docs/evaluate.md shows it), "
-            "or say with --depth and --camera or --focal where depth and intrinsics are"
+            "or name depth and intrinsics with --depth and --camera or --focal"
         )
     if not index.is_file():
         raise DataError(f"there is no folder or {INDEX_NAME} at {path}")

@@ -20,7 +20,7 @@ def depth_to_points(
     `depth_m` is (H, W) float32, metres along the optical axis, of the image that `camera` took. Returns
     (ceil(H / stride), ceil(W / stride), 3) float32: x right, y down, z forward, metres; every `stride`-th row and
     column from the first. All three are NaN where depth is not finite and > 0, or where the camera's lens has no ray.
-    Only `rows` of that result are made where they are given. They are written to `out` where it is given, which may be
+    Only `rows` of that result are made if they are given. They are written to `out` if it is given, which may be
     a part of a larger record.
 
     Raises CameraError when the camera's size is not the image's.

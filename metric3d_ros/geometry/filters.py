@@ -21,7 +21,7 @@ def filter_depth(
     """Return a copy of `depth_m` (H, W) in which every pixel that fails a test is NaN.
 
     A pixel passes when min_depth_m <= depth <= max_depth_m (and depth is finite and > 0), its confidence (H, W) is at
-    least `min_confidence`, and it is not on an edge as `depth_edges` with `max_jump` says; None leaves edges alone.
+    least `min_confidence`, and it is not on an edge that `depth_edges` finds with `max_jump`; None keeps edges.
     A NaN confidence fails wherever `min_confidence` is > 0.
 
     Raises ConfigurationError when a limit cannot be met by anything.

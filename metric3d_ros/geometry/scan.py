@@ -79,7 +79,7 @@ def depth_to_scan(
 def _spacing(angles: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the least and the greatest angle and the widest step between two columns.
 
-    Raises CameraError where a broken lens model leaves so few rays, or folds them so much, that no step covers all.
+    Raises CameraError if a broken lens model leaves so few rays, or folds them so much, that no step covers all.
     """
     width = angles.shape[1]
     known = angles[np.isfinite(angles)]

@@ -1,4 +1,4 @@
-"""Images of a camera that is mounted turned, upright for the network, and what the network says turned back.
+"""Turns the images of a rotated camera upright for the network, and its outputs back.
 
 An angle is by how many degrees an image is turned clockwise to stand upright: that by which the camera itself is turned
 clockwise about its line of sight, seen from behind it. A camera on its right side, its top to the right, has 90; one

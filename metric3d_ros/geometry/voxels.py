@@ -20,7 +20,7 @@ def voxel_means(
     unit length again. Cubes are aligned with the frame's origin, so a scene that stands still keeps its cubes.
 
     Returns (M, 3) float32 points and a tuple of (M, C) attributes, ordered by x, then y, then z of their cubes: the
-    same points in whatever order give the same cubes in the same order.
+    same points in any order give the same cubes in the same order.
 
     Raises ConfigurationError when `size_m` is not above 0, or so small that the cloud spans over two million cubes
     along an axis.

@@ -34,7 +34,7 @@ _HUB = "https://huggingface.co"
 _PIECE_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
 _WAITS_S = (1.0, 2.0, 4.0, 8.0)
-"""Before the attempts that follow a failure; what has arrived in between starts the row anew."""
+"""Delays before the attempts after a failure; after any progress they start from the first again."""
 _PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
 _RANGE_NOT_SATISFIABLE = 416
 
@@ -53,7 +53,7 @@ class HubFile:
     """Full hash of the commit."""
     path: str
     sha256: str | None = None
-    """Of the content; None where it was not known: then the hub's own statement is checked."""
+    """Of the content; None if it was not known: then the hub's own statement is checked."""
 
     @property
     def name(self) -> str:
@@ -158,7 +158,7 @@ def _complete(file: HubFile, part: Path, by_hand: str) -> str | None:
             return _append_rest(file, part, by_hand)
         except _ConnectionLostError as error:
             size, size_before = _size(part), size
-            # Whoever is offline wants to hear it at once; who lost the connection midway may get it back.
+            # If the machine is offline, fail at once; a connection that was lost midway may come back.
             if isinstance(error, _UnreachableError) and size == first_size:
                 raise DownloadError(
                     f"{_host(file)} cannot be reached ({error}): check the connection and HTTPS_PROXY, or get "
@@ -203,7 +203,7 @@ def _append_rest(file: HubFile, part: Path, by_hand: str) -> str | None:
 
 @contextlib.contextmanager
 def _open(file: HubFile, offset: int, redirects: _Redirects, by_hand: str) -> Iterator[Any]:
-    """Yield the response with the bytes from `offset` on, or None where there are none."""
+    """Yield the response with the bytes from `offset` on, or None if there are none."""
     if os.environ.get(OFFLINE_VARIABLE, "").lower() in ("1", "true", "yes", "on"):
         raise DownloadError(
             f"{file.name} is not on this machine and {OFFLINE_VARIABLE} forbids downloads: unset it, or get "

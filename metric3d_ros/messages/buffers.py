@@ -26,7 +26,7 @@ def view_bytes(data: Any, *, what: str) -> NDArray[np.uint8]:
 def new_bytes(size: int) -> tuple["array.array[int]", NDArray[np.uint8]]:
     """Return a buffer of `size` zero bytes that a message field takes over as it is, and a writable view of it.
 
-    Setting a uint8[] field to an array.array('B') is its only setter that neither copies nor looks at each element, so
+    Setting a uint8[] field to an array.array('B') is its only setter that neither copies nor checks each element, so
     results are written straight into the message's own memory. Repeating one byte is 20 times faster than
     array('B', bytes(size)), measured at 33 MB.
     """
@@ -35,10 +35,10 @@ def new_bytes(size: int) -> tuple["array.array[int]", NDArray[np.uint8]]:
 
 
 def share_bytes(message: Any, array: NDArray[Any]) -> None:
-    """Let a message's `data` field be the memory of `array`, which nobody may write to from then on.
+    """Let a message's `data` field share the memory of `array`, which must not change from then on.
 
-    ROS's own message classes take a memoryview behind their setter, which would look at each byte (6 MB: 120 ms and
-    more); whoever sends or compares the message reads it as any other buffer. Other classes get a copy.
+    ROS's own message classes accept a memoryview if their setter is bypassed, which would check each byte (6 MB: 120 ms
+    and more). Publishing and comparing read it like any other buffer. Other classes get a copy.
     """
     data: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     view = memoryview(data)

@@ -25,9 +25,9 @@ class Cloud:
     points: NDArray[np.float32]
     """(H, W, 3) metres in the cloud's frame, NaN where invalid."""
     rgb: NDArray[np.uint8] | None
-    """(H, W, 3), None where the cloud has no `rgb` or `rgba`."""
+    """(H, W, 3), None if the cloud has no `rgb` or `rgba`."""
     normals: NDArray[np.float32] | None
-    """(H, W, 3) unit vectors, None where the cloud has none."""
+    """(H, W, 3) unit vectors, None if the cloud has none."""
 
 
 def points_to_cloud(
@@ -75,8 +75,8 @@ class NewCloud:
 
     Attributes:
         points: (H, W, 3) float32, metres.
-        rgb: (H, W, 3) uint8; None where it has no colours.
-        normals: (H, W, 3) float32; None where it has none.
+        rgb: (H, W, 3) uint8; None if it has no colours.
+        normals: (H, W, 3) float32; None if it has none.
     """
 
     def __init__(self, height: int, width: int, *, with_rgb: bool = False, with_normals: bool = False) -> None:

@@ -21,12 +21,12 @@ _REMEDY = "it was cut short on its way or by its publisher"
 _FORMAT = re.compile(r"\s*([^;]*?)\s*;\s*(\w*)\s*(?:compressed)?\s*(\w*)\s*")
 _PLAIN_MATRIX = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)C\d*")
 _IN_2012 = ("jpeg", "jpg", "png")
-"""Codecs that the plugin had when it held colours as RGB and did not say so."""
+"""Codecs of the plugin's versions that store colours as RGB without stating it."""
 
 
 @dataclass(frozen=True)
 class CompressedFormat:
-    """What a CompressedImage's `format` says; "" for what it does not."""
+    """The parts of a CompressedImage's `format`; "" for a missing one."""
 
     raw: str
     """Encoding of the image that was compressed, such as bayer_rggb8."""
@@ -55,10 +55,10 @@ class CompressedFormat:
 
     @property
     def mosaic(self) -> str:
-        """The Bayer encoding of a picture with one channel; "" where that is a gray picture.
+        """The Bayer encoding of a picture with one channel; "" if that is a gray picture.
 
-        The plugin holds mosaics as they are in PNG and TIFF, and in JPEG where its parameter jpeg_compress_bayer asks
-        for that or where it is older than 2022; else JPEG holds mono8, interpolated already.
+        The plugin holds mosaics as they are in PNG and TIFF, and in JPEG if its parameter jpeg_compress_bayer is set
+        or if it is older than 2022; else JPEG holds mono8, interpolated already.
         """
         encoding = self.held or self.raw
         return encoding if encoding.startswith("bayer_") and encoding in COLOUR_ENCODINGS else ""
@@ -104,7 +104,7 @@ _NO_PICTURE_REMEDY = "subscribe to the camera's pictures, not to depth"
 
 
 def check_format(message: Any) -> CompressedFormat:
-    """Return what the message's `format` says; MessageError where that is no picture."""
+    """Parse the message's `format`; MessageError if it names no picture."""
     text = str(message.format)
     form = parse_format(text)
     if form.is_depth:

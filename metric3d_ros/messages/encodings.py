@@ -28,7 +28,7 @@ class Encoding:
     """Of one sample, in native byte order."""
     channels: int
     to_rgb: Callable[[Bytes], Bytes] | None
-    """Maps the array, already scaled to 8 bits, to (H, W, 3) RGB; None where the encoding is no colour picture."""
+    """Maps the array, already scaled to 8 bits, to (H, W, 3) RGB; None if the encoding is no colour picture."""
     rows_per_2: int = 2
     """Rows of the array for every two rows of the image."""
     multiple_hw: tuple[int, int] = (1, 1)

@@ -160,7 +160,7 @@ def depth_to_image(
 def clean_depth(
     depth_m: NDArray[np.float32], *, max_depth_m: float = float("inf"), far: Literal["nan", "inf"] = "nan"
 ) -> NDArray[np.float32]:
-    """Return (H, W) depth in which only usable pixels are finite; `depth_to_image` says what becomes of the others.
+    """Return (H, W) depth in which only valid pixels are finite; `depth_to_image` describes the others.
 
     The input itself is returned when every pixel is usable.
     """

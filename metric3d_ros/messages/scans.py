@@ -20,7 +20,7 @@ def ranges_to_scan(
 ) -> Any:
     """Build a LaserScan of (N,) ranges in metres, counterclockwise about the frame's z axis from `angle_min_rad`.
 
-    The header's frame must be one whose x is forward and z up, not an optical frame; `geometry.scan` says more. Every
+    The header's frame must be one whose x is forward and z up, not an optical frame; see `geometry.scan`. Every
     range was taken at the same time, so time_increment is 0.
     """
     return sensor_msgs.LaserScan(

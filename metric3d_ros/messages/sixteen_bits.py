@@ -93,7 +93,7 @@ class SteadySampleRange:
     """Follows the range that one camera's 16-bit images use, so slowly that the same light looks the same.
 
     Both ends move towards those that fit the newest image by 1 - exp(-t / time constant), where t is the time between
-    the images' stamps. It starts anew with the first image, when images change (another camera, size or encoding), when
+    the images' stamps. It restarts with the first image, when images change (another camera, size or encoding), when
     stamps go back or stand still, and for a new scene: one that lies outside, or spans four times as much.
 
     Attributes:
@@ -110,7 +110,7 @@ class SteadySampleRange:
     def converter(self, setting: str, *, stamp_ns: int, of: Hashable = None) -> ToEightBit:
         """Return what makes 8 bits of an image of that stamp; `setting` as `parse_sample_range` takes it.
 
-        `of` is whatever tells images apart that have nothing to do with each other; shape and dtype need not be in it.
+        `of` identifies the stream; images of different streams share no range. It need not contain shape and dtype.
         It is only called for 16-bit images, and nothing is looked at before.
         """
 

@@ -50,8 +50,8 @@ def draw_cloud(
     """Draw (..., 3) points of the optical frame in their colours, orthographically: (*size_hw, 3) uint8 RGB.
 
     `above`: x to the right, depth up, the camera at the bottom. `side`: depth to the right, height up, the camera at
-    the left, seen from the camera's right. The nearest point to the viewer covers the others. Points that are not
-    finite are left out. The picture spans 98 % of the points, or depth up to `max_depth_m`; its scale is the same in
+    the left, seen from the camera's right. The point nearest to the viewer hides the others. Points that are not
+    finite are omitted. The picture spans 98 % of the points, or depth up to `max_depth_m`; its scale is the same in
     both directions, and grid lines are labelled in metres.
     """
     plane = _PLANES[view]

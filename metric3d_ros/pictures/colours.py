@@ -13,10 +13,10 @@ from metric3d_ros.errors import ConfigurationError
 Rgb = NDArray[np.uint8]
 
 INVALID_RGB = (48, 48, 52)
-"""What pixels without a value look like: dark gray, which no colour map contains."""
+"""The colour of invalid pixels: dark gray, which no colour map contains."""
 
 DEFAULT_RANGE_M = (0.1, 10.0)
-"""What colours span where an image has no depth."""
+"""The range of colours for an image without valid depth."""
 
 _MAPS = {
     "turbo": cv2.COLORMAP_TURBO,
@@ -39,7 +39,7 @@ class DepthColours:
     far_m: float
     colour_map: str = "turbo"
     scale: Literal["linear", "log"] = "linear"
-    """`log` gives equal steps of colour to equal ratios of depth, which shows more of what is near."""
+    """`log` gives equal steps of colour to equal ratios of depth, which resolves near depth better."""
 
     def __post_init__(self) -> None:
         least = 0.0 if self.scale == "linear" else np.finfo(np.float32).tiny
@@ -67,7 +67,7 @@ class DepthColours:
         return np.asarray(np.clip(fractions, 0, 1), dtype=np.float32)
 
     def indices(self, depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return 1 + 254 times `fractions`, rounded, in a third of the time; anything where there is no depth."""
+        """Return 1 + 254 times `fractions`, rounded, in a third of the time; undefined for invalid depth."""
         if self.scale == "linear":
             steps = np.subtract(np.float32(self.far_m), depth_m)
             span = self.far_m - self.near_m
@@ -81,9 +81,9 @@ class DepthColours:
 
 
 def fit_range(depth_m: NDArray[np.float32]) -> tuple[float, float] | None:
-    """Return the metres between which 98 % of an image's valid depth lies, looking at some 20 000 pixels.
+    """Return the metres between which 98 % of an image's valid depth lies, from about 20 000 of its pixels.
 
-    None where nothing is valid.
+    None if no pixel is valid.
     """
     step = max(1, int((depth_m.size / 20_000) ** 0.5))
     sample = depth_m[::step, ::step]

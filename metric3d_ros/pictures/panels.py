@@ -1,4 +1,4 @@
-"""Labelled pictures side by side: what the network made of one frame, at a glance."""
+"""Labelled pictures side by side: the image and the outputs of one frame."""
 
 import dataclasses
 import math
@@ -23,7 +23,7 @@ _BAR_WIDTH, _BAR_GAP, _BAR_TEXT_PX = 14, 8, 11
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One picture of a row, with its title and, for depth, the bar that says what the colours mean."""
+    """One picture of a row, with its title and, for depth, the bar that explains its colours."""
 
     title: str
     picture: Rgb

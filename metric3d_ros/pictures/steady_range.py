@@ -17,8 +17,8 @@ class SteadyRange:
     """Follows the range of one camera's images, so that a colour means the same in neighbouring ones.
 
     Each end moves towards the one that fits the newest image by 1 - exp(-t / time constant) of their ratio, where t is
-    the time between the images' stamps: after the time constant 63 % of a change are followed, at whatever rate images
-    come. It starts anew with the first image, when images change (another camera, another size), when stamps go back or
+    the time between the images' stamps: after the time constant it has followed 63 % of a change, at any rate of
+    images. It restarts with the first image, when images change (another camera, another size), when stamps go back or
     stand still, as those that a driver leaves at 0, and when an end jumps to the double or half.
     """
 
@@ -31,8 +31,8 @@ class SteadyRange:
     def follow(self, depth_m: NDArray[np.float32], *, stamp_ns: int, of: Hashable = None) -> tuple[float, float]:
         """Take an image's depth (H, W), metres; return the near and the far end, metres, to paint it with.
 
-        `of` is whatever tells images apart that have nothing to do with each other; their size need not be in it. An
-        image without any depth changes nothing.
+        `of` identifies the stream; images of different streams share no range. It need not contain their size. An
+        image without any valid depth changes nothing.
         """
         key = (of, depth_m.shape)
         fitting = fit_range(depth_m)

@@ -21,8 +21,8 @@ def read_depth(path: str | Path, *, units_per_metre: float | None = None) -> Flo
     """Read depth as (H, W) float32 metres along the optical axis; NaN where it was not measured.
 
     An integer PNG or TIFF is divided by `units_per_metre` (1000 when it is None: millimetres); a float TIFF, .npy, or
-    .npz (its `depth`, or its only array) is metres unless `units_per_metre` says otherwise. Whatever is not a finite
-    number above 0 was not measured.
+    .npz (its `depth`, or its only array) is metres unless `units_per_metre` is given. A value that is not finite or
+    not above 0 was not measured.
 
     Raises DataError when the suffix or the array is of another kind, ImageError when a picture cannot be decoded.
     """

@@ -15,7 +15,7 @@ from metric3d_ros.errors import DataError, ImageError
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 DEPTH_STEM_END = "_depth"
-"""An image whose name ends so (before the suffix) is measured depth beside a camera image, not a camera image."""
+"""The end of a depth image's name before its suffix; such a file is not a camera image."""
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -85,7 +85,7 @@ def write_rgb(path: str | Path, rgb: RgbImage) -> None:
 def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
     """Decode an image file with OpenCV's `flags`; channels come in OpenCV's order (BGR).
 
-    What lies behind the picture, as a phone's video does, is ignored; a missing end mark is no fault.
+    Bytes after the picture, such as a phone's video, are ignored; a missing end mark is accepted.
 
     Raises ImageError when the file is missing, empty, truncated or no image.
     """

@@ -1,4 +1,4 @@
-"""Point clouds as PLY files: binary little-endian, with colours and normals when there are some."""
+"""Point clouds as PLY files: binary little-endian, with colours and normals if given."""
 
 from pathlib import Path
 from typing import Any

@@ -94,7 +94,7 @@ SCENARIOS = [
 
 
 def run(scenario: Scenario, *, seconds: float) -> str:
-    """Run one scenario and return its results as text; Metric3DError where the node does not answer."""
+    """Run one scenario and return its results as text; Metric3DError if the node does not answer."""
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # After the environment, which both read when they are imported or initialised.

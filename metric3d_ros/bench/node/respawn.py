@@ -38,7 +38,7 @@ class Absence:
 
 
 class SupervisedNode:
-    """depth_node as a process that is started again when it has been killed; notes when it says what."""
+    """depth_node as a process that is restarted after it was killed; records the times of its log lines."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._command = [sys.executable, "-m", "metric3d_ros.nodes.depth_node", "--ros-args", *arguments]
@@ -46,7 +46,7 @@ class SupervisedNode:
         self.said_s: dict[str, float] = {}
 
     def start(self) -> None:
-        """Start a process and forget what the last one said."""
+        """Start a process, without the log lines of the last one."""
         said_s: dict[str, float] = {}
         process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -77,7 +77,7 @@ def _read(process: "subprocess.Popen[str]", said_s: dict[str, float]) -> None:
 
 
 def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list[Absence]:
-    """Kill, wait and restart `times` times; Metric3DError where no depth comes within `timeout_s`."""
+    """Kill, wait and restart `times` times; Metric3DError if no depth comes within `timeout_s`."""
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     # After the environment, which both read when they are imported or initialised.
@@ -102,7 +102,7 @@ def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list
         for _ in range(times):
             killed_s = time.monotonic()
             node.kill()
-            # Whatever the killed node had sent is heard meanwhile.
+            # Receive what the killed node had still sent.
             probe.send_unanswered(rate_hz=_RATE_HZ, seconds=max(delay_s, _SETTLE_S))
             node.start()
             arrived_s = probe.send_until_answered(rate_hz=_RATE_HZ, timeout_s=timeout_s)

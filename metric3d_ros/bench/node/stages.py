@@ -26,7 +26,7 @@ STRIDE = 2
 
 SHOWN = ("decode", "prepare", "infer", "finish", "cloud", "publish", "outputs", "total")
 """What a table shows: `cloud` is the cloud's message being built, `publish` the sending of all messages, added up, and
-`outputs` the building and sending of everything by the clock, as some of it happens side by side."""
+`outputs` the building and sending of everything in wall time, as some of it happens side by side."""
 _BUILD = " build"
 _CLOUD = "points"
 
@@ -48,7 +48,7 @@ class NodeTask:
     """What the model alone takes for an image; images come somewhat faster."""
     seconds: float
     computed_in: str = ""
-    """As in `Candidate`: what the provider computes in, where it is not as the file says."""
+    """As in `Candidate`: the precision that the provider computes in, if it differs from the file's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class NodeStages:
 
 
 def ros_missing() -> str | None:
-    """Return why no node can run here; None where ROS 2 is there."""
+    """Return why no node can run here; None if ROS 2 is there."""
     missing = next((name for name in ("rclpy", "sensor_msgs") if importlib.util.find_spec(name) is None), None)
     return missing and (
         f"{missing} is not installed: source a ROS 2, or `pip install '.[ros]'` in the source folder (x86_64)"

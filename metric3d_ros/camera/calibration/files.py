@@ -31,7 +31,7 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What a calibration file says, in the fields of sensor_msgs/CameraInfo."""
+    """The content of a calibration file, in the fields of sensor_msgs/CameraInfo."""
 
     source: str
     """The file, and which of its cameras."""
@@ -47,7 +47,7 @@ class Calibration:
     roi: Region = field(default_factory=Region)
 
     def camera(self, *, rectified: bool = False) -> Camera:
-        """Return the camera of the raw images, or of the rectified ones; DataError where the numbers make none."""
+        """Return the camera of the raw images, or of the rectified ones; DataError if the numbers make none."""
         try:
             return Camera.from_camera_info(self, rectified=rectified)
         except CameraError as error:
@@ -139,7 +139,7 @@ def _to_calibration(where: str, content: Mapping[str, Any]) -> Calibration:
         model = EQUIDISTANT if is_fisheye else PLUMB_BOB
     d = values.distortion(is_fisheye=is_fisheye or "kannala" in (model or "").lower())
     if model is None and content.get(INI_FORMAT):
-        # The format is made for plumb_bob; camera_calibration writes others too, and does not say which.
+        # The format is made for plumb_bob; camera_calibration writes others too, without naming them.
         model = {5: PLUMB_BOB, 8: RATIONAL}.get(len(d))
         if model is None and any(d):
             raise DataError(

@@ -25,14 +25,14 @@ _PREFIXES = ("", "Camera.", "Camera1.")
 
 
 class NamedValues:
-    """What a calibration file says, by whichever name; DataError names the file, the value got and the one expected."""
+    """The values of a calibration file, under any of their names; errors name the file, the value and the remedy."""
 
     def __init__(self, where: str, content: Mapping[str, Any]) -> None:
         self._where = where
         self._values = {_plain(str(name)): value for name, value in content.items()}
 
     def find(self, names: Sequence[str]) -> Any:
-        """Return the value under one of `names`, None where there is none; refuse two that differ."""
+        """Return the value under one of `names`, None if there is none; refuse two that differ."""
         found = {name: self._values[_plain(name)] for name in names if _plain(name) in self._values}
         first, *others = found or [""]
         for other in others:
@@ -44,19 +44,19 @@ class NamedValues:
         return found.get(first)
 
     def text(self, names: Sequence[str]) -> str | None:
-        """Return words, None where they are not given."""
+        """Return text; None if it is not given."""
         value = self.find(names)
         if value is not None and not isinstance(value, str):
             raise DataError(f"{self._where}: {names[0]} is {value!r}, expected a name such as plumb_bob")
         return value
 
     def flag(self, names: Sequence[str]) -> bool | None:
-        """Return a truth, also one that is written as a number; None where it is not given."""
+        """Return a boolean, also one that is written as a number; None if it is not given."""
         value = self.find(names)
         return None if value is None else str(value).strip().lower() in ("1", "1.0", "true", "yes")
 
     def numbers(self, names: Sequence[str]) -> tuple[float, ...] | None:
-        """Return numbers stored as a list, as rows, or as a mapping with `data`; None where they are not given."""
+        """Return numbers stored as a list, as rows, or as a mapping with `data`; None if they are not given."""
         value = self.find(names)
         return None if value is None else self._to_numbers(names[0], value)
 
@@ -81,14 +81,14 @@ class NamedValues:
         return k
 
     def distortion(self, *, is_fisheye: bool) -> tuple[float, ...]:
-        """Return the lens's coefficients, () where there are none."""
+        """Return the lens's coefficients, () if there are none."""
         d = self.numbers(DISTORTION)
         if d is None:
             d = self._together(_FISHEYE_COEFFICIENTS if is_fisheye else _COEFFICIENTS, missing=0.0)
         return d or ()
 
     def _together(self, names: Sequence[str], *, missing: float | None = None) -> tuple[float, ...] | None:
-        """Return single numbers of these names; None where the first of them is not given."""
+        """Return single numbers of these names; None if the first of them is not given."""
         for prefix in _PREFIXES:
             values = [self.find([prefix + name]) for name in names]
             if values[0] is not None:

@@ -33,7 +33,7 @@ _Loader.add_multi_constructor("", _construct_plain)
 
 
 def read_calibration_text(path: Path) -> Mapping[str, Any]:
-    """Return what a calibration file holds; DataError, in one line, where it is of no kind that is known."""
+    """Return what a calibration file holds; DataError, in one line, if its format is unknown."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -13,7 +13,7 @@ _EXPECTED = "expected a path, file:///PATH or package://PACKAGE/PATH, with #NAME
 
 
 def resolve_calibration(url: str | Path, *, camera_name: str = "") -> tuple[Path, str]:
-    """Return the file that `url` names and, after a #, which of its cameras ("" where none is named).
+    """Return the file that `url` names and, after a #, which of its cameras ("" if none is named).
 
     ${NAME} stands for `camera_name`, ${ROS_HOME} for ROS's folder of the user, a ~ for the home directory.
     Raises DataError for another kind of URL and for a package that is not installed.
