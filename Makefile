@@ -11,6 +11,8 @@ IMAGES ?=
 FOCAL ?=
 VIEWER ?=
 PYTEST_ARGS ?=
+# A worker for each core; a worker with nothing left takes tests from another's end. PYTEST_ARGS="-n 4" overrules it.
+PARALLEL := --numprocesses auto --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -20,7 +22,8 @@ help:
 	@echo "make demo        run the ROS 2 node on a rendered camera flight; writes pictures and a point cloud"
 	@echo "                 IMAGES=DIR FOCAL=px: your own images; MODEL=model.onnx: another model;"
 	@echo "                 VIEWER=rerun (or web): watch it live"
-	@echo "make test        run all tests but the slow ones"
+	@echo "make test        run all tests but the slow ones, with a worker for each core;"
+	@echo "                 PYTEST_ARGS='-n 0 test/camera': some of them, in one process"
 	@echo "make test-slow   run the slow tests: large networks, long runs"
 	@echo "make lint        run ruff, mypy and the import contracts"
 	@echo "make check       run lint, then test"
@@ -63,7 +66,7 @@ demo: $(VENV)/installed-$(if $(VIEWER),viewer,runtime)
 	  $(if $(VIEWER),--viewer '$(VIEWER)') $(ARGS)
 
 test: $(VENV)/installed-test
-	@$(RUN) -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(RUN) -m pytest -m "not slow" $(PARALLEL) --durations 25 $(PYTEST_ARGS)
 
 test-slow: $(VENV)/installed-test
 	@$(RUN) -m pytest -m slow $(PYTEST_ARGS)

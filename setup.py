@@ -28,6 +28,7 @@ EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors
 # The tools that judge the sources are pinned: another release may judge otherwise.
 TEST = [
     "pytest>=8,<9",
+    "pytest-xdist>=3.6,<4",
     "hypothesis>=6",
     "psutil>=5.9",
     "ruff==0.17.6",

@@ -26,9 +26,24 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from metric3d_ros.installed_files import shared_file
 
 START_TIMEOUT_S = 60.0
-_DOMAINS = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))
-"""ROS's port formula leaves 101 domains free of the ports that Linux gives to others; the one that rested longest comes
-next, when its processes have long ended."""
+
+
+def worker_domains(worker: int, workers: int) -> list[int]:
+    """Return the ROS domains of one of pytest-xdist's workers, in random order; no two workers share one.
+
+    ROS's port formula leaves the domains up to 101 (0 aside) free of the ports that Linux gives to other programs.
+    """
+    mine = range(1 + worker, 101, workers)
+    return random.SystemRandom().sample(mine, len(mine))
+
+
+_DOMAINS = itertools.cycle(
+    worker_domains(
+        int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")),
+        int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")),
+    )
+)
+"""The domain that rested longest comes next, when its processes have long ended."""
 
 _PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 for _variable in _PROFILE_VARIABLES:

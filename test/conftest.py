@@ -1,0 +1,23 @@
+"""Shares the machine between pytest-xdist's workers."""
+
+import os
+
+MOST_WORKERS = 8
+"""Each worker holds PyTorch and a few nodes: about 2 GB."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Answer `--numprocesses auto`: a worker for each core. (pytest-xdist's own answer may count half of them.)"""
+    return min(cores(), MOST_WORKERS)
+
+
+def pytest_configure() -> None:
+    """Give each worker its share of the cores: threads that wait for one another's core burn time on both."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
