@@ -20,19 +20,11 @@ one_camera = load_python_launch_file_as_module(str(ONE_CAMERA))
 
 # Name, default, description.
 ARGUMENTS = [
-    (
-        "cameras",
-        "front,left,right",
-        "names of the cameras, separated by commas; each name prefixes the outputs of its camera",
-    ),
+    ("cameras", "front,left,right", "names of the cameras, separated by commas; each prefixes its camera's outputs"),
     ("image", "{camera}/image_raw", "image topic of each camera; {camera} stands for its name"),
     ("camera_info", "", "camera_info topic of each camera; default: camera_info beside the image topic"),
     ("camera_info_url", "", "calibration file in place of camera_info; {camera} stands for the camera's name"),
-    (
-        "one_node",
-        "true",
-        "true starts one node with one model that batches images; false starts one process per camera",
-    ),
+    ("one_node", "true", "true: one node, one model, images in batches; false: one process per camera"),
     ("namespace", "", "namespace of all nodes and topics"),
     *one_camera.OF_DEPTH_NODE,
 ]

@@ -24,30 +24,18 @@ one_camera = load_python_launch_file_as_module(str(ONE_CAMERA))
 ARGUMENTS = [
     ("image", "/camera/image_rect", "topic of the rectified images; RTAB-Map subscribes to it as well"),
     ("camera_info", "", "camera_info topic; default: camera_info beside the image topic"),
-    (
-        "camera_info_url",
-        "",
-        "calibration file in place of camera_info; RTAB-Map then uses the camera_info of depth_node",
-    ),
+    ("camera_info_url", "", "calibration file in place of camera_info; RTAB-Map then uses that of depth_node"),
     ("depth", "/camera/depth_registered/image_rect", "topic of the depth images that RTAB-Map subscribes to"),
     ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
     ("params_file", "", "YAML file with parameters of depth_node; config/depth.yaml lists all of them"),
     ("model", "", "ONNX file; the demo model that comes with the package is too inaccurate for mapping"),
     ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
-    (
-        "inference_size",
-        "",
-        "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels such as 0.5MP",
-    ),
+    ("inference_size", "", "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels (0.5MP)"),
     ("image_transport", "", "transport of the images to depth_node: raw or compressed; RTAB-Map uses raw"),
     ("rectified", "", "whether images are rectified: true, false, or auto, which goes by the topic name"),
     ("rtabmap_args", "--delete_db_on_start", "command line arguments of RTAB-Map"),
     ("rtabmap_viz", "false", "show the window of RTAB-Map"),
-    (
-        "sync_queue_size",
-        "60",
-        "images that RTAB-Map queues until their depth arrives: at least frame rate times latency",
-    ),
+    ("sync_queue_size", "60", "images that RTAB-Map queues until depth arrives: more than frame rate times latency"),
     ("use_sim_time", "", "true uses the time of /clock"),
 ]
 

@@ -1,6 +1,7 @@
 """A planar laser scan from a horizontal band of a depth image, for 2-D navigation.
 
-The scan lies in the camera's optical x-z plane, so it is level only if the camera is. Angles are counterclockwise about
+The scan lies in the x-z plane of the camera's optical frame, or of the frame that it would have if the camera stood
+upright (`rotate_deg`), so it is level only if the camera is. Angles are counterclockwise about
 the up axis with 0 straight ahead (REP-103's body axes: x forward, y left, z up). Its message therefore needs the frame
 with those axes at the camera's place, which drivers publish beside the optical one (camera_link or camera_frame beside
 camera_optical_frame), never the optical frame itself.
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError
 from metric3d_ros.geometry.deprojection import check_size
+from metric3d_ros.geometry.turning import turn_vectors_upright, upright_camera
 
 _MOST_RANGES_A_COLUMN = 4
 
@@ -34,12 +36,16 @@ def depth_to_scan(
     depth_m: NDArray[np.float32],
     camera: Camera,
     *,
+    rotate_deg: int = 0,
     band_px: int = 10,
     max_offset_m: float = float("inf"),
     min_range_m: float = 0.45,
     max_range_m: float = 10.0,
 ) -> Scan:
     """Take the nearest thing in each direction from the `band_px` rows around the camera's horizon.
+
+    With `rotate_deg`, as `geometry.turning` has it, the camera is mounted turned: rows and up are those of the upright
+    image, so of a camera on its side the band is columns of `depth_m`.
 
     `depth_m` is (H, W) metres along the optical axis, NaN where invalid, +Inf where too far. Points more than
     `max_offset_m` above or below the plane are ignored, so that a broad band does not take the floor for an obstacle.
@@ -53,13 +59,17 @@ def depth_to_scan(
         raise ConfigurationError(
             f"scan ranges are {min_range_m:g} to {max_range_m:g} m, expected 0 <= least < greatest"
         )
-    top = round(camera.cy - (band_px - 1) / 2)
-    rows = slice(max(top, 0), min(top + band_px, camera.height))
+    upright = upright_camera(camera, rotate_deg)
+    top = round(upright.cy - (band_px - 1) / 2)
+    rows = slice(max(top, 0), min(top + band_px, upright.height))
     if band_px < 1 or rows.start >= rows.stop:
         raise ConfigurationError(
-            f"the scan's band of {band_px} rows around row {camera.cy:.0f} is outside the image's {camera.height} rows"
+            f"the scan's band of {band_px} rows around row {upright.cy:.0f} is outside the image's {upright.height} "
+            "rows"
         )
-    rays, depth = camera.rays()[rows], depth_m[rows]
+    quarters = -rotate_deg // 90  # np.rot90 turns counterclockwise, without a copy
+    rays = turn_vectors_upright(np.rot90(camera.rays(), quarters)[rows], rotate_deg)
+    depth = np.rot90(depth_m, quarters)[rows]
     angles = -np.arctan(rays[..., 0].astype(np.float64))  # (band, W), left is positive
     angle_min, angle_max, increment = _spacing(angles)
     count = round((angle_max - angle_min) / increment) + 1

@@ -58,6 +58,17 @@ def turn_normals_back(normals: NDArray[np.float32], degrees: int) -> NDArray[np.
     return vectors
 
 
+def turn_vectors_upright(vectors: NDArray[np.float32], degrees: int) -> NDArray[np.float32]:
+    """Turn vectors (..., 3) from the camera's own frame to the upright one; their pixels stay where they are."""
+    if not degrees:
+        return vectors
+    (from_x, sign_x), (from_y, sign_y) = _AXES[degrees]
+    turned = vectors.copy()
+    np.multiply(vectors[..., 0], np.float32(sign_x), out=turned[..., from_x])
+    np.multiply(vectors[..., 1], np.float32(sign_y), out=turned[..., from_y])
+    return turned
+
+
 def upright_camera(camera: Camera, degrees: int) -> Camera:
     """Return the pinhole camera of an image that `turn_upright` has turned; its lens distortion is left out."""
     width, height, fx, fy, cx, cy = camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy

@@ -9,8 +9,10 @@ import tiny_models
 from camera_bench import CX, CY, FX, FY, HEIGHT, WIDTH, CameraBench, expected_depth, picture
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 
+from metric3d_ros.camera import Camera
+from metric3d_ros.geometry import depth_to_scan
 from metric3d_ros.messages import cloud_to_points, image_to_array
 
 NORMAL = (0.6, 0.0, -0.8)
@@ -21,7 +23,10 @@ TOPICS = {
     "normals/image": Image,
     "confidence/image": Image,
     "points": PointCloud2,
+    "scan": LaserScan,
 }
+CAMERA = Camera(WIDTH, HEIGHT, FX, FY, CX, CY)
+SCAN = {"outputs__scan": True, "scan__frame_id": "eye_level", "scan__max_range_m": 100.0}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def session(tmp_path_factory):
     domain = next_domain()
     model = tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx", normal=NORMAL)
     environment = ros_environment(tmp_path_factory.mktemp("log"), domain)
-    with running_node("depth_node", *parameters(model=model, rotate=90), environment=environment) as process:
+    with running_node("depth_node", *parameters(model=model, rotate=90, **SCAN), environment=environment) as process:
         bench = TestBench(domain)
         try:
             process.wait_for("ready")
@@ -68,6 +73,10 @@ def test_outputs_of_a_turned_camera_are_in_its_own_frame(session, degrees, size,
     rgb = picture(degrees)
     header = camera.show(rgb)
     results = camera.results(header)
+    scan = results.pop("scan")
+    assert (scan.header.stamp, scan.header.frame_id) == (header.stamp, "eye_level")
+    level = depth_to_scan(expected_depth(rgb), CAMERA, rotate_deg=degrees, max_range_m=100.0)
+    np.testing.assert_allclose(scan.ranges, level.ranges_m, rtol=1e-5)
     assert all(message.header == header for message in results.values())
     np.testing.assert_allclose(image_to_array(results["depth/image"]).array, expected_depth(rgb), rtol=1e-5)
     normals = image_to_array(results["normals/image"]).array
@@ -89,6 +98,12 @@ def test_the_range_of_16_bit_images_is_in_diagnostics(session):
     thermal[:, WIDTH // 2 :] = 7900
     camera.results(camera.show(thermal, encoding="mono16"), ["depth/image"])
     assert reported(camera, reports, "16-bit range in use", "7500 to 7900")
+
+
+def test_frame_that_the_scan_of_a_turned_camera_needs_is_logged_once(session):
+    warnings = [line for line in session[0].lines if "the scan is level, since rotate is 90 degrees" in line]
+    assert len(warnings) == 1
+    assert "scan.frame_id, 'eye_level', has to be a frame at the camera's place whose z points up" in warnings[0]
 
 
 def test_nothing_unexpected_was_logged(session):

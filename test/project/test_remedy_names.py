@@ -40,7 +40,7 @@ ROS_COMMANDS = {
     "param set",
     "launch metric3d_ros",
 }
-ROS_COMMANDS |= {"run metric3d_ros", "run depth_image_proc", "run your_camera"}
+ROS_COMMANDS |= {"run metric3d_ros", "run depth_image_proc", "run your_camera", "run tf2_ros"}
 
 
 def messages(path):

@@ -141,6 +141,7 @@ def build_scan(result: Result) -> Any:
     scan = depth_to_scan(
         result.far_depth_m,
         result.camera,
+        rotate_deg=result.parameters.rotate,
         band_px=options.band_px,
         max_offset_m=options.max_offset_m or float("inf"),
         min_range_m=min_range_m,

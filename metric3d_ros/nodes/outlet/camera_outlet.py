@@ -11,7 +11,7 @@ from metric3d_ros.nodes.outlet.publishers import OutputPublishers
 from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.outlet.snapshot_service import SnapshotService
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
-from metric3d_ros.nodes.parameters.scan import explain_scan_frame
+from metric3d_ros.nodes.parameters.scan import explain_scan_frame, explain_turned_scan
 from metric3d_ros.pictures import SteadyRange
 
 _WARN_EVERY_S = 30.0
@@ -53,9 +53,13 @@ class CameraOutlet:
     def check(self, result: Result) -> None:
         """Warn if an output cannot be right, whatever the network gives."""
         if SCAN in result.frame.wanted:
-            text = explain_scan_frame(result.parameters.scan.frame_id, image_frame_id=result.header.frame_id)
+            scan_frame_id = result.parameters.scan.frame_id
+            text = explain_scan_frame(scan_frame_id, image_frame_id=result.header.frame_id)
             if text:
                 self._log.warning(text, throttle_duration_sec=_WARN_EVERY_S)
+            text = explain_turned_scan(scan_frame_id, rotate_deg=result.parameters.rotate)
+            if text:  # a transform may well be there, so once
+                self._log.warning(text, once=True)
 
     def build(self, topic: str, result: Result) -> Any:
         """Return the message of an output; None if this model cannot make it. May run on several threads at once."""

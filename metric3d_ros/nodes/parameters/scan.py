@@ -33,6 +33,17 @@ def explain_scan_frame(scan_frame_id: str, *, image_frame_id: str) -> str:
     )
 
 
+def explain_turned_scan(scan_frame_id: str, *, rotate_deg: int) -> str:
+    """Return which frame the scan of a camera needs that is mounted turned; "" if it is not."""
+    if not rotate_deg:
+        return ""
+    return (
+        f"the scan is level, since rotate is {rotate_deg} degrees: scan.frame_id, {scan_frame_id!r}, has to be a frame "
+        "at the camera's place whose z points up. The body frame of a turned camera, such as camera_link, is turned as "
+        "well: if that is what it is, publish a static transform to an upright frame and set scan.frame_id to it"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScanParameters:
     """The parameters `scan.*`."""
@@ -44,7 +55,11 @@ class ScanParameters:
         check=check_scan_frame,
     )
     band_px: int = parameter(
-        10, "Image rows around the camera's horizon that the scan is made from.", unit="px", minimum=1, maximum=65536
+        10,
+        "Image rows around the camera's horizon that the scan is made from (of the upright image, with rotate).",
+        unit="px",
+        minimum=1,
+        maximum=65536,
     )
     max_offset_m: float = parameter(
         0.0,
