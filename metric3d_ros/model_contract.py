@@ -5,6 +5,7 @@ The export tool writes files by this contract and `metric3d_ros.estimation` read
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
@@ -77,9 +78,11 @@ class Metadata:
                 )
             try:
                 found[field] = _parse(text, kind)
-            except (ValueError, TypeError) as error:
+                _check(field, found[field])
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                excerpt = text if len(text) <= _MOST_EXCERPT else text[: _MOST_EXCERPT - 3] + "..."
                 raise ModelError(
-                    f"the model's metadata has {METADATA_PREFIX + field} = {text!r}, expected {kind}: "
+                    f"the model's metadata has {METADATA_PREFIX + field} = {excerpt!r}, expected {_EXPECTED[kind]}: "
                     "export it again with `metric3d export`"
                 ) from error
         if found["format_version"] > FORMAT_VERSION:
@@ -88,6 +91,29 @@ class Metadata:
                 "update metric3d_ros, or export the model with this version"
             )
         return cls(**found)
+
+
+_MOST_EXCERPT = 80
+_MOST_WHOLE = 1_000_000
+"""More than any size in pixels, operator set or format."""
+_EXPECTED = {
+    str: "text",
+    int: "a whole number of at least 1",
+    float: "a number that is not negative",
+    tuple[int, int]: "two whole numbers of at least 1",
+    tuple[float, float]: "two numbers that are not negative",
+}
+
+
+def _check(field: str, value: Any) -> None:
+    """Raise ValueError for a number that no model can have: each is a size, a length or a version."""
+    if field == "max_difference":
+        return  # NaN until an export has measured it
+    for part in value if isinstance(value, tuple) else (value,):
+        if isinstance(part, float) and not (0 <= part < math.inf):
+            raise ValueError(f"{field} is {part}")
+        if isinstance(part, int) and not 1 <= part <= _MOST_WHOLE:
+            raise ValueError(f"{field} is {part}")
 
 
 def _parse(text: str, kind: Any) -> Any:

@@ -1,6 +1,7 @@
 """ONNX Runtime: opens model files, on which execution provider and with which tuning, and falls back if one fails."""
 
-from metric3d_ros.engine.engine import DEMO_MODEL, DEMO_MODEL_PATH, Engine, open_engine
+from metric3d_ros.engine.engine import Engine, open_engine
+from metric3d_ros.engine.model_file import DEMO_MODEL, DEMO_MODEL_PATH
 from metric3d_ros.engine.providers import AUTO, CONV_SEARCHES, OPENVINO_PRECISIONS, PROVIDERS, Tuning
 
 __all__ = [

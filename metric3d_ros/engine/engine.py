@@ -13,12 +13,10 @@ import numpy as np
 from metric3d_ros.engine.backend import Array, Backend, PlainRunner, SessionBackend
 from metric3d_ros.engine.fallback import OpenNext, ProviderFallback, open_in_order
 from metric3d_ros.engine.gpu.cuda import open_cuda
-from metric3d_ros.engine.providers import AUTO, CUDA, PROVIDERS, TENSORRT, Tuning
+from metric3d_ros.engine.model_file import DEMO_MODEL, DEMO_MODEL_PATH, find_model, one_line_about
+from metric3d_ros.engine.providers import AUTO, CPU, CUDA, PROVIDERS, TENSORRT, Tuning
 from metric3d_ros.engine.sessions import Runtime, import_runtime
-from metric3d_ros.errors import ModelError, ProviderError
-
-DEMO_MODEL = "demo"
-DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
+from metric3d_ros.errors import ProviderError
 
 
 @dataclass(frozen=True)
@@ -111,30 +109,26 @@ def open_engine(
         tuning: everything else that can be tuned; its `threads` is replaced by `threads`.
 
     Raises:
-        ModelError: no such file, or not an ONNX file.
+        ModelError: no such file, no ONNX file, a damaged one, or weights in a file elsewhere than beside it.
         ProviderError: ONNX Runtime is not installed, or the provider asked for does not work here.
     """
     if provider != AUTO and provider not in PROVIDERS:
         raise ProviderError(f"provider '{provider}' is not known, expected one of {', '.join([AUTO, *PROVIDERS])}")
-    path = _find_model(model)
+    path = find_model(model)
     runtime = import_runtime()
     open_on = partial(_open_on, runtime, path, replace(tuning or Tuning(), threads=threads))
-    open_next: OpenNext | None = None
-    if provider == AUTO:
-        backends = open_in_order(open_on, present=runtime.present)
+    with one_line_about(path):
+        backends = open_in_order(open_on, present=runtime.present) if provider == AUTO else iter([open_on(provider)])
         backend = next(backends, None)
         if backend is None:
-            raise ProviderError(f"no provider works in this ONNX Runtime {runtime.version}: {PROVIDERS['cpu'].remedy}")
-        open_next = partial(next, backends, None)
-    else:
-        backend = open_on(provider)
-    return Engine(
-        backend,
-        model_name=DEMO_MODEL if str(model) == DEMO_MODEL else path.name,
-        run_errors=runtime.errors,
-        open_next=open_next,
-        path=path,
-    )
+            raise ProviderError(f"no provider works in this ONNX Runtime {runtime.version}: {PROVIDERS[CPU].remedy}")
+        return Engine(
+            backend,
+            model_name=DEMO_MODEL if str(model) == DEMO_MODEL else path.name,
+            run_errors=runtime.errors,
+            open_next=partial(next, backends, None) if provider == AUTO else None,
+            path=path,
+        )
 
 
 def _open_on(runtime: Runtime, path: Path, tuning: Tuning, provider: str) -> Backend:
@@ -157,21 +151,3 @@ def _open_on(runtime: Runtime, path: Path, tuning: Tuning, provider: str) -> Bac
 
 def _describe(tensors: Iterable[Any]) -> dict[str, Tensor]:
     return {tensor.name: Tensor(tuple(tensor.shape), str(tensor.type)) for tensor in tensors}
-
-
-def _find_model(model: str | Path) -> Path:
-    if str(model) == DEMO_MODEL:
-        if not DEMO_MODEL_PATH.exists():
-            raise ModelError(
-                f"the demo model is missing from the installed package ({DEMO_MODEL_PATH}): install metric3d_ros again"
-            )
-        return DEMO_MODEL_PATH
-    path = Path(model).expanduser()
-    if not path.exists():
-        raise ModelError(
-            f"model file {path} does not exist: make one with `metric3d export vit_small -o {path.name}`, "
-            f"or use the model '{DEMO_MODEL}'"
-        )
-    if not path.is_file():
-        raise ModelError(f"model {path} is not a file: name the .onnx file itself")
-    return path

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.engine.attention import explain_attention
+from metric3d_ros.engine.external_data import check_external_data
+from metric3d_ros.engine.model_file import damaged
 from metric3d_ros.engine.providers import (
     CPU,
     CUDA,
@@ -19,7 +21,7 @@ from metric3d_ros.engine.providers import (
     Tuning,
     session_providers,
 )
-from metric3d_ros.errors import ModelError, ProviderError
+from metric3d_ros.errors import ProviderError
 
 # Over it ONNX Runtime 1.23 and 1.26 refuse float16 models on the CPU, 1.29 does not.
 _BROKEN_FUSION = "SimplifiedLayerNormFusion"
@@ -63,8 +65,13 @@ class Runtime:
     def open_session(self, path: Path, provider: str, tuning: Tuning, *, more: Options | None = None) -> Any:
         """Return a session of the model on `provider`, with `more` options.
 
-        Raises ProviderError where the provider does not work here, ModelError for a file that cannot be loaded.
+        Raises ProviderError if the provider does not work here, ModelError for a file that cannot be loaded or keeps
+        its weights elsewhere than beside it.
         """
+        try:
+            check_external_data(path)
+        except ValueError as error:
+            raise damaged(path, error) from error
         if provider in (TENSORRT, CUDA) and hasattr(self.module, "preload_dlls"):
             # Finds the CUDA libraries that pip installed, which no loader path names.
             self.module.preload_dlls()
@@ -76,10 +83,7 @@ class Runtime:
         except self.errors as error:
             if provider != CPU and _is_about_provider(error):
                 raise _does_not_work(provider, f" ({first_line(error)})") from error
-            raise ModelError(
-                f"{path} cannot be loaded as an ONNX model ({first_line(error)}): check that it is complete, with its "
-                ".data file beside it if it has one, or make it again with `metric3d export`"
-            ) from error
+            raise damaged(path, error) from error
         if PROVIDERS[provider].ort_name not in session.get_providers():
             # ONNX Runtime falls back to the CPU by itself when a provider's libraries or device are missing.
             raise _does_not_work(provider)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from metric3d_ros import model_contract
 from metric3d_ros.engine import AUTO, DEMO_MODEL, Engine, Tuning, open_engine
-from metric3d_ros.errors import ModelError
+from metric3d_ros.engine.model_file import one_line_about
+from metric3d_ros.errors import InferenceError, ModelError
 from metric3d_ros.estimation.dialects import Dialect, recognise_dialect
 from metric3d_ros.model_contract import Metadata
 
@@ -82,6 +84,29 @@ class DepthModel:
         results = self._engine.run(feeds, list(names.values()))
         return {name: results[tensor] for name, tensor in names.items()}
 
+    def finish(
+        self, results: Mapping[str, Float32Array], focal_px: Sequence[float], size_hw: tuple[int, int]
+    ) -> dict[str, Float32Array]:
+        """Return the contract's maps of what `run` returned; see `Dialect.finish`.
+
+        Raises:
+            InferenceError: an output has another shape than the contract has: the file is damaged, or another model.
+        """
+        maps: dict[str, Float32Array] = {}
+        for name, result in results.items():
+            expected = (len(focal_px), *size_hw, *((3,) if name == model_contract.NORMAL else ()))
+            try:
+                maps |= self.dialect.finish({name: result}, focal_px, size_hw)
+            except (ValueError, IndexError):  # with too few dimensions, or images
+                maps.pop(name, None)
+            if name not in maps or maps[name].shape != expected:
+                raise InferenceError(
+                    f"{self.name} returned {name} of shape {result.shape} for {expected[0]} image(s) of "
+                    f"{size_hw[1]}x{size_hw[0]}: the file is damaged or no Metric3D model; make it again with "
+                    "`metric3d export`"
+                )
+        return maps
+
     def infer(
         self, image: npt.NDArray[np.uint8], focal_px: npt.NDArray[np.float32], *, outputs: Collection[str]
     ) -> dict[str, Float32Array]:
@@ -101,7 +126,7 @@ class DepthModel:
         """
         focals = [float(focal) for focal in focal_px]
         results = self.run(self.dialect.prepare(list(image), focals), outputs=outputs)
-        return self.dialect.finish(results, focals, (image.shape[1], image.shape[2]))
+        return self.finish(results, focals, (image.shape[1], image.shape[2]))
 
 
 def open_model(
@@ -118,7 +143,9 @@ def open_model(
         ProviderError: ONNX Runtime is not installed, or the provider asked for does not work here.
     """
     engine = open_engine(model, provider=provider, threads=threads, tuning=tuning)
-    try:
-        return DepthModel(engine)
-    except ModelError as error:
-        raise ModelError(f"{engine.path}: {error}") from error
+    path = engine.path or Path(model)
+    with one_line_about(path):
+        try:
+            return DepthModel(engine)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error

@@ -20,6 +20,9 @@ Float32Array = npt.NDArray[np.float32]
 RgbArray = npt.NDArray[np.uint8]
 
 
+_FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
+
+
 class Dialect(Protocol):
     """Translates between the model contract and one kind of model file.
 
@@ -73,12 +76,13 @@ def recognise_dialect(engine: Engine) -> Dialect:
     Raises:
         ModelError: another model, with its tensors' names and those expected; or our own with unusable metadata.
     """
-    inputs, present = set(engine.inputs), set(engine.outputs)
+    inputs = set(engine.inputs)
+    present = {name for name, tensor in engine.outputs.items() if tensor.kind in _FLOATS}
     own = {model_contract.IMAGE, model_contract.FOCAL_LENGTH}
     if inputs == own and {model_contract.DEPTH, model_contract.CONFIDENCE} <= present:
         return OwnDialect(present, Metadata.from_properties(engine.properties))
     for names in PUBLISHED:
-        if inputs == {names.image} and names.depth in present:
+        if inputs == {names.image} and names.depth in present and len(engine.inputs[names.image].shape) == 4:
             height, width = engine.inputs[names.image].shape[2:]
             fixed_size_hw = (height, width) if isinstance(height, int) and isinstance(width, int) else None
             return PublishedDialect(names, present, fixed_size_hw=fixed_size_hw)

@@ -158,7 +158,7 @@ class Estimator:
         with self.size.learn_memory(size_hw, images=len(images)):
             results = self.model.run(feeds, outputs=wanted)
         inferred = time.perf_counter()
-        maps = dialect.finish(results, focal_px, size_hw)
+        maps = self.model.finish(results, focal_px, size_hw)
         finished = [_finish({name: array[i] for name, array in maps.items()}, image_hw) for i in range(len(images))]
         timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
         self.size.note_run(image_hw, size_hw, sum(timings_ms.values()))

@@ -9,8 +9,7 @@ import onnxruntime
 import pytest
 import tiny_models
 
-from metric3d_ros.engine import PROVIDERS, open_engine
-from metric3d_ros.engine import engine as opening
+from metric3d_ros.engine import PROVIDERS, model_file, open_engine
 from metric3d_ros.engine.engine import Tensor
 from metric3d_ros.errors import ModelError, ProviderError
 
@@ -114,7 +113,7 @@ def test_missing_onnxruntime_names_the_pip_line(tmp_path, monkeypatch):
 
 
 def test_missing_demo_model_is_explained(tmp_path, monkeypatch):
-    monkeypatch.setattr(opening, "DEMO_MODEL_PATH", tmp_path / "demo.onnx")
+    monkeypatch.setattr(model_file, "DEMO_MODEL_PATH", tmp_path / "demo.onnx")
     with pytest.raises(ModelError, match="install metric3d_ros again"):
         open_engine("demo")
 

@@ -1,0 +1,58 @@
+"""Model files: which one is meant, and one line about one that is missing, damaged or no model at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from metric3d_ros.errors import Metric3DError, ModelError
+
+DEMO_MODEL = "demo"
+DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
+
+_MOST_REASON = 200
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the path of a model file, or of the demo model if `model` is "demo"; ModelError if there is none."""
+    if str(model) == DEMO_MODEL:
+        if not DEMO_MODEL_PATH.exists():
+            raise ModelError(
+                f"the demo model is missing from the installed package ({DEMO_MODEL_PATH}): install metric3d_ros again"
+            )
+        return DEMO_MODEL_PATH
+    path = Path(model).expanduser()
+    if not path.exists():
+        raise ModelError(
+            f"model file {path} does not exist: make one with `metric3d export vit_small -o {path.name}`, "
+            f"or use the model '{DEMO_MODEL}'"
+        )
+    if not path.is_file():
+        raise ModelError(f"model {path} is not a file: name the .onnx file itself")
+    return path
+
+
+def damaged(path: Path, reason: object) -> ModelError:
+    """Return the error about a file that cannot be loaded; `reason` is what a reader said of it."""
+    lines = str(reason).strip().splitlines() or [type(reason).__name__]
+    excerpt = lines[0] if len(lines[0]) <= _MOST_REASON else lines[0][: _MOST_REASON - 3] + "..."
+    printable = "".join(letter if letter.isprintable() else "?" for letter in excerpt)
+    return ModelError(
+        f"{path} cannot be loaded as an ONNX model ({printable}): check that it is complete, with its .data file "
+        "beside it if it has one, or make it again with `metric3d export`"
+    )
+
+
+@contextlib.contextmanager
+def one_line_about(path: Path) -> Iterator[None]:
+    """Read a model file in this context: whatever a library raises about it becomes one `ModelError`.
+
+    The one boundary for model files. A damaged file can make ONNX Runtime and Python's readers raise anything.
+    """
+    try:
+        yield
+    except Metric3DError:
+        raise
+    except Exception as error:
+        raise damaged(path, error) from error
