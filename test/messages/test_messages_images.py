@@ -1,4 +1,4 @@
-"""Images: every encoding to RGB, arrays to messages and back, depth in metres and millimetres, messages that lie."""
+"""Images: every encoding to RGB, and messages that contradict themselves."""
 
 import struct
 from types import SimpleNamespace
@@ -8,18 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from message_classes import BOTH, PLAIN, bytes_of, header_of, over_the_wire
+from message_classes import PLAIN, plain_image
 
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import (
     COLOUR_ENCODINGS,
-    RawImage,
     array_to_image,
-    depth_to_image,
-    image_to_array,
-    image_to_depth,
     image_to_rgb,
-    raw_to_image,
 )
 from metric3d_ros.messages.encodings import find_encoding
 from metric3d_ros.messages.sixteen_bits import to_8_bit
@@ -30,23 +25,8 @@ MATRIX_ENCODINGS = tuple(
 ALL_ENCODINGS = tuple(dict.fromkeys((*COLOUR_ENCODINGS, *MATRIX_ENCODINGS, "32FC")))
 
 
-def image(encoding, height, width, data, *, step=None, is_bigendian=0):
-    encoded = find_encoding(encoding)
-    return PLAIN.Image(
-        height=height,
-        width=width,
-        encoding=encoding,
-        step=encoded.row_bytes(width) if step is None else step,
-        is_bigendian=is_bigendian,
-        data=bytes(data),
-    )
-
-
 def rgb_of(encoding, height, width, data, **fields):
-    return image_to_rgb(image(encoding, height, width, data, **fields))
-
-
-# Colours
+    return image_to_rgb(plain_image(encoding, height, width, data, **fields))
 
 
 RED, GREEN, BLUE = [255, 0, 0], [0, 255, 0], [0, 0, 255]
@@ -180,7 +160,7 @@ def test_row_padding_does_not_skew_the_picture(encoding, padding):
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
 def test_data_may_be_any_buffer(kind):
-    message = image("bgr8", 1, 2, b"")
+    message = plain_image("bgr8", 1, 2, b"")
     message.data = kind(bytes([0, 0, 255, 255, 0, 0]))
     assert image_to_rgb(message).tolist() == [[RED, BLUE]]
 
@@ -194,162 +174,7 @@ def test_colour_conversion_agrees_with_opencv_at_a_real_size():
     np.testing.assert_array_equal(rgb_of("bayer_rggb8", 120, 160, gray.tobytes()), expected)
 
 
-# Arrays and back
-
-
-def random_raw(encoding, *, height, width, padding, is_bigendian, seed):
-    encoded = find_encoding(encoding)
-    rows = encoded.rows(height)
-    step = encoded.row_bytes(width) + padding
-    data = np.random.default_rng(seed).integers(0, 256, rows * step, dtype=np.uint8)
-    return image(encoding, height, width, data.tobytes(), step=step, is_bigendian=int(is_bigendian))
-
-
-@pytest.mark.parametrize("is_bigendian", [False, True])
-@pytest.mark.parametrize("padding", [0, 5])
-@pytest.mark.parametrize("encoding", ALL_ENCODINGS)
-def test_message_to_array_to_message_is_byte_identical(encoding, padding, is_bigendian):
-    message = random_raw(encoding, height=4, width=6, padding=padding, is_bigendian=is_bigendian, seed=3)
-    again = raw_to_image(image_to_array(message), header=None, sensor_msgs=PLAIN)
-    assert bytes_of(again.data) == message.data
-    for field in ("height", "width", "encoding", "step", "is_bigendian"):
-        assert getattr(again, field) == getattr(message, field)
-
-
-@settings(deadline=None)
-@given(
-    encoding=st.sampled_from(ALL_ENCODINGS),
-    height=st.integers(2, 9).map(lambda n: 2 * n),
-    width=st.integers(2, 9).map(lambda n: 2 * n),
-    padding=st.integers(0, 17),
-    is_bigendian=st.booleans(),
-    seed=st.integers(0, 9),
-)
-def test_round_trip_survives_a_native_copy_of_the_array(encoding, height, width, padding, is_bigendian, seed):
-    message = random_raw(encoding, height=height, width=width, padding=padding, is_bigendian=is_bigendian, seed=seed)
-    raw = image_to_array(message)
-    native = raw.array.astype(raw.array.dtype.newbyteorder("="))
-    again = raw_to_image(
-        RawImage(array=native, encoding=raw.encoding, is_bigendian=raw.is_bigendian, padding=raw.padding),
-        header=None,
-        sensor_msgs=PLAIN,
-    )
-    # Floats may be NaN with a payload that a copy keeps, so the bytes are compared, not the values.
-    assert bytes_of(again.data) == message.data
-
-
-@pytest.mark.parametrize("messages", BOTH)
-@pytest.mark.parametrize(
-    ("encoding", "array"),
-    [
-        ("rgb8", np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)),
-        ("mono16", np.array([[1, 256, 65535], [2, 3, 4]], np.uint16)),
-        ("32FC1", np.array([[1.5, np.nan, np.inf], [0, -1, 1e-30]], np.float32)),
-        ("32FC3", np.arange(18, dtype=np.float32).reshape(2, 3, 3)),
-    ],
-)
-def test_arrays_become_messages_that_survive_the_wire(messages, encoding, array):
-    header = header_of(messages)
-    message = over_the_wire(array_to_image(array, encoding, header=header, sensor_msgs=messages))
-    assert (message.height, message.width, message.encoding, message.is_bigendian) == (2, 3, encoding, 0)
-    assert message.step == array[0].nbytes
-    assert bytes_of(message.data) == array.tobytes()
-    assert message.header == header
-    np.testing.assert_array_equal(image_to_array(message).array, array)
-
-
-def test_arrays_that_are_not_contiguous_are_written_in_order():
-    array = np.arange(24, dtype=np.uint8).reshape(4, 6)[::2, ::3]
-    message = array_to_image(array, "mono8", header=None, sensor_msgs=PLAIN)
-    assert list(bytes_of(message.data)) == [0, 3, 12, 15]
-
-
-@pytest.mark.parametrize(
-    ("array", "encoding"),
-    [
-        (np.zeros((2, 3), np.float64), "32FC1"),
-        (np.zeros((2, 3), np.uint8), "rgb8"),
-        (np.zeros((2, 3, 4), np.uint8), "rgb8"),
-        (np.zeros((2, 3, 1), np.uint8), "mono8"),
-        (np.zeros((4,), np.uint8), "mono8"),
-        (np.zeros((4, 4), np.uint8), "nv12"),
-        (np.zeros((0, 3), np.uint8), "mono8"),
-    ],
-)
-def test_arrays_of_another_shape_or_type_are_refused(array, encoding):
-    with pytest.raises(MessageError, match="expected"):
-        array_to_image(array, encoding, header=None, sensor_msgs=PLAIN)
-
-
-# Depth
-
-
-FAR, NAN, INF = 80.0, np.nan, np.inf
-DEPTHS = np.array([[1.2344, 1.2346, 0.0, -2.0], [NAN, INF, -INF, FAR]], np.float32)
-
-
-def test_unusable_depth_is_nan_in_metres():
-    message = depth_to_image(DEPTHS, header=None, sensor_msgs=PLAIN)
-    assert message.encoding == "32FC1"
-    values = image_to_array(message).array
-    np.testing.assert_array_equal(values, np.array([[1.2344, 1.2346, NAN, NAN], [NAN, NAN, NAN, FAR]], np.float32))
-
-
-@pytest.mark.parametrize(("far", "expected"), [("nan", NAN), ("inf", INF)])
-def test_far_depth_is_nan_or_infinite_as_asked(far, expected):
-    message = depth_to_image(DEPTHS, header=None, sensor_msgs=PLAIN, max_depth_m=50.0, far=far)
-    values = image_to_array(message).array
-    np.testing.assert_array_equal(
-        values, np.array([[1.2344, 1.2346, NAN, NAN], [NAN, expected, NAN, expected]], np.float32)
-    )
-
-
-def test_depth_that_is_valid_everywhere_is_passed_on_unchanged():
-    depth = np.array([[0.5, 2.0, 3.25]], np.float32)
-    message = depth_to_image(depth, header=None, sensor_msgs=PLAIN)
-    assert bytes_of(message.data) == depth.tobytes()
-
-
-def test_millimetres_are_rounded_and_everything_else_is_zero():
-    depth = np.array([[1.2344, 1.2346, 0.0004, 65.535, 65.5354, 65.536, 1e6, NAN, INF, -INF, -1.0, 0.0]], np.float32)
-    message = depth_to_image(depth, header=None, sensor_msgs=PLAIN, encoding="16UC1")
-    expected = [1234, 1235, 0, 65535, 65535, 0, 0, 0, 0, 0, 0, 0]
-    assert message.step == 2 * len(expected)
-    assert list(struct.unpack(f"<{len(expected)}H", bytes_of(message.data))) == expected
-
-
-@given(st.floats(width=32, allow_nan=True, allow_infinity=True))
-def test_no_depth_wraps_around_in_millimetres(depth_m):
-    message = depth_to_image(np.full((1, 1), depth_m, np.float32), header=None, sensor_msgs=PLAIN, encoding="16UC1")
-    (millimetres,) = struct.unpack("<H", bytes_of(message.data))
-    assert millimetres == 0 or abs(millimetres - depth_m * 1000) <= 0.51
-
-
-def test_depth_limit_holds_for_millimetres_too():
-    message = depth_to_image(
-        np.array([[2.0, 3.0]], np.float32), header=None, sensor_msgs=PLAIN, encoding="16UC1", max_depth_m=2.5
-    )
-    assert struct.unpack("<2H", bytes_of(message.data)) == (2000, 0)
-
-
-@pytest.mark.parametrize("encoding", ["32FC1", "16UC1"])
-def test_depth_images_are_read_back_in_metres(encoding):
-    depth = np.array([[0.5, NAN, 12.345]], np.float32)
-    message = depth_to_image(depth, header=None, sensor_msgs=PLAIN, encoding=encoding)
-    np.testing.assert_allclose(image_to_depth(message), depth, atol=1e-6)
-
-
-def test_big_endian_millimetres_are_read_in_their_order():
-    message = image("16UC1", 1, 2, struct.pack(">2H", 1000, 0), is_bigendian=1)
-    np.testing.assert_array_equal(image_to_depth(message), np.array([[1.0, NAN]], np.float32))
-
-
-def test_a_colour_image_is_no_depth():
-    with pytest.raises(MessageError, match=r"rgb8, expected 32FC1 .* or 16UC1"):
-        image_to_depth(image("rgb8", 1, 1, [0, 0, 0]))
-
-
-# Messages that lie
+# Messages that contradict themselves
 
 
 GOOD = {"height": 2, "width": 3, "encoding": "bgr8", "is_bigendian": 0, "step": 9, "data": bytes(18)}

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from metric3d_ros.messages.encodings import find_encoding
+
 os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 
 
@@ -97,3 +99,18 @@ def over_the_wire(message: Any) -> Any:
 def bytes_of(data: Any) -> bytes:
     """Return a message's data field as bytes."""
     return data.tobytes() if isinstance(data, array.array) else bytes(data)
+
+
+def plain_image(
+    encoding: str, height: int, width: int, data: Any, *, step: int | None = None, is_bigendian: int = 0
+) -> Any:
+    """Return an Image of the plain stand-ins; `step` is that of packed rows if it is None."""
+    encoded = find_encoding(encoding)
+    return PLAIN.Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=encoded.row_bytes(width) if step is None else step,
+        is_bigendian=is_bigendian,
+        data=bytes(data),
+    )
