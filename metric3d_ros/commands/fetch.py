@@ -21,7 +21,7 @@ class ReadyMadeModel:
     repository: str
     revision: str
     sha256: dict[str, str]
-    """By file name; the others' is asked of the hub."""
+    """By file name. For the others the hub states it."""
     weights_beside: bool = False
 
     def files(self, precision: str) -> list[HubFile]:
@@ -116,8 +116,16 @@ def fetch_model(variant: str, output: Path | None, *, precision: str, overwrite:
             download(file, arrived[target], by_hand=f"use it as {target.name}")
     # The weights first: there is never a model without them.
     for target, whole in reversed(arrived.items()):
-        os.replace(whole, target)
+        _give_name(whole, target)
     return path
+
+
+def _give_name(whole: Path, target: Path) -> None:
+    try:
+        os.replace(whole, target)
+    except FileNotFoundError:
+        if not target.exists():  # else another process that fetches the same was faster
+            raise ConfigurationError(f"{whole} was removed while {target} was fetched: run the command again") from None
 
 
 def _arrival_path(file: HubFile, target: Path) -> Path:

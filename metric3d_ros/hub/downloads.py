@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import logging
 import os
 import shutil
 import time
@@ -17,18 +18,21 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from metric3d_ros import __version__
 from metric3d_ros.errors import DownloadError
+from metric3d_ros.hub.exclusive import hold_file, is_at, save_to_disk
+from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 """Environment variable that names a mirror, as for the hub's own tools."""
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
+
+_LOG = logging.getLogger(__name__)
 
 _HUB = "https://huggingface.co"
 _PIECE_BYTES = 1 << 20
@@ -91,7 +95,8 @@ def download(file: HubFile, target: Path, *, by_hand: str) -> str:
     """Download `file` to `target` and return its SHA-256.
 
     What arrives is kept beside it in a .part file, from where a later call continues; only the complete and checked
-    file takes the name `target`.
+    file takes the name `target`, once it is on the disk. Of several processes that download one file to one place, one
+    does it and the others wait.
 
     Args:
         file: what to download.
@@ -99,11 +104,29 @@ def download(file: HubFile, target: Path, *, by_hand: str) -> str:
         by_hand: what to do with a file that was downloaded by hand, for the error messages.
 
     Raises:
-        DownloadError: no connection, no such file, no space, or another content than was published.
+        DownloadError: no connection, no such file, no space, a redirect that must not be followed, or another content
+            than was published.
     """
     part = part_path(file, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with hold_file(
+                part, on_wait=lambda: _LOG.warning("another process downloads %s: waiting", file.name)
+            ) as held:
+                if is_at(held, part):
+                    return _download_held(file, part, target, by_hand)
+                if is_at(held, target):  # which the other process has finished
+                    return hash_file(target)
+    except OSError as error:
+        raise DownloadError(
+            f"{target} could not be written ({error.strerror or error}): free some space or choose another place, then "
+            "run the command again; it continues where it stopped"
+        ) from error
+
+
+def _download_held(file: HubFile, part: Path, target: Path, by_hand: str) -> str:
+    try:
         stated_sha256 = _complete(file, part, by_hand)
         sha256 = hash_file(part)
         expected = file.sha256 or stated_sha256
@@ -113,13 +136,13 @@ def download(file: HubFile, target: Path, *, by_hand: str) -> str:
                 f"{file.name} arrived with SHA-256 {sha256}, expected {expected}: run the command again; if it happens "
                 f"again, get {file.page} by hand and {by_hand}"
             )
+        save_to_disk(part)
         os.replace(part, target)
-    except OSError as error:
-        raise DownloadError(
-            f"{target} could not be written ({error.strerror or error}): free some space or choose another place, then "
-            "run the command again; it continues where it stopped"
-        ) from error
-    return sha256
+        save_to_disk(target.parent)
+        return sha256
+    finally:
+        if part.is_file() and not _size(part):
+            part.unlink()  # nothing arrived
 
 
 def part_path(file: HubFile, target: Path) -> Path:
@@ -175,7 +198,7 @@ def _complete(file: HubFile, part: Path, by_hand: str) -> str | None:
 
 def _append_rest(file: HubFile, part: Path, by_hand: str) -> str | None:
     offset = _size(part)
-    redirects = _Redirects()
+    redirects = Redirects(file.url)
     with _open(file, offset, redirects, by_hand) as answer:
         if answer is None:  # nothing lies beyond what is there
             return redirects.sha256
@@ -202,7 +225,7 @@ def _append_rest(file: HubFile, part: Path, by_hand: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _open(file: HubFile, offset: int, redirects: _Redirects, by_hand: str) -> Iterator[Any]:
+def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Iterator[Any]:
     """Yield the response with the bytes from `offset` on, or None if there are none."""
     if os.environ.get(OFFLINE_VARIABLE, "").lower() in ("1", "true", "yes", "on"):
         raise DownloadError(
@@ -225,10 +248,15 @@ def _open(file: HubFile, offset: int, redirects: _Redirects, by_hand: str) -> It
             f"{_host(file)} answered {error.code} {error.reason} for {file.path} of {file.origin}: look for the file "
             f"at {_endpoint()}/{file.repository}, get it by hand and {by_hand}"
         ) from error
+    except RedirectRefusedError as error:
+        raise DownloadError(
+            f"{_host(file)} redirects {file.name} {error}: check {ENDPOINT_VARIABLE} and HTTPS_PROXY, or get "
+            f"{file.page} by hand and {by_hand}"
+        ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _UnreachableError(str(getattr(error, "reason", error))) from error
     with answer:
-        redirects.note(answer.headers)
+        redirects.note(answer.geturl(), answer.headers)
         yield answer
 
 
@@ -239,32 +267,13 @@ def _read(answer: Any) -> bytes:
         raise _ConnectionLostError(str(error) or type(error).__name__) from error
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, and notes the SHA-256 that the hub states before it sends one to its storage."""
-
-    sha256: str | None = None
-
-    def note(self, headers: Message) -> None:
-        tag = (headers.get("X-Linked-Etag") or "").strip('"')
-        if len(tag) == hashlib.sha256().digest_size * 2:  # what is not in large-file storage has a shorter tag
-            self.sha256 = tag
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request:
-        self.note(headers)
-        return urllib.request.Request(newurl, headers=dict(req.headers), method=req.get_method())
-
-    # Python 3.10 does not know this status yet.
-    http_error_308 = urllib.request.HTTPRedirectHandler.http_error_302
-
-
 def _endpoint() -> str:
     return os.environ.get(ENDPOINT_VARIABLE, _HUB).rstrip("/") or _HUB
 
 
 def _host(file: HubFile) -> str:
-    return urllib.parse.urlsplit(file.url).netloc
+    """Return the hub's host and port, without credentials."""
+    return urllib.parse.urlsplit(file.url).netloc.rpartition("@")[2]
 
 
 def _size(path: Path) -> int:

@@ -144,3 +144,17 @@ def test_every_file_is_pinned_to_a_commit():
             for file in model.files(precision):
                 assert len(file.revision) == 40
                 assert file.sha256 is None or len(file.sha256) == 64
+
+
+def test_two_processes_that_fetch_the_same_both_succeed(hub, folder, monkeypatch):
+    """The other one gives the file its name between our download and that."""
+    real = fetch.download
+
+    def overtaken(file, target, **options):
+        sha256 = real(file, target, **options)
+        target.rename(folder / "vit_small.onnx")
+        return sha256
+
+    monkeypatch.setattr(fetch, "download", overtaken)
+    assert main(["fetch", "vit_small"]) == 0
+    assert [path.name for path in folder.iterdir()] == ["vit_small.onnx"]

@@ -77,7 +77,7 @@ def test_a_killed_download_is_continued_by_another_process(hub, tmp_path):
     target = tmp_path / "weights.bin"
     hub.cut_after = [700_000]
     script = (
-        "import sys, pathlib; from metric3d_ros import downloads; downloads._WAITS_S = (600.0,); "
+        "import sys, pathlib; from metric3d_ros.hub import downloads; downloads._WAITS_S = (600.0,); "
         f"downloads.download(downloads.{FILE!r}, pathlib.Path(sys.argv[1]), by_hand='')"
     )
     process = subprocess.Popen([sys.executable, "-c", script, target], env=os.environ)
@@ -85,6 +85,7 @@ def test_a_killed_download_is_continued_by_another_process(hub, tmp_path):
     deadline = time.monotonic() + 60
     while not (part.exists() and part.stat().st_size == 700_000) and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.wait()
     fetch(target)

@@ -24,6 +24,12 @@ class HubServer:
     content_type: str = "application/octet-stream"
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and Range header of every request that came."""
+    credentials: list[str] = field(default_factory=list)
+    """Headers of requests that log somebody in, as they came."""
+    storage_url: str | None = None
+    """Where files are redirected to; None for /storage of this server."""
+    storage_states: str | None = None
+    """The SHA-256 that the storage states, which the hub has stated before."""
     url: str = ""
 
     @property
@@ -36,6 +42,7 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             hub.requests.append((self.path, self.headers.get("Range")))
+            hub.credentials += [name for name in self.headers if "auth" in name.lower() or name.lower() == "cookie"]
             if self.path.startswith("/storage/"):
                 self._send_content(hub.files[self.path.removeprefix("/storage/")])
             elif hub.statuses:
@@ -53,7 +60,7 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
         def _redirect(self, path: str) -> None:
             content = hub.files[path]
             self.send_response(302)
-            self.send_header("Location", f"{hub.url}/storage/{path}")
+            self.send_header("Location", f"{hub.storage_url or hub.url + '/storage'}/{path}")
             self.send_header("X-Repo-Commit", path.split("/resolve/")[1].split("/")[0])
             self.send_header("X-Linked-Size", str(len(content)))
             if hub.states_hash:
@@ -70,6 +77,8 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
             rest = content[start:]
             self.send_response(206 if asked and hub.ranges else 200)
             self.send_header("Content-Type", hub.content_type)
+            if hub.storage_states:
+                self.send_header("X-Linked-Etag", f'"{hub.storage_states}"')
             self.send_header("Content-Length", str(len(rest)))
             if asked and hub.ranges:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -13,11 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from metric3d_ros.hub.downloads import hash_file
+from metric3d_ros.hub.exclusive import hold_folder, is_held
 
 T = TypeVar("T")
 
 _MANIFEST = "manifest.json"
 _KEY, _FILES = "key", "files"
+_UNFINISHED = re.compile(r"[0-9a-f]{32}\..+")
 _MOST_ENTRIES = 8
 _LEAST_FREE_BYTES = 4 << 30
 
@@ -31,8 +35,9 @@ def build_or_load(
 
     An entry is used only if it is for exactly this key and each of its files has the content that was written; one that
     is not, or with which `make` fails, is removed with a warning and built again. A new entry is built beside its place
-    and moved there when it is complete, so that processes do not meet half of one. Where `root` cannot be written or is
-    nearly full, `make(None)` builds without keeping anything.
+    and moved there when it is complete, so that no process meets half of one, and none removes what another one has
+    built meanwhile. What killed processes have left is removed. If `root` cannot be written or is nearly full,
+    `make(None)` builds without keeping anything.
 
     Args:
         root: where the entries are; made if it is not there.
@@ -43,35 +48,54 @@ def build_or_load(
     digest = hashlib.sha256(json.dumps(dict(key), sort_keys=True).encode()).hexdigest()[:32]
     entry = root / digest
     if entry.exists():
+        which = _identify(entry)
         problem = _find_problem(entry, key)
         if problem is None:
+            _touch(entry)  # before it is loaded, so that nobody takes it for one that is not used
             try:
-                result = make(entry)
+                return make(entry)
             except errors as error:
                 problem = f"it cannot be loaded ({str(error).strip().splitlines()[0] if str(error) else error!r})"
-            else:
-                _touch(entry)
-                return result
         _LOG.warning("%s is built again: %s", entry, problem)
-        shutil.rmtree(entry, ignore_errors=True)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(root).free < _LEAST_FREE_BYTES:
-            raise OSError(f"less than {_LEAST_FREE_BYTES >> 30} GiB are free")
-        folder = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=root))
-    except OSError as error:
-        _LOG.info("what is built is not kept for the next start, because %s cannot be used: %s", root, error)
-        return make(None)
-    try:
+        with contextlib.suppress(OSError), hold_folder(root):
+            if _identify(entry) == which:
+                shutil.rmtree(entry, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(root).free < _LEAST_FREE_BYTES:
+                raise OSError(f"less than {_LEAST_FREE_BYTES >> 30} GiB are free")
+            with hold_folder(root):
+                _remove_abandoned(root)
+                folder = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=root))
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                stack.enter_context(hold_folder(folder))
+        except OSError as error:
+            _LOG.info("what is built is not kept for the next start, because %s cannot be used: %s", root, error)
+            return make(None)
         result = make(folder)
         _keep(folder, entry, key)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return result
+        return result
+
+
+def _identify(entry: Path) -> tuple[int, int] | None:
+    """Return what tells an entry from a later one of the same name; None if there is none."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove the folders in which killed processes have built; `root` is held."""
+    for path in root.iterdir():
+        if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not is_held(path):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _find_problem(entry: Path, key: Mapping[str, str]) -> str | None:
-    """Return why an entry cannot be trusted; None where it can."""
+    """Return why an entry cannot be trusted; None if it can."""
     try:
         manifest = json.loads((entry / _MANIFEST).read_text())
         if manifest[_KEY] != dict(key):
@@ -91,9 +115,11 @@ def _keep(folder: Path, entry: Path, key: Mapping[str, str]) -> None:
     try:
         files = {path.name: hash_file(path) for path in sorted(folder.iterdir())}
         (folder / _MANIFEST).write_text(json.dumps({_KEY: dict(key), _FILES: files}, indent=2))
-        # Fails where another process was faster, whose entry is as good as ours.
-        os.rename(folder, entry)
-        _forget_oldest(entry.parent)
+        with hold_folder(entry.parent):
+            # Fails if another process was faster, whose entry is as good as ours. Not written through to the disk: an
+            # entry that a power failure spoils is recognised and built again.
+            os.rename(folder, entry)
+            _forget_oldest(entry.parent)
     except OSError as error:
         if not entry.exists():
             _LOG.info("what was built is not kept for the next start: %s", error)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -170,3 +173,46 @@ def test_entries_that_were_not_used_for_long_are_forgotten(tmp_path):
     assert len(list(tmp_path.iterdir())) == 8
     load(tmp_path, factory, {"model": "11"})
     assert factory.builds == 12
+
+
+def test_who_finds_an_entry_bad_does_not_remove_the_good_one_that_another_process_has_put_there(tmp_path):
+    load(tmp_path, Factory())
+    bad = entry(tmp_path)
+    good = tmp_path / "good"
+    shutil.copytree(bad, good)
+
+    def make(folder):
+        if folder == bad:
+            # Meanwhile another process has found it bad, too, and has built it again.
+            shutil.rmtree(bad)
+            good.rename(bad)
+            raise BuildError("cannot deserialise")
+        return "built here"
+
+    assert load(tmp_path, make) == "built here"
+    assert list(tmp_path.iterdir()) == [bad]
+    assert load(tmp_path, Factory()) == "engine 1"
+
+
+def test_what_a_killed_build_left_is_removed_and_what_a_live_one_builds_is_not(tmp_path):
+    script = (
+        "import sys, time, pathlib\n"
+        "from metric3d_ros.engine.gpu.build_cache import build_or_load\n"
+        "def make(folder): (folder / 'half').touch(); print('building', flush=True); time.sleep(600)\n"
+        "build_or_load(pathlib.Path(sys.argv[1]), {'model': sys.argv[2]}, make, errors=())"
+    )
+    builds = []
+    for model in ("killed", "live"):
+        process = subprocess.Popen([sys.executable, "-c", script, tmp_path, model], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"building\n"
+        builds.append(process)
+    killed, live = builds
+    killed.kill()
+    killed.wait()
+    assert len(list(tmp_path.iterdir())) == 2
+    load(tmp_path, Factory())
+    assert sorted(path.name.count(".") for path in tmp_path.iterdir()) == [0, 1]
+    live.kill()
+    live.wait()
+    load(tmp_path, Factory(), {"model": "another"})
+    assert not [path for path in tmp_path.iterdir() if "." in path.name]
