@@ -100,6 +100,6 @@ class ProviderFallback:
             raise InferenceError(
                 f"{what}, and with provider {self._spare.provider} as well: {reason}; {_SMALLER}"
             ) from error
-        _LOG.warning("%s: %s; provider auto goes on with %s", what, reason, self._spare.provider)
+        _LOG.warning("%s: %s; provider auto falls back to %s", what, reason, self._spare.provider)
         self.backend, self._spare = self._spare, None
         return results

@@ -1,4 +1,4 @@
-"""Execution providers: ONNX Runtime's names and options for them, and what to install where one is missing."""
+"""Execution providers: ONNX Runtime's names and options for them, and what to install if one is missing."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Options = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What can be tuned of a session; each field concerns the providers that its name or comment says."""
+    """What can be tuned of a session; the comment of each field names its providers."""
 
     threads: int = 0
     """CPU threads for one operator; 0 takes every core. cpu, openvino."""
     spinning: bool = True
-    """Whether CPU threads wait for work actively for a moment. cpu."""
+    """Whether CPU threads busy-wait for work for a moment. cpu."""
     cpus: tuple[int, ...] = ()
     """CPU cores that the model's threads keep to; empty: all. cpu, openvino."""
     openvino_precision: str = F32
@@ -46,7 +46,7 @@ class Tuning:
     cuda_conv_search: str = CONV_SEARCHES[0]
     """One of CONV_SEARCHES. cuda."""
     tensorrt_fp16: bool = False
-    """Let TensorRT compute a float32 model in float16 where that is faster. tensorrt."""
+    """Let TensorRT compute a float32 model in float16 if that is faster. tensorrt."""
 
     @property
     def thread_count(self) -> int:
@@ -60,7 +60,7 @@ class Provider:
 
     Attributes:
         ort_name: ONNX Runtime's name for it.
-        remedy: what to do where it is missing.
+        remedy: what to do if it is missing.
         options: its options in ONNX Runtime's words.
         beneath: names of the providers that take the operators it has no kernel for.
     """
@@ -121,7 +121,7 @@ AUTO_ORDER = (CUDA, OPENVINO, CPU)
 def session_providers(name: str, tuning: Tuning, more: Options | None = None) -> list[tuple[str, Options]]:
     """Return ONNX Runtime's list of providers for `name`: itself, with `more` options, then those beneath it."""
     provider = PROVIDERS[name]
-    # A graph holds a whole model or nothing, so whoever gets the rest of one cannot capture any.
+    # A CUDA graph holds a whole model or nothing: with a part of the model on another provider there is none.
     rest = replace(tuning, cuda_graphs=False)
     chosen = [(provider.ort_name, provider.options(tuning) | (more or {}))]
     return chosen + [(PROVIDERS[below].ort_name, PROVIDERS[below].options(rest)) for below in provider.beneath]

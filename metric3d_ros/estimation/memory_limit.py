@@ -11,13 +11,13 @@ _STEP = 0.5
 
 
 class MemoryLimit:
-    """Keeps inputs below what has failed for want of memory."""
+    """Keeps inputs below what has failed for lack of memory."""
 
     def __init__(self) -> None:
         self.max_pixels = math.inf
         """Of one image."""
         self.max_images: int | None = None
-        """That go through the network together; None where nothing is known against any number."""
+        """The largest batch; None if no batch has failed yet."""
 
     def limit(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the largest size of the same aspect that is allowed."""
@@ -26,7 +26,7 @@ class MemoryLimit:
     def lower(self, size_hw: tuple[int, int], *, images: int) -> str | None:
         """Allow less than `images` of `size_hw` (height, width), which did not fit.
 
-        Returns one sentence that says what is done from now on, None where there is nothing less to try.
+        Returns one sentence with what happens from now on, None if there is nothing less to try.
         """
         if images > 1:
             self.max_images = images // 2
@@ -38,5 +38,5 @@ class MemoryLimit:
             return None
         return (
             f"an image of {size_hw[1]}x{size_hw[0]} does not fit into memory: inference runs at {width}x{height} from "
-            "now on, until inference_size is set anew"
+            "now on, until inference_size is set again"
         )

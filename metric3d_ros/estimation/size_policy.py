@@ -53,7 +53,7 @@ class SizePolicy:
     def ask(self, text: str, *, target_rate_hz: float = DEFAULT_RATE_HZ) -> None:
         """Set the size from the next image on; see `InferenceSize.parse`.
 
-        What was learnt of this machine's speed and memory starts anew, unless nothing changes.
+        Forgets what was measured of this machine's speed and memory, unless nothing changes.
 
         Args:
             text: "native", "trained", "auto", WIDTHxHEIGHT or megapixels.

@@ -37,7 +37,7 @@ from metric3d_ros.recordings.images import list_images, read_rgb
 _KEPT_BYTES = 256 << 20
 # Discovery matches one topic after the other; a first image sent in between would lose its camera_info.
 _SETTLE_S = 0.5
-# A process that ends takes its shared memory with it, and what nobody has read yet.
+# A process that ends takes its shared memory with it, and messages that are not read yet.
 _LINGER_S = 0.5
 _ACKNOWLEDGE_S = 5.0
 
@@ -45,7 +45,7 @@ _FROM_RGB = {"bgr8": cv2.COLOR_RGB2BGR, "mono8": cv2.COLOR_RGB2GRAY}
 
 
 class ImagePlayer:
-    """Publishes Image and CameraInfo with one stamp, at a rate, or in step with whoever works on them."""
+    """Publishes Image and CameraInfo with one stamp, at a rate, or in step with the node that processes them."""
 
     def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
         """Raises ConfigurationError or DataError for parameters that name nothing which can be played."""
@@ -79,7 +79,7 @@ class ImagePlayer:
         self._log.info(f"playing {self._pictures.describe()} on {topic} at {self._parameters.rate_hz:g} Hz{waits}")
 
     def _check_topics(self) -> None:
-        """Raise ConfigurationError where what is played would be heard as its own result."""
+        """Raise ConfigurationError if it would receive its own images."""
         names = {topic: str(self.node.resolve_topic_name(topic)) for topic in ("image", "camera_info")}
         endpoints = [Endpoint(name=name, label=topic, publishes=True) for topic, name in names.items()]
         refuse_collisions(self.node, endpoints)
@@ -116,7 +116,7 @@ class ImagePlayer:
         image, camera = self._pictures.load(index)
         header = Header(stamp=self.node.get_clock().now().to_msg(), frame_id=self._parameters.frame_id)
         image.header = header
-        # camera_info first: whoever gets the image can then go on with it at once.
+        # camera_info first, so that a node can process the image as soon as it arrives.
         self._infos.publish(camera_to_camera_info(camera, header=header, sensor_msgs=sensor_msgs.msg))
         self._images.publish(image)
         self._published += 1
@@ -125,7 +125,7 @@ class ImagePlayer:
             self._awaited_ns = stamp_ns(image)
 
     def _may_start(self) -> bool:
-        """Return whether there is somebody to play for, and has been for long enough to be fully connected."""
+        """Return whether there is a subscriber, and has been for long enough to be fully connected."""
         if not self._parameters.wait_for_subscriber:
             return True
         topic = self._parameters.lockstep_topic
@@ -167,7 +167,7 @@ class Pictures:
     """The images to play, as messages with their cameras."""
 
     def __init__(self, parameters: PlayerParameters) -> None:
-        """Find the images and the intrinsics; DataError or ConfigurationError where one of them is missing."""
+        """Find the images and the intrinsics; DataError or ConfigurationError if one of them is missing."""
         if not parameters.images:
             raise ConfigurationError("there is nothing to play: name an image or a folder, as in image_player FOLDER")
         if not (parameters.calibration or parameters.focal_px or parameters.hfov_deg):

@@ -54,7 +54,7 @@ def infer(engine):
     return float(engine.run(feeds, ["depth"])["depth"][0, 0, 0])
 
 
-def test_auto_goes_on_with_the_next_provider_and_says_so(session, caplog):
+def test_auto_falls_back_to_the_next_provider_with_a_warning(session, caplog):
     cuda = FakeBackend(session, "cuda", 1.0)
     engine = make_engine(cuda, FakeBackend(session, "cpu", 2.0))
     assert (infer(engine), engine.provider) == (1.0, "cuda")
@@ -63,7 +63,7 @@ def test_auto_goes_on_with_the_next_provider_and_says_so(session, caplog):
     assert (infer(engine), cuda.runs) == (2.0, 2)
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "illegal memory access" in warning
-    assert "goes on with cpu" in warning
+    assert "falls back to cpu" in warning
 
 
 def test_a_failure_without_words_is_named_by_its_kind(session):

@@ -1,4 +1,4 @@
-"""The few calls of NVIDIA's driver library that ONNX Runtime does not offer; nothing where there is no driver."""
+"""The few calls of NVIDIA's driver library that ONNX Runtime does not offer; nothing if there is no driver."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CudaDriver:
             return None
 
     def read_memory_bytes(self) -> tuple[int, int] | None:
-        """Return the GPU's free memory, for all processes, and its total memory; None where it is not known."""
+        """Return the GPU's free memory, for all processes, and its total memory; None if it is not known."""
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         with self._context() as device:
             if device is None or self._cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)):
@@ -74,7 +74,7 @@ class CudaDriver:
 
     @contextlib.contextmanager
     def _context(self) -> Iterator[ctypes.c_int | None]:
-        """Make the GPU's context this thread's own; yield the device, or None where a call fails."""
+        """Make the GPU's context this thread's own; yield the device, or None if a call fails."""
         cuda, device, context = self._cuda, ctypes.c_int(), ctypes.c_void_p()
         if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
             yield None

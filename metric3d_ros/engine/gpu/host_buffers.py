@@ -1,4 +1,4 @@
-"""Memory of the host that a GPU writes results into: taken once, page-locked, and lent until nobody looks at it."""
+"""Host memory that a GPU writes results into: allocated once, page-locked, reused once nothing refers to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PageLocker(Protocol):
 class HostBuffers:
     """Lends arrays; the memory of one is lent again only after the last view of it is gone.
 
-    So whoever got an array owns it for as long as wanted, without a copy and without being overwritten, and in the
+    So an array stays valid as long as anything refers to it, without a copy and without being overwritten, and in the
     steady state no memory is taken or returned. May be used by one thread at a time; arrays may die in any thread.
     """
 
@@ -36,7 +36,7 @@ class HostBuffers:
         self._idle: collections.deque[_Block] = collections.deque()
 
     def lend(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> npt.NDArray[np.generic]:
-        """Return an array of that shape and type, with whatever its memory held before."""
+        """Return an array of that shape and type, uninitialised."""
         size_bytes = math.prod(shape) * np.dtype(dtype).itemsize
         block = self._take_idle(size_bytes) or _Block(size_bytes, self._locker)
         # Every view made of it has this array as its base, so that it lives as long as any of them.
@@ -58,7 +58,7 @@ class HostBuffers:
 
 
 class _Block:
-    """Whole pages, page-locked where that works."""
+    """Whole pages, page-locked if that works."""
 
     def __init__(self, size_bytes: int, locker: PageLocker | None) -> None:
         self.size_bytes = size_bytes
@@ -68,6 +68,6 @@ class _Block:
         self._locked = locker is not None and locker.lock_pages(self._address, len(self.memory))
 
     def release(self) -> None:
-        """Unlock the pages; the memory goes once nobody refers to it."""
+        """Unlock the pages; the memory is freed once nothing refers to it."""
         if self._locked and self._locker is not None:
             self._locker.unlock_pages(self._address)

@@ -1,4 +1,4 @@
-"""Reads how much of the GPU's memory is in use, from the driver's own library; nothing where there is none."""
+"""Reads how much of the GPU's memory is in use, from the driver's own library; nothing if there is none."""
 
 import ctypes
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class GpuMemory:
 
 
 def read_gpu_memory(load: Callable[[str], Any] = ctypes.CDLL) -> GpuMemory | None:
-    """Return the memory of the GPU that the model runs on; None where it is not known."""
+    """Return the memory of the GPU that the model runs on; None if it is not known."""
     driver = CudaDriver.load(load)
     memory = driver.read_memory_bytes() if driver is not None else None
     if memory is None:

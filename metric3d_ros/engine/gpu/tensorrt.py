@@ -93,7 +93,7 @@ def open_tensorrt(runtime: Runtime, path: Path, tuning: Tuning, *, small_model: 
 
 
 class TensorRtBackend:
-    """Runs on CUDA until TensorRT's engine is ready, and on CUDA whatever the engine does not take.
+    """Runs on CUDA until TensorRT's engine is ready, and later for inputs that the engine does not take.
 
     An engine is built for the first size that comes several times in a row, and again, for a range of sizes, when
     another one does. A build that fails is an error of the next run: TensorRT was asked for.
@@ -185,7 +185,7 @@ def build_cached(
     run_once: Callable[[Backend, Mapping[str, Shape]], object],
     errors: tuple[type[Exception], ...],
 ) -> Backend:
-    """Return a backend with TensorRT's engine for `profile`, from the cache at `root` where it has one.
+    """Return a backend with TensorRT's engine for `profile`, from the cache at `root` if it has one.
 
     Args:
         open_backend: opens a session with more options.

@@ -43,7 +43,7 @@ TOPICS: dict[str, Any] = {
     POINTS: PointCloud2,
 }
 OPTIONAL = frozenset({CONFIDENCE})
-"""What not every model gives (normals are made from depth where a network has none)."""
+"""What not every model gives (if it has no normals, they are computed from depth)."""
 
 _GRACE_S = 1.0
 
@@ -58,7 +58,7 @@ class CollectedFrame:
         camera: from depth/camera_info.
         depth_m: float32 (H, W), metres along the optical axis, NaN where invalid.
         normals: float32 (H, W, 3), optical frame, NaN where invalid.
-        confidence: float32 (H, W); None where the model gives none.
+        confidence: float32 (H, W); None if the model gives none.
         cloud: points in metres, organised as they were published.
         latency_ms: by topic, from the image's stamp to the arrival here, on this machine's clock.
     """

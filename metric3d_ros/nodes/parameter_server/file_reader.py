@@ -32,7 +32,7 @@ class Setting:
     source: str
     """The file that it is from, or the words of the command line."""
     refusal: str = ""
-    """Why ROS 2 does not take it; "" where it does."""
+    """Why ROS 2 does not take it; "" if it does."""
     is_argument: bool = False
     """It is from the command line itself."""
 
@@ -50,7 +50,7 @@ class ParameterFile:
     strays: list[tuple[str, str]] = field(default_factory=list)
     """Above each value without `ros__parameters` the key, "" at the top, and the value's own name."""
     cleaned: str | None = None
-    """The text without settings that ROS 2 does not take; None where the file can be left as it is."""
+    """The text without settings that ROS 2 does not take; None if the file can be left as it is."""
 
 
 Accepts = Callable[[str], bool]
@@ -100,7 +100,7 @@ def read_parameter_file(path: Path, *, is_accepted: bool, accepts: Accepts) -> P
 
 
 def refused_value(text: str) -> str:
-    """Return why ROS 2 takes no parameter with this YAML text; "" where nothing is known against it."""
+    """Return why ROS 2 takes no parameter with this YAML text; "" if nothing is known against it."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
@@ -119,7 +119,7 @@ def with_items_of_one_type(text: str) -> str:
 
 
 def with_words_in_quotes(text: str) -> str:
-    """Return YAML for a list such that each of its items is a word, whatever it looks like."""
+    """Return YAML for a list such that each of its items is a string, even if it resembles a number."""
     items = getattr(yaml.compose(text, Loader=yaml.SafeLoader), "value", [])
     return "[" + ", ".join(f'"{item.value}"' for item in items) + "]"
 
@@ -164,7 +164,7 @@ def _refusal(node: yaml.Node) -> str:
 
 
 def _trial(section: str, name: str, value: yaml.Node, accepts: Accepts) -> str:
-    """Return why ROS 2 does not take a setting when it is alone in a file; "" where it does."""
+    """Return why ROS 2 does not take a setting when it is alone in a file; "" if it does."""
     if accepts(_write(section, name, value)):
         return ""
     if not accepts(_write(section, name, _SOMETHING)):

@@ -44,7 +44,7 @@ class Entry:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     read_only: bool = False
-    """Cannot change while the node runs; `description` says why where it is not obvious."""
+    """Cannot change while the node runs; `description` gives the reason unless it is obvious."""
     check: Callable[[Any], object] | None = None
     """Raises ConfigurationError for a value of the right type that cannot be used."""
     option: str = ""
@@ -62,7 +62,7 @@ class Entry:
 
     @property
     def limits(self) -> str:
-        """Range or choices in words, such as "1 to 64" or "auto, cpu"; "" where there are none."""
+        """Range or choices in words, such as "1 to 64" or "auto, cpu"; "" if there are none."""
         if self.choices:
             return ", ".join(choice or "''" for choice in self.choices)
         if self.minimum is not None and self.maximum is not None:
@@ -77,7 +77,7 @@ class Entry:
         return f"{self.name}: {format_value(self.default)}"
 
     def accept(self, value: Any) -> Value:
-        """Return `value` as this parameter's own type; an integer is welcome where a double is expected.
+        """Return `value` as this parameter's own type; an integer is accepted for a double.
 
         Raises ConfigurationError for another type, a value outside the range, or none of the choices.
         """

@@ -117,7 +117,7 @@ class ParameterServer(Generic[T]):
             raise ConfigurationError(f"{error} ({source})" if source else str(error)) from error
 
     def _check_use_sim_time(self) -> None:
-        """Raise ConfigurationError where rclpy only logs that it does without a simulated clock."""
+        """Raise ConfigurationError if rclpy only logs that it does without a simulated clock."""
         given = self._node.get_parameter("use_sim_time")
         if given.type_ != Parameter.Type.BOOL:
             raise ConfigurationError(
@@ -127,7 +127,7 @@ class ParameterServer(Generic[T]):
     def _convert(self, parameters: list[Parameter]) -> list[Parameter]:
         """Make doubles of integers and words of bools where those are expected, before rclpy refuses them.
 
-        Of a parameter that cannot change rclpy says only that it is read-only; what to do about it goes to the log.
+        Of a parameter that cannot change rclpy's error is only that it is read-only; the remedy goes to the log.
         """
         for given in parameters:
             if given.name in self._entries and self._entries[given.name].read_only:

@@ -100,7 +100,7 @@ class ParameterSources:
         return not refusal
 
     def setting(self, node_name: str, name: str) -> Setting | None:
-        """Return what sets a parameter of the node with that full name; None where nothing does."""
+        """Return what sets a parameter of the node with that full name; None if nothing does."""
         found = [each for each in self.settings if each.name == name and matches(each.section, node_name)]
         return found[-1] if found else None
 
@@ -185,7 +185,7 @@ def _is_meant_for(above: str, name: str, node_name: str, known: Collection[str])
 
 
 def _near(file: ParameterFile, node_name: str, known: Collection[str]) -> str:
-    """Return the section that was most likely meant for the node; "" where none looks like it."""
+    """Return the section that was most likely meant for the node; "" if none looks like it."""
     base = _base(node_name)
     for section in file.sections:
         if _base(section) == base or _alike(_base(section), base):

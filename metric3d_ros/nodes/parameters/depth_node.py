@@ -34,7 +34,7 @@ _CAMERA_NAME = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*_?")
 
 
 def check_camera_names(names: Sequence[str]) -> None:
-    """Raise ConfigurationError where `names` cannot stand before topics, or name one camera twice."""
+    """Raise ConfigurationError if `names` cannot stand before topics, or name one camera twice."""
     if tuple(names) in ((), _ONE_CAMERA):
         return
     for name in names:
@@ -255,7 +255,7 @@ class DepthParameters:
         return self.cameras or _ONE_CAMERA
 
     def check_model(self, outputs: Collection[str]) -> None:
-        """Raise ConfigurationError where these parameters need what a model with these `outputs` does not give."""
+        """Raise ConfigurationError if these parameters need what a model with these `outputs` does not give."""
         limits = {
             "depth.min_confidence": self.depth.min_confidence,
             "points.min_confidence": self.points.min_confidence,

@@ -1,4 +1,4 @@
-"""`python -m metric3d_ros.nodes.reference` writes docs/parameters.md, docs/topics.md and config/depth.yaml anew."""
+"""`python -m metric3d_ros.nodes.reference` writes docs/parameters.md, docs/topics.md and config/depth.yaml again."""
 
 from pathlib import Path
 

@@ -5,7 +5,7 @@ from std_srvs.srv import SetBool
 
 
 class EnableSwitch:
-    """Whether the node is to work on the images that come; it is until somebody says otherwise."""
+    """Whether the node processes images; true until the service changes it."""
 
     def __init__(self, node: Node) -> None:
         self._log = node.get_logger()

@@ -55,7 +55,7 @@ def prepare_for_large_messages(
 ) -> TransportReport:
     """Point Fast DDS to the shipped profile and let the C allocator keep large buffers.
 
-    The profile is used only where the middleware is Fast DDS and the user has chosen no profile or transports.
+    The profile is used only if the middleware is Fast DDS and the user has chosen no profile or transports.
 
     Args:
         rmw_implementation: the middleware's name, such as "rmw_fastrtps_cpp".
@@ -93,7 +93,7 @@ def _prepare_fastdds(rmw: str, wanted_mib: int | None, environment: MutableMappi
         return TransportReport("Fast DDS left as it is, as asked for")
     choice = _users_choice(environment)
     if choice:
-        return TransportReport(f"Fast DDS as {choice} says")
+        return TransportReport(f"Fast DDS as set by {choice}")
     profile = shared_file(PROFILE_FILE)
     tree = ElementTree.parse(profile)
     segment = tree.find(".//{*}segment_size")

@@ -1,4 +1,4 @@
-"""Lets the node's log say what the parts without ROS say through Python's logging."""
+"""Forwards Python's logging, which the parts without ROS use, to the node's log."""
 
 import logging
 from typing import Any

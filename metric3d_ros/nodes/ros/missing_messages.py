@@ -35,7 +35,7 @@ class Silence:
     text: str
     """With the remedy."""
     is_mistake: bool
-    """What is published does not fit; False where it may only come later."""
+    """What is published does not fit; False if it may only come later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def explain_silence(node: Node, wanted: WantedTopic) -> Silence:
         return _explain_absence(node, wanted)
     if not fitting:
         return Silence(text=_explain_type(wanted, publishers), is_mistake=True)
-    # One that could be heard may be there without publishing anything.
+    # A publisher that matches may exist without publishing anything.
     refusals = [text for each in fitting if (text := _explain_qos(wanted, each))]
     if refusals:
         return Silence(text=refusals[0], is_mistake=True)
@@ -144,12 +144,12 @@ def _compressed_remedy(wanted: WantedTopic, compressed: str) -> str:
 
 
 def _explain_qos(wanted: WantedTopic, publisher: TopicEndpointInfo) -> str:
-    """Return why this publisher is not heard; "" where it is."""
+    """Return why this publisher does not match; "" if it does."""
     offered, asked = publisher.qos_profile, wanted.profile
     compatibility, reason = qos_check_compatible(offered, asked)
     if compatibility != QoSCompatibility.ERROR:
         return ""
-    who = f"{_node_name(publisher)} cannot be heard on {wanted.name}"
+    who = f"{_node_name(publisher)} does not match on {wanted.name}"
     if (offered.reliability, asked.reliability) == (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE):
         override = override_name(wanted.name, SUBSCRIPTION, QoSPolicyKind.RELIABILITY)
         return (

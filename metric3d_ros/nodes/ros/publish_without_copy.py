@@ -48,7 +48,7 @@ def publish_without_copy(publisher: Publisher, message_type: Any) -> Publish:
 
 @functools.cache
 def _load_rcl() -> tuple[Callable[..., int], Callable[[], None]] | None:
-    """Return rcl_publish and rcutils_reset_error of the libraries that rclpy has loaded; None where there are none."""
+    """Return rcl_publish and rcutils_reset_error of the libraries that rclpy has loaded; None if there are none."""
     try:
         rcl_publish = ctypes.CDLL("librcl.so").rcl_publish
         reset_error = ctypes.CDLL("librcutils.so").rcutils_reset_error

@@ -65,7 +65,7 @@ OUTPUT = output(QosParameters())
 
 
 def create_input(node: Node, message_type: Any, topic: str, callback: Any, *, profile: QoSProfile) -> Subscription:
-    """Subscribe, with `qos_overrides` parameters and a warning where a publisher's QoS does not fit.
+    """Subscribe, with `qos_overrides` parameters and a warning if a publisher's QoS does not fit.
 
     Raises ConfigurationError for an override whose value is none.
     """
@@ -89,9 +89,9 @@ def create_input(node: Node, message_type: Any, topic: str, callback: Any, *, pr
 
 
 def subscribe_if_latched(node: Node, message_type: Any, topic: str, callback: Any) -> bool:
-    """Subscribe once more where a publisher keeps its last message for those who come late; return whether one does.
+    """Subscribe once more if a publisher is transient local (latched); return whether one is.
 
-    Only a subscription that is reliable and transient local gets that message, and it would hear no other publisher.
+    Only a subscription that is reliable and transient local gets that message, and it would match no other publisher.
     """
     name = node.resolve_topic_name(topic)
     durabilities = [each.qos_profile.durability for each in node.get_publishers_info_by_topic(name)]
@@ -103,7 +103,7 @@ def subscribe_if_latched(node: Node, message_type: Any, topic: str, callback: An
 
 
 def create_output(node: Node, message_type: Any, topic: str, *, profile: QoSProfile = OUTPUT) -> Publisher:
-    """Advertise, with `qos_overrides` parameters and a warning where a subscriber's QoS does not fit.
+    """Advertise, with `qos_overrides` parameters and a warning if a subscriber's QoS does not fit.
 
     Raises ConfigurationError for an override whose value is none.
     """

@@ -22,7 +22,7 @@ PREFIX = "qos_overrides."
 PUBLISHER, SUBSCRIPTION = "publisher", "subscription"
 
 _DECLARED = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
-# Declared where they are set only: of no use to most, and four more parameters for each topic.
+# Declared only if they are set: they would be four more parameters for each topic, of no use to most.
 _ON_DEMAND = (
     QoSPolicyKind.DEADLINE,
     QoSPolicyKind.LIFESPAN,
@@ -55,7 +55,7 @@ def overriding_options(node: Node, topic: str, side: str) -> QoSOverridingOption
         name = override_name(topic, side, policy)
         _check(name, policy, node)
         if not node.describe_parameter(name).read_only:
-            # As rclpy does with those that nobody has set: they are read here only.
+            # As rclpy does with those that are not set: they are only read here.
             node.set_descriptor(
                 name,
                 ParameterDescriptor(
@@ -111,7 +111,7 @@ def _same_name(name: str, other: str) -> bool:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    """Return the override that was most likely meant: the topic decides; "" where none is like it."""
+    """Return the override that was most likely meant: the topic decides; "" if none is like it."""
     topics = difflib.get_close_matches(_topic(name), {_topic(each) for each in known}, n=1, cutoff=0.75)
     of_topic = [each for each in known if topics and _topic(each) == topics[0]]
     return next(iter(difflib.get_close_matches(name, of_topic, n=1)), "")

@@ -1,4 +1,4 @@
-"""Imported first by every node: one line where ROS 2 is missing, a clean end where a signal comes during imports."""
+"""Imported first by every node: one line if ROS 2 is missing, a clean end if a signal comes during imports."""
 
 import importlib.util
 import os

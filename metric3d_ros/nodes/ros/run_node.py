@@ -76,7 +76,7 @@ def run_node(
         make_node: makes the node from the command line's options, whose `parameter_sources` are what follows
             --ros-args; may raise Metric3DError.
         argv: the command line with the program's name; None for sys.argv.
-        parser: parses what is not meant for ROS; None where the node has no options of its own.
+        parser: parses what is not meant for ROS; None if the node has no options of its own.
     """
     argv = list(sys.argv if argv is None else argv)
     stop = Stop()
@@ -93,7 +93,7 @@ def run_node(
                 keep_buffers=options.keep_buffers,
             )
             with _explained_ros_errors():
-                # Our own handlers: rclpy's shut the context down at once, under the feet of whoever is publishing.
+                # Our own handlers: rclpy's shut the context down at once, while other threads publish.
                 rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
             sources.close()
             clean = _spin(make_node, options, stop, report)
@@ -132,7 +132,7 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
 
 
 def create_node(name: str) -> Node:
-    """Return a node as `ParameterServer` wants it; ConfigurationError where ROS 2 cannot make one."""
+    """Return a node as `ParameterServer` wants it; ConfigurationError if ROS 2 cannot make one."""
     with _explained_ros_errors():
         return ReloadableNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
 
@@ -170,7 +170,7 @@ def _ros_accepts(argv: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def _explained_ros_errors() -> Iterator[None]:
-    """Raise ConfigurationError for whatever keeps ROS 2 from starting: arguments, parameter files, log folder."""
+    """Raise ConfigurationError for what keeps ROS 2 from starting: arguments, parameter files, log folder."""
     try:
         yield
     except Exception as error:  # of many types, few of them public

@@ -21,7 +21,7 @@ class Endpoint:
     """As it is called before remapping, such as depth/camera_info."""
     publishes: bool
     kind: Any = None
-    """The message type; None where there is nothing to compare it with."""
+    """The message type; None if there is nothing to compare it with."""
     is_own: bool = True
     """False for a topic that the camera's driver publishes, whether or not this node subscribes to it."""
 
@@ -35,7 +35,7 @@ def reserved_endpoints(node: Node, topics: Iterable[str]) -> Iterator[Endpoint]:
 
 
 def refuse_collisions(node: Node, endpoints: Iterable[Endpoint]) -> None:
-    """Raise ConfigurationError where two of these uses of a topic do not go together, with the remedy."""
+    """Raise ConfigurationError if two of these uses of a topic do not go together, with the remedy."""
     first_by_name: dict[str, Endpoint] = {}
     # The node's own uses first, since their message is clearer.
     for endpoint in sorted(endpoints, key=lambda each: not each.is_own):
@@ -58,7 +58,7 @@ def _problem(output: Endpoint, other: Endpoint) -> str:
     if not other.is_own:
         return (
             f"{output.label} would be published on {output.name}, which is the camera's own {other.label}: two "
-            "publishers, and others would hear both"
+            "publishers, and subscribers would receive both"
         )
     return f"{output.label} would be published on {output.name}, to which this node subscribes as {other.label}"
 

@@ -123,7 +123,7 @@ class RerunLog:
     def flush(self, *, timeout_s: float) -> bool:
         """Send the layout if need be and wait until all is handed over; return whether that was within `timeout_s`.
 
-        Raises RuntimeError where it never will be: the viewer is gone.
+        Raises RuntimeError if the viewer is gone.
         """
         self._arrange()
         begun_s = time.monotonic()

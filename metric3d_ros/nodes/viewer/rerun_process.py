@@ -1,4 +1,4 @@
-"""The Rerun viewer as a process: looked for, started on free ports, waited for and, where it is ours to end, ended."""
+"""The Rerun viewer as a process: found, started on free ports, waited for and, if this process started it, ended."""
 
 import ctypes
 import importlib.metadata
@@ -36,7 +36,7 @@ class ViewerError(Metric3DError):
 
 
 def explain_missing_rerun() -> str | None:
-    """Return one line with the remedy where rerun-sdk is missing or too old; None where it can be used."""
+    """Return one line with the remedy where rerun-sdk is missing or too old; None if it can be used."""
     if importlib.util.find_spec("rerun") is None:
         return f"Rerun cannot be imported: {_REMEDY}"
     try:
@@ -49,7 +49,7 @@ def explain_missing_rerun() -> str | None:
 
 
 def check_display(environment: Mapping[str, str] = os.environ) -> None:
-    """Raise ConfigurationError where a window cannot be shown: on Linux without X11 or Wayland."""
+    """Raise ConfigurationError if a window cannot be shown: on Linux without X11 or Wayland."""
     if sys.platform == "linux" and not any(environment.get(name) for name in _DISPLAY_VARIABLES):
         raise ConfigurationError(
             "there is no display for Rerun's window (neither DISPLAY nor WAYLAND_DISPLAY is set): watch in a browser "
@@ -77,7 +77,7 @@ class RerunProcess:
         Args:
             kind: a native window, or a web server with the viewer's page.
             host: the address to listen on; 0.0.0.0 lets other machines look.
-            grpc_port, web_port: taken where they are free, else the system chooses.
+            grpc_port, web_port: used if they are free, else the system chooses.
             memory_limit: what the viewer keeps; it forgets the oldest first.
 
         Raises ConfigurationError without a display for a window, or for a host that is not this machine's, and
@@ -190,7 +190,7 @@ def _page_permission(host: str, web_port: int) -> list[str]:
 
 
 def _free_port(host: str, wanted: int) -> int:
-    """Return `wanted` where nothing listens on it, else a port of the system's choice."""
+    """Return `wanted` if nothing listens on it, else a port of the system's choice."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (wanted, 0):
         with socket.socket(family) as probe:

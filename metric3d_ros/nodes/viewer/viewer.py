@@ -47,13 +47,13 @@ _CAMERA_INFO = rclpy.qos.QoSProfile(
 
 
 class View:
-    """Subscribes to topics and shows the newest message of each; whatever comes faster than it can be shown is dropped.
+    """Subscribes to topics and shows the newest message of each; older ones that are not shown in time are dropped.
 
     Conversion and sending run in a thread of their own, so that messages are taken, and dropped, in time.
     """
 
     def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
-        """Raises ConfigurationError or ViewerError where nothing can be shown as asked."""
+        """Raises ConfigurationError or ViewerError if nothing can be shown as asked."""
         if options.max_points < 1:
             raise ConfigurationError(f"--max-points is {options.max_points}, expected at least 1")
         self._options = options
@@ -113,7 +113,7 @@ class View:
         return done
 
     def _finish_recording(self, recording: RerunLog) -> bool:
-        """Hand over what is left and close; False where the viewer does not take it, and closing would wait for it."""
+        """Hand over what is left and close; False if the viewer does not take it, and closing would wait for it."""
         try:
             if not recording.flush(timeout_s=_FLUSH_S):
                 return False
@@ -252,7 +252,7 @@ class View:
             self._stop.finish()
 
     def _on_error(self, error: Exception) -> None:
-        if self._viewer is None or not self._viewer.has_ended:  # else _look_after_viewer says it better
+        if self._viewer is None or not self._viewer.has_ended:  # else _look_after_viewer has the better message
             self._stop.fail(ViewerError(f"Rerun failed: {error}"))
 
     def _close_viewer(self) -> None:
@@ -261,7 +261,7 @@ class View:
 
 
 def _check_file(path: Path) -> None:
-    """Raise ConfigurationError where a recording cannot be written; Rerun would only say so in a log."""
+    """Raise ConfigurationError if a recording cannot be written; Rerun would only log it."""
     try:
         with path.open("wb"):
             pass

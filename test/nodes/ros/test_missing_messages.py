@@ -124,7 +124,7 @@ CASES = {
     "QoS that does not match": (
         {"image_topic": "/image", "qos": BEST_EFFORT},
         "-p qos.input_reliability:=reliable",
-        "/test_bench cannot be heard on /image: it publishes best effort, and reliable is asked for here; set "
+        "/test_bench does not match on /image: it publishes best effort, and reliable is asked for here; set "
         "qos.input_reliability to best_effort",
         "-p qos.input_reliability:=best_effort",
     ),
@@ -137,7 +137,7 @@ CASES = {
     "deadline that does not match": (
         {"image_topic": "/image"},
         "-p qos_overrides./image.subscription.deadline:=5000000000",
-        "/test_bench cannot be heard on /image: it offers less deadline than is asked for here; set the parameter "
+        "/test_bench does not match on /image: it offers less deadline than is asked for here; set the parameter "
         "qos_overrides./image.subscription.deadline to 0",
         "-p qos_overrides./image.subscription.deadline:=0",
     ),
@@ -187,7 +187,7 @@ def test_publisher_that_cannot_be_heard_is_told_beside_a_silent_one_that_can(tmp
         environment = ros_environment(tmp_path, domain)
         arguments = parameters(model=model, qos__input_reliability="reliable")
         with running_node("depth_node", *arguments, environment=environment) as node:
-            node.wait_for("no images come: /test_bench cannot be heard on /image: it publishes best effort")
+            node.wait_for("no images come: /test_bench does not match on /image: it publishes best effort")
     finally:
         camera.bench.close()
 
@@ -226,7 +226,7 @@ INFO_CASES = {
     "QoS": (
         {"qos": BEST_EFFORT},
         "-p qos_overrides./camera_info.subscription.reliability:=reliable",
-        "/test_bench cannot be heard on /camera_info: it publishes best effort, and reliable is asked for here",
+        "/test_bench does not match on /camera_info: it publishes best effort, and reliable is asked for here",
         "-p qos_overrides./camera_info.subscription.reliability:=best_effort",
     ),
 }

@@ -46,7 +46,7 @@ REFUSED = {
     "images beside the default name of camera_info": (
         ["-r", "image:=/depth/image_raw"],
         "depth/camera_info would be published on /depth/camera_info, which is the camera's own camera_info: two "
-        "publishers, and others would hear both: remap depth/camera_info to another topic, such as "
+        "publishers, and subscribers would receive both: remap depth/camera_info to another topic, such as "
         "/metric3d/depth/camera_info",
     ),
     "output on diagnostics": (["-r", "points:=/diagnostics"], "points and /diagnostics are both /diagnostics"),
