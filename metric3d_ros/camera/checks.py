@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from metric3d_ros.camera.camera import Camera
 from metric3d_ros.camera.lens_names import is_unnamed_polynomial
-from metric3d_ros.camera.pixel_rays import lens_of, share_without_ray
-from metric3d_ros.camera.record import Camera
 
 # In units of the image's size. Real lenses stay below 0.1; that of half a resolution is 0.25 off.
 _FAR_OFF = 0.2
@@ -230,13 +229,12 @@ def _check_lens(info: Any, camera: Camera, *, rectified: bool, has_p: bool) -> I
 
 
 def _check_rays(camera: Camera) -> Iterator[Finding]:
-    share = share_without_ray(camera)
-    if share <= (_MOST_FISHEYE_WITHOUT_RAY if camera.is_fisheye else _MOST_WITHOUT_RAY):
+    share, lens = camera.share_without_ray(), camera.lens
+    if lens is None or share <= (_MOST_FISHEYE_WITHOUT_RAY if camera.is_fisheye else _MOST_WITHOUT_RAY):
         return
-    widest_deg = lens_of(camera.distortion_model, camera.distortion).widest_deg
     yield Finding(
         f"{share:.0%} of the image has no ray: the {camera.distortion_model} model with D "
-        f"{[float(f'{value:.4g}') for value in camera.distortion]} ends {widest_deg:.3g} degrees off the axis",
+        f"{[float(f'{value:.4g}') for value in camera.distortion]} ends {lens.widest_deg:.3g} degrees off the axis",
         "D or K is of another image, or the calibration saw nothing near the image's edges",
         "calibrate again with the pattern in every corner; points there are NaN",
     )

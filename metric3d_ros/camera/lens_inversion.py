@@ -1,20 +1,18 @@
 """A lens model inverted for every pixel of a camera: solved on a grid, interpolated, and every pixel checked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from metric3d_ros.camera.record import Camera
+from metric3d_ros.camera.lenses import Lens, Points
+from metric3d_ros.camera.pinhole import Pinhole
 
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
-Points = tuple[Float64Array, Float64Array]
+Block = tuple[slice, slice]  # rows and columns
 
 # A ray whose reprojection misses its own pixel by more than this has no place on the lens model.
 _MAX_REPROJECTION_PX = 0.1
@@ -22,68 +20,55 @@ _MAX_REPROJECTION_PX = 0.1
 _ACCURATE_PX = 5e-4
 _SPACING_PX = 4
 # Arrays of this many pixels stay in a processor's cache.
-_BLOCK_PIXELS = 16_384
+_BLOCK_PIXELS = 32_768
 
 
-class Lens(Protocol):
-    """What bends the rays: between the plane z = 1 and where its points appear there."""
-
-    @property
-    def widest_deg(self) -> float:
-        """The angle off the axis up to which there are rays."""
-
-    def distort(self, x: Float64Array, y: Float64Array) -> Points:
-        """Return where points (x, y, 1) appear; NaN where the lens model does not reach."""
-
-    def undistort(self, x: Float64Array, y: Float64Array, *, near: Points | None = None) -> Points:
-        """Return the points that appear at (x, y), NaN where there are none; `near` them are these, where not NaN."""
-
-
-def plane_coordinates(camera: Camera) -> tuple[Float64Array, Float64Array]:
-    """Return where columns (W,) and rows (H,) lie on the plane z = 1, as seen through a perfect lens."""
-    u = (np.arange(camera.width, dtype=np.float64) - camera.cx) / camera.fx
-    v = (np.arange(camera.height, dtype=np.float64) - camera.cy) / camera.fy
-    return u, v
-
-
-def invert_lens(lens: Lens, camera: Camera, inverted: Float32Array) -> None:
+def invert_lens(lens: Lens, camera: Pinhole, inverted: Float32Array) -> None:
     """Fill (H, W, 2) float32 with the point on the plane z = 1 that each pixel sees; NaN where the lens has none.
 
     Every point is checked as it is stored, in single precision: projected through `lens` it appears within a tenth of
     a pixel of its own pixel. Solving for each pixel instead takes three times as long.
+
+    A lens at 640 x 480 takes about 20 ms, up to 50 ms if its model ends within the image.
     """
-    u, v = plane_coordinates(camera)
-    grid_x, grid_y, known, near = _solve_grid(lens, camera)
-    unsolved = np.empty((camera.height, camera.width), np.bool_)
-    for rows in _row_blocks(camera):
-        cells = slice(rows.start // _SPACING_PX, -(-rows.stop // _SPACING_PX))
-        size = (rows.stop - rows.start, camera.width)
-        wanted_x, wanted_y = (plane.ravel() for plane in np.meshgrid(u, v[rows]))
-        x, y = (_interpolate(grid, cells)[: size[0], : size[1]].ravel() for grid in (grid_x, grid_y))
-        missed = _reprojection_px(lens, camera, x, y, wanted_x, wanted_y)
-        interpolated = _to_pixels(known[cells], size)
-        x[~interpolated] = y[~interpolated] = np.nan
-        inverted[rows, :, 0], inverted[rows, :, 1] = x.reshape(size), y.reshape(size)
-        accurate = interpolated & (missed <= _ACCURATE_PX)
-        unsolved[rows] = (_to_pixels(near[cells], size) & ~accurate).reshape(size)
+    u, v = camera.plane_coordinates()
+    grid, known, near = _solve_grid(lens, camera)
+    inverted[...] = np.nan
+    unsolved = np.zeros((camera.height, camera.width), np.bool_)
+    for block, cells in _blocks_with_rays(camera, near):
+        part, at_rows, at_columns = inverted[block], *block
+        x, y = part[..., 0], part[..., 1]
+        x[...], y[...] = (_interpolate(plane, cells)[: x.shape[0], : x.shape[1]] for plane in grid)
+        interpolated = _to_pixels(known[cells], x.shape)
+        missed = _reprojection_px(lens, camera, (x, y), (u[at_columns], v[at_rows, None]))
+        part[~interpolated] = np.nan
+        unsolved[block] = _to_pixels(near[cells], x.shape) & ~(interpolated & (missed <= _ACCURATE_PX))
     at_v, at_u = np.nonzero(unsolved)
     if at_v.size:
         wanted_x, wanted_y = u[at_u], v[at_v]
         about_x, about_y = inverted[at_v, at_u].T.astype(np.float64)
         solved = lens.undistort(wanted_x, wanted_y, near=(about_x, about_y))
         x, y = (plane.astype(np.float32) for plane in solved)
-        lost = ~(_reprojection_px(lens, camera, x, y, wanted_x, wanted_y) <= _MAX_REPROJECTION_PX)
+        lost = ~(_reprojection_px(lens, camera, (x, y), (wanted_x, wanted_y)) <= _MAX_REPROJECTION_PX)
         x[lost] = y[lost] = np.nan
         inverted[at_v, at_u, 0], inverted[at_v, at_u, 1] = x, y
 
 
-def _row_blocks(camera: Camera) -> Iterator[slice]:
-    rows = max(1, _BLOCK_PIXELS // (camera.width * _SPACING_PX)) * _SPACING_PX
-    for top in range(0, camera.height, rows):
-        yield slice(top, min(top + rows, camera.height))
+def _blocks_with_rays(camera: Pinhole, near: BoolArray) -> Iterator[tuple[Block, Block]]:
+    """Yield blocks of (rows, columns), in pixels and in cells, that together hold every cell that is `near`."""
+    rows = max(1, _BLOCK_PIXELS // (camera.width * _SPACING_PX))
+    for top in range(0, len(near), rows):
+        columns = np.flatnonzero(near[top : top + rows].any(axis=0))
+        if columns.size:
+            cells = slice(top, min(top + rows, len(near))), slice(int(columns[0]), int(columns[-1]) + 1)
+            pixels = (
+                slice(side.start * _SPACING_PX, min(side.stop * _SPACING_PX, most))
+                for side, most in zip(cells, (camera.height, camera.width), strict=True)
+            )
+            yield (next(pixels), next(pixels)), cells
 
 
-def _solve_grid(lens: Lens, camera: Camera) -> tuple[Float64Array, Float64Array, BoolArray, BoolArray]:
+def _solve_grid(lens: Lens, camera: Pinhole) -> tuple[Points, BoolArray, BoolArray]:
     """Solve at every fourth row and column, from one before the image to two after it.
 
     Returns x and y there (0 where the lens has no ray), and for each cell of 4 x 4 pixels whether all of the 4 x 4
@@ -101,7 +86,7 @@ def _solve_grid(lens: Lens, camera: Camera) -> tuple[Float64Array, Float64Array,
     close = np.maximum(np.abs(columns - camera.cx)[None], np.abs(rows - camera.cy)[:, None]) <= _SPACING_PX
     known = np.all(_windows(has_ray), axis=(2, 3))
     near = np.any(_windows(has_ray | close), axis=(2, 3))
-    return x, y, np.asarray(known, np.bool_), np.asarray(near, np.bool_)
+    return (x, y), np.asarray(known, np.bool_), np.asarray(near, np.bool_)
 
 
 def _windows(plane: BoolArray) -> BoolArray:
@@ -125,29 +110,40 @@ def _cubic_weights() -> Float64Array:
 _WEIGHTS = _cubic_weights()
 
 
-def _interpolate(grid: Float64Array, cells: slice) -> Float32Array:
-    """Return the values of all pixels in rows of cells, from the knots around them."""
-    count, columns = cells.stop - cells.start, grid.shape[1] - 3
-    tall = np.empty((count, _SPACING_PX, grid.shape[1]), np.float32)
-    a, b, c, d = (grid[cells.start + rank : cells.start + rank + count] for rank in range(4))
+def _interpolate(grid: Float64Array, cells: Block) -> Float32Array:
+    """Return the values of all pixels in rows and columns of cells, from the knots around them."""
+    count, columns = (side.stop - side.start for side in cells)
+    knots = grid[cells[0].start : cells[0].stop + 3, cells[1].start : cells[1].stop + 3]
+    tall = np.empty((count, _SPACING_PX, columns + 3), np.float32)
     for pixel, weights in enumerate(_WEIGHTS):
-        tall[:, pixel] = weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d
-    tall = tall.reshape(count * _SPACING_PX, grid.shape[1])
+        tall[:, pixel] = _weighted([knots[rank : rank + count] for rank in range(4)], weights)
+    tall = tall.reshape(count * _SPACING_PX, columns + 3)
     wide = np.empty((len(tall), columns, _SPACING_PX), np.float32)
-    a, b, c, d = (tall[:, rank : rank + columns] for rank in range(4))
     for pixel, weights in enumerate(_WEIGHTS.astype(np.float32)):
-        wide[..., pixel] = weights[0] * a + weights[1] * b + weights[2] * c + weights[3] * d
+        wide[..., pixel] = _weighted([tall[:, rank : rank + columns] for rank in range(4)], weights)
     return wide.reshape(len(tall), columns * _SPACING_PX)
 
 
-def _to_pixels(cells: BoolArray, size_hw: tuple[int, int]) -> BoolArray:
-    """Return for each pixel, as one row after the other, what its cell has."""
+def _weighted(planes: list[npt.NDArray[Any]], weights: npt.NDArray[Any]) -> Any:
+    total = weights[0] * planes[0]
+    for weight, plane in zip(weights[1:], planes[1:], strict=True):
+        if weight:
+            total += weight * plane
+    return total
+
+
+def _to_pixels(cells: BoolArray, size_hw: tuple[int, ...]) -> BoolArray:
+    """Return for each pixel what its cell has."""
     pixels = np.repeat(np.repeat(cells, _SPACING_PX, axis=0), _SPACING_PX, axis=1)
-    return pixels[: size_hw[0], : size_hw[1]].ravel()
+    return pixels[: size_hw[0], : size_hw[1]]
 
 
 def _reprojection_px(
-    lens: Lens, camera: Camera, x: Float32Array, y: Float32Array, wanted_x: Float64Array, wanted_y: Float64Array
+    lens: Lens, camera: Pinhole, found: tuple[Float32Array, Float32Array], wanted: Points
 ) -> Float64Array:
-    seen_x, seen_y = lens.distort(x.astype(np.float64), y.astype(np.float64))
-    return np.maximum(np.abs(seen_x - wanted_x) * camera.fx, np.abs(seen_y - wanted_y) * camera.fy)
+    seen_x, seen_y = lens.distort(found[0].astype(np.float64), found[1].astype(np.float64))
+    seen_x -= wanted[0]
+    seen_x *= camera.fx
+    seen_y -= wanted[1]
+    seen_y *= camera.fy
+    return np.maximum(np.abs(seen_x, out=seen_x), np.abs(seen_y, out=seen_y))

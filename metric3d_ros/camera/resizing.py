@@ -1,6 +1,6 @@
 """The camera of an image whose size is not the calibrated one."""
 
-from metric3d_ros.camera.record import Camera
+from metric3d_ros.camera.camera import Camera
 from metric3d_ros.errors import CameraError
 
 _MOST_ROUNDING_PX = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from metric3d_ros.camera import Camera, check_camera_info, fit_camera, share_without_ray
+from metric3d_ros.camera import Camera, check_camera_info, fit_camera
 from metric3d_ros.camera.calibration.files import read_calibration_file
 from metric3d_ros.camera.calibration.urls import resolve_calibration
 from metric3d_ros.errors import ConfigurationError
@@ -55,7 +55,7 @@ def describe(camera: Camera, info: Any, *, rectified: bool) -> Iterator[str]:
     yield f"lens        {camera.distortion_model or 'no distortion'}" + (f" ({coefficients})" if coefficients else "")
     if not camera.distortion:
         yield f"view        {camera.hfov_deg:.4g} degrees wide"
-    yield f"no ray      {100 * share_without_ray(camera):.1f} % of the pixels"
+    yield f"no ray      {100 * camera.share_without_ray():.1f} % of the pixels"
 
 
 def _read(source: str, *, timeout_s: float) -> Any:

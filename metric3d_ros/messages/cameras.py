@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metric3d_ros.camera import Camera, described_size_hw
+from metric3d_ros.camera import Camera, apply_roi_and_binning, described_size_hw
 from metric3d_ros.camera.lens_names import PLUMB_BOB
 
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
@@ -38,24 +38,21 @@ def camera_to_camera_info(camera: Camera, *, header: Any, sensor_msgs: Any) -> A
 def resize_camera_info(info: Any, size_hw: tuple[int, int], *, header: Any) -> Any:
     """Return a copy of a CameraInfo for the image that it describes, resized to (height, width): K and P scaled.
 
-    Region of interest and binning are applied (REP-104) and then left at "none". A pixel's area scales about the
+    Region of interest and binning are applied and then left at "none". A pixel's area scales about the
     image's corner, as in Camera.scaled. D does not depend on the size.
     """
     resized = copy.deepcopy(info)
     resized.header = header
     resized.height, resized.width = size_hw
-    region = bool(info.roi.width or info.roi.height)
-    left, top = (info.roi.x_offset, info.roi.y_offset) if region else (0, 0)
-    bin_x, bin_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
     height, width = described_size_hw(info)
     scale_x, scale_y = size_hw[1] / width, size_hw[0] / height
     k, p = np.array(info.k, np.float64).reshape(3, 3), np.array(info.p, np.float64).reshape(3, 4)
     for matrix in (k, p):
         if not matrix[0, 0]:
             continue  # not given
-        matrix[0, 2], matrix[1, 2] = matrix[0, 2] - left, matrix[1, 2] - top
-        matrix[0] *= scale_x / bin_x
-        matrix[1] *= scale_y / bin_y
+        matrix[:] = apply_roi_and_binning(matrix, info)
+        matrix[0] *= scale_x
+        matrix[1] *= scale_y
         matrix[0, 2] += 0.5 * scale_x - 0.5
         matrix[1, 2] += 0.5 * scale_y - 0.5
     resized.k, resized.p = k.ravel(), p.ravel()

@@ -10,7 +10,6 @@ from lens_oracle import check_rays, distort
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.equidistant import EquidistantLens
-from metric3d_ros.camera.pixel_rays import share_without_ray
 from metric3d_ros.camera.polynomial import PolynomialLens
 from metric3d_ros.camera.roots import first_root
 
@@ -132,8 +131,8 @@ def test_share_without_ray_is_about_that_of_all_pixels():
     camera = Camera(640, 480, 300.0, 300.0, 300.0, 250.0, "plumb_bob", (-0.6, 0.0, 0.0, 0.0))
     share = np.isnan(camera.rays()[..., 0]).mean()
     assert 0.1 < share < 0.9
-    assert share_without_ray(camera) == pytest.approx(share, abs=0.02)
-    assert share_without_ray(camera.without_distortion()) == 0
+    assert camera.share_without_ray() == pytest.approx(share, abs=0.02)
+    assert camera.without_distortion().share_without_ray() == 0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from metric3d_ros.camera import Camera, check_camera, check_camera_info, share_without_ray
+from metric3d_ros.camera import Camera, check_camera, check_camera_info
 from metric3d_ros.errors import CameraError
 
 # A camera that focuses by itself may change its calibration with every image.
@@ -63,7 +63,7 @@ class CalibrationWatch:
             )
         except CameraError:  # a part that is not used, such as K of a rectified image
             findings = []
-        self.report = CalibrationReport(tuple(map(str, findings)), share_without_ray(camera))
+        self.report = CalibrationReport(tuple(map(str, findings)), camera.share_without_ray())
         self._unsaid = list(self.report.findings)
 
     def _say(self, text: str, now_s: float) -> bool:

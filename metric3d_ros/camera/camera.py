@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera.lens_names import EQUIDISTANT, read_lens
-from metric3d_ros.camera.pixel_rays import lens_of, ray_planes, rays
+from metric3d_ros.camera.lenses import Lens, lens_of
+from metric3d_ros.camera.pinhole import Pinhole
+from metric3d_ros.camera.pixel_rays import compute_rays, pixel_rays, ray_planes
+from metric3d_ros.camera.roi_and_binning import apply_roi_and_binning, check_roi, described_size_hw
 from metric3d_ros.errors import CameraError
 
 Float32Array = npt.NDArray[np.float32]
@@ -25,16 +28,11 @@ _LEAST_FOCAL_PER_SIDE = 1e-4
 _MOST_FOCAL_PX = 1e7
 # Farther off, single precision moves a ray by a tenth of a pixel.
 _MOST_OFFSET_PX = 1e6
-
-
-def described_size_hw(info: Any) -> tuple[int, int]:
-    """Return the (height, width) of the image that a camera_info describes, after region of interest and binning."""
-    height, width = int(info.roi.height) or int(info.height), int(info.roi.width) or int(info.width)
-    return height // max(int(info.binning_y), 1), width // max(int(info.binning_x), 1)
+_SAMPLED_SIDE_PX = 160
 
 
 @dataclass(frozen=True)
-class Camera:
+class Camera(Pinhole):
     """A pinhole camera with optional lens distortion, for one image size.
 
     Pixel coordinates have their origin at the centre of the top left pixel, u right, v down. The optical frame is
@@ -53,12 +51,6 @@ class Camera:
             distortion model that is not known.
     """
 
-    width: int
-    height: int
-    fx: float
-    fy: float
-    cx: float
-    cy: float
     distortion_model: str = ""
     distortion: tuple[float, ...] = ()
 
@@ -104,8 +96,7 @@ class Camera:
     def from_camera_info(cls, info: Any, *, rectified: bool = False) -> Camera:
         """Return the camera of the image that a sensor_msgs/CameraInfo came with.
 
-        K, D and P describe the full-resolution calibration; the region of interest and then the binning are applied
-        here (REP-104), as image_geometry applies them: c' = (c - offset) / binning, f' = f / binning.
+        K, D and P describe the full-resolution calibration; region of interest and binning are applied to them.
 
         Args:
             info: a sensor_msgs/CameraInfo or anything with its fields.
@@ -114,48 +105,25 @@ class Camera:
         Raises:
             CameraError: uncalibrated (K[0] is 0), non-finite, or a region that does not fit the calibrated size.
         """
-        full_width, full_height = int(info.width), int(info.height)
-        k, p = [float(v) for v in info.k], [float(v) for v in info.p]
-        model, distortion = str(info.distortion_model), tuple(float(v) for v in info.d)
-        fx, fy, cx, cy = k[0], k[4], k[2], k[5]
+        model, distortion = str(info.distortion_model), tuple(float(value) for value in info.d)
+        name, matrix = "K", np.array(info.k, np.float64).reshape(3, 3)
         if rectified:
             model, distortion = "", ()
-            if p[0] != 0:
-                fx, fy, cx, cy = p[0], p[5], p[2], p[6]
-        if (fx, fy, cx, cy) == (1, 1, 0, 0):
-            name = "P" if rectified and p[0] != 0 else "K"
+            if info.p[0] != 0:
+                name, matrix = "P", np.array(info.p, np.float64).reshape(3, 4)
+        if _intrinsics(matrix) == (1, 1, 0, 0):
             raise CameraError(
                 f"{name} of the camera_info is the unit matrix, a placeholder for a camera that is not calibrated; "
                 f"{_UNCALIBRATED_REMEDY}"
             )
-        if full_width < 1 or full_height < 1:
+        if info.width < 1 or info.height < 1:
             raise CameraError(
-                f"camera_info has the size {full_width}x{full_height}, expected the calibrated size; "
+                f"camera_info has the size {info.width}x{info.height}, expected the calibrated size; "
                 f"{_UNCALIBRATED_REMEDY}"
             )
-        x, y = int(info.roi.x_offset), int(info.roi.y_offset)
-        width = int(info.roi.width) or full_width
-        height = int(info.roi.height) or full_height
-        # A driver that leaves the region's size at zero means the whole image, whatever its offsets.
-        if not info.roi.width and not info.roi.height:
-            x = y = 0
-        if x + width > full_width or y + height > full_height:
-            raise CameraError(
-                f"region of interest {width}x{height} at ({x}, {y}) leaves the {full_width}x{full_height} image; "
-                "correct roi in the camera_info"
-            )
-        bin_x, bin_y = max(int(info.binning_x), 1), max(int(info.binning_y), 1)
+        check_roi(info)
         height, width = described_size_hw(info)
-        return cls(
-            width,
-            height,
-            fx / bin_x,
-            fy / bin_y,
-            (cx - x) / bin_x,
-            (cy - y) / bin_y,
-            model,
-            distortion,
-        )
+        return cls(width, height, *_intrinsics(apply_roi_and_binning(matrix, info)), model, distortion)
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -172,6 +140,11 @@ class Camera:
         """Horizontal field of view in degrees, of the undistorted pinhole model."""
         left, right = (self.cx + 0.5) / self.fx, (self.width - 0.5 - self.cx) / self.fx
         return math.degrees(math.atan(left) + math.atan(right))
+
+    @property
+    def lens(self) -> Lens | None:
+        """The lens model; None if the lens is perfect."""
+        return lens_of(self.distortion_model, self.distortion)
 
     @property
     def is_fisheye(self) -> bool:
@@ -214,7 +187,7 @@ class Camera:
         branch of the model that starts at the optical axis.
         Computed once per camera; the array is shared and read-only.
         """
-        return rays(self)
+        return pixel_rays(self, self.lens)
 
     def ray_planes(self, *, stride: int = 1) -> tuple[Float32Array, Float32Array, Float32Array]:
         """Return x, y and z of the rays of every `stride`-th row and column, as planes for arithmetic by axis.
@@ -222,7 +195,7 @@ class Camera:
         Each broadcasts to (ceil(H / stride), ceil(W / stride)); a perfect lens needs no more than a row of x, a column
         of y and a single z. NaN in all three where a pixel has no ray. Cached; the arrays are shared and read-only.
         """
-        return ray_planes(self, stride)
+        return ray_planes(self, self.lens, stride)
 
     def project(self, points: npt.ArrayLike) -> Float64Array:
         """Return the pixels (..., 2) float64 (u, v) where `points` (..., 3) in the optical frame appear.
@@ -233,7 +206,19 @@ class Camera:
         flat = xyz.reshape(-1, 3)
         with np.errstate(divide="ignore", invalid="ignore"):
             x, y = np.where(flat[:, 2] > 0, flat[:, :2].T / flat[:, 2], np.nan)
-        if self.distortion:
-            x, y = lens_of(self.distortion_model, self.distortion).distort(x, y)
+        if self.lens is not None:
+            x, y = self.lens.distort(x, y)
         pixels = np.stack([x * self.fx + self.cx, y * self.fy + self.cy], axis=-1)
         return pixels.reshape(*xyz.shape[:-1], 2)
+
+    def share_without_ray(self) -> float:
+        """Return about which part of the image's pixels has no ray, 0 to 1, from a coarse grid of them."""
+        if self.lens is None:
+            return 0.0
+        shrink = max(1.0, max(self.width, self.height) / _SAMPLED_SIDE_PX)
+        sampled = self.scaled(max(1, round(self.width / shrink)), max(1, round(self.height / shrink)))
+        return float(np.isnan(compute_rays(sampled, self.lens)[..., 0]).mean())
+
+
+def _intrinsics(matrix: Float64Array) -> tuple[float, float, float, float]:
+    return float(matrix[0, 0]), float(matrix[1, 1]), float(matrix[0, 2]), float(matrix[1, 2])
