@@ -45,7 +45,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(camera: Camera, info: Any, *, rectified: bool) -> Iterator[str]:
-    """Yield what is known of a camera, line by line."""
+    """Yield a camera's size, intrinsics (px), lens, field of view and share of pixels without a ray, a line each.
+
+    `info` is the sensor_msgs/CameraInfo that it was made of, or what a calibration file holds in that form.
+    """
     uses_p = rectified and bool(info.p[0])
     yield f"image       {camera.width}x{camera.height}, calibrated at {info.width}x{info.height}"
     yield f"intrinsics  fx {camera.fx:.6g}, fy {camera.fy:.6g}, cx {camera.cx:.6g}, cy {camera.cy:.6g} px, from " + (
@@ -64,7 +67,7 @@ def _read(source: str, *, timeout_s: float) -> Any:
         return read_calibration_file(source)
     if not timeout_s > 0:
         raise ConfigurationError(f"--timeout is {timeout_s:g}, expected seconds above 0")
-    # Loads rclpy, which a file needs not.
+    # Loads rclpy, which a file does not need.
     from metric3d_ros.nodes.intake.camera_info_client import receive_camera_info
 
     return receive_camera_info(source, timeout_s=timeout_s)

@@ -109,7 +109,7 @@ def fetch_model(variant: str, output: Path | None, *, precision: str, overwrite:
             raise ConfigurationError(f"output {target} is a directory: name a file in it")
         if target.exists() and not overwrite:
             raise ConfigurationError(f"output {target} exists: choose another name, or overwrite it with --force")
-    # Under names of their own until all are there: a second attempt keeps what the first one finished.
+    # Files keep temporary names until all have arrived: a second attempt keeps what the first one finished.
     arrived = {target: _arrival_path(file, target) for file, target in targets.items()}
     for file, target in targets.items():
         if not arrived[target].exists():

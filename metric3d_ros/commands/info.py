@@ -19,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the file is; return 0. Raises ModelError for what is no depth model, naming its tensors."""
+    """Print what the file is; return 0.
+
+    Raises:
+        ModelError: it is no depth model; the message names its tensors.
+        ProviderError: ONNX Runtime is not installed.
+    """
     model = open_model(args.model, provider="cpu")
     path = DEMO_MODEL_PATH if args.model == DEMO_MODEL else Path(args.model).expanduser()
     for name, value in describe_model(model, path):
@@ -28,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe_model(model: DepthModel, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield names and values of what there is to know of a loaded model and its file."""
+    """Yield names and values of the properties of a loaded model and its file, for people."""
     data = path.with_name(path.name + ".data")
     file_bytes = sum(file.stat().st_size for file in (path, data) if file.exists())
     beside = f", with the weights in {data.name}" if data.exists() else ""
@@ -40,7 +45,7 @@ def describe_model(model: DepthModel, path: Path) -> Iterator[tuple[str, str]]:
             if key.startswith(METADATA_PREFIX) and key not in known:
                 yield key.removeprefix(METADATA_PREFIX).replace("_", " "), value
     else:
-        yield from _describe_foreign(model)
+        yield from _describe_published(model)
     yield "outputs", ", ".join(sorted(model.outputs))
     page = path.with_name(path.name + ".html")
     if page.exists():
@@ -63,8 +68,8 @@ def _describe_own(metadata: Metadata) -> Iterator[tuple[str, str]]:
     yield "operator set", f"{metadata.opset}, format version {metadata.format_version}"
 
 
-def _describe_foreign(model: DepthModel) -> Iterator[tuple[str, str]]:
-    yield "kind", f"a foreign model, in the form of {model.dialect.name}; runs here, but says nothing of its weights"
+def _describe_published(model: DepthModel) -> Iterator[tuple[str, str]]:
+    yield "kind", f"a foreign model, in the form of {model.dialect.name}; runs here, but does not name its weights"
     if model.fixed_size_hw is None:
         yield "image size", f"any, padded to multiples of {model.dialect.size_multiple} before the model"
     else:

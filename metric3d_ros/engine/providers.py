@@ -29,14 +29,14 @@ Options = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What can be tuned of a session; the comment of each field names its providers."""
+    """What can be tuned of a session; each field names the providers that it concerns."""
 
     threads: int = 0
     """CPU threads for one operator; 0 takes every core. cpu, openvino."""
     spinning: bool = True
-    """Whether CPU threads busy-wait for work for a moment. cpu."""
+    """Whether CPU threads busy-wait for a moment before they sleep. cpu."""
     cpus: tuple[int, ...] = ()
-    """CPU cores that the model's threads keep to; empty: all. cpu, openvino."""
+    """CPU cores that the model's threads are pinned to; empty: all. cpu, openvino."""
     openvino_precision: str = F32
     """One of OPENVINO_PRECISIONS: what OpenVINO computes with."""
     cuda_graphs: bool = True
@@ -50,7 +50,7 @@ class Tuning:
 
     @property
     def thread_count(self) -> int:
-        """CPU threads to ask for; 0 leaves the choice to ONNX Runtime, which knows nothing of `cpus`."""
+        """CPU threads to ask for; 0 leaves the number to ONNX Runtime, which does not take `cpus` into account."""
         return self.threads or len(self.cpus)
 
 
@@ -61,8 +61,8 @@ class Provider:
     Attributes:
         ort_name: ONNX Runtime's name for it.
         remedy: what to do if it is missing.
-        options: its options in ONNX Runtime's words.
-        beneath: names of the providers that take the operators it has no kernel for.
+        options: its options for ONNX Runtime.
+        beneath: names of the providers that run the operators it has no kernel for.
     """
 
     ort_name: str

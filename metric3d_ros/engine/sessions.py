@@ -127,7 +127,7 @@ class Runtime:
 
 
 def import_runtime() -> Runtime:
-    """Return ONNX Runtime; ProviderError where it is not installed, or only in part."""
+    """Return ONNX Runtime; ProviderError if it is not installed, or only in part."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -142,9 +142,9 @@ def import_runtime() -> Runtime:
 
 
 def keep_to_cpus(cpus: tuple[int, ...]) -> None:
-    """Bind the calling thread, and with it the threads that it starts, to CPU cores; empty leaves it as it is.
+    """Pin the calling thread, and with it the threads that it starts, to CPU cores; empty leaves it as it is.
 
-    Raises ProviderError where there is no such core.
+    Raises ProviderError if there is no such core.
     """
     if not cpus:
         return

@@ -18,18 +18,18 @@ _FULL = 0.9
 hysteresis, and room for noise."""
 _LEAST_SAMPLES, _SAMPLES = 3, 5
 _MUCH_TOO_SLOW = 2.0
-"""So many times the time that there is, and one frame is enough to step down."""
+"""A single frame that takes so many times the period is enough to step down."""
 _LEAST_HOLD, _MOST_HOLD = 5, 320
 """Frames to stay at a size before a larger one is tried; twice as long each time that one did not last."""
 _LASTED = 20
 
 
 class AdaptiveSize:
-    """Chooses the size for images of one size. Fed with what each frame cost; has no clock of its own.
+    """Chooses the inference size for images of one size, from how long each frame took; has no clock of its own.
 
-    A frame's time is taken for a constant, a part in proportion to its pixels and one with their square (attention). So
-    no step up costs more than the square of the growth in pixels says, and several sizes may be skipped where even that
-    fits. Where it does not, the next size is tried once if its pixels alone would fit; how its time compares is
+    A frame's time is modelled as a constant, a part in proportion to its pixels and one in proportion to their square
+    (attention). So a step up costs at most the square of the growth in pixels. Several sizes may be skipped if even
+    that fits. If it does not, the next size is tried once if its pixels alone would fit. How its time compares is
     remembered, so that one that did not fit is not tried again until everything has become faster.
     """
 

@@ -1,4 +1,4 @@
-"""How much fits into memory at once, learnt from what did not."""
+"""How many pixels and images fit into memory at once, learnt from those that did not."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _STEP = 0.5
 
 
 class MemoryLimit:
-    """Keeps inputs below what has failed for lack of memory."""
+    """Keeps inputs smaller than those for which memory ran out."""
 
     def __init__(self) -> None:
         self.max_pixels = math.inf
         """Of one image."""
         self.max_images: int | None = None
-        """The largest batch; None if no batch has failed yet."""
+        """Batch size; None as long as every one has fitted."""
 
     def limit(self, size_hw: tuple[int, int]) -> tuple[int, int]:
         """Return the largest size of the same aspect that is allowed."""
@@ -26,7 +26,7 @@ class MemoryLimit:
     def lower(self, size_hw: tuple[int, int], *, images: int) -> str | None:
         """Allow less than `images` of `size_hw` (height, width), which did not fit.
 
-        Returns one sentence with what happens from now on, None if there is nothing less to try.
+        Returns one sentence about what is done from now on; None if there is nothing smaller to try.
         """
         if images > 1:
             self.max_images = images // 2

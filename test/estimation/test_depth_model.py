@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import onnx
 import pytest
 import tiny_models
 
-from metric3d_ros.errors import ModelError
+from metric3d_ros.errors import InferenceError, ModelError
 from metric3d_ros.estimation.depth_model import open_model
 
 METRES = tiny_models.METRES_PER_LEVEL
@@ -61,3 +62,38 @@ def test_file_of_one_size_is_recognised(tmp_path):
     model = open_model(tiny_models.save_authors_model(tmp_path / "authors.onnx", size_hw=(56, 84)), provider="cpu")
     assert (model.fixed_size_hw, model.metadata, model.outputs) == ((56, 84), None, {"depth"})
     assert model.dialect.name == "the authors' export"
+
+
+@pytest.mark.parametrize(("depth", "shape"), [((1, 30, 41), r"\(1, 30, 41\)"), ((1, 30), r"\(1, 30\)")])
+def test_output_of_another_shape_is_an_error_that_names_both(tmp_path, depth, shape):
+    model = open_model(tiny_models.save_contract_model(tmp_path / "tiny.onnx"), provider="cpu")
+    with pytest.raises(InferenceError, match=rf"tiny\.onnx returned depth of shape {shape} for 1 image.* 40x30"):
+        model.finish({"depth": np.zeros(depth, np.float32)}, [500.0], (30, 40))
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("size_multiple", "0"),
+        ("size_multiple", "1e400"),
+        ("size_multiple", "9" * 5000),
+        ("training_size_hw", "[616, -1]"),
+        ("training_size_hw", "[616]"),
+        ("depth_range_m", "[0.1, NaN]"),
+        ("canonical_focal_px", "[" * 5000),
+        ("opset", "null"),
+    ],
+)
+def test_impossible_metadata_is_one_line_with_the_file_the_key_and_an_excerpt(tmp_path, field, text):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        if entry.key == f"metric3d.{field}":
+            entry.value = text
+    onnx.save(model, path)
+    with pytest.raises(
+        ModelError, match=rf"tiny\.onnx: .*metric3d\.{field} = .*, expected .*metric3d export"
+    ) as caught:
+        open_model(path, provider="cpu")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
