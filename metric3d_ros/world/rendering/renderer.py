@@ -26,7 +26,7 @@ class View:
     rgb: NDArray[np.uint8]  # (H, W, 3)
     depth_m: NDArray[np.float32]  # (H, W) z-depth at the pixel's centre, +inf in the sky, NaN where there is no ray
     normal: NDArray[np.float32]  # (H, W, 3) unit, camera optical frame, facing the camera, NaN where not valid
-    valid: NDArray[np.bool_]  # (H, W) False if the camera has no ray, and in the sky
+    valid: NDArray[np.bool_]  # (H, W) False where the camera has no ray, and in the sky
     sky: NDArray[np.bool_]  # (H, W)
 
 
