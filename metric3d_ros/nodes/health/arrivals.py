@@ -1,4 +1,4 @@
-"""What a camera's intake knows of images that do not come. Knows nothing of ROS."""
+"""What a camera's intake knows of images that do not come. No ROS here."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
-"""Looks at the calibration that a camera's frames come with, when it changes, and warns of what is doubtful about it.
+"""Checks the calibration that a camera's frames come with, when it changes, and warns of what is doubtful about it.
 
-Knows nothing of ROS but the fields of camera_info.
+Uses of ROS only the fields of camera_info.
 """
 
 import re
@@ -13,14 +13,14 @@ from metric3d_ros.camera import Camera, check_camera, check_camera_info
 from metric3d_ros.errors import CameraError
 
 # A camera that focuses by itself may change its calibration with every image.
-_LOOK_EVERY_S = 1.0
-_SAY_EVERY_S = 10.0
+_CHECK_EVERY_S = 1.0
+_WARN_EVERY_S = 10.0
 _NUMBERS = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What was found when a calibration was last looked at."""
+    """What was found when a calibration was last checked."""
 
     findings: tuple[str, ...] = ()
     without_ray: float = 0.0
@@ -28,7 +28,7 @@ class CalibrationReport:
 
     @property
     def summary(self) -> str:
-        """The first finding in one line, with the number of the others; "" where there is none."""
+        """The first finding in one line, with the number of the others; "" if there is none."""
         more = f" (and {len(self.findings) - 1} more)" if len(self.findings) > 1 else ""
         return f"{self.findings[0]}{more}" if self.findings else ""
 
@@ -42,21 +42,21 @@ class CalibrationWatch:
         self._clock_s = clock_s
         self._seen: Any = None
         self._seen_s = float("-inf")
-        self._said_s: dict[str, float] = {}
-        self._unsaid: list[str] = []
+        self._warned_s: dict[str, float] = {}
+        self._pending: list[str] = []
         self.report: CalibrationReport | None = None
         """None before the first frame."""
 
-    def look(self, camera: Camera, description: Any, *, rectified: bool) -> None:
-        """Take a frame's camera, and the camera_info it was made from, None where numbers alone describe it."""
+    def check(self, camera: Camera, description: Any, *, rectified: bool) -> None:
+        """Take a frame's camera, and the camera_info it was made from, None if numbers alone describe it."""
         seen = camera, rectified, _content(description)
         now_s = self._clock_s()
-        if seen != self._seen and now_s - self._seen_s >= _LOOK_EVERY_S:
+        if seen != self._seen and now_s - self._seen_s >= _CHECK_EVERY_S:
             self._seen, self._seen_s = seen, now_s
-            self._check(camera, description, rectified=rectified)
-        self._unsaid = [text for text in self._unsaid if not self._say(text, now_s)]
+            self._find(camera, description, rectified=rectified)
+        self._pending = [text for text in self._pending if not self._warn_of(text, now_s)]
 
-    def _check(self, camera: Camera, description: Any, *, rectified: bool) -> None:
+    def _find(self, camera: Camera, description: Any, *, rectified: bool) -> None:
         try:
             findings = (
                 check_camera(camera) if description is None else check_camera_info(description, rectified=rectified)
@@ -64,14 +64,14 @@ class CalibrationWatch:
         except CameraError:  # a part that is not used, such as K of a rectified image
             findings = []
         self.report = CalibrationReport(tuple(map(str, findings)), camera.share_without_ray())
-        self._unsaid = list(self.report.findings)
+        self._pending = list(self.report.findings)
 
-    def _say(self, text: str, now_s: float) -> bool:
+    def _warn_of(self, text: str, now_s: float) -> bool:
         """Log `text` unless the same with other numbers was logged a moment ago; return whether it was."""
         kind = _NUMBERS.sub("", text)
-        if now_s - self._said_s.get(kind, float("-inf")) < _SAY_EVERY_S:
+        if now_s - self._warned_s.get(kind, float("-inf")) < _WARN_EVERY_S:
             return False
-        self._said_s[kind] = now_s
+        self._warned_s[kind] = now_s
         self._warn(text)
         return True
 

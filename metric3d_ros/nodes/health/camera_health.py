@@ -1,4 +1,4 @@
-"""Judges from what is seen of one camera whether it runs, what it waits for and what is wrong. Knows nothing of ROS."""
+"""Judges from observations of one camera whether it runs, what it waits for and what is wrong. No ROS here."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -48,23 +48,23 @@ class Observation:
     """The model is loaded."""
     enabled: bool = True
     wanted: bool = True
-    """Somebody has subscribed to an output, or it runs always."""
+    """An output has a subscriber, or it runs always."""
     busy: bool = False
     """A frame is being worked on."""
     silence: str = ""
     """Why no images come; "" while they do."""
     missing_camera_info: str = ""
-    """Why the newest image has no camera_info yet; "" where it has."""
+    """Why the newest image has no camera_info yet; "" if it has."""
     loss: str = ""
-    """Which images never arrived, and the remedy; "" where all did."""
+    """Which images never arrived, and the remedy; "" if all did."""
     doubt: str = ""
-    """What is doubtful about the calibration, and the remedy; "" where nothing is."""
+    """What is doubtful about the calibration, and the remedy; "" if nothing is."""
     slowness: str = ""
-    """How many images are too old when their outputs come out, and the remedy; "" where that is for few of them."""
+    """How many images are too old when their outputs come out, and the remedy; "" if few of them are."""
     missing_depth: str = ""
-    """What part of an output is invalid, and why; "" where that is the smaller part."""
+    """What part of an output is invalid, and why; "" if that is the smaller part."""
     other_clock: str = ""
-    """Why the images' age is not known, and the remedy; "" where it is."""
+    """Why the images' age is not known, and the remedy; "" if it is."""
 
 
 class CameraHealth:

@@ -1,4 +1,4 @@
-"""How long the latest frames took, stage by stage, and how often things happen. Knows nothing of ROS."""
+"""How long the latest frames took, stage by stage, as percentiles. No ROS here."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ alone; outputs of large images are made side by side."""
 ESTIMATE_STAGES = ("prepare", "infer", "finish")
 """The estimator's."""
 AGE = "age"
-"""From the image's stamp until everything was published, on the node's clock; missing where the stamp is of another."""
+"""From the image's stamp until everything was published, on the node's clock; missing if the stamp is of another."""
 
 WINDOW_S = 10.0
 _MOST_FRAMES = 1000
@@ -43,7 +43,7 @@ class FrameTimes:
             self._frames.append((self._clock_s(), dict(times_ms)))
 
     def percentiles(self) -> dict[str, Percentiles]:
-        """Return the percentiles by stage, in the order in which stages came first; empty where nothing was done."""
+        """Return the percentiles by stage, in the order in which stages came first; empty if nothing was done."""
         with self._lock:
             oldest_s = self._clock_s() - WINDOW_S
             while self._frames and self._frames[0][0] < oldest_s:

@@ -1,4 +1,4 @@
-"""Counts the images that are too old when their outputs come out, and what took the time. Knows nothing of ROS."""
+"""Counts the images that are too old when their outputs come out, and what took the time. No ROS here."""
 
 import statistics
 import threading
@@ -50,7 +50,7 @@ class LateImages:
             self._images.append((self._clock_s(), total_ms / 1e3, estimate_ms / 1e3, other_ms / 1e3))
 
     def summarise(self, *, max_age_s: float) -> Lateness | None:
-        """Return what the last images say; None where there are none.
+        """Return how late the last images were; None if there are none.
 
         Those of the last ten seconds count, and at least the last three.
         """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 MOST = 0.5
-"""A larger share is worth a warning."""
+"""A larger share causes a warning."""
 
 _LIMITS_OF_DEPTH = ("min_m", "max_m", "min_confidence", "max_jump")
 _LIMITS_OF_POINTS = ("max_m", "min_confidence", "max_jump")

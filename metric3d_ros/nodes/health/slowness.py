@@ -61,7 +61,7 @@ def _find_slow_case(progress: CameraProgress, parameters: DepthParameters) -> tu
 
 
 def explain_delay(busy_s: float, parameters: DepthParameters) -> str:
-    """Return how long an image has been worked on that is not done yet; "" where that is not for conspicuously long."""
+    """Return how long an image has been worked on that is not done yet; "" if not for long."""
     if busy_s <= _CONSPICUOUS * parameters.max_age_s:
         return ""
     sizes = [] if parameters.inference_size == AUTO_SIZE else [AUTO_SIZE]
@@ -76,7 +76,7 @@ def explain_slowness(late: Lateness, case: SlowCase, *, rates_hz: Mapping[str, f
     """Return how many images are too old, and what would help.
 
     Args:
-        rates_hz: what was measured at other values of inference_size; None where nothing has been measured yet.
+        rates_hz: what was measured at other values of inference_size; None if nothing has been measured yet.
     """
     problem = (
         f"{late.late} of {late.images} images are older than {max_age_s:g} s when their outputs come out (median "

@@ -1,4 +1,4 @@
-"""Measures, where a network is too slow for its images, at which rate smaller inference sizes would run."""
+"""Measures at which rate smaller inference sizes would run, if a network is too slow for its images."""
 
 import logging
 import math
@@ -13,7 +13,7 @@ from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.estimation.inference_size import AUTO_SIZE
 
 # A size with hardly fewer pixels would not help.
-_WORTH_TRYING = 0.9
+_FEWER_PIXELS = 0.9
 # The first run at a size also takes memory and plans for it; one that is long anyway is measured well enough.
 _LONG_MS = 1000.0
 _RUNS = 2
@@ -41,9 +41,9 @@ class SpeedTrial:
     _rates_hz: dict[SlowCase, Mapping[str, float]] = field(default_factory=dict)
 
     def rates_hz(self, case: SlowCase) -> Mapping[str, float] | None:
-        """Return images a second by inference_size ("auto", "trained"), empty where nothing smaller is to be had.
+        """Return images a second by inference_size ("auto", "trained"), empty if nothing smaller is to be had.
 
-        None where this case has not been measured.
+        None if this case has not been measured.
         """
         return self._rates_hz.get(case)
 
@@ -93,4 +93,4 @@ class SpeedTrial:
 
 
 def _helps(size_hw: tuple[int, int], case: SlowCase) -> bool:
-    return math.prod(size_hw) < _WORTH_TRYING * math.prod(case.inference_hw)
+    return math.prod(size_hw) < _FEWER_PIXELS * math.prod(case.inference_hw)

@@ -16,14 +16,14 @@ from sensor_msgs.msg import CameraInfo
 
 from metric3d_ros.errors import DataError
 
-# Best effort and volatile hears every publisher that is still publishing; the other one hears what was latched.
+# Best effort and volatile matches every publisher that is still publishing; the other one receives what was latched.
 _LIVE = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _SPIN_S = 0.1
 
 
 def receive_camera_info(topic: str, *, timeout_s: float) -> Any:
-    """Return the first sensor_msgs/CameraInfo that comes on `topic`, a latched one too; DataError where none comes."""
+    """Return the first sensor_msgs/CameraInfo that comes on `topic`, a latched one too; DataError if none comes."""
     context = Context()
     rclpy.init(context=context)
     received: list[CameraInfo] = []

@@ -53,7 +53,7 @@ class CameraInfoInput:
         self.paired_by: PairedBy | None = None
         """How the newest complete frame's camera_info was found."""
         self.missing = ""
-        """Why the newest image has no camera_info yet; "" where it has, or has come a moment ago."""
+        """Why the newest image has no camera_info yet; "" if it has, or has come a moment ago."""
         self._profile = camera_info_input(parameters.qos)
         self._logged = {PairedBy.STAMP}  # which needs no line
         self._takes_latched = False
@@ -75,7 +75,7 @@ class CameraInfoInput:
             self._log_how(frame)
 
     def watch(self) -> None:
-        """Look after latched camera_info and images that wait; call it once a second."""
+        """Subscribe to latched camera_info, and explain images that wait; call it once a second."""
         if not self._takes_latched:
             self._takes_latched = subscribe_if_latched(self._node, CameraInfo, self._topic, self._take)
         waiting = self.pairing.is_waiting and not self._paired_lately

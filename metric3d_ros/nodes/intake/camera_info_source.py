@@ -35,7 +35,7 @@ class CameraInfoSource:
         self._doubt = ""
 
     def explain_doubt(self) -> str:
-        """Return why camera_info with another frame_id may be another camera's; "" where it can only be this one's."""
+        """Return why camera_info with another frame_id may be another camera's; "" if it can only be this one's."""
         now_s = time.monotonic()
         if self._asked_s is None or now_s - self._asked_s >= _ASK_EVERY_S:
             self._asked_s, self._doubt = now_s, self._ask()

@@ -1,6 +1,6 @@
 """Judges how many images of a camera get lost on their way here, by their numbers and by their stamps.
 
-Knows nothing of ROS but the names of publishers and where a profile of Fast DDS lies.
+Uses of ROS only the names of publishers, and the path of a profile of Fast DDS.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from metric3d_ros.nodes.ros.large_messages import PROFILE_FILE, PROFILE_VARIABLE
 
 WINDOW_S = 5.0
 _FAR_BELOW = 0.5
-# Fewer tell nothing: a camera that has just started, or one image every few seconds.
+# Fewer prove nothing: a camera that has just started, or one image every few seconds.
 _FEWEST_EXPECTED = 10
 _FEWEST_IMAGES = 6
 # A camera with a rate of its own shows gaps that are whole multiples of its period, give or take this part of it.
@@ -26,7 +26,7 @@ _MOST_STAMPS = 5000
 
 
 class LostImages:
-    """Everything that tells of one camera's lost images. Called by one thread."""
+    """Both signs of one camera's lost images. Called by one thread."""
 
     def __init__(self, publishers: Callable[[], Collection[Hashable]]) -> None:
         """`publishers()` returns who publishes the images now; see SequenceGaps."""
@@ -57,22 +57,22 @@ class LostImages:
 
 
 class SequenceGaps:
-    """Looks for gaps in the numbers that a publisher gives its messages.
+    """Counts gaps in the numbers that a publisher gives its messages.
 
-    A message can be lost in the transport, or in this process, where a newer one takes its place in a full queue before
-    anybody has looked at it; the middleware reports neither reliably. Numbers are those of one publisher: with several
+    A message can be lost in the transport, or in this process, if a newer one takes its place in a full queue before
+    it is read; the middleware reports neither reliably. Numbers are those of one publisher: with several
     of them, or a new one, gaps mean nothing and are not counted. Messages before the first and after the last one that
     came are not counted either. Called by one thread.
     """
 
     def __init__(self, publishers: Callable[[], Collection[Hashable]]) -> None:
-        """Prepare for the first message; `publishers()` tells who publishes now. It is asked after each gap only."""
+        """Prepare for the first message; `publishers()` returns who publishes now. It is asked after each gap only."""
         self._publishers = publishers
         self._known: frozenset[Hashable] = frozenset()
         self._last: int | None = None
 
     def add(self, number: int | None) -> int:
-        """Take the number of the message that came, None where the middleware gives none; return how many are missing.
+        """Take the number of the message that came, None if the middleware gives none; return how many are missing.
 
         These were sent after the message before and had not come when this one did.
         """
@@ -108,7 +108,7 @@ class StampGaps:
         _add(self._infos, stamp_ns)
 
     def explain(self) -> str | None:
-        """Return what is missing, such as "by their stamps ... 3 came"; None where nothing conspicuous is."""
+        """Return what is missing, such as "by their stamps ... 3 came"; None if nothing conspicuous is."""
         infos = set(self._infos)
         images = sorted(set(self._images))
         matched = [stamp for stamp in images if stamp in infos]
@@ -120,7 +120,7 @@ def _explain_by_camera_info(images: list[int], infos: set[int]) -> str | None:
     first, last = min(infos), max(infos)
     gaps, period = np.diff(images), (last - first) / max(len(infos) - 1, 1)
     if len(gaps) >= _FEWEST_EVEN_GAPS and np.ptp(gaps) < _EVEN_PERIODS * period:
-        return None  # somebody lets every so-many-th image through; losses come at random
+        return None  # a throttle lets every n-th image through; losses come at random
     return _explain(len(images), len(infos), last - first) if _is_far_below(len(images), len(infos)) else None
 
 
@@ -135,7 +135,7 @@ def _explain_by_gaps(images: list[int]) -> str | None:
 
 
 def _count_periods(images: list[int]) -> int:
-    """Return how many images a camera sent from the first to the last of these; 0 where it has no steady rate."""
+    """Return how many images a camera sent from the first to the last of these; 0 if it has no steady rate."""
     gaps = np.diff(images).astype(np.float64)
     periods = gaps / np.percentile(gaps, 10)
     if np.mean(np.abs(periods - np.round(periods)) < _TOLERANCE) < _REGULAR:

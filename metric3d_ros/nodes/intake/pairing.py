@@ -35,7 +35,7 @@ class CameraInfoPairing:
 
     An image waits for the camera_info with its own stamp while the camera is known to publish those. Else it takes the
     one with the nearest stamp within the tolerance, or the last one (published once, latched, or at its own pace), of
-    the same frame_id and size; or waits for one. Where the frame_id tells nothing, because it is empty or another one,
+    the same frame_id and size; or waits for one. If the frame_id proves nothing, because it is empty or another one,
     size and topic have to do, if nothing suggests that the camera_info is another camera's. Only the newest image
     waits.
     """
@@ -51,7 +51,7 @@ class CameraInfoPairing:
 
         Args:
             tolerance_ns: how far apart stamps may be that count as of one moment.
-            doubt: returns why what comes as camera_info may be another camera's; "" where it can only be this one's.
+            doubt: returns why what comes as camera_info may be another camera's; "" if it can only be this one's.
             any_size: camera_info will be scaled to its images, so that their sizes need not be equal.
         """
         self._any_size = any_size
@@ -149,7 +149,7 @@ class CameraInfoPairing:
         return image.complete(last.message, PairedBy.LAST)
 
     def _has_own(self, frame: str) -> bool:
-        """Return whether any camera_info has this frame_id, and so tells whose it is."""
+        """Return whether any camera_info has this frame_id, and so proves whose it is."""
         return bool(frame) and any(info_frame == frame for info_frame, _ in self._last)
 
     def _candidate(self, frame: str, size: tuple[int, int]) -> _Info | None:
@@ -164,7 +164,7 @@ class CameraInfoPairing:
         return any(self._matches) and self._matches.count(False) < _MISSES_BEFORE_FALLBACK
 
     def _explain_doubt(self) -> str:
-        """Return why camera_info of another frame_id may be another camera's; "" where it can only be this one's."""
+        """Return why camera_info of another frame_id may be another camera's; "" if it can only be this one's."""
         frames = {each.frame_id for each in self._recent.values()}
         if len(frames) > 1:
             return f"there are those with {_named(frames)}"
@@ -173,7 +173,7 @@ class CameraInfoPairing:
         return self._doubt()
 
     def _with_stamp(self, stamp: int, size: tuple[int, int]) -> _Info | None:
-        """Return the camera_info with this stamp, whatever its frame_id; None where several of them might be meant."""
+        """Return the camera_info with this stamp, whatever its frame_id; None if several of them might be meant."""
         found = [each for each in self._recent.values() if each.stamp_ns == stamp]
         fitting = [each for each in found if each.size_hw == size] or found
         return fitting[0] if len(fitting) == 1 else None

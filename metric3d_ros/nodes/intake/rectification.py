@@ -6,7 +6,7 @@ from typing import Any
 from metric3d_ros.nodes.parameters.depth_node import RECTIFIED_AUTO, RECTIFIED_TRUE
 from metric3d_ros.nodes.ros.topic_names import is_rectified_topic
 
-_WORTH_SAYING = 0.01
+_LEAST_DIFFERENCE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class Rectification:
         return f"uses {used} of {of}, since the topic's name {named} that images are rectified (rectified: auto)"
 
     def explain_difference(self, camera_info: Any) -> str:
-        """Return why it matters that auto takes images for raw; "" where K and P are alike, or the choice was made."""
+        """Return why it matters that auto takes images for raw; "" if K and P are alike, or the choice was made."""
         difference = projection_difference(camera_info)
-        if self.choice != RECTIFIED_AUTO or self.is_rectified or difference <= _WORTH_SAYING:
+        if self.choice != RECTIFIED_AUTO or self.is_rectified or difference <= _LEAST_DIFFERENCE:
             return ""
         k, p = camera_info.k, camera_info.p
         return (
@@ -53,9 +53,9 @@ class Rectification:
         )
 
     def explain_depth_name(self, camera_info: Any, *, depth_topic: str) -> str:
-        """Return why depth of raw images should not go out under a rectified name; "" where it does not, or may."""
+        """Return why depth of raw images should not go out under a rectified name; "" if it does not, or may."""
         difference = projection_difference(camera_info)
-        if self.is_rectified or difference <= _WORTH_SAYING or not is_rectified_topic(depth_topic):
+        if self.is_rectified or difference <= _LEAST_DIFFERENCE or not is_rectified_topic(depth_topic):
             return ""
         return (
             f"depth is as raw as its images, but {depth_topic} is named as rectified: depth_image_proc and others will "

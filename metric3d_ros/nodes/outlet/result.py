@@ -71,7 +71,7 @@ class Result:
 
     @_computed_once
     def far_depth_m(self) -> Float32Array:
-        """(H, W) metres, NaN where the limits of `depth.*` do not trust them; beyond `depth.max_m` as it is."""
+        """(H, W) metres, NaN outside of the limits of `depth.*`; beyond `depth.max_m` as it is."""
         estimate, limits = self._estimate, self.parameters.depth
         if not (limits.min_m or limits.min_confidence or limits.max_jump):
             return estimate.depth_m
@@ -85,7 +85,7 @@ class Result:
 
     @_computed_once
     def depth_m(self) -> Float32Array:
-        """(H, W) metres, NaN where the limits of `depth.*` do not trust them, `depth.max_m` included."""
+        """(H, W) metres, NaN outside of the limits of `depth.*`, `depth.max_m` included."""
         limits = self.parameters.depth
         if not limits.max_m:
             return self.far_depth_m
@@ -93,7 +93,7 @@ class Result:
 
     @_computed_once
     def cloud_depth_m(self) -> Float32Array:
-        """(H, W) metres, NaN where `depth.*` or `points.*` leave them out."""
+        """(H, W) metres, NaN outside of the limits of `depth.*` or `points.*`."""
         limits = self.parameters.points
         if not (limits.max_m or limits.min_confidence or limits.max_jump):
             return self.depth_m
@@ -116,7 +116,7 @@ class Result:
 
     @_computed_once
     def confidence(self) -> Float32Array | None:
-        """(H, W), 0 to 1, 0 where `depth_m` is NaN; None where the model gives none."""
+        """(H, W), 0 to 1, 0 where `depth_m` is NaN; None if the model gives none."""
         confidence = self._estimate.confidence
         if confidence is None or self._known is None:
             return confidence
@@ -124,7 +124,7 @@ class Result:
 
     @_computed_once
     def _known(self) -> npt.NDArray[np.bool_] | None:
-        """(H, W), where the limits of `depth.*` leave depth; None where they take nothing from the estimate."""
+        """(H, W), true where `depth_m` is finite; None if the limits of `depth.*` remove nothing."""
         return None if self.depth_m is self._estimate.depth_m else np.isfinite(self.depth_m)
 
     def missing_depth(self) -> MissingDepth:
@@ -142,7 +142,7 @@ class Result:
 
     @property
     def _estimate(self) -> Estimate:
-        assert self.estimate is not None, "an output that uses an estimate must say so in `needs`"
+        assert self.estimate is not None, "an output that uses an estimate must name it in `needs`"
         return self.estimate
 
 

@@ -1,4 +1,4 @@
-"""Writes a snapshot: one image and everything that was made of it, into a folder. Knows nothing of ROS."""
+"""Writes a snapshot: one image and everything that was made of it, into a folder. No ROS here."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ _MOST_OF_ONE_STAMP = 1000
 
 
 def write_snapshot(parent: Path, name: str, result: Result) -> Path:
-    """Write `result` into the new folder parent/name, or name-2 and so on where there is one; return the folder.
+    """Write `result` into the new folder parent/name, or name-2 and so on if there is one; return the folder.
 
     The folder appears when it is complete. Raises OSError or Metric3DError when something cannot be written; nothing
     is left behind then.

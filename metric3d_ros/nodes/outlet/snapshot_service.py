@@ -17,10 +17,10 @@ from metric3d_ros.nodes.outlet.snapshot_files import write_snapshot
 
 
 class SnapshotService:
-    """Answers ~/save_snapshot with the next image of one camera, whether or not anybody has subscribed to anything."""
+    """Answers ~/save_snapshot with the next image of one camera, whether or not any output has a subscriber."""
 
     def __init__(self, node: Node, *, timeout_s: float, camera_name: str = "") -> None:
-        """Offer the service, as ~/front/save_snapshot where the camera is one of several."""
+        """Offer the service, as ~/front/save_snapshot if the camera is one of several."""
         self._node = node
         self._timeout_s = timeout_s
         self._camera_name = camera_name
@@ -37,7 +37,7 @@ class SnapshotService:
         return self._waiting is not None
 
     def save(self, result: Result) -> None:
-        """Write `result`, with all that the network gives, and tell whoever waits; called on the worker's thread."""
+        """Write `result`, with all that the network gives, and answer whoever waits; called on the publishing thread."""
         try:
             folder = Path(result.parameters.snapshot.folder).expanduser() / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)

@@ -114,7 +114,7 @@ class Line:
         except Exception as error:
             self._drop(camera, error)
             return None
-        camera.calibration.look(camera_model, frame.description, rectified=is_rectified(frame, parameters))
+        camera.calibration.check(camera_model, frame.description, rectified=is_rectified(frame, parameters))
         decode_ms = (time.monotonic() - started_s) * 1e3
         return replace(frame, pixels=rgb, described=camera_model, times_ms={**frame.times_ms, DECODE: decode_ms})
 

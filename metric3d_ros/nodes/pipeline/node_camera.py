@@ -16,7 +16,7 @@ from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 
 
 class NodeCamera:
-    """Holds both ends, which know nothing of each other, and what the camera's frames leave behind between them."""
+    """Holds both ends, which do not depend on each other, and what the camera's frames leave behind between them."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ class Watched:
         k = np.array([f, 0.0, cx, 0.0, f, cy, 0.0, 0.0, 1.0])
         model = "plumb_bob" if len(d) else ""
         info = CameraInfo(width=640, height=480, k=k, d=list(d), distortion_model=model)
-        self._watch.look(Camera.from_camera_info(info), info, rectified=False)
+        self._watch.check(Camera.from_camera_info(info), info, rectified=False)
         return self._watch.report
 
 
