@@ -67,7 +67,21 @@ class Frame:
 
     def complete(self, camera_info: Any = None, paired_by: PairedBy | None = None) -> "Frame":
         """Return the frame with what describes its camera; without arguments, a file or parameters do."""
-        return dataclasses.replace(self, camera_info=camera_info, paired_by=paired_by, complete_s=time.monotonic())
+        return self._with(camera_info=camera_info, paired_by=paired_by, complete_s=time.monotonic())
+
+    def taken(self, *, wanted: tuple[str, ...], for_snapshot: bool, times_ms: Mapping[str, float]) -> "Frame":
+        """Return the frame with what is wanted of it."""
+        return self._with(wanted=wanted, for_snapshot=for_snapshot, times_ms={**self.times_ms, **times_ms})
+
+    def decoded(self, rgb: Rgb, camera: Camera, *, times_ms: Mapping[str, float]) -> "Frame":
+        """Return the frame with its pixels and its camera."""
+        return self._with(pixels=rgb, described=camera, times_ms={**self.times_ms, **times_ms})
+
+    def _with(self, **added: Any) -> "Frame":
+        # As dataclasses.replace does, in a sixth of its time for as many fields.
+        frame = object.__new__(Frame)
+        frame.__dict__.update(self.__dict__, **added)
+        return frame
 
     def to_rgb(self, *, max_pixels: int, to_8_bit: ToEightBit) -> Rgb:
         """Return (H, W, 3) RGB; MessageError if the message cannot be read or has more than `max_pixels`."""

@@ -37,7 +37,7 @@ class SnapshotService:
         return self._waiting is not None
 
     def save(self, result: Result) -> None:
-        """Write `result`, with all that the network gives, and answer whoever waits; called on the publishing thread."""
+        """Write `result`, with all that the network gives, and answer whoever waits; on the publishing thread."""
         try:
             folder = Path(result.parameters.snapshot.folder).expanduser() / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)

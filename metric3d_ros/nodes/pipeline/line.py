@@ -3,7 +3,6 @@
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -100,7 +99,7 @@ class Line:
         if not (wanted or parameters.always_run or for_snapshot):
             camera.progress.counts.drop(Dropped.UNWANTED)
             return None
-        return replace(frame, wanted=wanted, for_snapshot=for_snapshot, times_ms={WAIT: wait_ms})
+        return frame.taken(wanted=wanted, for_snapshot=for_snapshot, times_ms={WAIT: wait_ms})
 
     def _decode(self, camera: NodeCamera, frame: Frame, parameters: DepthParameters) -> Frame | None:
         """Return the frame with its pixels and its camera; None if one of them cannot be used."""
@@ -116,7 +115,7 @@ class Line:
             return None
         camera.calibration.check(camera_model, frame.description, rectified=is_rectified(frame, parameters))
         decode_ms = (time.monotonic() - started_s) * 1e3
-        return replace(frame, pixels=rgb, described=camera_model, times_ms={**frame.times_ms, DECODE: decode_ms})
+        return frame.decoded(rgb, camera_model, times_ms={DECODE: decode_ms})
 
     def _estimate(self, batch: Mapping[NodeCamera, Frame], parameters: DepthParameters) -> dict[NodeCamera, Result]:
         """Return the results of those frames that could be estimated, all of one size."""
