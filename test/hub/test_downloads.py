@@ -83,11 +83,11 @@ def test_a_killed_download_is_continued_by_another_process(hub, tmp_path):
     process = subprocess.Popen([sys.executable, "-c", script, target], env=os.environ)
     part = part_path(FILE, target)
     deadline = time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size == 700_000) and time.monotonic() < deadline:
+    while not (part.exists() and part.stat().st_size == 700_000) and time.monotonic() < deadline and not process.poll():
         time.sleep(0.02)
     assert process.poll() is None
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     fetch(target)
     assert target.read_bytes() == CONTENT
     assert hub.ranges_asked == [None, "bytes=700000-"]
@@ -155,14 +155,16 @@ def test_a_web_page_in_place_of_the_file_is_no_file(hub, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def _unused_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+@pytest.fixture
+def refusing_port():
+    """A port that refuses connections: it is taken, so that no other process listens there, and nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
-def test_no_connection_is_said_at_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{_unused_port()}")
+def test_no_connection_is_said_at_once(refusing_port, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{refusing_port}")
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("waited for a connection that never was"))
     with pytest.raises(
         DownloadError, match=r"cannot be reached \(.*refused\): check .*HTTPS_PROXY.*put it there"
@@ -171,8 +173,8 @@ def test_no_connection_is_said_at_once(monkeypatch, tmp_path):
     assert_one_line(error)
 
 
-def test_a_proxy_that_is_not_there_is_no_connection(hub, monkeypatch, tmp_path):
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{_unused_port()}")
+def test_a_proxy_that_is_not_there_is_no_connection(hub, refusing_port, monkeypatch, tmp_path):
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{refusing_port}")
     monkeypatch.setenv("no_proxy", "")
     with pytest.raises(DownloadError, match="HTTPS_PROXY"):
         fetch(tmp_path / "weights.bin")

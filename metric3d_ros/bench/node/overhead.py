@@ -3,7 +3,6 @@
 import argparse
 import os
 import platform
-import random
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.bench.node.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
 from metric3d_ros.errors import Metric3DError
 
@@ -95,8 +95,7 @@ SCENARIOS = [
 
 def run(scenario: Scenario, *, seconds: float) -> str:
     """Run one scenario and return its results as text; Metric3DError if the node does not answer."""
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    enter_own_domain()
     # After the environment, which both read when they are imported or initialised.
     import rclpy
     from rclpy.context import Context

@@ -6,7 +6,6 @@ and listens for the first depth of an image that was taken after that.
 
 import argparse
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metric3d_ros.bench.node.overhead import row
+from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.errors import Metric3DError
 
 _SIZE_HW = (480, 640)
@@ -78,8 +78,7 @@ def _read(process: "subprocess.Popen[str]", said_s: dict[str, float]) -> None:
 
 def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list[Absence]:
     """Kill, wait and restart `times` times; Metric3DError if no depth comes within `timeout_s`."""
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    enter_own_domain()
     # After the environment, which both read when they are imported or initialised.
     import rclpy
     from rclpy.context import Context

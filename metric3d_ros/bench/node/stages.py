@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.bench.statistics import Summary
 from metric3d_ros.errors import InferenceError
 
@@ -118,8 +118,7 @@ def node_parameters(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randrange(1, 101))
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    enter_own_domain()
     # After the environment, which both read when they are imported or initialised.
     import rclpy
     from rclpy.context import Context
