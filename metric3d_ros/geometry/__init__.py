@@ -3,7 +3,9 @@
 from metric3d_ros.geometry.deprojection import depth_to_points
 from metric3d_ros.geometry.filters import depth_edges, filter_depth
 from metric3d_ros.geometry.flying_pixels import FlyingPixelOptions, find_flying_pixels
+from metric3d_ros.geometry.ground import GroundOptions, GroundPlane, NoGround, find_ground
 from metric3d_ros.geometry.normals import normals_from_depth
+from metric3d_ros.geometry.obstacles import ObstacleOptions, find_obstacles, obstacles_to_scan
 from metric3d_ros.geometry.scan import Scan, depth_to_scan
 from metric3d_ros.geometry.turning import (
     check_angle,
@@ -17,6 +19,10 @@ from metric3d_ros.geometry.voxels import voxel_means
 
 __all__ = [
     "FlyingPixelOptions",
+    "GroundOptions",
+    "GroundPlane",
+    "NoGround",
+    "ObstacleOptions",
     "Scan",
     "check_angle",
     "depth_edges",
@@ -24,7 +30,10 @@ __all__ = [
     "depth_to_scan",
     "filter_depth",
     "find_flying_pixels",
+    "find_ground",
+    "find_obstacles",
     "normals_from_depth",
+    "obstacles_to_scan",
     "turn_back",
     "turn_normals_back",
     "turn_upright",

@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 # cos of the steepest angle between a normal and its ray that is believed: 87 degrees.
 _LEAST_COSINE = 0.05
 # Stands for +Inf, so that differences stay finite; no network and no sensor reaches it.
-_INFINITY_M = np.float32(1e5)
+_INFINITY_M = 1e5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,14 +77,17 @@ def find_flying_pixels(
     height, width = depth_m.shape
     cells = max(2, round(width / options.cell_px)), max(2, round(height / options.cell_px))
     usable = _usable(depth_m)
-    depth_m = depth_m if usable is None else np.where(usable, np.minimum(depth_m, _INFINITY_M), np.float32(0))
+    depth_m = (
+        depth_m if usable is None else np.where(usable, np.minimum(depth_m, np.float32(_INFINITY_M)), np.float32(0))
+    )
     coarse = _mean_of_cells(depth_m, usable, cells)
     x, y, _ = camera.scaled(*cells).ray_planes()
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = cv2.magnitude(*_slopes(np.log(coarse), x, y))
+        slope = np.asarray(cv2.magnitude(*_slopes(np.log(coarse), x, y)), np.float32)
         explained = _narrowest(slope)
         if normals is not None:
-            of_normals = _slope_of_normals(cv2.resize(normals, cells, interpolation=cv2.INTER_AREA), x, y)
+            means = np.asarray(cv2.resize(normals, cells, interpolation=cv2.INTER_AREA), np.float32)
+            of_normals = _slope_of_normals(means, x, y)
             explained = np.where(np.isnan(of_normals), explained, of_normals * np.float32(options.normals_share))
         steep = slope - explained > np.float32(options.max_tangent)
     if options.min_cluster_px:
