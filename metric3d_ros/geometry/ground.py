@@ -159,7 +159,8 @@ def _cells(depth_m: Array, camera: Camera, normals: Array | None) -> tuple[Float
     depth = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_AREA), np.float32)
     points = depth_to_points(depth, small)
     if normals is None:
-        directions = normals_from_depth(depth, small)
+        # Slopes magnify noise: from the mean of 3 x 3 cells, more of a noisy floor's cells face up.
+        directions = normals_from_depth(np.asarray(cv2.GaussianBlur(depth, (3, 3), 1.0), np.float32), small)
     else:
         directions = np.asarray(cv2.resize(normals, size, interpolation=cv2.INTER_AREA), np.float32)
     length = np.linalg.norm(directions, axis=2, keepdims=True)
