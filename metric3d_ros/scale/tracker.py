@@ -1,0 +1,186 @@
+"""ScaleTracker: one steady factor from the measurements of many frames, with the reason whenever it does not follow."""
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.scale.measurements import FIXED, Measured, ScaleRefusal
+
+# The first measurements are taken by their median, whatever their steps: none of them is known to be right.
+_FIRST = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleOptions:
+    """How a tracker follows. Raises ConfigurationError for values that cannot be used."""
+
+    time_constant_s: float = 0.3
+    """After a step of the measured factor 63 % of it have been followed after this time; 0 follows at once."""
+    min_factor: float = 0.5
+    max_factor: float = 2.0
+    """Measurements outside of these are refused."""
+    max_step: float = 0.08
+    """A measurement farther than this (log ratio) from the tracked factor is an outlier until it persists."""
+    persist_s: float = 2.0
+    """Measurements that differ from the factor, but agree with each other for this long, are believed."""
+    expire_s: float = 60.0
+    """After this time without a measurement the factor is stale; it is kept."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_factor <= 1 <= self.max_factor < math.inf:
+            raise ConfigurationError(
+                f"scale: factors are {self.min_factor:g} to {self.max_factor:g}, expected 0 < least <= 1 <= greatest"
+            )
+        if not (self.time_constant_s >= 0 and self.max_step > 0 and self.persist_s >= 0 and self.expire_s > 0):
+            raise ConfigurationError(
+                f"scale: time_constant_s is {self.time_constant_s:g}, max_step {self.max_step:g}, persist_s "
+                f"{self.persist_s:g}, expire_s {self.expire_s:g}; expected at least 0, and above 0 for max_step and "
+                "expire_s"
+            )
+
+
+@dataclass(frozen=True)
+class ScaleState:
+    """What depth is multiplied by, and where that comes from."""
+
+    factor: float = 1.0
+    source: str = "none"
+    spread: float = math.inf
+    """Relative error of the last measurement that was followed."""
+    age_s: float = math.inf
+    """Time since that measurement."""
+    frozen: bool = False
+    stale: bool = True
+    """There is no measurement yet, or the last one is older than `expire_s`."""
+    refused: str = ""
+    """Why the newest measurement was not followed; empty if it was."""
+
+
+class ScaleTracker:
+    """Follows the factor: clamped, smoothed, held through outliers and refusals, frozen on request."""
+
+    def __init__(self, options: ScaleOptions = ScaleOptions(), *, start: ScaleState | None = None) -> None:
+        """`start` is what to begin with, as `load_scale` returns it."""
+        self.options = options
+        self.state = start or ScaleState()
+        self._followed_at: float | None = None
+        self._updated_at: float | None = None
+        self._rival: tuple[float, float, int] | None = None
+        """Log factor of measurements that differ, since when, and how many."""
+        self._first: list[float] | None = [] if self.state.source == "none" else None
+        """Log factors until there are enough of them to know an outlier."""
+        self.frozen = False
+
+    def update(self, measured: Measured, stamp_s: float) -> ScaleState:
+        """Take one frame's measurement, or its refusal, at the frame's time in seconds; return what to use for it.
+
+        The first measurement is taken at once, then the median of the first five. Time that runs backwards, as when a
+        recording restarts, keeps the factor and starts the clock anew.
+        """
+        if self._updated_at is not None and stamp_s < self._updated_at:
+            self._followed_at, self._rival = None, None
+        elapsed_s = max(stamp_s - self._followed_at, 0.0) if self._followed_at is not None else math.inf
+        self._updated_at = stamp_s
+        refused = self._why_not(measured, stamp_s)
+        if refused or isinstance(measured, ScaleRefusal):
+            self.state = self._aged(stamp_s, refused)
+            return self.state
+        target = math.log(measured.factor)
+        current = math.log(self.state.factor)
+        if self._first is not None:
+            self._first.append(target)
+            current = statistics.median(self._first)
+            if len(self._first) == _FIRST:
+                self._first = None
+        elif measured.source != FIXED:
+            constant = self.options.time_constant_s
+            follow = 1 - math.exp(-min(elapsed_s, 1.0) / constant) if constant > 0 else 1.0
+            current += follow * (target - current)
+        else:
+            current = target
+        self._followed_at, self._rival = stamp_s, None
+        self.state = ScaleState(
+            factor=math.exp(current),
+            source=measured.source,
+            spread=measured.spread,
+            age_s=0.0,
+            frozen=self.frozen,
+            stale=False,
+        )
+        return self.state
+
+    def _why_not(self, measured: Measured, stamp_s: float) -> str:
+        """Return why a measurement is not followed; empty if it is."""
+        if self.frozen:
+            return "frozen on request"
+        if isinstance(measured, ScaleRefusal):
+            return f"{measured.source}: {measured.reason}"
+        if not (math.isfinite(measured.factor) and self.options.min_factor <= measured.factor):
+            return f"the measured factor is {measured.factor:.3g}, expected at least {self.options.min_factor:g}"
+        if measured.factor > self.options.max_factor:
+            return f"the measured factor is {measured.factor:.3g}, expected at most {self.options.max_factor:g}"
+        log_factor = math.log(measured.factor)
+        step = abs(log_factor - math.log(self.state.factor))
+        if self._first is not None or measured.source == FIXED or step <= self._allowed_step(measured.spread):
+            return ""
+        return self._wait_for_rival(log_factor, stamp_s)
+
+    def _allowed_step(self, spread: float) -> float:
+        return max(self.options.max_step, 2 * min(spread, 0.1))
+
+    def _wait_for_rival(self, log_factor: float, stamp_s: float) -> str:
+        """Return why a measurement that differs must wait, or nothing once enough of them agree for long enough."""
+        rival = self._rival
+        if rival is None or abs(log_factor - rival[0]) > self.options.max_step:
+            rival = (log_factor, stamp_s, 0)
+        level, since, count = rival
+        count += 1
+        self._rival = (level + (log_factor - level) / count, since, count)
+        waited_s = stamp_s - since
+        if waited_s >= self.options.persist_s and count >= 3:
+            return ""
+        return (
+            f"the measured factor {math.exp(log_factor):.3g} is far from {self.state.factor:.3g}: an outlier unless it "
+            f"persists for {self.options.persist_s:g} s"
+        )
+
+    def _aged(self, stamp_s: float, refused: str) -> ScaleState:
+        age_s = stamp_s - self._followed_at if self._followed_at is not None else self.state.age_s
+        return replace(
+            self.state, age_s=age_s, frozen=self.frozen, stale=not age_s <= self.options.expire_s, refused=refused
+        )
+
+
+def save_scale(path: Path, state: ScaleState) -> None:
+    """Write what a tracker has found, to go on with after a restart. Raises DataError if that fails."""
+    content = {"scale": {"factor": state.factor, "source": state.source, "spread": state.spread}}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}); name a file in a folder that can be") from error
+
+
+def load_scale(path: Path, *, options: ScaleOptions = ScaleOptions()) -> ScaleState:
+    """Return what `save_scale` wrote, as a stale state; 1 if there is no such file yet.
+
+    Raises DataError for a file of another kind, and for a factor outside what `options` allow.
+    """
+    if not path.exists():
+        return ScaleState()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))["scale"]
+        factor, source, spread = float(content["factor"]), str(content["source"]), float(content["spread"])
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} does not hold a saved scale: delete it, or name another file") from error
+    if not options.min_factor <= factor <= options.max_factor:
+        raise DataError(
+            f"{path} holds the scale factor {factor:g}, expected {options.min_factor:g} to {options.max_factor:g}: "
+            "delete it to begin at 1"
+        )
+    return ScaleState(factor=factor, source=source, spread=spread)
