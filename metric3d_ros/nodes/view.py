@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C, or until the window is closed; return the exit code.
 
-    Raises ViewerError where Rerun is missing.
+    Raises ViewerError if Rerun is missing.
     """
     import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 

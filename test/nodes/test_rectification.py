@@ -187,7 +187,7 @@ def test_topic_that_is_named_as_rectified_uses_p(trial, topic):
     shown = trial(topic)
     line = shown.process.wait_for("uses P and no lens distortion of camera_info")
     assert f"{topic} uses P" in line
-    assert "the topic's name says that images are rectified (rectified: auto)" in line
+    assert "the topic's name is that of rectified images (rectified: auto)" in line
     metres, ray = shown.results()
     assert metres == pytest.approx(P_METRES)
     assert ray == pytest.approx(P_RAY)

@@ -18,7 +18,7 @@ class MissingDepth:
     depth: float | None = None
     """NaN in depth/image."""
     points: float | None = None
-    """Without a point, for want of depth or of a ray."""
+    """Without a point, for lack of depth or of a ray."""
 
 
 def explain_missing_depth(missing: MissingDepth, parameters: DepthParameters) -> str:

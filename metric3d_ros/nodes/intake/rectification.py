@@ -37,8 +37,8 @@ class Rectification:
             )
         if self.choice != RECTIFIED_AUTO:
             return f"uses {used} of {of}, since the parameter rectified is {self.choice}"
-        named = "says" if self.is_rectified else "does not say"
-        return f"uses {used} of {of}, since the topic's name {named} that images are rectified (rectified: auto)"
+        named = "is" if self.is_rectified else "is not"
+        return f"uses {used} of {of}, since the topic's name {named} that of rectified images (rectified: auto)"
 
     def explain_difference(self, camera_info: Any) -> str:
         """Return why it matters that auto takes images for raw; "" if K and P are alike, or the choice was made."""

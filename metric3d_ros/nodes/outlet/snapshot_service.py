@@ -52,7 +52,7 @@ class SnapshotService:
             future = self._waiting = self._waiting or Future()
 
         def give_up() -> None:
-            message = f"no image that can be used came within {self._timeout_s:g} s: /diagnostics says more"
+            message = f"no image that can be used came within {self._timeout_s:g} s: see /diagnostics"
             self._finish(Trigger.Response(success=False, message=message))
 
         # Steady, so that a simulation that stands still gets its answer too.
