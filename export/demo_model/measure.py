@@ -19,10 +19,9 @@ from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.evaluation.labelled_folder import open_folder
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.held_out import HELD_OUT_FROM, HeldOutScenes
-from metric3d_ros.world.places.plain_rooms import build_scene
 from metric3d_ros.world.rendering.renderer import render
 from metric3d_ros.world.rendering.viewpoint import draw_poses
-from metric3d_ros.world.worlds import FURNISHED, PLAIN, STREET
+from metric3d_ros.world.scenes import FURNISHED, PLAIN, STREET, build_scene
 
 FIGURES = ("abs_rel", "aligned_abs_rel", "delta1", "edge_px", "normal_mean_deg")
 WIDE_FOCAL, FOCAL_RATIO = 0.8, 1.6  # of the width; both focal lengths lie within what training draws

@@ -21,8 +21,8 @@ from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
 from metric3d_ros.world.rendering.viewpoint import Pose
+from metric3d_ros.world.scenes import FURNISHED, PLAIN, STREET
 from metric3d_ros.world.views import draw_focal_px, draw_training_views
-from metric3d_ros.world.worlds import FURNISHED, PLAIN, STREET
 
 MOST_ENLARGED = 2.0  # training sees crops of images that are up to this many times as wide
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on

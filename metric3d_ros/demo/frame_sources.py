@@ -23,9 +23,9 @@ from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
 from metric3d_ros.world.description.solids import Scene
-from metric3d_ros.world.places.plain_rooms import build_scene
 from metric3d_ros.world.rendering.renderer import render
 from metric3d_ros.world.rendering.viewpoint import Pose, camera_flight
+from metric3d_ros.world.scenes import build_scene
 
 FLIGHT_SIZE_HW = (252, 336)
 FLIGHT_HFOV_DEG = 70.0

@@ -19,7 +19,7 @@ from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.error_table import Evaluation, ImageResult
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
 from metric3d_ros.world.held_out import HeldOutScenes
-from metric3d_ros.world.worlds import PLAIN, WORLDS
+from metric3d_ros.world.scenes import PLAIN, WORLDS
 
 SCENES = "scenes"
 

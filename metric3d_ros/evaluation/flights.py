@@ -12,7 +12,7 @@ from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.held_out import HELD_OUT_FROM
 from metric3d_ros.world.rendering.renderer import render
 from metric3d_ros.world.rendering.viewpoint import Pose, camera_flight
-from metric3d_ros.world.worlds import PLAIN, WORLDS, build_scene
+from metric3d_ros.world.scenes import PLAIN, WORLDS, build_scene
 
 FLIGHT_SIZE_HW = (252, 336)
 FLIGHT_HFOV_DEG = 70.0

@@ -12,8 +12,8 @@ from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.rendering.renderer import render
 from metric3d_ros.world.rendering.viewpoint import Pose, draw_poses
+from metric3d_ros.world.scenes import KINDS, PLAIN, WORLDS, build_scene
 from metric3d_ros.world.views import draw_training_views
-from metric3d_ros.world.worlds import KINDS, PLAIN, WORLDS, build_scene
 
 HELD_OUT_FROM = 1_000_000_000
 """Scene seeds from here on are never trained on."""
@@ -29,8 +29,8 @@ class HeldOutScenes:
     """One view of each of `count` scenes, always the same ones.
 
     `focal_factor` is the focal length as a part of the width; None draws one per scene: in plain rooms from
-    `FOCAL_OF_WIDTH`, in the other worlds as `camera_views.draw_focal_px` does. `world` is one of `worlds.WORLDS`,
-    `kind` one of its `worlds.KINDS` or None for all of them. Scenes without a view worth having are passed over. Raises
+    `FOCAL_OF_WIDTH`, in the other worlds as `views.draw_focal_px` does. `world` is one of `scenes.WORLDS`,
+    `kind` one of its `scenes.KINDS` or None for all of them. Scenes without a view worth having are passed over. Raises
     ConfigurationError for a factor that no lens has, and for a world or a kind that does not exist.
     """
 

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from metric3d_ros.world.description.materials import SKY
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import ENCLOSURE_FACES, Scene
-from metric3d_ros.world.places.plain_rooms import build_scene
 from metric3d_ros.world.places.staging import StagedScene
-from metric3d_ros.world.rendering.sight import clearance, first_hits
+from metric3d_ros.world.rendering.sparse_ray_casting import clearance, first_hits
 from metric3d_ros.world.rendering.viewpoint import Pose, draw_poses, look
-from metric3d_ros.world.worlds import PLAIN, TRAINING_MIX, draw_world, stage_scene
+from metric3d_ros.world.scenes import PLAIN, TRAINING_MIX, build_scene, draw_world, stage_scene
 
 HEIGHT_M = (0.2, 2.5)  # above the floor or the ground
 PITCH_DEG = (-60.0, 30.0)  # up is positive

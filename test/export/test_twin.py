@@ -14,9 +14,9 @@ from metric3d_export.demo_model.rendering.torch_world import stack_tables  # noq
 from metric3d_export.demo_model.rendering.twin import render_views  # noqa: E402
 from metric3d_export.demo_model.samples import Frame, draw_views  # noqa: E402
 from metric3d_ros.world.description.solids import Scene  # noqa: E402
-from metric3d_ros.world.places.plain_rooms import build_scene  # noqa: E402
 from metric3d_ros.world.rendering.renderer import View, pinhole_rays, render  # noqa: E402
 from metric3d_ros.world.rendering.viewpoint import Pose, look  # noqa: E402
+from metric3d_ros.world.scenes import build_scene  # noqa: E402
 
 Seen = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 

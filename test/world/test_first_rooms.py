@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.places.plain_rooms import build_scene
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
 from metric3d_ros.world.rendering.viewpoint import draw_poses
+from metric3d_ros.world.scenes import build_scene
 
 PIXELS = ((10, 15), (30, 80), (42, 50), (55, 100), (75, 30), (80, 70))
 """Row and column of an image of 84 x 112."""

@@ -9,11 +9,12 @@ from metric3d_ros.errors import CameraError, DataError
 from metric3d_ros.world.description.materials import plain
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import FLOOR, Scene, SceneDraft, box_bounds
-from metric3d_ros.world.places.plain_rooms import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES, build_scene
+from metric3d_ros.world.places.plain_rooms import MAX_BOXES, MAX_CYLINDERS, MAX_SPHERES
 from metric3d_ros.world.rendering.array_ops import NUMPY_OPS, Vectors
 from metric3d_ros.world.rendering.ray_casting import tables_of, trace
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
 from metric3d_ros.world.rendering.viewpoint import camera_flight, draw_poses, is_clear, look
+from metric3d_ros.world.scenes import build_scene
 
 
 def bare_room(

@@ -10,7 +10,14 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.world.description.materials import COLUMNS, SKY
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import ENCLOSURE_FACES, SOLID_COLUMNS, Scene, SceneDraft, turn
-from metric3d_ros.world.objects import fittings, furniture, people, vehicles
+from metric3d_ros.world.objects import (
+    basic_materials,
+    furniture,
+    kitchens_and_bathrooms,
+    people,
+    seats_and_beds,
+    vehicles,
+)
 from metric3d_ros.world.objects.placing import Footprint, Lineup, Piece, Place, Stage, room_walls, stand_at_wall, turned
 from metric3d_ros.world.objects.plants import tree
 from metric3d_ros.world.objects.street_things import house, lamp_post
@@ -20,7 +27,8 @@ from metric3d_ros.world.places.staging import STICKS_OUT_M, fill
 from metric3d_ros.world.places.streets import draw_street
 from metric3d_ros.world.places.yards import draw_yard
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
-from metric3d_ros.world.rendering.sight import clearance, first_hits
+from metric3d_ros.world.rendering.sparse_ray_casting import clearance, first_hits
+from metric3d_ros.world.scenes import KINDS, STAGED, build_scene, draw_world, stage_scene
 from metric3d_ros.world.views import (
     CLEARANCE_M,
     FIELD_OF_VIEW_DEG,
@@ -30,7 +38,6 @@ from metric3d_ros.world.views import (
     ROLL_DEG,
     draw_training_views,
 )
-from metric3d_ros.world.worlds import KINDS, STAGED, build_scene, draw_world, stage_scene
 
 GENERATORS = {"room": draw_room, "street": draw_street, "yard": draw_yard}
 SUNK_M = 40.0  # hills, houses and banks reach into the ground by up to this
@@ -89,7 +96,7 @@ def test_kinds_and_their_shares() -> None:
 
 
 def test_plain_rooms_are_those_of_old() -> None:
-    old, new = plain_rooms.build_scene(7), build_scene(7)
+    old, new = plain_rooms.draw_plain_room(7), build_scene(7)
     np.testing.assert_array_equal(old.boxes, new.boxes)
     np.testing.assert_array_equal(old.materials, new.materials)
 
@@ -111,13 +118,13 @@ def test_outdoors_has_a_sky_without_depth_and_things_more_than_a_hundred_metres_
 @pytest.mark.parametrize(
     ("make", "width", "depth", "height"),
     [
-        (furniture.chair, (0.36, 0.60), (0.38, 0.80), (0.74, 1.10)),
+        (seats_and_beds.chair, (0.36, 0.60), (0.38, 0.80), (0.74, 1.10)),
         (furniture.table, (0.68, 1.95), (0.55, 1.35), (0.72, 0.79)),
-        (furniture.bed, (0.9, 2.1), (1.9, 2.3), (0.5, 1.35)),
-        (furniture.sofa, (1.2, 3.0), (0.75, 1.15), (0.70, 1.05)),
-        (lambda rng: fittings.kitchen_run(rng, 2.4), (2.3, 2.5), (0.55, 0.75), (0.86, 2.35)),
-        (fittings.toilet, (0.3, 0.5), (0.6, 0.8), (0.75, 0.95)),
-        (fittings.tub, (1.5, 2.0), (0.65, 0.95), (0.5, 2.1)),
+        (seats_and_beds.bed, (0.9, 2.1), (1.9, 2.3), (0.5, 1.35)),
+        (seats_and_beds.sofa, (1.2, 3.0), (0.75, 1.15), (0.70, 1.05)),
+        (lambda rng: kitchens_and_bathrooms.kitchen_run(rng, 2.4), (2.3, 2.5), (0.55, 0.75), (0.86, 2.35)),
+        (kitchens_and_bathrooms.toilet, (0.3, 0.5), (0.6, 0.8), (0.75, 0.95)),
+        (kitchens_and_bathrooms.tub, (1.5, 2.0), (0.65, 0.95), (0.5, 2.1)),
         (people.person, (0.3, 1.3), (0.2, 1.1), (1.45, 1.98)),
         (lambda rng: vehicles.car(rng, detailed=True), (3.55, 4.95), (1.6, 1.95), (1.38, 1.75)),
         (lambda rng: vehicles.car(rng, detailed=False), (3.55, 4.85), (1.6, 1.95), (1.38, 1.75)),
@@ -143,9 +150,9 @@ def test_seats_worktops_and_tables_are_where_hands_expect_them() -> None:
 
     for seed in range(30):
         assert 0.72 <= surfaces(furniture.table(Rng(seed)), seed)[0] <= 0.78
-        assert 0.43 <= surfaces(furniture.chair(Rng(seed)), seed)[0] <= 0.48
-        assert 0.86 <= surfaces(fittings.kitchen_run(Rng(seed), 2.0), seed)[0] <= 0.92
-        assert 0.8 <= surfaces(fittings.basin(Rng(seed)), seed)[0] <= 0.88
+        assert 0.43 <= surfaces(seats_and_beds.chair(Rng(seed)), seed)[0] <= 0.48
+        assert 0.86 <= surfaces(kitchens_and_bathrooms.kitchen_run(Rng(seed), 2.0), seed)[0] <= 0.92
+        assert 0.8 <= surfaces(kitchens_and_bathrooms.basin(Rng(seed)), seed)[0] <= 0.88
 
 
 def test_turns_agree_with_those_of_solids() -> None:
@@ -156,7 +163,7 @@ def test_turns_agree_with_those_of_solids() -> None:
 def test_placed_solids_equal_those_of_a_draft() -> None:
     stage = Stage(Rng(1), 10)
     place = Place(stage).at(1.0, -2.0, 0.5, yaw=0.7)
-    material = furniture.presets.wood(Rng(2))
+    material = basic_materials.wood(Rng(2))
     place.box((0.2, 0.3, 0.4), (1.0, 2.0, 3.0), material, pitch=0.2, roll=-0.4)
     place.ball((0.0, 1.0, 0.0), (0.3, 0.4, 0.5), material)
     place.rod((0.0, 0.0, 0.0), (0.5, 0.2, 1.0), 0.2, material, taper=0.6)
@@ -176,9 +183,7 @@ def test_a_piece_at_a_wall_has_its_back_to_it_and_the_next_one_keeps_off() -> No
     for seed in range(20):
         stage = Stage(Rng(seed), 500, floor=(0.0, 0.0, 4.0, 3.0))
         place = Place(stage)
-        pieces = [
-            Piece(1.0, 0.4, lambda p: p.between((-0.5, -0.2, 0), (0.5, 0.2, 1), furniture.presets.wood(p.rng)))
-        ] * 6
+        pieces = [Piece(1.0, 0.4, lambda p: p.between((-0.5, -0.2, 0), (0.5, 0.2, 1), basic_materials.wood(p.rng)))] * 6
         for piece in pieces:
             stand_at_wall(place, piece, room_walls(4.0, 3.0))
         assert len(stage.taken) == len(stage.solids) >= 3
@@ -200,10 +205,10 @@ def test_turned_rectangles_overlap_where_they_do() -> None:
 def test_what_has_no_room_is_left_out_whole() -> None:
     stage, lineup = Stage(Rng(1), 12), Lineup()
     for rank in (3.0, 1.0, 2.0):
-        lineup.add(rank, furniture.chair(Rng(3)), Place(stage))
+        lineup.add(rank, seats_and_beds.chair(Rng(3)), Place(stage))
     lineup.build(stage)
     one = Stage(Rng(1), 100)
-    one.build(furniture.chair(Rng(3)), Place(one))
+    one.build(seats_and_beds.chair(Rng(3)), Place(one))
     assert len(stage.solids) == len(one.solids) <= 12
     assert len(stage.surfaces) == 1
 
@@ -225,13 +230,13 @@ def test_sight_agrees_with_the_renderer() -> None:
 
 
 def test_clearance_is_the_distance_to_the_nearest_solid_and_negative_inside() -> None:
-    scene = built(Piece(1, 1, lambda p: p.box((0, 0, 1), (1, 2, 2), furniture.presets.wood(p.rng), yaw=math.pi / 2)))
+    scene = built(Piece(1, 1, lambda p: p.box((0, 0, 1), (1, 2, 2), basic_materials.wood(p.rng), yaw=math.pi / 2)))
     assert clearance(scene, np.float32([1.5, 0, 1])) == pytest.approx(0.5, abs=1e-4)
     assert clearance(scene, np.float32([0.9, 0, 1])) == pytest.approx(-0.1, abs=1e-4)
-    ball = built(Piece(1, 1, lambda p: p.ball((0, 0, 1), (0.5, 0.5, 0.5), furniture.presets.wood(p.rng))))
+    ball = built(Piece(1, 1, lambda p: p.ball((0, 0, 1), (0.5, 0.5, 0.5), basic_materials.wood(p.rng))))
     assert clearance(ball, np.float32([0, 1.5, 1])) == pytest.approx(1.0, abs=1e-4)
     assert clearance(ball, np.float32([0, 0.1, 1])) < 0
-    rod = built(Piece(1, 1, lambda p: p.rod((0, 0, 0), (0, 0, 2), 0.2, furniture.presets.wood(p.rng), taper=2.0)))
+    rod = built(Piece(1, 1, lambda p: p.rod((0, 0, 0), (0, 0, 2), 0.2, basic_materials.wood(p.rng), taper=2.0)))
     assert clearance(rod, np.float32([1, 0, 1])) == pytest.approx(0.6, abs=1e-4)
 
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable
 
-from metric3d_ros.world.objects import presets
+from metric3d_ros.world.objects import basic_materials as bm
+from metric3d_ros.world.objects import thing_materials as tm
 from metric3d_ros.world.objects.furniture import screen, shade
-from metric3d_ros.world.objects.placing import Footprint, Place, Surface, Wall
+from metric3d_ros.world.objects.placing import Place, Surface
 
 Thing = Callable[[Place, float], None]  # builds at a place; the number is the height that is free
 
@@ -14,7 +15,7 @@ def box(place: Place, free: float) -> None:
     """A carton, a tin or a packet."""
     rng = place.rng
     size = (rng.uniform(0.05, 0.32), rng.uniform(0.05, 0.28), min(rng.uniform(0.03, 0.3), 0.9 * free))
-    place.box((0.0, 0.0, size[2] / 2), size, presets.packet(rng))
+    place.box((0.0, 0.0, size[2] / 2), size, tm.packet(rng))
 
 
 def books(place: Place, free: float) -> None:
@@ -26,7 +27,7 @@ def books(place: Place, free: float) -> None:
             break
         size = (rng.uniform(0.14, 0.32), rng.uniform(0.1, 0.24), tall)
         spot = (rng.uniform(-0.02, 0.02), rng.uniform(-0.02, 0.02), z + tall / 2)
-        place.box(spot, size, presets.packet(rng), yaw=rng.uniform(-0.5, 0.5))
+        place.box(spot, size, tm.packet(rng), yaw=rng.uniform(-0.5, 0.5))
         z += tall
 
 
@@ -35,9 +36,9 @@ def standing_books(place: Place, free: float) -> None:
     rng = place.rng
     tall = min(rng.uniform(0.17, 0.3), 0.9 * free)
     width = rng.uniform(0.1, 0.35)
-    place.box((0.0, 0.0, tall / 2), (width, rng.uniform(0.12, 0.2), tall), presets.books(rng))
+    place.box((0.0, 0.0, tall / 2), (width, rng.uniform(0.12, 0.2), tall), tm.books(rng))
     if rng.chance(0.5):
-        place.box((width / 2 + 0.05, 0.0, 0.46 * tall), (0.025, 0.16, 0.95 * tall), presets.packet(rng), pitch=0.25)
+        place.box((width / 2 + 0.05, 0.0, 0.46 * tall), (0.025, 0.16, 0.95 * tall), tm.packet(rng), pitch=0.25)
 
 
 def row_of_packets(place: Place, free: float) -> None:
@@ -48,7 +49,7 @@ def row_of_packets(place: Place, free: float) -> None:
 def _row(place: Place, width: float, free: float) -> None:
     rng = place.rng
     tall, deep = min(rng.uniform(0.1, 0.32), 0.9 * free), rng.uniform(0.08, 0.22)
-    material = presets.packets(rng, tall) if rng.chance(0.6) else presets.books(rng)
+    material = tm.packets(rng, tall) if rng.chance(0.6) else tm.books(rng)
     place.box((0.0, 0.0, tall / 2), (width, deep, tall), material)
 
 
@@ -56,7 +57,7 @@ def bottle(place: Place, free: float) -> None:
     """A bottle with a neck."""
     rng = place.rng
     tall, radius = min(rng.uniform(0.15, 0.33), 0.95 * free), rng.uniform(0.025, 0.045)
-    body = presets.bottle(rng)
+    body = tm.bottle(rng)
     place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.65 * tall), radius, body)
     place.rod((0.0, 0.0, 0.65 * tall), (0.0, 0.0, tall), radius, body, taper=0.35)
 
@@ -65,18 +66,18 @@ def cup(place: Place, free: float) -> None:
     """A cup, a tin, a jar or a pot."""
     rng = place.rng
     tall, radius = min(rng.uniform(0.07, 0.2), 0.9 * free), rng.uniform(0.03, 0.1)
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, tall), radius, presets.ceramic(rng), taper=rng.uniform(0.8, 1.3))
+    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, tall), radius, bm.ceramic(rng), taper=rng.uniform(0.8, 1.3))
 
 
 def bowl(place: Place, free: float) -> None:
     """A bowl, at times with fruit."""
     rng = place.rng
     radius = rng.uniform(0.08, 0.16)
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.45 * radius), 0.5 * radius, presets.ceramic(rng), taper=2.0)
+    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.45 * radius), 0.5 * radius, bm.ceramic(rng), taper=2.0)
     if rng.chance(0.5):
         for _ in range(rng.integer(1, 3)):
             at = (rng.uniform(-0.5, 0.5) * radius, rng.uniform(-0.5, 0.5) * radius, 0.45 * radius + 0.01)
-            place.ball(at, (0.037, 0.037, 0.036), presets.plastic(rng))
+            place.ball(at, (0.037, 0.037, 0.036), bm.plastic(rng))
 
 
 def ball(place: Place, free: float) -> None:
@@ -84,14 +85,14 @@ def ball(place: Place, free: float) -> None:
     rng = place.rng
     radius = min(rng.uniform(0.03, 0.13), 0.45 * free)
     radii = (radius, radius * rng.uniform(0.7, 1.0), radius * rng.uniform(0.6, 1.0))
-    place.ball((0.0, 0.0, radii[2]), radii, presets.anything(rng))
+    place.ball((0.0, 0.0, radii[2]), radii, tm.anything(rng))
 
 
 def bag(place: Place, free: float) -> None:
     """A bag, a sack or a rucksack: soft and sagging."""
     rng = place.rng
     radii = (rng.uniform(0.1, 0.25), rng.uniform(0.08, 0.16), min(rng.uniform(0.08, 0.25), 0.48 * free))
-    cover = presets.soft(rng)
+    cover = bm.soft(rng)
     place.ball((0.0, 0.0, 0.85 * radii[2]), radii, cover, roll=rng.uniform(-0.4, 0.4))
     if rng.chance(0.5):
         place.ball((0.3 * radii[0], -0.7 * radii[1], 0.5 * radii[2]), (0.1, 0.07, 0.6 * radii[2]), cover)
@@ -99,7 +100,7 @@ def bag(place: Place, free: float) -> None:
 
 def cloth_heap(place: Place, free: float) -> None:
     """Clothes or a towel, dropped or folded."""
-    rng, cover = place.rng, presets.cloth(place.rng)
+    rng, cover = place.rng, bm.cloth(place.rng)
     if rng.chance(0.3):
         place.box((0.0, 0.0, 0.04), (0.35, 0.26, 0.08), cover)
         return
@@ -114,13 +115,13 @@ def plant(place: Place, free: float) -> None:
     rng = place.rng
     size = min(rng.uniform(0.2, 0.5), free)
     pot_radius = 0.28 * size
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.35 * size), 0.7 * pot_radius, presets.ceramic(rng), taper=1.35)
+    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.35 * size), 0.7 * pot_radius, bm.ceramic(rng), taper=1.35)
     leaves(place.at(0.0, 0.0, 0.35 * size), 0.65 * size, count=rng.integer(2, 7))
 
 
 def leaves(place: Place, tall: float, *, count: int) -> None:
     """A bush of a few ellipsoids, or long leaves that spread from the origin."""
-    rng, green = place.rng, presets.leaves(place.rng)
+    rng, green = place.rng, tm.leaves(place.rng)
     if rng.chance(0.4):
         for _ in range(max(1, count // 2)):
             radius = tall * rng.uniform(0.3, 0.5)
@@ -138,7 +139,7 @@ def leaves(place: Place, tall: float, *, count: int) -> None:
 def kettle(place: Place, free: float) -> None:
     """A kettle, a coffee machine or a blender."""
     rng = place.rng
-    metal, dark = presets.metal(rng), presets.dark_plastic(rng)
+    metal, dark = bm.metal(rng), bm.dark_plastic(rng)
     if rng.chance(0.5):
         place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.2), 0.085, metal, taper=0.75)
         place.ball((0.0, 0.0, 0.2), (0.06, 0.06, 0.035), dark)
@@ -146,27 +147,27 @@ def kettle(place: Place, free: float) -> None:
     else:
         place.box((0.0, 0.06, 0.15), (0.2, 0.12, 0.3), dark)
         place.box((0.0, -0.04, 0.27), (0.2, 0.18, 0.07), dark)
-        place.rod((0.0, -0.05, 0.02), (0.0, -0.05, 0.14), 0.06, presets.bottle(rng))
+        place.rod((0.0, -0.05, 0.02), (0.0, -0.05, 0.14), 0.06, tm.bottle(rng))
 
 
 def machine(place: Place, free: float) -> None:
     """A microwave oven, a printer, a radio or a toaster."""
     rng = place.rng
     size = (rng.uniform(0.25, 0.5), rng.uniform(0.2, 0.38), min(rng.uniform(0.15, 0.3), 0.95 * free))
-    body = rng.pick([presets.metal(rng), presets.dark_plastic(rng), presets.white_goods(rng)])
+    body = rng.pick([bm.metal(rng), bm.dark_plastic(rng), bm.white_goods(rng)])
     place.box((0.0, 0.0, size[2] / 2), size, body)
     front = (-0.1 * size[0], -size[1] / 2 - 0.003, 0.5 * size[2])
-    place.box(front, (0.65 * size[0], 0.008, 0.7 * size[2]), presets.dark_glass(rng))
+    place.box(front, (0.65 * size[0], 0.008, 0.7 * size[2]), bm.dark_glass(rng))
 
 
 def laptop(place: Place, free: float) -> None:
     """A laptop, open."""
     rng = place.rng
-    body, open_by = rng.pick([presets.metal(rng), presets.dark_plastic(rng)]), rng.uniform(0.1, 0.5)
+    body, open_by = rng.pick([bm.metal(rng), bm.dark_plastic(rng)]), rng.uniform(0.1, 0.5)
     place.box((0.0, 0.0, 0.009), (0.34, 0.23, 0.018), body)
     lid = place.at(0.0, 0.115, 0.018, roll=-open_by)
     lid.box((0.0, 0.0, 0.11), (0.34, 0.008, 0.22), body)
-    lid.box((0.0, -0.005, 0.11), (0.32, 0.003, 0.2), presets.screen(rng))
+    lid.box((0.0, -0.005, 0.11), (0.32, 0.003, 0.2), tm.screen(rng))
 
 
 def monitor(place: Place, free: float) -> None:
@@ -181,8 +182,8 @@ def table_lamp(place: Place, free: float) -> None:
     """A lamp with a shade."""
     rng = place.rng
     tall = min(rng.uniform(0.3, 0.55), 0.9 * free)
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.02), 0.08, presets.metal(rng))
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.75 * tall), 0.012 if rng.chance(0.5) else 0.06, presets.ceramic(rng))
+    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.02), 0.08, bm.metal(rng))
+    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.75 * tall), 0.012 if rng.chance(0.5) else 0.06, bm.ceramic(rng))
     shade(place.at(0.0, 0.0, 0.75 * tall), rng.uniform(0.22, 0.36) * tall)
 
 
@@ -192,7 +193,10 @@ def sheet(place: Place, free: float) -> None:
     for _ in range(rng.integer(1, 3)):
         at = (rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1), rng.uniform(0.002, 0.01))
         place.box(
-            at, (rng.uniform(0.15, 0.4), rng.uniform(0.1, 0.3), 0.004), presets.packet(rng), yaw=rng.uniform(-1, 1)
+            at,
+            (rng.uniform(0.15, 0.4), rng.uniform(0.1, 0.3), 0.004),
+            tm.packet(rng),
+            yaw=rng.uniform(-1, 1),
         )
 
 
@@ -201,22 +205,22 @@ def framed(place: Place, free: float) -> None:
     rng = place.rng
     tall = min(rng.uniform(0.15, 0.5), 0.95 * free)
     size = (tall * rng.uniform(0.6, 1.4), 0.02, tall)
-    place.box((0.0, 0.05, tall / 2), size, presets.picture(rng), roll=-rng.uniform(0.05, 0.3))
+    place.box((0.0, 0.05, tall / 2), size, tm.picture(rng), roll=-rng.uniform(0.05, 0.3))
 
 
 def basket(place: Place, free: float) -> None:
     """An open crate or basket with things in it: four sides and a bottom."""
     rng = place.rng
     width, depth, tall = rng.uniform(0.25, 0.5), rng.uniform(0.2, 0.4), min(rng.uniform(0.12, 0.35), 0.9 * free)
-    material = rng.pick([presets.plastic(rng), presets.cardboard(rng), presets.wood(rng)])
+    material = rng.pick([bm.plastic(rng), bm.cardboard(rng), bm.wood(rng)])
     thick = 0.012
     for side in (-1, 1):
         place.box((side * width / 2, 0.0, tall / 2), (thick, depth, tall), material)
         place.box((0.0, side * depth / 2, tall / 2), (width, thick, tall), material)
-    place.box((0.0, 0.0, 0.4 * tall), (width, depth, 0.75 * tall), presets.anything(rng))
+    place.box((0.0, 0.0, 0.4 * tall), (width, depth, 0.75 * tall), tm.anything(rng))
     if rng.chance(0.6):
         spot = (rng.uniform(-0.06, 0.06), rng.uniform(-0.05, 0.05), 0.85 * tall)
-        place.ball(spot, (0.35 * width, 0.35 * depth, 0.35 * tall), presets.soft(rng))
+        place.ball(spot, (0.35 * width, 0.35 * depth, 0.35 * tall), bm.soft(rng))
     if material.colour[0] > 0.1 and rng.chance(0.4):  # flaps
         for side in (-1, 1):
             flap = place.at(side * width / 2, 0.0, tall, pitch=side * rng.uniform(0.2, 1.2))
@@ -225,7 +229,7 @@ def basket(place: Place, free: float) -> None:
 
 def wire(place: Place, free: float) -> None:
     """A cable or a hose that lies about in bends."""
-    rng, material = place.rng, presets.cable(place.rng)
+    rng, material = place.rng, tm.cable(place.rng)
     x, y, heading, radius = 0.0, 0.0, rng.uniform(0, 6.3), rng.uniform(0.004, 0.014)
     for _ in range(rng.integer(3, 6)):
         step = rng.uniform(0.08, 0.3)
@@ -243,7 +247,7 @@ def figure(place: Place, free: float) -> None:
         if z + tall > free:
             return
         radius = rng.uniform(0.02, 0.07)
-        style, material = rng.integer(0, 2), presets.anything(rng)
+        style, material = rng.integer(0, 2), tm.anything(rng)
         if style == 0:
             place.ball((0.0, 0.0, z + tall / 2), (radius, radius, tall / 2), material)
         elif style == 1:
@@ -260,12 +264,19 @@ def carton(place: Place, free: float) -> None:
         size = (rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.45), rng.uniform(0.15, 0.45))
         if z + size[2] > max(free, 0.3):
             return
-        material = rng.pick([presets.cardboard(rng), presets.cardboard(rng), presets.plastic(rng), presets.crate(rng)])
+        material = rng.pick(
+            [
+                bm.cardboard(rng),
+                bm.cardboard(rng),
+                bm.plastic(rng),
+                bm.crate(rng),
+            ]
+        )
         shift = (rng.uniform(-0.04, 0.04), rng.uniform(-0.04, 0.04), z + size[2] / 2)
         place.box(shift, size, material, yaw=rng.uniform(-0.3, 0.3))
         z += size[2]
         if rng.chance(0.4) and material.gloss > 0.1:
-            place.box((shift[0], shift[1], z), (size[0] + 0.03, size[1] + 0.03, 0.03), presets.plastic(rng))
+            place.box((shift[0], shift[1], z), (size[0] + 0.03, size[1] + 0.03, 0.03), bm.plastic(rng))
             z += 0.015
 
 
@@ -313,133 +324,3 @@ def fill_surface(surface: Surface, theme: str, *, things: int) -> None:
         if len(place.stage.solids) > place.stage.max_solids:
             del place.stage.solids[solids:]
             return
-
-
-def shoes(place: Place, free: float) -> None:
-    """A pair of shoes."""
-    rng, material = place.rng, presets.soft(place.rng)
-    for side in (-1, 1):
-        place.ball(
-            (side * 0.08, rng.uniform(-0.05, 0.05), 0.04), (0.05, 0.14, 0.05), material, yaw=rng.uniform(-0.4, 0.4)
-        )
-
-
-def bin_(place: Place, free: float) -> None:
-    """A waste-paper basket, a bucket or a bin."""
-    rng = place.rng
-    radius, tall = rng.uniform(0.12, 0.22), rng.uniform(0.25, 0.65)
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, tall), radius, presets.anything(rng), taper=rng.uniform(1.0, 1.25))
-    if rng.chance(0.4):
-        place.ball((0.0, 0.0, tall), (radius, radius, 0.3 * radius), presets.anything(rng))
-
-
-def vacuum_cleaner(place: Place, free: float) -> None:
-    """A vacuum cleaner with its hose and tube."""
-    rng = place.rng
-    body, dark = presets.plastic(rng), presets.dark_plastic(rng)
-    place.ball((0.0, 0.0, 0.13), (0.22, 0.14, 0.13), body)
-    place.rod((0.2, 0.0, 0.14), (0.45, 0.1, 0.5), 0.025, dark)
-    place.rod((0.45, 0.1, 0.5), (0.8, 0.2, 0.03), 0.018, presets.metal(rng))
-    place.box((0.83, 0.2, 0.03), (0.1, 0.28, 0.05), dark)
-
-
-def big_plant(place: Place, free: float) -> None:
-    """A plant 0.7 to 1.7 m high in a tub."""
-    rng = place.rng
-    tub, tall = rng.uniform(0.25, 0.4), rng.uniform(0.7, 1.7)
-    place.rod((0.0, 0.0, 0.0), (0.0, 0.0, tub), 0.4 * tub, presets.ceramic(rng), taper=1.3)
-    stem = rng.uniform(0.0, 0.5) * (tall - tub)
-    if stem > 0.15:
-        place.rod((0.0, 0.0, tub), (rng.uniform(-0.1, 0.1), 0.0, tub + stem), 0.02, presets.bark(rng))
-    leaves(place.at(0.0, 0.0, tub + stem), tall - tub - stem, count=rng.integer(5, 10))
-
-
-def toys(place: Place, free: float) -> None:
-    """Toys strewn about."""
-    rng = place.rng
-    for _ in range(rng.integer(2, 5)):
-        figure(place.at(rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.4), yaw=rng.uniform(-3, 3)), 0.3)
-
-
-ON_FLOOR: list[Thing] = [
-    carton, carton, carton, shoes, bin_, vacuum_cleaner, big_plant, toys, bag, bag, cloth_heap, cloth_heap, basket,
-    wire, books, ball, machine,
-]  # fmt: skip
-
-
-def litter_floor(
-    place: Place, low: tuple[float, float], high: tuple[float, float], things: list[Thing] | None = None
-) -> None:
-    """Put one thing on a free spot of the floor, if one is found."""
-    rng, stage = place.rng, place.stage
-    for _ in range(4):
-        x, y = rng.uniform(low[0] + 0.2, high[0] - 0.2), rng.uniform(low[1] + 0.2, high[1] - 0.2)
-        if stage.claim(Footprint(x, y, 0.22, 0.2, 0.0), gap=0.02):
-            solids = len(stage.solids)
-            rng.pick(things or ON_FLOOR)(place.at(x, y, yaw=rng.uniform(-math.pi, math.pi)), 2.0)
-            if len(stage.solids) > stage.max_solids:
-                del stage.solids[solids:]
-            return
-
-
-def lean_boards(place: Place, wall: Wall) -> None:
-    """Boards, a ladder, a mirror or a broom that lean on a wall."""
-    rng, stage = place.rng, place.stage
-    x, y, yaw = wall.facing(rng.uniform(0.3, max(0.4, wall.length - 0.3)), 0.25)
-    if not stage.claim(Footprint(x, y, 0.25, 0.22, yaw), gap=0.0):
-        return
-    spot = place.at(x, y, yaw=yaw)
-    for k in range(rng.integer(1, 4)):
-        tall, width = rng.uniform(0.7, 2.0), rng.pick([0.03, rng.uniform(0.1, 0.5)])
-        foot = rng.uniform(0.1, 0.35)
-        lean = math.asin(min(foot / tall, 0.5))
-        board = spot.at(rng.uniform(-0.2, 0.2), 0.22 - foot + 0.03 * k, 0.0, roll=-lean, yaw=rng.uniform(-0.15, 0.15))
-        board.box((0.0, 0.0, tall / 2), (width, 0.02, tall), rng.pick([presets.wood(rng), presets.anything(rng)]))
-
-
-def hang_on_wall(place: Place, wall: Wall, ceiling: float, *, blocked: list[tuple[float, float]]) -> None:
-    """Hang one thing on a wall: a picture, a poster, a clock, a board with things on it, clothes on hooks, a radiator.
-
-    `blocked`: stretches of the wall that are doors and windows; what is hung is added to it.
-    """
-    rng, stage = place.rng, place.stage
-    style = rng.integer(0, 9)
-    width = [0.6, 0.9, 0.35, 1.0, 0.5, 0.35, 0.12, 1.3, 0.5, 0.9][style] * rng.uniform(0.6, 1.3)
-    along = rng.uniform(width / 2 + 0.05, max(wall.length - width / 2 - 0.05, width / 2 + 0.06))
-    if any(along - width / 2 < b and a < along + width / 2 for a, b in blocked) or width > wall.length:
-        return
-    solids = len(stage.solids)
-    x, y, yaw = wall.facing(along, 0.012)
-    spot = place.at(x, y, yaw=yaw)
-    blocked.append((along - width / 2, along + width / 2))
-    z = rng.uniform(1.2, 1.75)
-    if style == 0:
-        tall = width * rng.uniform(0.6, 1.5)
-        spot.box((0.0, 0.0, z), (width + 0.05, 0.024, tall + 0.05), presets.furniture(rng))
-        spot.box((0.0, -0.008, z), (width, 0.022, tall), presets.picture(rng))
-    elif style in (1, 5):
-        spot.box(
-            (0.0, 0.0, z),
-            (width, 0.006, width * rng.uniform(0.5, 1.3)),
-            presets.poster(rng),
-            pitch=rng.uniform(-0.04, 0.04),
-        )
-    elif style == 2:
-        spot.rod((0.0, 0.0, z + 0.3), (0.0, -0.03, z + 0.3), width / 2, presets.ceramic(rng))
-    elif style in (3, 9):
-        shelf = spot.at(0.0, -0.1, z)
-        shelf.box((0.0, 0.0, 0.0), (width, 0.22, 0.025), presets.furniture(rng))
-        shelf.surface(width, 0.2, 0.0125, height=0.35)
-    elif style == 4:
-        for k in range(rng.integer(1, 4)):
-            at = (-width / 2 + 0.15 * k, -0.08, z - 0.3)
-            spot.ball(at, (0.13, 0.08, rng.uniform(0.3, 0.55)), presets.cloth(rng), pitch=rng.uniform(-0.1, 0.1))
-    elif style == 6:
-        spot.box((0.0, 0.0, 1.1), (0.08, 0.02, 0.08 * rng.integer(1, 2)), presets.white_goods(rng))
-    elif style == 7:
-        tall = rng.uniform(0.4, 0.9)
-        spot.box((0.0, -0.06, 0.12 + tall / 2), (width, rng.uniform(0.06, 0.14), tall), presets.radiator(rng))
-    else:
-        spot.box((0.0, -0.08, ceiling - 0.35), (max(width, 0.7), 0.2, 0.28), presets.white_goods(rng))
-    if len(stage.solids) > stage.max_solids:
-        del stage.solids[solids:]

@@ -4,7 +4,8 @@ import math
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import presets
+from metric3d_ros.world.objects import basic_materials as bm
+from metric3d_ros.world.objects import thing_materials as tm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 
@@ -14,7 +15,7 @@ def person(rng: Rng, *, height: float | None = None) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        _legs(place, height, presets.clothes(rng), stride=rng.pick([0.0, rng.uniform(0.1, 0.38)]))
+        _legs(place, height, bm.clothes(rng), stride=rng.pick([0.0, rng.uniform(0.1, 0.38)]))
         _upper_body(place.at(0.0, 0.0, 0.48 * height, yaw=rng.uniform(-0.2, 0.2)), height)
 
     return Piece(0.55, 0.45, build)
@@ -26,7 +27,7 @@ def sitting_person(rng: Rng, *, seat: float = 0.45) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        trousers, shoe = presets.clothes(rng), presets.dark_plastic(rng)
+        trousers, shoe = bm.clothes(rng), bm.dark_plastic(rng)
         for side in (-1, 1):
             x = side * 0.1
             knee = (x * rng.uniform(0.8, 1.8), -0.42, seat + 0.06)
@@ -40,7 +41,7 @@ def sitting_person(rng: Rng, *, seat: float = 0.45) -> Piece:
 
 
 def _legs(place: Place, height: float, trousers: Material, *, stride: float) -> None:
-    hip, shoe = 0.5 * height, presets.dark_plastic(place.rng)
+    hip, shoe = 0.5 * height, bm.dark_plastic(place.rng)
     for side in (-1, 1):
         foot_y = side * stride
         place.rod((side * 0.095, 0.0, hip), (side * 0.1, foot_y, 0.05), 0.09, trousers, taper=0.6)
@@ -50,7 +51,7 @@ def _legs(place: Place, height: float, trousers: Material, *, stride: float) -> 
 def _upper_body(place: Place, height: float) -> None:
     """Trunk, arms, neck and head over a hip at the origin."""
     rng = place.rng
-    coat, skin, hair = presets.clothes(rng), presets.skin(rng), presets.hair(rng)
+    coat, skin, hair = bm.clothes(rng), tm.skin(rng), tm.hair(rng)
     wide, shoulder = rng.uniform(0.19, 0.25), 0.33 * height
     place.ball((0.0, 0.0, 0.17 * height), (0.82 * wide, rng.uniform(0.1, 0.16), 0.2 * height), coat)
     place.ball((0.0, 0.0, shoulder - 0.05), (wide, 0.11, 0.1), coat)

@@ -4,8 +4,8 @@ import math
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import outdoor_presets as op
-from metric3d_ros.world.objects import presets
+from metric3d_ros.world.objects import outdoor_materials as om
+from metric3d_ros.world.objects import thing_materials as tm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 
@@ -16,8 +16,8 @@ def tree(rng: Rng, *, height: float, crowns: int) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        bark, lean = presets.bark(rng), (rng.uniform(-0.05, 0.05) * height, rng.uniform(-0.05, 0.05) * height)
-        green = op.foliage(rng)
+        bark, lean = tm.bark(rng), (rng.uniform(-0.05, 0.05) * height, rng.uniform(-0.05, 0.05) * height)
+        green = om.foliage(rng)
         if style < 0.18:
             place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.4 * height), trunk_radius, bark)
             wide = rng.uniform(0.14, 0.28) * height
@@ -72,7 +72,7 @@ def hedge(rng: Rng, *, length: float) -> Piece:
     height, depth = rng.uniform(0.8, 2.4), rng.uniform(0.5, 1.2)
 
     def build(place: Place) -> None:
-        rng, green = place.rng, op.foliage(place.rng)
+        rng, green = place.rng, om.foliage(place.rng)
         place.box((0.0, 0.0, height / 2), (length, depth, height), green)
         for _ in range(rng.integer(0, 3)):
             reach = (rng.uniform(0.3, 1.2), rng.uniform(0.5, 0.65) * depth, rng.uniform(0.2, 0.5) * height)
@@ -87,7 +87,7 @@ def bush(rng: Rng) -> Piece:
     size = rng.uniform(0.4, 1.8)
 
     def build(place: Place) -> None:
-        rng, green = place.rng, op.foliage(place.rng)
+        rng, green = place.rng, om.foliage(place.rng)
         for _ in range(rng.integer(1, 3)):
             radius = size * rng.uniform(0.35, 0.6)
             at = (rng.uniform(-0.3, 0.3) * size, rng.uniform(-0.3, 0.3) * size, 0.7 * radius)

@@ -5,8 +5,10 @@ import math
 from metric3d_ros.world.description import colours
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import outdoor_presets as op
-from metric3d_ros.world.objects import presets, room_surfaces
+from metric3d_ros.world.objects import basic_materials as bm
+from metric3d_ros.world.objects import outdoor_materials as om
+from metric3d_ros.world.objects import room_materials as rm
+from metric3d_ros.world.objects import thing_materials as tm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 STOREY_M = (2.6, 3.2)
@@ -21,7 +23,7 @@ def house(rng: Rng, *, width: float, storeys: int, detail: int, detached: bool) 
         rng = place.rng
         front = -depth / 2
         plain = detail >= 8
-        wall = op.outer_wall(rng) if plain else op.facade(rng)
+        wall = om.outer_wall(rng) if plain else om.facade(rng)
         # Houses reach into the ground, which may slope.
         origin = (-width / 2, front, 0.0)
         place.between((-width / 2, front, -2.0), (width / 2, depth / 2, height), wall, texture_origin=origin)
@@ -33,7 +35,7 @@ def house(rng: Rng, *, width: float, storeys: int, detail: int, detached: bool) 
             place.between(
                 (-width / 2 - 0.2, front - 0.3, height),
                 (width / 2 + 0.2, depth / 2, height + 0.3),
-                room_surfaces.concrete(rng),
+                rm.concrete(rng),
             )
 
     return Piece(width, depth, build)
@@ -60,12 +62,12 @@ def _front(place: Place, width: float, storeys: int, storey: float, *, limit: in
     door = rng.integer(0, columns - 1)
     for level in range(storeys):
         if level == 0 and shop:
-            glass = presets.dark_glass(rng)
+            glass = bm.dark_glass(rng)
             place.box((0.0, -0.02, 1.5), (0.85 * width, 0.06, 2.2), glass)
-            place.box((0.0, -0.08, 2.9), (0.9 * width, 0.14, 0.5), op.sign(rng))
+            place.box((0.0, -0.08, 2.9), (0.9 * width, 0.14, 0.5), om.sign(rng))
             if rng.chance(0.5):
                 awning = place.at(0.0, -0.6, 2.6, roll=rng.uniform(0.2, 0.5))
-                awning.box((0.0, 0.0, 0.0), (0.8 * width, 1.3, 0.04), presets.fabric(rng))
+                awning.box((0.0, 0.0, 0.0), (0.8 * width, 1.3, 0.04), bm.fabric(rng))
             made += 3
             continue
         for column in range(columns):
@@ -74,20 +76,20 @@ def _front(place: Place, width: float, storeys: int, storey: float, *, limit: in
             x, z = -width / 2 + (column + 0.5) * step, level * storey + 0.95
             made += 1
             if level == 0 and column == door:
-                place.box((x, -0.02, 1.05), (1.0, 0.1, 2.1), presets.furniture(rng))
-                place.box((x, -0.4, 0.08), (1.4, 0.8, 0.16), room_surfaces.concrete(rng))
+                place.box((x, -0.02, 1.05), (1.0, 0.1, 2.1), bm.furniture(rng))
+                place.box((x, -0.4, 0.08), (1.4, 0.8, 0.16), rm.concrete(rng))
                 made += 1
                 continue
             place.box((x, -0.01, z + tall / 2), (wide, 0.05, tall), bars)
             if balconies and level > 0 and column % 2 == 0:
-                place.box((x, -0.6, z - 0.95), (1.2 * step, 1.2, 0.16), room_surfaces.concrete(rng))
-                place.box((x, -1.18, z - 0.4), (1.2 * step, 0.04, 0.95), rng.pick([presets.metal, op.stucco])(rng))
+                place.box((x, -0.6, z - 0.95), (1.2 * step, 1.2, 0.16), rm.concrete(rng))
+                place.box((x, -1.18, z - 0.4), (1.2 * step, 0.04, 0.95), rng.pick([bm.metal, om.stucco])(rng))
                 made += 2
 
 
 def _roof(place: Place, width: float, depth: float, height: float, *, gable_front: bool, wall: Material) -> None:
     """A saddle roof: its ridge along the street, or its gable to the street."""
-    rng, tiles = place.rng, op.roof(place.rng)
+    rng, tiles = place.rng, om.roof(place.rng)
     slope, over = math.radians(rng.uniform(25.0, 48.0)), rng.uniform(0.2, 0.6)
     half = (width if gable_front else depth) / 2
     long = (depth if gable_front else width) + over
@@ -108,7 +110,7 @@ def _roof(place: Place, width: float, depth: float, height: float, *, gable_fron
     place.between((-width / 2, -end, height), (width / 2, end, height + 0.55 * rise), wall)
     if rng.chance(0.4):
         at = (rng.uniform(-0.3, 0.3) * width, -0.1 * depth, height + 0.8 * rise)
-        place.box(at, (0.6, 0.5, 1.8), room_surfaces.masonry(rng))
+        place.box(at, (0.6, 0.5, 1.8), rm.masonry(rng))
 
 
 def lamp_post(rng: Rng) -> Piece:
@@ -117,10 +119,10 @@ def lamp_post(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        steel = presets.metal(rng) if rng.chance(0.7) else room_surfaces.concrete(rng)
+        steel = bm.metal(rng) if rng.chance(0.7) else rm.concrete(rng)
         place.rod((0.0, 0.0, 0.0), (0.0, 0.0, height), rng.uniform(0.05, 0.1), steel, taper=0.5)
         reach = rng.pick([0.0, rng.uniform(0.6, 2.0)])
-        head = presets.white_goods(rng)
+        head = bm.white_goods(rng)
         if reach:
             place.rod((0.0, 0.0, height - 0.1), (0.0, -reach, height + 0.15), 0.035, steel)
             place.box((0.0, -reach - 0.25, height + 0.15), (0.25, 0.6, 0.12), head)
@@ -135,15 +137,15 @@ def sign_post(rng: Rng) -> Piece:
     height = rng.uniform(2.2, 3.5)
 
     def build(place: Place) -> None:
-        rng, steel = place.rng, presets.metal(place.rng)
+        rng, steel = place.rng, bm.metal(place.rng)
         place.rod((0.0, 0.0, 0.0), (0.0, 0.0, height), 0.04, steel)
         style = rng.integer(0, 3)
         if style == 0:
-            place.rod((0.0, -0.05, height - 0.35), (0.0, -0.08, height - 0.35), rng.uniform(0.2, 0.32), op.sign(rng))
+            place.rod((0.0, -0.05, height - 0.35), (0.0, -0.08, height - 0.35), rng.uniform(0.2, 0.32), om.sign(rng))
         elif style == 1:
-            place.box((0.0, -0.06, height - 0.4), (rng.uniform(0.4, 1.2), 0.03, rng.uniform(0.3, 0.9)), op.sign(rng))
+            place.box((0.0, -0.06, height - 0.4), (rng.uniform(0.4, 1.2), 0.03, rng.uniform(0.3, 0.9)), om.sign(rng))
         elif style == 2:
-            place.box((0.0, -0.1, height - 0.5), (0.3, 0.22, 0.9), presets.dark_plastic(rng))
+            place.box((0.0, -0.1, height - 0.5), (0.3, 0.22, 0.9), bm.dark_plastic(rng))
             lit = rng.integer(0, 2)
             for k, colour in enumerate([(0.8, 0.05, 0.03), (0.8, 0.45, 0.03), (0.05, 0.6, 0.3)]):
                 glow = Material(
@@ -151,7 +153,7 @@ def sign_post(rng: Rng) -> Piece:
                 )
                 place.ball((0.0, -0.2, height - 0.2 - 0.28 * k), (0.1, 0.05, 0.1), glow)
         else:
-            place.box((0.0, -0.05, height - 0.3), (0.45, 0.03, 0.45), op.sign(rng), pitch=math.pi / 4)
+            place.box((0.0, -0.05, height - 0.3), (0.45, 0.03, 0.45), om.sign(rng), pitch=math.pi / 4)
 
     return Piece(0.4, 0.3, build)
 
@@ -163,26 +165,26 @@ def bin_or_box(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        paint = presets.plastic(rng)
+        paint = bm.plastic(rng)
         if style == 0:
             body = place.at(0.0, 0.0, 0.0)
-            body.box((0.0, 0.0, 0.52), (0.55, 0.6, 0.95), presets.dark_plastic(rng) if rng.chance(0.5) else paint)
+            body.box((0.0, 0.0, 0.52), (0.55, 0.6, 0.95), bm.dark_plastic(rng) if rng.chance(0.5) else paint)
             body.box((0.0, -0.02, 1.03), (0.58, 0.66, 0.07), paint, roll=0.08)
         elif style == 1:
             tall = rng.uniform(0.7, 1.1)
-            place.rod((0.0, 0.0, 0.0), (0.0, 0.0, tall), rng.uniform(0.05, 0.12), presets.metal(rng))
+            place.rod((0.0, 0.0, 0.0), (0.0, 0.0, tall), rng.uniform(0.05, 0.12), bm.metal(rng))
         elif style == 2:
             place.box((0.0, 0.0, 0.65), (0.4, 0.35, 1.3), paint)
         elif style == 3:
             place.box(
                 (0.0, 0.0, 0.6),
                 (1.1, 0.35, 1.2),
-                room_surfaces.concrete(rng) if rng.chance(0.3) else presets.metal(rng),
+                rm.concrete(rng) if rng.chance(0.3) else bm.metal(rng),
             )
         else:
-            place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.5), 0.35, room_surfaces.concrete(rng), taper=1.2)
+            place.rod((0.0, 0.0, 0.0), (0.0, 0.0, 0.5), 0.35, rm.concrete(rng), taper=1.2)
             for k in range(3):
-                place.ball((0.15 * (k - 1), 0.1 * (k % 2), 0.65), (0.25, 0.25, 0.25), op.foliage(rng))
+                place.ball((0.15 * (k - 1), 0.1 * (k % 2), 0.65), (0.25, 0.25, 0.25), om.foliage(rng))
 
     return Piece(size, size, build)
 
@@ -192,7 +194,7 @@ def bench(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        wood, foot = presets.wood(rng), room_surfaces.concrete(rng)
+        wood, foot = bm.wood(rng), rm.concrete(rng)
         for side in (-1, 1):
             place.box((side * 0.65, 0.0, 0.21), (0.1, 0.4, 0.42), foot)
         for k in range(3):
@@ -208,16 +210,18 @@ def shelter(rng: Rng) -> Piece:
     width = rng.uniform(2.6, 4.2)
 
     def build(place: Place) -> None:
-        rng, steel = place.rng, presets.metal(place.rng)
+        rng, steel = place.rng, bm.metal(place.rng)
         for sx in (-1, 1):
             for sy in (-1, 1):
                 place.rod((sx * width / 2, sy * 0.7, 0.0), (sx * width / 2, sy * 0.7, 2.4), 0.04, steel)
-        place.box((0.0, 0.0, 2.45), (width + 0.3, 1.8, 0.12), presets.metal(rng))
+        place.box((0.0, 0.0, 2.45), (width + 0.3, 1.8, 0.12), bm.metal(rng))
         place.box(
-            (0.0, 0.72, 1.2), (width, 0.03, 1.9), rng.pick([presets.dark_glass(rng), op.sign(rng), presets.poster(rng)])
+            (0.0, 0.72, 1.2),
+            (width, 0.03, 1.9),
+            rng.pick([bm.dark_glass(rng), om.sign(rng), tm.poster(rng)]),
         )
-        place.box((-width / 2, 0.0, 1.2), (0.05, 1.2, 1.8), op.sign(rng))
-        place.box((0.2, 0.45, 0.45), (0.6 * width, 0.35, 0.05), presets.wood(rng))
+        place.box((-width / 2, 0.0, 1.2), (0.05, 1.2, 1.8), om.sign(rng))
+        place.box((0.2, 0.45, 0.45), (0.6 * width, 0.35, 0.05), bm.wood(rng))
 
     return Piece(width + 0.3, 1.9, build)
 
@@ -232,11 +236,11 @@ def fence(rng: Rng, *, length: float) -> Piece:
             place.between(
                 (-length / 2, -0.12, -1.0),
                 (length / 2, 0.12, height),
-                rng.pick([room_surfaces.masonry, op.stucco, room_surfaces.concrete])(rng),
+                rng.pick([rm.masonry, om.stucco, rm.concrete])(rng),
             )
-            place.box((0.0, 0.0, height + 0.04), (length, 0.34, 0.08), room_surfaces.concrete(rng))
+            place.box((0.0, 0.0, height + 0.04), (length, 0.34, 0.08), rm.concrete(rng))
             return
-        material = presets.wood(rng) if rng.chance(0.5) else presets.metal(rng)
+        material = bm.wood(rng) if rng.chance(0.5) else bm.metal(rng)
         posts = min(7, max(2, round(length / 2.5)))
         for k in range(posts):
             x = -length / 2 + (k + 0.5) * length / posts
@@ -245,7 +249,7 @@ def fence(rng: Rng, *, length: float) -> Piece:
             for share in (0.4, 0.9) if height < 1.3 else (0.25, 0.6, 0.95):
                 place.box((0.0, -0.05, share * height), (length, 0.03, rng.uniform(0.04, 0.14)), material)
         else:
-            place.box((0.0, -0.06, 0.52 * height), (length, 0.03, 0.9 * height), room_surfaces.boards(rng))
+            place.box((0.0, -0.06, 0.52 * height), (length, 0.03, 0.9 * height), rm.boards(rng))
 
     return Piece(length, 0.4, build)
 
@@ -254,15 +258,15 @@ def bridge(rng: Rng, *, span: float) -> Piece:
     """A bridge across the road, its deck 4.5 to 6 m up, on two piers; x is across the road."""
 
     def build(place: Place) -> None:
-        rng, concrete = place.rng, room_surfaces.concrete(place.rng)
+        rng, concrete = place.rng, rm.concrete(place.rng)
         clear, deep = rng.uniform(4.5, 6.0), rng.uniform(4.0, 10.0)
         place.between((-40.0, -deep / 2, clear), (40.0, deep / 2, clear + 1.0), concrete)
         for side in (-1, 1):
-            place.box((0.0, side * deep / 2, clear + 1.5), (80.0, 0.15, 1.0), presets.metal(rng))
+            place.box((0.0, side * deep / 2, clear + 1.5), (80.0, 0.15, 1.0), bm.metal(rng))
             place.box(
                 (side * (span / 2 + 1.5), 0.0, clear / 2),
                 (1.2, deep, clear),
-                rng.pick([concrete, room_surfaces.masonry(rng)]),
+                rng.pick([concrete, rm.masonry(rng)]),
             )
 
     return Piece(span, 10.0, build)
@@ -277,12 +281,12 @@ def shed(rng: Rng) -> Piece:
         place.between(
             (-width / 2, -depth / 2, -0.5),
             (width / 2, depth / 2, height),
-            rng.pick([op.outer_wall, room_surfaces.boards, presets.metal])(rng),
+            rng.pick([om.outer_wall, rm.boards, bm.metal])(rng),
         )
-        door = presets.fronts(rng, rng.uniform(0.2, 2.4), rng.uniform(0.2, 0.6))
+        door = tm.fronts(rng, rng.uniform(0.2, 2.4), rng.uniform(0.2, 0.6))
         place.box((0.0, -depth / 2 - 0.02, 1.05), (min(2.4, 0.8 * width), 0.06, 2.1), door)
         place.box(
-            (0.0, -0.1, height + 0.12), (width + 0.5, depth + 0.5, 0.12), op.roof(rng), roll=rng.uniform(-0.15, 0.15)
+            (0.0, -0.1, height + 0.12), (width + 0.5, depth + 0.5, 0.12), om.roof(rng), roll=rng.uniform(-0.15, 0.15)
         )
 
     return Piece(width, depth, build)

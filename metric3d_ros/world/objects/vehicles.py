@@ -4,15 +4,15 @@ import math
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import outdoor_presets as op
-from metric3d_ros.world.objects import presets
+from metric3d_ros.world.objects import basic_materials as bm
+from metric3d_ros.world.objects import outdoor_materials as om
 from metric3d_ros.world.objects.people import sitting_person
 from metric3d_ros.world.objects.placing import Piece, Place
 
 
 def _wheels(place: Place, axles: list[float], half_width: float, radius: float, *, hubs: bool) -> None:
     """Wheels: one cylinder per axle, for what is between the wheels is in the dark."""
-    tyre, hub = Material(colour=(0.015, 0.015, 0.016)), presets.metal(place.rng)
+    tyre, hub = Material(colour=(0.015, 0.015, 0.016)), bm.metal(place.rng)
     for x in axles:
         place.rod((x, -half_width, radius), (x, half_width, radius), radius, tyre)
         if hubs:
@@ -29,7 +29,7 @@ def car(rng: Rng, *, detailed: bool) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        paint, glass = op.car_paint(rng), op.car_glass(rng)
+        paint, glass = om.car_paint(rng), om.car_glass(rng)
         belt, sill = 0.6 * height, 0.2
         nose = 0.27 * length  # the bonnet's length
         boot = [0.06, 0.2, 0.03][style] * length
@@ -86,7 +86,7 @@ def van(rng: Rng, *, detailed: bool) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        paint, glass, half = op.car_paint(rng), op.car_glass(rng), width / 2
+        paint, glass, half = om.car_paint(rng), om.car_glass(rng), width / 2
         radius = 0.34 if style == "van" else 0.5
         front, rear = length / 2, -length / 2
         if style == "van":
@@ -98,9 +98,9 @@ def van(rng: Rng, *, detailed: bool) -> Piece:
                 place.between((rear + 0.3, -half - 0.01, 1.2), (front - 1.0, half + 0.01, height - 0.3), glass)
         elif style == "lorry":
             cab = rng.uniform(1.7, 2.3)
-            load = rng.pick([paint, op.sign(rng), presets.fabric(rng), presets.metal(rng)])
+            load = rng.pick([paint, om.sign(rng), bm.fabric(rng), bm.metal(rng)])
             place.between((rear, -half, 1.0), (front - cab - 0.2, half, height), load)
-            place.between((rear, -0.4 * width, 0.6), (front, 0.4 * width, 1.0), presets.dark_plastic(rng))
+            place.between((rear, -0.4 * width, 0.6), (front, 0.4 * width, 1.0), bm.dark_plastic(rng))
             place.between((front - cab, -half, 0.5), (front, half, rng.uniform(2.4, 3.0)), paint)
             place.between((front - 0.5, -half - 0.01, 1.5), (front + 0.01, half + 0.01, 2.3), glass)
         else:
@@ -113,7 +113,7 @@ def van(rng: Rng, *, detailed: bool) -> Piece:
             red = Material(colour=(0.3, 0.01, 0.01), gloss=0.5)
             for side in (-1, 1):
                 place.box((rear, side * 0.42 * width, 0.9), (0.05, 0.15, 0.25), red)
-                place.box((front, side * 0.38 * width, 0.75), (0.05, 0.28, 0.16), presets.white_goods(rng))
+                place.box((front, side * 0.38 * width, 0.75), (0.05, 0.28, 0.16), bm.white_goods(rng))
 
     return Piece(length, width + 0.2, build)
 
@@ -124,11 +124,11 @@ def tram(rng: Rng) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        paint, glass = op.car_paint(rng), op.car_glass(rng)
+        paint, glass = om.car_paint(rng), om.car_glass(rng)
         place.between((-length / 2, -1.2, 0.35), (length / 2, 1.2, 3.4), paint)
         place.between((-length / 2 + 0.4, -1.21, 1.3), (length / 2 + 0.01, 1.21, 2.6), glass)
         place.between((-length / 2 - 0.01, -0.9, 1.3), (-length / 2 + 0.3, 0.9, 2.8), glass)
-        place.between((-length / 2 + 1, -1.0, 0.0), (length / 2 - 1, 1.0, 0.4), presets.dark_plastic(rng))
+        place.between((-length / 2 + 1, -1.0, 0.0), (length / 2 - 1, 1.0, 0.4), bm.dark_plastic(rng))
 
     return Piece(length, 2.6, build)
 
@@ -138,7 +138,7 @@ def bicycle(rng: Rng, *, ridden: bool) -> Piece:
 
     def build(place: Place) -> None:
         rng = place.rng
-        frame, tyre = op.car_paint(rng), Material(colour=(0.02, 0.02, 0.02))
+        frame, tyre = om.car_paint(rng), Material(colour=(0.02, 0.02, 0.02))
         for x in (-0.52, 0.52):
             place.rod((x, -0.02, 0.34), (x, 0.02, 0.34), 0.34, tyre)
         for start, end in (

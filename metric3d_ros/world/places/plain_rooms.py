@@ -75,7 +75,7 @@ class _Draft:
         return None
 
 
-def build_scene(seed: int) -> Scene:
+def draw_plain_room(seed: int) -> Scene:
     """Return the scene of a seed: the same on every machine.
 
     A draw that leaves too little free floor is rejected and drawn again; the result always has at least

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import outdoor_presets as op
-from metric3d_ros.world.objects import presets
+from metric3d_ros.world.objects import basic_materials as bm
+from metric3d_ros.world.objects import outdoor_materials as om
 from metric3d_ros.world.objects.placing import Place
 
 KERB_M = 0.12
@@ -139,7 +139,7 @@ def lay_road(root: Place, road: Road) -> Profile:
     rng = root.rng
     lane, count = rng.uniform(2.75, 3.5), rng.pick([1, 2, 2, 2, 2, 3, 4])
     half = lane * count / 2
-    surface = op.asphalt(rng) if rng.chance(0.88) else op.paving(rng)
+    surface = om.asphalt(rng) if rng.chance(0.88) else om.paving(rng)
     parking: list[float] = []
     pavements: list[tuple[float, float, float]] = []
     edges = {1: half, -1: half}
@@ -148,13 +148,13 @@ def lay_road(root: Place, road: Road) -> Profile:
             parking.append(side * (half + 1.0))
             edges[side] += 2.1
     if count > 1 and rng.chance(0.4):  # lines between lanes as part of the surface
-        white = op.lane_mark(rng, dash=0.0, under=surface).colour
+        white = om.lane_mark(rng, dash=0.0, under=surface).colour
         surface = replace(surface, joint_colour=white, cell_u=1000.0, cell_v=lane, joint=rng.uniform(0.1, 0.16))
         road.strip(root, -half, half, top=0.0, thickness=0.3, material=surface)
         for side in (1, -1):
             if edges[side] > half:
                 low, high = sorted((side * half, side * edges[side]))
-                road.strip(root, low, high, top=0.0, thickness=0.3, material=op.asphalt(rng))
+                road.strip(root, low, high, top=0.0, thickness=0.3, material=om.asphalt(rng))
     else:
         road.strip(root, -edges[-1], edges[1], top=0.0, thickness=0.3, material=surface)
         _lines(root, road, half, lane, count, surface)
@@ -172,15 +172,15 @@ def _lines(root: Place, road: Road, half: float, lane: float, count: int, surfac
     wide = rng.uniform(0.1, 0.18)
     for k in range(1, count):
         t = -half + k * lane
-        line = op.lane_mark(rng, dash=rng.pick([0.0, 3.0, 4.0, 6.0]), under=surface)
+        line = om.lane_mark(rng, dash=rng.pick([0.0, 3.0, 4.0, 6.0]), under=surface)
         road.strip(root, t - wide / 2, t + wide / 2, top=0.004, thickness=0.02, material=line)
     if rng.chance(0.55):
-        line = op.lane_mark(rng, dash=rng.pick([0.0, 0.0, 1.5]), under=surface)
+        line = om.lane_mark(rng, dash=rng.pick([0.0, 0.0, 1.5]), under=surface)
         for side in (-1, 1):
             t = side * (half - 0.15)
             road.strip(root, t - wide / 2, t + wide / 2, top=0.004, thickness=0.02, material=line)
     if rng.chance(0.25):
-        crossing = op.lane_mark(rng, dash=0.5, under=surface)
+        crossing = om.lane_mark(rng, dash=0.5, under=surface)
         s = rng.uniform(6.0, 35.0)
         road.place(root, s, 0.0, turn=math.pi / 2).box((0.0, 0.0, -0.004), (2 * half, 3.0, 0.02), crossing)
 
@@ -198,23 +198,23 @@ def _roadside(
         edge += width
 
     if rng.chance(0.08):  # tracks on ballast
-        rails, width = presets.metal(rng), rng.pick([4.0, 7.0])
+        rails, width = bm.metal(rng), rng.pick([4.0, 7.0])
         middle = side * (edge + width / 2)
-        strip(width, 0.05, op.soil(rng))
+        strip(width, 0.05, om.soil(rng))
         for shift in (-0.72, 0.72) if width < 5 else (-2.5, -1.06, 1.06, 2.5):
             t = middle + shift
             road.strip(root, t - 0.04, t + 0.04, top=0.16, thickness=0.2, material=rails)
     if rng.chance(0.75):
         level = KERB_M
-        strip(0.14, level, op.kerb(rng))
+        strip(0.14, level, om.kerb(rng))
         if rng.chance(0.25):
-            strip(rng.uniform(1.0, 4.0), level + 0.02, op.grass(rng))
+            strip(rng.uniform(1.0, 4.0), level + 0.02, om.grass(rng))
         width = rng.uniform(1.4, 4.5)
         low, high = (edge, edge + width) if side > 0 else (-edge - width, -edge)
         pavements.append((low, high, level))
-        strip(width, level, op.paving(rng) if rng.chance(0.7) else op.asphalt(rng))
+        strip(width, level, om.paving(rng) if rng.chance(0.7) else om.asphalt(rng))
     else:
-        strip(rng.uniform(0.6, 3.0), 0.01, op.grass(rng) if rng.chance(0.6) else op.soil(rng))
+        strip(rng.uniform(0.6, 3.0), 0.01, om.grass(rng) if rng.chance(0.6) else om.soil(rng))
     if rng.chance(0.15):
-        strip(rng.uniform(1.0, 5.0), level + 0.02, op.grass(rng))
+        strip(rng.uniform(1.0, 5.0), level + 0.02, om.grass(rng))
     return edge, level

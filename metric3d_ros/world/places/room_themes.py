@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.objects import fittings as b
 from metric3d_ros.world.objects import furniture as f
+from metric3d_ros.world.objects import kitchens_and_bathrooms as kb
+from metric3d_ros.world.objects import seats_and_beds as sb
 from metric3d_ros.world.objects.placing import Piece
 
 Make = Callable[[Rng], Piece]
@@ -20,7 +22,7 @@ class Theme:
         at_wall, free: pieces with their back to a wall, and pieces in the middle; the first of each comes first.
         clutter: the list of things on its surfaces, see `clutter.ON_TOP`.
         litter: things on the floor, lowest and highest number.
-        surfaces: which floor and walls, see `room_surfaces.floor` and `room_surfaces.wall`.
+        surfaces: which floor and walls, see `room_materials.floor` and `room_materials.wall`.
         kind: the scene's kind.
     """
 
@@ -36,11 +38,11 @@ class Theme:
 
 
 def _armchair(rng: Rng) -> Piece:
-    return f.sofa(rng, seats=1)
+    return sb.sofa(rng, seats=1)
 
 
 def _kitchen_run(rng: Rng) -> Piece:
-    return b.kitchen_run(rng, rng.uniform(1.2, 3.4))
+    return kb.kitchen_run(rng, rng.uniform(1.2, 3.4))
 
 
 def _stairs(rng: Rng) -> Piece:
@@ -66,27 +68,28 @@ def _workbench(rng: Rng) -> Piece:
 THEMES: dict[str, Theme] = {
     "living": Theme(
         (2.9, 5.2), (3.2, 6.5), (2.35, 2.9),
-        (f.sofa, f.television, f.books_shelf, f.cupboard, f.shelf, _armchair, f.desk, f.floor_lamp, _low_cupboard),
-        (f.low_table, _armchair, f.table, f.floor_lamp, f.sofa),
+        (sb.sofa, f.television, f.books_shelf, f.cupboard, f.shelf, _armchair, f.desk, f.floor_lamp, _low_cupboard),
+        (f.low_table, _armchair, f.table, f.floor_lamp, sb.sofa),
     ),
     "bedroom": Theme(
         (2.6, 4.5), (3.0, 5.5), (2.3, 2.8),
-        (f.bed, _high_cupboard, _low_cupboard, f.desk, f.shelf, f.books_shelf, f.floor_lamp, f.chair, f.cupboard),
-        (f.chair, f.stool, f.bed), litter=(3, 10),
+        (sb.bed, _high_cupboard, _low_cupboard, f.desk, f.shelf, f.books_shelf, f.floor_lamp, sb.chair, f.cupboard),
+        (sb.chair, sb.stool, sb.bed), litter=(3, 10),
     ),
     "kitchen": Theme(
         (2.2, 4.5), (2.8, 6.0), (2.35, 2.8),
-        (_kitchen_run, b.fridge, _kitchen_run, b.fridge, f.shelf, f.cupboard, f.chair), (f.table, f.stool, f.chair),
+        (_kitchen_run, kb.fridge, _kitchen_run, kb.fridge, f.shelf, f.cupboard, sb.chair),
+        (f.table, sb.stool, sb.chair),
         clutter="kitchen", litter=(1, 6), surfaces="kitchen",
     ),
     "bathroom": Theme(
         (1.6, 3.0), (2.0, 3.8), (2.3, 2.7),
-        (b.basin, b.toilet, b.tub, b.shower, b.toilet, b.fridge, f.shelf, f.cupboard), (f.stool,),
+        (kb.basin, kb.toilet, kb.tub, kb.shower, kb.toilet, kb.fridge, f.shelf, f.cupboard), (sb.stool,),
         clutter="bath", litter=(1, 5), surfaces="bath",
     ),
     "office": Theme(
         (2.6, 6.0), (3.2, 8.0), (2.5, 3.2),
-        (f.desk, f.desk, f.shelf, f.books_shelf, f.cupboard, f.desk, f.chair), (f.desk, f.office_chair, _long_table),
+        (f.desk, f.desk, f.shelf, f.books_shelf, f.cupboard, f.desk, sb.chair), (f.desk, sb.office_chair, _long_table),
         clutter="office", litter=(1, 6), surfaces="office",
     ),
     "classroom": Theme(
@@ -101,25 +104,26 @@ THEMES: dict[str, Theme] = {
     ),
     "cellar": Theme(
         (2.2, 5.0), (2.8, 7.0), (2.0, 2.6),
-        (f.shelf, _workbench, b.fridge, f.cupboard, f.shelf, b.fridge), (_workbench, f.chair, f.table, f.stool),
+        (f.shelf, _workbench, kb.fridge, f.cupboard, f.shelf, kb.fridge), (_workbench, sb.chair, f.table, sb.stool),
         clutter="store", litter=(5, 14), surfaces="store",
     ),
     "workshop": Theme(
         (3.5, 8.0), (5.0, 10.0), (2.4, 4.0),
-        (f.shelf, _workbench, _workbench, f.shelf, f.cupboard, b.fridge), (_workbench, f.stool, f.table),
+        (f.shelf, _workbench, _workbench, f.shelf, f.cupboard, kb.fridge), (_workbench, sb.stool, f.table),
         clutter="store", litter=(5, 14), surfaces="store", kind="hall",
     ),
     "dining": Theme(
         (3.0, 7.0), (3.5, 8.0), (2.4, 3.4),
-        (f.cupboard, f.books_shelf, f.sofa, f.floor_lamp), (f.table, f.table, f.table, _long_table), clutter="kitchen",
+        (f.cupboard, f.books_shelf, sb.sofa, f.floor_lamp), (f.table, f.table, f.table, _long_table), clutter="kitchen",
     ),
     "corridor": Theme(
         (1.2, 2.6), (5.0, 14.0), (2.3, 3.0),
-        (f.shelf, f.chair, _low_cupboard, f.cupboard, _stairs, f.books_shelf), (f.stool,),
+        (f.shelf, sb.chair, _low_cupboard, f.cupboard, _stairs, f.books_shelf), (sb.stool,),
         litter=(0, 6), surfaces="office", kind="corridor",
     ),
     "stairwell": Theme(
-        (2.4, 5.0), (4.0, 7.0), (2.6, 3.4), (_stairs, _stairs, f.cupboard, f.chair), (_stairs, f.stool), litter=(1, 6),
+        (2.4, 5.0), (4.0, 7.0), (2.6, 3.4), (_stairs, _stairs, f.cupboard, sb.chair), (_stairs, sb.stool),
+        litter=(1, 6),
     ),
 }  # fmt: skip
 

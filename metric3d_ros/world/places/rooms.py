@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import clutter, fittings, furniture
+from metric3d_ros.world.objects import clutter, fittings, floor_and_wall_clutter, furniture, seats_and_beds
 from metric3d_ros.world.objects.people import person, sitting_person
 from metric3d_ros.world.objects.placing import (
     Footprint,
@@ -16,8 +16,9 @@ from metric3d_ros.world.objects.placing import (
     stand_at_wall,
     stand_free,
 )
+from metric3d_ros.world.places.neighbour_rooms import furnish_neighbours
 from metric3d_ros.world.places.room_themes import FREQUENCY, THEMES, Theme
-from metric3d_ros.world.places.shell import Shell, draw_shell, furnish_neighbours
+from metric3d_ros.world.places.shell import Shell, draw_shell
 from metric3d_ros.world.places.staging import StagedScene, finish_room
 
 MAX_SOLIDS = 120
@@ -92,7 +93,7 @@ def _surround_with_chairs(place: Place, spot: Footprint) -> None:
     rng = place.rng
     if min(spot.half_width, spot.half_depth) < 0.28 or rng.chance(0.3):
         return
-    make = furniture.office_chair if rng.chance(0.15) else furniture.chair
+    make = seats_and_beds.office_chair if rng.chance(0.15) else seats_and_beds.chair
     drawn = rng.integer(0, 1_000_000)  # one kind of chair around one table
     frame = place.at(spot.x, spot.y, yaw=spot.yaw)
     for _ in range(rng.integer(1, 4)):
@@ -138,12 +139,12 @@ def _clutter(place: Place, theme: Theme, shell: Shell, walls: Sequence[Wall]) ->
     wanted = rng.integer(MAX_SOLIDS - 35, MAX_SOLIDS)
     for _ in range(rng.integer(3, 12)):
         index = rng.integer(0, 3)
-        clutter.hang_on_wall(place, walls[index], shell.height, blocked=shell.blocked[index])
+        floor_and_wall_clutter.hang_on_wall(place, walls[index], shell.height, blocked=shell.blocked[index])
     if rng.chance(0.5 if theme.surfaces == "store" else 0.1):
-        clutter.lean_boards(place, rng.pick(walls))
+        floor_and_wall_clutter.lean_boards(place, rng.pick(walls))
     for _ in range(rng.integer(*theme.litter)):
         if len(stage.solids) < wanted:
-            clutter.litter_floor(place, (0.0, 0.0), (shell.width, shell.depth))
+            floor_and_wall_clutter.litter_floor(place, (0.0, 0.0), (shell.width, shell.depth))
     surfaces = list(stage.surfaces)
     for _ in range(40):
         if len(stage.solids) >= wanted or not surfaces:

@@ -4,7 +4,10 @@ import math
 from dataclasses import dataclass, field, replace
 
 from metric3d_ros.world.description.materials import Material
-from metric3d_ros.world.objects import fittings, furniture, outdoor_presets, presets, room_surfaces
+from metric3d_ros.world.objects import fittings
+from metric3d_ros.world.objects import outdoor_materials as om
+from metric3d_ros.world.objects import room_materials as rm
+from metric3d_ros.world.objects import thing_materials as tm
 from metric3d_ros.world.objects.placing import Footprint, Place, Point, Wall, room_walls, turned
 from metric3d_ros.world.objects.plants import hedge, tree
 
@@ -48,11 +51,11 @@ def draw_shell(place: Place, size: Point, surfaces: str) -> Shell:
     """Draw the walls of a room: closed, with doors to neighbouring rooms, with real windows, or under a roof."""
     rng = place.rng
     style = rng.uniform(0.0, 1.0)
-    wall = room_surfaces.wall(rng, surfaces)
+    wall = rm.wall(rng, surfaces)
     materials = [wall] * 4
     if rng.chance(0.4):
-        materials[rng.integer(0, 3)] = room_surfaces.wall(rng, surfaces)
-    floor, ceiling = room_surfaces.floor(rng, surfaces), room_surfaces.ceiling(rng, surfaces)
+        materials[rng.integer(0, 3)] = rm.wall(rng, surfaces)
+    floor, ceiling = rm.floor(rng, surfaces), rm.ceiling(rng, surfaces)
     shell = Shell(
         width=size[0],
         depth=size[1],
@@ -100,7 +103,7 @@ def _closed(place: Place, shell: Shell) -> None:
             index, hole = opening
             x, y, yaw = walls[index].facing(hole.start + hole.width / 2, 0.0)
             spot = place.at(x, y, hole.bottom, yaw=yaw)
-            pane = presets.window_pane(rng)
+            pane = tm.window_pane(rng)
             spot.box((0.0, -0.01, hole.height / 2), (hole.width, 0.02, hole.height), pane)
             fittings.window_frame(spot.at(0.0, -0.03), hole.width, hole.height, 0.02)
             if rng.chance(0.5):
@@ -156,7 +159,7 @@ def _beside_rooms(place: Place, shell: Shell, materials: list[Material]) -> None
         sides.append((sides[0] + rng.integer(1, 3)) % 4)
     for side in sides:
         shell.behind[side] = shell.thickness + rng.uniform(1.1, 4.5)
-        shell.faces[[2, 1, 3, 0][side]] = room_surfaces.wall(rng, "living")
+        shell.faces[[2, 1, 3, 0][side]] = rm.wall(rng, "living")
     _enlarge(shell)
     holes: dict[int, list[Opening]] = {side: [] for side in sides}
     for side in sides:
@@ -232,9 +235,9 @@ def _with_windows(place: Place, shell: Shell, materials: list[Material]) -> None
     shell.behind = [rng.uniform(12.0, 40.0) if k in sides else thick + 0.05 for k in range(4)]
     shell.low, shell.high = (0.0, 0.0, -below), (0.0, 0.0, rng.uniform(10.0, 25.0))
     _enlarge(shell)
-    shell.faces[:4] = [outdoor_presets.sky(rng)] * 4
+    shell.faces[:4] = [om.sky(rng)] * 4
     floor, ceiling = shell.faces[4:]
-    shell.faces[4:] = [outdoor_presets.ground(rng), shell.faces[0]]
+    shell.faces[4:] = [om.ground(rng), shell.faces[0]]
     outside = (-thick, -thick), (shell.width + thick, shell.depth + thick)
     place.between((*outside[0], -below), (*outside[1], 0.0), floor, texture_origin=(0.0, 0.0, 0.0))
     place.between((*outside[0], shell.height), (*outside[1], shell.height + 0.3), ceiling)
@@ -265,7 +268,7 @@ def _view(place: Place, shell: Shell, wall: Wall, space: float, ground: float) -
         style = rng.integer(0, 2)
         if style == 0 and out + 2.2 < space:
             tall = rng.uniform(4.0, 9.0)
-            spot.box((0.0, 0.0, tall / 2), (4.0, 4.0, tall), outdoor_presets.facade(rng))
+            spot.box((0.0, 0.0, tall / 2), (4.0, 4.0, tall), om.facade(rng))
         elif style == 1:
             tree(rng, height=rng.uniform(3.0, 7.0), crowns=3).build(spot)
         else:
@@ -280,7 +283,7 @@ def _attic(place: Place, shell: Shell) -> None:
     limit = 0.42 * shell.depth if both else 0.8 * shell.depth
     run = min((shell.height - knee) / math.tan(slope), limit)
     rise = run * math.tan(slope)
-    material = room_surfaces.ceiling(rng, "living") if rng.chance(0.6) else room_surfaces.boards(rng)
+    material = rm.ceiling(rng, "living") if rng.chance(0.6) else rm.boards(rng)
     shell.height = knee + rise
     thick, hidden = 1.6, min(0.6, 0.9 * knee / math.sin(slope))
     length = math.hypot(run, rise) + hidden
@@ -299,7 +302,7 @@ def _attic(place: Place, shell: Shell) -> None:
         if rng.chance(0.6):
             share = rng.uniform(0.45, 0.8)
             pane = frame.at(rng.uniform(0.25, 0.75) * width, -share * run, knee + share * rise, roll=tilt)
-            pane.box((0.0, 0.0, 0.01), (0.8, 0.9, 0.03), presets.window_pane(rng))
+            pane.box((0.0, 0.0, 0.01), (0.8, 0.9, 0.03), tm.window_pane(rng))
         shell.blocked[side].append((0.0, wall.length))
         covered = max(0.0, (1.7 - knee) / math.tan(slope))
         if side == 0:
@@ -320,32 +323,4 @@ def _attic(place: Place, shell: Shell) -> None:
                 fittings.door_frame(spot, hole.width, hole.height, 0.03)
                 fittings.door_leaf(spot.at(-hole.width / 2, -0.015), hole.width, hole.height, open_by=0.0)
             else:
-                spot.box((0.0, -0.01, hole.height / 2), (hole.width, 0.02, hole.height), presets.window_pane(rng))
-
-
-def furnish_neighbours(place: Place, shell: Shell) -> None:
-    """Put a few things into the rooms behind open doors."""
-    rng = place.rng
-    if shell.outdoors:
-        return
-    for side, space in enumerate(shell.behind):
-        if space < 1.0 or (shell.slope_low and side == 0) or (shell.slope_high and side == 2):
-            continue
-        wall = room_walls(shell.width, shell.depth)[side]
-        for _ in range(rng.integer(1, 3)):
-            piece = rng.pick(
-                [furniture.table, furniture.cupboard, furniture.shelf, furniture.chair, furniture.books_shelf]
-            )(rng)
-            if piece.depth > space - shell.thickness - 0.15 or piece.width > wall.length - 0.2:
-                continue
-            # With its back to the far wall.
-            out = -(space - piece.depth / 2 - 0.03)
-            half = piece.width / 2 + 0.05
-            x, y, yaw = wall.facing(rng.uniform(half, wall.length - half), out)
-            solids = len(place.stage.solids)
-            floor, place.stage.floor = place.stage.floor, None
-            if place.stage.claim(Footprint(x, y, piece.width / 2, piece.depth / 2, yaw), gap=0.02):
-                place.stage.build(piece, place.at(x, y, yaw=yaw))
-            place.stage.floor = floor
-            if len(place.stage.solids) > solids + 40:
-                break
+                spot.box((0.0, -0.01, hole.height / 2), (hole.width, 0.02, hole.height), tm.window_pane(rng))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import SceneDraft
-from metric3d_ros.world.objects import clutter, fittings, furniture
-from metric3d_ros.world.objects import outdoor_presets as op
+from metric3d_ros.world.objects import clutter, fittings, furniture, seats_and_beds
+from metric3d_ros.world.objects import outdoor_materials as om
 from metric3d_ros.world.objects.people import person
 from metric3d_ros.world.objects.placing import Footprint, Lineup, Piece, Place, Point, Stage, room_walls
 from metric3d_ros.world.objects.plants import bush, hedge, tree
@@ -58,11 +58,11 @@ def draw_yard(seed: int) -> StagedScene:
         lineup.build(stage)
         if len(stage.solids) >= MIN_SOLIDS:
             overcast = rng.chance(0.4)
-            sky = op.sky(rng, overcast=overcast)
+            sky = om.sky(rng, overcast=overcast)
             draft = SceneDraft(
                 (-AROUND_M, -AROUND_M, -0.03),
                 (width + AROUND_M, depth + AROUND_M, 60.0),
-                [sky, sky, sky, sky, op.ground(rng), sky],
+                [sky, sky, sky, sky, om.ground(rng), sky],
             )
             fill(draft, stage.solids)
             light_outdoors(draft, rng, overcast=overcast)
@@ -114,7 +114,7 @@ def _grounds(place: Place, width: float, depth: float) -> None:
         long, wide = rng.uniform(0.3, 1.0) * width, rng.uniform(1.0, 0.6 * depth)
         x, y = rng.uniform(0.0, width - long), rng.uniform(0.0, depth - wide)
         top = rng.pick([0.0, 0.0, 0.12]) + 0.012 * (k + 1)
-        place.between((x, y, -0.03), (x + long, y + wide, top), op.ground(rng))
+        place.between((x, y, -0.03), (x + long, y + wide, top), om.ground(rng))
 
 
 def _garden_table(rng: Rng) -> Piece:
@@ -134,7 +134,7 @@ def _things(place: Place, lineup: Lineup, width: float, depth: float) -> None:
     rng, stage = place.rng, place.stage
     makes = [
         bush, bush, bin_or_box, bin_or_box, bench, lamp_post, sign_post, shed, shelter, person, person, _garden_table,
-        furniture.chair, _carton, _steps,
+        seats_and_beds.chair, _carton, _steps,
     ]  # fmt: skip
     for _ in range(rng.integer(8, 26)):
         style = rng.uniform(0.0, 1.0)

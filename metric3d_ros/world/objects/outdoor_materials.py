@@ -5,7 +5,7 @@ from dataclasses import replace
 from metric3d_ros.world.description.colours import any_colour, hue, near, scaled, sizes
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import room_surfaces
+from metric3d_ros.world.objects import room_materials as rm
 
 
 def sky(rng: Rng, *, overcast: bool | None = None) -> Material:
@@ -152,7 +152,7 @@ def stucco(rng: Rng) -> Material:
 
 def outer_wall(rng: Rng) -> Material:
     """Stucco, bricks, boards or concrete."""
-    return rng.pick([stucco, stucco, stucco, room_surfaces.masonry, room_surfaces.boards, room_surfaces.concrete])(rng)
+    return rng.pick([stucco, stucco, stucco, rm.masonry, rm.boards, rm.concrete])(rng)
 
 
 def facade(rng: Rng) -> Material:

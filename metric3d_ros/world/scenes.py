@@ -1,11 +1,11 @@
-"""The worlds to choose from: plain rooms, furnished rooms, streets; and a mixture of them for training."""
+"""Builds the scene of a seed, in one of the worlds: plain rooms, furnished rooms, streets; or in a mix of them."""
 
 from collections.abc import Callable, Mapping
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import Scene
-from metric3d_ros.world.places import plain_rooms as scene
+from metric3d_ros.world.places.plain_rooms import draw_plain_room
 from metric3d_ros.world.places.rooms import draw_room
 from metric3d_ros.world.places.staging import StagedScene
 from metric3d_ros.world.places.streets import draw_street
@@ -42,7 +42,7 @@ def build_scene(seed: int, world: str = PLAIN) -> Scene:
     Raises ConfigurationError for a world that does not exist.
     """
     if world == PLAIN:
-        return scene.build_scene(seed)
+        return draw_plain_room(seed)
     return stage_scene(seed, world).scene
 
 
