@@ -75,7 +75,7 @@ class ImagePlayer:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(1 / self._parameters.rate_hz, self._on_time, clock=steady)
         topic = self.node.resolve_topic_name("image")
-        waits = ", once somebody has subscribed" if self._parameters.wait_for_subscriber else ""
+        waits = ", after the first subscription" if self._parameters.wait_for_subscriber else ""
         self._log.info(f"playing {self._pictures.describe()} on {topic} at {self._parameters.rate_hz:g} Hz{waits}")
 
     def _check_topics(self) -> None:

@@ -1,4 +1,4 @@
-"""Collector: a node that puts everything depth_node publishes about one image together again, by stamp."""
+"""Collector: a node that collects everything depth_node publishes for one image, by stamp."""
 
 import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 

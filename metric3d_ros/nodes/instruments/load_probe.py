@@ -1,4 +1,4 @@
-"""LoadProbe: a camera and a listener in one process, which count and time what a depth_node makes of the images."""
+"""LoadProbe: a camera and a subscriber in one process, which count and time the outputs of a depth_node."""
 
 import time
 from collections import defaultdict

@@ -41,7 +41,7 @@ class ParameterServer(Generic[T]):
         """Declare the parameters of `table` on `node`.
 
         Args:
-            sources: where ROS 2 has the values from; what they hold for this node, or miss it with, is logged.
+            sources: the files and arguments with the values; settings for this node, and those that miss it, are logged.
             options: values by full name from the command line, which win over ROS's.
             on_change: called with the new table after each accepted change. ConfigurationError from it refuses the
                 change, with that reason; nothing may have happened then.
@@ -125,7 +125,7 @@ class ParameterServer(Generic[T]):
             )
 
     def _convert(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Make doubles of integers and words of bools where those are expected, before rclpy refuses them.
+        """Convert integers to doubles and bools to words if the parameter needs it, before rclpy refuses them.
 
         Of a parameter that cannot change rclpy's error is only that it is read-only; the remedy goes to the log.
         """

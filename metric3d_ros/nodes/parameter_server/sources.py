@@ -1,4 +1,4 @@
-"""Where a node's parameters come from: files and values behind --ros-args, and what of them is meant for which node."""
+"""The sources of a node's parameters: files and values after --ros-args, and which of them are for which node."""
 
 import difflib
 import re
@@ -198,7 +198,7 @@ def _near(file: ParameterFile, node_name: str, known: Collection[str]) -> str:
 
 
 def _near_beside(file: ParameterFile, node_name: str) -> str:
-    """Return a section that looks meant for the node, in a file that holds something for it under a wider pattern."""
+    """Return a section that is probably meant for the node, in a file that also has a wider pattern for it."""
     base = _base(node_name)
     if any(_base(section) == base and matches(section, node_name) for section in file.sections):
         return ""

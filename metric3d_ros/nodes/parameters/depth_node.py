@@ -251,7 +251,7 @@ class DepthParameters:
 
     @property
     def camera_names(self) -> tuple[str, ...]:
-        """The names of `cameras`; one empty name where there is one camera without a prefix."""
+        """The names of `cameras`; one empty name for one camera without a prefix."""
         return self.cameras or _ONE_CAMERA
 
     def check_model(self, outputs: Collection[str]) -> None:

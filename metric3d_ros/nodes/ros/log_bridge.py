@@ -16,13 +16,13 @@ class LogBridge(logging.Handler):
         self._level_before = self._logger.level
 
     def open(self) -> None:
-        """Start to listen."""
+        """Start to forward."""
         self._level_before = self._logger.level
         self._logger.setLevel(logging.INFO)
         self._logger.addHandler(self)
 
     def close(self) -> None:
-        """Stop to listen, and leave Python's logging as it was."""
+        """Stop to forward, and leave Python's logging as it was."""
         self._logger.removeHandler(self)
         self._logger.setLevel(self._level_before)
         super().close()

@@ -1,7 +1,7 @@
 """ROS messages as the C structs that rcl takes, with their bytes shared instead of copied.
 
-How rosidl lays a message out in C follows from its definition alone, and the definition is what each Python message
-class tells of itself, so nothing is written down here that a newer version of a message could contradict.
+How rosidl lays a message out in C follows from its definition alone, which each Python message class provides. So
+nothing is written down here that a newer version of a message could contradict.
 """
 
 import ctypes

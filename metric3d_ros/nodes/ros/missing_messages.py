@@ -1,6 +1,6 @@
-"""Tells from the publishers of a topic why nothing comes: none, another type, another transport, QoS that cannot match.
+"""Explains why no messages arrive on a topic: no publisher, another type, another transport, QoS that cannot match.
 
-Asks the graph, so it is for moments in which nothing comes, or for once a second.
+It queries the ROS graph, so call it only if nothing arrives, or once a second.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -45,7 +45,7 @@ class WantedTopic:
     name: str
     """In full, after remapping."""
     label: str
-    """As it is remapped: image or camera_info, with the camera's name before it where there are several."""
+    """As it is remapped: image or camera_info, with the camera's name before it if there are several."""
     type_name: str
     profile: QoSProfile
     base: str = ""
@@ -154,7 +154,7 @@ def _explain_qos(wanted: WantedTopic, publisher: TopicEndpointInfo) -> str:
         override = override_name(wanted.name, SUBSCRIPTION, QoSPolicyKind.RELIABILITY)
         return (
             f"{who}: it publishes best effort, and reliable is asked for here; set qos.input_reliability to "
-            f"best_effort, or {override} where that is set"
+            f"best_effort, or {override} if that is set"
         )
     for policy, fields in _POLICIES.items():
         each_side = (QoSProfile(depth=1, **{name: getattr(side, name) for name in fields}) for side in (offered, asked))

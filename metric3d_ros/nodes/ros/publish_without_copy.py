@@ -1,7 +1,7 @@
 """Publishes large messages without rclpy's copy of them, and lets other threads run meanwhile.
 
 rclpy copies a message into C before it publishes, and holds Python's global lock for as long as the middleware then
-needs to serialise and send. rcl, underneath, takes the bytes where they lie, and ctypes releases the lock: 25 MB of
+needs to serialise and send. rcl, underneath, reads the bytes in place, and ctypes releases the lock: 25 MB of
 normals take 4 ms of CPU time instead of 9, during which another thread can build what comes next.
 """
 
@@ -22,8 +22,8 @@ _OK = 0
 def publish_without_copy(publisher: Publisher, message_type: Any) -> Publish:
     """Return what publishes `message_type` with `publisher`: straight through rcl, or as rclpy does.
 
-    The latter where the message has no bytes to speak of, or something here is not as in the releases that were tried:
-    the result is the same.
+    As rclpy does if the message has no large field of bytes, or if this release of ROS 2 differs from those that were
+    tried. The published message is the same.
     """
     libraries = _load_rcl()
     if libraries is None or not hasattr(getattr(publisher, "handle", None), "pointer") or not has_bytes(message_type):

@@ -11,7 +11,7 @@ _PROGRAMS = {*_NODES, "view_command", *(f"metric3d_{node}" for node in _NODES)}
 
 if importlib.util.find_spec("rclpy") is None:
     raise SystemExit(
-        "metric3d_ros: rclpy cannot be imported: run `source /opt/ros/jazzy/setup.bash`, or where ROS 2 is not "
+        "metric3d_ros: rclpy cannot be imported: run `source /opt/ros/jazzy/setup.bash`, or if ROS 2 is not "
         "installed `pip install '.[ros]'` in the source folder"
     )
 

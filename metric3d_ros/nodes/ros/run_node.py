@@ -1,4 +1,4 @@
-"""Runs one node as a process: transport first, then rclpy, signals, a clean end, and an exit code that tells."""
+"""Runs one node as a process: large messages, rclpy, signals, a clean shutdown and an exit code."""
 
 import argparse
 import contextlib

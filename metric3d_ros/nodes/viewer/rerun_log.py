@@ -91,7 +91,7 @@ class RerunLog:
         self._shown.add(entity)
 
     def log_depth(self, depth_m: npt.NDArray[np.float32]) -> None:
-        """Log (H, W) metres along the optical axis, NaN where invalid; colours follow the range slowly."""
+        """Log (H, W) metres along the optical axis, NaN if invalid; colours follow the range slowly."""
         fitting = DepthColours.fitting(depth_m)
         before = self._range_m or (fitting.near_m, fitting.far_m)
         self._range_m = (
@@ -145,7 +145,7 @@ class RerunLog:
         return next((camera for camera in self._cameras.values() if camera.size_hw == size_hw), None)
 
     def _arrange(self) -> None:
-        """Send a layout where something is shown for the first time."""
+        """Send a layout if something is shown for the first time."""
         if self._shown == self._arranged:
             return
         self._arranged = set(self._shown)

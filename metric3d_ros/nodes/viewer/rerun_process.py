@@ -172,7 +172,7 @@ class RerunProcess:
 
 
 def _executable() -> Path:
-    """Return the viewer's program; `python -m rerun_cli` would hide its exit code, and PATH may know another one."""
+    """Return the viewer's program; `python -m rerun_cli` would hide its exit code, and PATH may have another one."""
     found = importlib.util.find_spec("rerun_cli")
     path = Path(found.origin).parent / "rerun" if found and found.origin else Path("rerun_cli/rerun")
     if not path.is_file():
@@ -184,7 +184,7 @@ def _page_permission(host: str, web_port: int) -> list[str]:
     """Return what lets the page fetch the data when it was opened under any of this machine's names."""
     if host == LOOPBACK:
         return []
-    # Viewers that do not know the option allow every page.
+    # Viewers without the option allow every page.
     known = subprocess.run([_executable(), "--help"], capture_output=True, text=True, check=False).stdout
     return ["--cors-allow-origin", f"http://*:{web_port}"] if "--cors-allow-origin" in known else []
 

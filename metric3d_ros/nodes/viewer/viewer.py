@@ -215,7 +215,7 @@ class View:
                 return
 
     def _compare_frame(self, kind: str, frame_id: str) -> None:
-        """Warn, once, where topics are in different frames: they are shown as if these were one."""
+        """Warn, once, if topics are in different frames: they are shown as if these were one."""
         if self._frame_id is None:
             self._frame_id = frame_id
         elif frame_id != self._frame_id:

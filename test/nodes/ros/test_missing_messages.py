@@ -131,7 +131,7 @@ CASES = {
     "QoS of one topic that does not match": (
         {"image_topic": "/image", "qos": BEST_EFFORT},
         "-p qos_overrides./image.subscription.reliability:=reliable",
-        "or qos_overrides./image.subscription.reliability where that is set",
+        "or qos_overrides./image.subscription.reliability if that is set",
         "-p qos_overrides./image.subscription.reliability:=best_effort",
     ),
     "deadline that does not match": (
