@@ -41,7 +41,7 @@ class ParameterServer(Generic[T]):
         """Declare the parameters of `table` on `node`.
 
         Args:
-            sources: the files and arguments with the values; settings for this node, and those that miss it, are logged.
+            sources: the files and arguments with the values; what they set for this node, or miss it with, is logged.
             options: values by full name from the command line, which win over ROS's.
             on_change: called with the new table after each accepted change. ConfigurationError from it refuses the
                 change, with that reason; nothing may have happened then.
