@@ -6,16 +6,18 @@ import signal
 import sys
 from pathlib import Path
 
-from metric3d_export.checks.torch_hub import compare_with_authors, load_authors_network
-from metric3d_export.checks.verify import parse_size, require_acceptable
+from metric3d_export.checks.authors_code import compare_with_authors, load_authors_network
+from metric3d_export.checks.guard import describe_figure
+from metric3d_export.checks.verify import describe_difference, parse_size, require_acceptable
 from metric3d_export.exporter import check_output_path, export_model
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, find_variant
-from metric3d_export.precision.precision import PRECISIONS, find_precision
+from metric3d_export.precision.precisions import PRECISIONS, find_precision
 from metric3d_export.progress import Progress
-from metric3d_export.report.benchmark import measure_runs
-from metric3d_export.report.report import ExportReport, write_report
+from metric3d_export.report.record import ExportReport, write_report
+from metric3d_export.report.run_times import measure_runs
 from metric3d_export.weights.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
 from metric3d_export.weights.sources import download_published_weights, published_file, require_published
+from metric3d_ros.comparison.differences import Figure
 from metric3d_ros.model_contract import DEPTH
 
 AUTHORS_CODE = "authors_code"
@@ -118,11 +120,12 @@ def run(args: argparse.Namespace) -> int:
 def _print_findings(report: ExportReport, progress: Progress) -> None:
     progress.stage("compared with PyTorch; |a - b| / max(|b|, 1), or degrees for normals:")
     for difference in report.differences:
-        print(f"    {difference}")
+        print(f"    {describe_difference(difference)}")
     if report.departures:
         progress.stage("compared with float32:")
         for departure in report.departures:
-            print(f"    {departure}")
+            for figure in departure.figures:
+                print(f"    {describe_figure(departure, figure)}")
     if report.degraded is not None:
         print(f"Kept although it departs from float32 too far: {report.degraded}.", file=sys.stderr)
 
@@ -149,9 +152,9 @@ def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, p
     differences = compare_with_authors(network, authors.network, progress=progress)
     progress.stage("compared with the authors' code; |a - b| / max(|b|, 1), or degrees for normals:")
     for difference in differences:
-        print(f"    {difference}")
+        print(f"    {describe_difference(difference)}")
     require_acceptable(differences, what="the network differs from the authors' code")
-    largest = max(difference.largest for difference in differences if difference.output == DEPTH)
+    largest = max(difference[Figure.LARGEST] for difference in differences if difference.output == DEPTH)
     return f"{authors.origin}: depth of this network at most {largest:.1e} from theirs, relative beyond 1 m"
 
 

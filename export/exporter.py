@@ -13,18 +13,19 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from metric3d_export.checks.guard import DEGRADED, Departure, describe_departures, judge, make_rooms, require_faithful
-from metric3d_export.checks.verify import Case, Difference, compare, make_cases, require_acceptable
-from metric3d_export.graph.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of, store_model
+from metric3d_export.checks.guard import DEGRADED, describe_departures, judge, make_rooms, require_faithful
+from metric3d_export.checks.verify import Case, compare, make_cases, require_acceptable
+from metric3d_export.graph.model_file import INLINE_LIMIT_BYTES, check_model_file, data_path_of
 from metric3d_export.graph.tracing import OPSET, trace_graph
 from metric3d_export.network.variants import DepthNetwork
-from metric3d_export.precision.precision import find_precision
+from metric3d_export.precision.precisions import find_precision, rewrite_and_store
 from metric3d_export.precision.weight_rounding import parameters_replaced, reduce_parameters
 from metric3d_export.progress import Progress
-from metric3d_export.report.report import ExportReport, report_paths
+from metric3d_export.report.record import ExportReport, report_paths
 from metric3d_export.weights.checkpoints import hash_tensors
 from metric3d_ros import __version__
 from metric3d_ros.bench.process_memory import peak_memory_bytes
+from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
 
@@ -57,7 +58,7 @@ def export_model(
     Args:
         network: with its weights, from `checkpoints.load_network` or a training; on the CPU.
         path: of the file to write; a model of more than `inline_limit_bytes` has its weights in PATH.data beside it.
-        precision: a key of `precision.PRECISIONS`.
+        precision: a key of `precisions.PRECISIONS`.
         weights_file: for the metadata: where the weights come from.
         weights_sha256: for the metadata; None hashes the network's tensors.
         weights_source: for the metadata: the repository and commit they were downloaded from, if they were.
@@ -103,7 +104,7 @@ def export_model(
         count = len(traced.weights)
         progress.stage(f"storing {len(traced.model.graph.node)} operators and {count} weights as {precision}")
         with tqdm(desc="storing", unit="B", unit_scale=True, leave=False, disable=None) as bar:
-            stored = store_model(
+            stored = rewrite_and_store(
                 traced,
                 directory / path.name,
                 precision=precision,
@@ -127,7 +128,7 @@ def export_model(
         progress.stage("checking the file with onnx.checker")
         check_model_file(stored.path)
         differences: list[Difference] = []
-        departures: list[Departure] = []
+        departures: list[Difference] = []
         if kind.exact:
             differences += compare(stored.path, cases, progress=progress)
             require_acceptable(differences)
@@ -137,7 +138,7 @@ def export_model(
         degraded = describe_departures(departures)
         if degraded and not allow_degraded:
             require_faithful(departures, precision=precision)
-        largest = max(d.largest for d in differences if d.output in (DEPTH, CONFIDENCE))
+        largest = max(d[Figure.LARGEST] for d in differences if d.output in (DEPTH, CONFIDENCE))
         metadata = dataclasses.replace(metadata, max_difference=largest)
         notes = {**(notes or {}), WEIGHTS_SOURCE: weights_source, DEGRADED: degraded}
         stored.write_metadata(metadata, notes={name: note for name, note in notes.items() if note})

@@ -1,17 +1,17 @@
 """Compares a model of reduced precision with the float32 network, on rendered rooms and on patterns."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from metric3d_export.checks.verify import Case, Difference, make_case, measure
-from metric3d_export.graph.tracing import ContractModel
+from metric3d_export.checks.verify import Case, make_case, measure
+from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.network.variants import DepthNetwork
-from metric3d_export.precision.half_simulation import simulate_half
+from metric3d_export.precision.float16_simulation import simulate_half
+from metric3d_export.precision.limits import GuardLimits
 from metric3d_export.progress import Progress
-from metric3d_ros import model_contract
+from metric3d_ros.comparison.differences import Difference, Figure, Limits, compare
 from metric3d_ros.errors import ExportError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.world.held_out import HeldOutScenes
@@ -21,64 +21,6 @@ DEGRADED = "degraded"
 
 ROOM_SIZES_HW = ((252, 336), (196, 364), (308, 231))
 """Sizes of the rendered rooms that every reduced model is tried on: landscape, wide, and upright and padded."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a reduced model may be off by in one batch."""
-
-    depth_median: float
-    """Median of |depth / depth32 - 1|."""
-    depth_most: float
-    """99th percentile of the same."""
-    scale_drift: float
-    """|median(depth) / median(depth32) - 1|."""
-    normal_mean_deg: float
-    confidence_median: float
-    """Median of |a - b| / max(|b|, 1), of both confidences."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GuardLimits:
-    """What a reduced model may be off by, by what it is tried on."""
-
-    rooms: Limits
-    patterns: Limits
-    """Looser: patterns show nothing that has a scale, and depth jumps in them where the slightest rounding tips it."""
-    rounded_rooms: Limits | None = None
-    """With every float16 result rounded, which no device does to such a degree; None for other models."""
-
-
-_FLOAT16 = Limits(depth_median=2e-3, depth_most=2e-2, scale_drift=1e-3, normal_mean_deg=0.5, confidence_median=5e-3)
-_FLOAT16_ON_PATTERNS = dataclasses.replace(_FLOAT16, depth_most=4e-2, scale_drift=4e-3)
-_FLOAT16_ROUNDED = Limits(
-    depth_median=4e-3, depth_most=6e-2, scale_drift=5e-3, normal_mean_deg=1.0, confidence_median=1e-2
-)
-_INT8 = Limits(depth_median=5e-2, depth_most=3e-1, scale_drift=3e-2, normal_mean_deg=5.0, confidence_median=1e-1)
-
-HALF_WEIGHTS_LIMITS = GuardLimits(rooms=_FLOAT16, patterns=_FLOAT16_ON_PATTERNS)
-FLOAT16_LIMITS = GuardLimits(rooms=_FLOAT16, patterns=_FLOAT16_ON_PATTERNS, rounded_rooms=_FLOAT16_ROUNDED)
-INT8_LIMITS = GuardLimits(rooms=_INT8, patterns=dataclasses.replace(_INT8, depth_most=5e-1, scale_drift=5e-2))
-
-
-@dataclasses.dataclass(frozen=True)
-class Departure:
-    """One figure of one output for one batch, and its limit."""
-
-    output: str
-    case: str
-    figure: str
-    value: float
-    limit: float
-    unit: str = ""
-
-    @property
-    def acceptable(self) -> bool:
-        return self.value <= self.limit  # which NaN is not
-
-    def __str__(self) -> str:
-        value, limit = f"{self.value:.2g}{self.unit}", f"{self.limit:g}{self.unit}"
-        return f"{self.output} {self.figure} on {self.case}: {value} (limit {limit})"
 
 
 def make_rooms(network: DepthNetwork, *, progress: Progress) -> list[Case]:
@@ -94,12 +36,12 @@ def make_rooms(network: DepthNetwork, *, progress: Progress) -> list[Case]:
 
 def judge(
     path: Path, limits: GuardLimits, *, rooms: Sequence[Case], patterns: Sequence[Case], progress: Progress
-) -> tuple[list[Difference], list[Departure]]:
+) -> tuple[list[Difference], list[Difference]]:
     """Run a reduced model on every case; return how far it is off, as a verification measures it and as the guard."""
     differences: list[Difference] = []
-    departures: list[Departure] = []
+    departures: list[Difference] = []
 
-    def run_on(model: Path, kind: str, cases: Sequence[Case], case_limits: Limits) -> None:
+    def run_on(model: Path, kind: str, cases: Sequence[Case], case_limits: Mapping[str, Limits]) -> None:
         engine = open_model(model, provider="cpu")
         for case in cases:
             name = f"{kind} {case.size}"
@@ -121,50 +63,30 @@ def judge(
 
 
 def measure_departures(
-    case: str,
-    found: Mapping[str, np.ndarray],
-    expected: Mapping[str, np.ndarray],
-    limits: Limits,
-) -> list[Departure]:
-    """Compare every output of one batch; where one is not finite, or depth not positive, its figure is infinite."""
-    departures = []
-    for output, reference in expected.items():
-        values = found[output].astype(np.float64)
-        usable = values.shape == reference.shape and bool(np.isfinite(values).all())
-        if output == model_contract.DEPTH:
-            usable = usable and bool((values > 0).all())
-        if not usable:
-            departures.append(Departure(output, case, "values that are not finite, or not positive", np.inf, 0.0))
-        elif output == model_contract.DEPTH:
-            error = np.abs(values / reference - 1)
-            departures.append(Departure(output, case, "median", float(np.median(error)), limits.depth_median))
-            departures.append(Departure(output, case, "99 %", float(np.quantile(error, 0.99)), limits.depth_most))
-            drift = abs(float(np.median(values) / np.median(reference)) - 1)
-            departures.append(Departure(output, case, "scale drift", drift, limits.scale_drift))
-        elif output == model_contract.NORMAL:
-            angle_deg = _mean_angle_deg(values, reference)
-            departures.append(Departure(output, case, "mean angle", angle_deg, limits.normal_mean_deg, " deg"))
-        else:
-            error = np.abs(values - reference) / np.maximum(np.abs(reference), 1)
-            departures.append(Departure(output, case, "median", float(np.median(error)), limits.confidence_median))
-    return departures
+    case: str, found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], limits: Mapping[str, Limits]
+) -> list[Difference]:
+    """Compare every output of one batch as the guard does."""
+    return [compare(output, found[output], array, limits[output], case=case) for output, array in expected.items()]
 
 
-def _mean_angle_deg(values: np.ndarray, reference: np.ndarray) -> float:
-    chord = np.linalg.norm(values - reference, axis=-1)
-    return float(np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))).mean())
+def describe_figure(departure: Difference, figure: Figure) -> str:
+    """Return one figure and its limit in one line."""
+    unit = departure.unit(figure)
+    value, limit = f"{departure.figures[figure]:.2g}{unit}", f"{departure.limit(figure):g}{unit}"
+    return f"{departure.output} {departure.name(figure)} on {departure.case}: {value} (limit {limit})"
 
 
-def describe_departures(departures: Sequence[Departure]) -> str:
-    """Return one line that names what is beyond its limit, worst first; empty where nothing is."""
-    bad = [departure for departure in departures if not departure.acceptable]
+def describe_departures(departures: Sequence[Difference]) -> str:
+    """Return one line that names the figures beyond their limits, the worst in full; empty if there are none."""
+    bad = [(departure, figure) for departure in departures for figure in departure.figures]
+    bad = [(departure, figure) for departure, figure in bad if not departure.is_within(figure)]
     if not bad:
         return ""
-    worst = max(bad, key=lambda d: d.value / d.limit if d.limit else np.inf)
-    return f"{worst}" + (f", and {len(bad) - 1} more" if len(bad) > 1 else "")
+    departure, figure = max(bad, key=lambda each: each[0].excess(each[1]))
+    return describe_figure(departure, figure) + (f", and {len(bad) - 1} more" if len(bad) > 1 else "")
 
 
-def require_faithful(departures: Sequence[Departure], *, precision: str) -> None:
+def require_faithful(departures: Sequence[Difference], *, precision: str) -> None:
     """Raise ExportError that names the outputs beyond their limits."""
     text = describe_departures(departures)
     if text:

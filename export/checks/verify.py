@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from metric3d_export.graph.tracing import TRACED_SIZE_HW, ContractModel
+from metric3d_export.graph.contract_model import ContractModel
+from metric3d_export.graph.tracing import TRACED_SIZE_HW
 from metric3d_export.network.variants import DepthNetwork
+from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Progress
 from metric3d_ros import model_contract
+from metric3d_ros.comparison.differences import Difference, Figure, Measure, equality_limits
+from metric3d_ros.comparison.differences import compare as compare_output
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.estimation.depth_model import open_model
 
@@ -19,28 +23,15 @@ SIZES_NHW = ((1, 168, 280), (2, 84, 252), (1, 231, 157), (3, 61, 30))
 
 MIN_SIDE_PX = 28
 
-MOST_PIXELS = 0.999
-
-
-@dataclasses.dataclass(frozen=True)
-class Limit:
-    """What is accepted of one output: `most` for 99.9 % of its pixels, `all` for every one.
-
-    Two limits, since rounding alone moves single pixels far: the golden files, float32 themselves, are off by 2e-4
-    in single pixels from what the same network gives in float64.
-    """
-
-    most: float
-    all: float
-    unit: str
-
+TOLERANCE = 1e-3
 
 LIMITS = {
-    model_contract.DEPTH: Limit(1e-3, 1e-2, ""),
-    model_contract.CONFIDENCE: Limit(1e-3, 1e-2, ""),
-    model_contract.NORMAL: Limit(0.1, 1.0, " deg"),
-    model_contract.NORMAL_CONFIDENCE: Limit(1e-3, 1e-2, ""),
+    model_contract.DEPTH: equality_limits(TOLERANCE),
+    model_contract.CONFIDENCE: equality_limits(TOLERANCE),
+    model_contract.NORMAL: equality_limits(TOLERANCE, Measure.ANGLE),
+    model_contract.NORMAL_CONFIDENCE: equality_limits(TOLERANCE),
 }
+"""What is accepted of each output."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,28 +48,6 @@ class Case:
         return f"{n} x {h} x {w}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """How far one output is off for one batch: |a - b| / max(|b|, 1), or degrees for normals."""
-
-    output: str
-    size: str
-    largest: float
-    of_most: float
-    """The largest but for the worst 0.1 % of the pixels."""
-    mean: float
-
-    @property
-    def acceptable(self) -> bool:
-        limit = LIMITS[self.output]
-        # Written so that NaN is not acceptable.
-        return self.of_most <= limit.most and self.largest <= limit.all
-
-    def __str__(self) -> str:
-        unit = LIMITS[self.output].unit
-        return f"{self.output:17s} {self.size:>14s}  max {self.largest:.1e}{unit}, mean {self.mean:.1e}{unit}"
-
-
 def parse_size(text: str) -> tuple[int, int]:
     """Read HEIGHTxWIDTH; raises ConfigurationError when it is none, or a side is below 28."""
     try:
@@ -88,17 +57,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if min(height, width) < MIN_SIDE_PX:
         raise ConfigurationError(f"size {text} is too small: both sides must be at least {MIN_SIDE_PX}")
     return height, width
-
-
-def sample_image(height: int, width: int, *, seed: int) -> np.ndarray:
-    """Return a colourful image (H, W, 3) uint8 with gradients, edges and noise."""
-    random = np.random.default_rng(seed)
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-    phase = random.uniform(0, 2 * np.pi, 3)
-    frequency = random.uniform(1, 4, (3, 2))
-    image = np.stack([np.sin(2 * np.pi * (fy * y + fx * x) + p) for (fy, fx), p in zip(frequency, phase, strict=True)])
-    image = 127.5 + 80 * image + 40 * (y > x) + 10 * random.standard_normal(image.shape)
-    return image.clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 def make_cases(
@@ -143,32 +101,31 @@ def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Di
     return differences
 
 
-def measure(output: str, size: str, found: np.ndarray, expected: np.ndarray) -> Difference:
-    """Compare one output; a NaN, an infinity, or a shape that differs makes every figure NaN or infinite."""
-    if found.shape != expected.shape:
-        return Difference(output, size, float("inf"), float("inf"), float("inf"))
-    if output == model_contract.NORMAL:
-        # By the chord: arccos of a dot product has no digits left at small angles.
-        chord = np.linalg.norm(found.astype(np.float64) - expected, axis=-1)
-        error = np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1)))
-    else:
-        error = np.abs(found.astype(np.float64) - expected) / np.maximum(np.abs(expected), 1)
-    return Difference(output, size, float(error.max()), float(np.quantile(error, MOST_PIXELS)), float(error.mean()))
+def measure(output: str, case: str, found: np.ndarray, expected: np.ndarray) -> Difference:
+    """Compare one output with what it is to be equal to but for rounding."""
+    return compare_output(output, found, expected, LIMITS[output], case=case)
+
+
+def describe_difference(difference: Difference) -> str:
+    """Return the largest and the mean difference of one output in one line."""
+    unit = difference.measure.unit
+    largest, mean = (f"{difference[figure]:.1e}{unit}" for figure in (Figure.LARGEST, Figure.MEAN))
+    return f"{difference.output:17s} {difference.case:>14s}  max {largest}, mean {mean}"
 
 
 def require_acceptable(
     differences: Sequence[Difference], *, what: str = "the exported model differs from PyTorch"
 ) -> None:
-    """Raise ExportError that starts with `what` and names the worst output where one is beyond the limits."""
+    """Raise ExportError that starts with `what` and names the worst output if one is beyond the limits."""
     bad = [difference for difference in differences if not difference.acceptable]
     if bad:
-        worst = max(bad, key=lambda d: (d.of_most != d.of_most, d.of_most))
-        limit = LIMITS[worst.output]
-        unit = limit.unit
+        worst = max(bad, key=lambda difference: difference[Figure.MOST])
+        unit = worst.measure.unit
         raise ExportError(
-            f"{what}: {worst.output} at {worst.size} by {worst.of_most:.1e}{unit} "
-            f"(largest {worst.largest:.1e}), accepted {limit.most:g}{unit} (largest {limit.all:g}), and "
-            f"{len(bad) - 1} more; nothing was written: report it with the versions of torch, onnx and onnxruntime"
+            f"{what}: {worst.output} at {worst.case} by {worst[Figure.MOST]:.1e}{unit} "
+            f"(largest {worst[Figure.LARGEST]:.1e}), accepted {worst.limit(Figure.MOST):g}{unit} "
+            f"(largest {worst.limit(Figure.LARGEST):g}), and {len(bad) - 1} more; nothing was written: report it with "
+            "the versions of torch, onnx and onnxruntime"
         )
 
 

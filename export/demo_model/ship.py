@@ -13,9 +13,9 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 
 from metric3d_export.exporter import export_model
-from metric3d_export.graph.model_file import store_model
 from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import build_network
+from metric3d_export.precision.precisions import rewrite_and_store
 from metric3d_export.progress import Progress
 from metric3d_export.weights.checkpoints import load_network, read_checkpoint
 from metric3d_ros.engine import DEMO_MODEL_PATH
@@ -91,7 +91,7 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     traced = trace_graph(network, scales_in_weights=False)
     count = len(traced.weights)
     with tempfile.TemporaryDirectory() as folder:
-        store_model(traced, Path(folder) / "numbered.onnx")
+        rewrite_and_store(traced, Path(folder) / "numbered.onnx")
         # The weights come last, after the graph's own constants.
         places = onnx.load(Path(folder) / "numbered.onnx").graph.initializer[-count:]
     stored = stored_model.graph.initializer[-count:]

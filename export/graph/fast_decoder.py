@@ -34,7 +34,9 @@ from metric3d_export.network.raft_dpt import (
 
 
 class FastDecoder(nn.Module):
-    """`RaftDptDecoder` in the cheaper form; its parts keep their names, which a graph names its operators by."""
+    """`RaftDptDecoder` in the cheaper form."""
+
+    role = RaftDptDecoder.role
 
     def __init__(self, published: RaftDptDecoder, *, scales_in_weights: bool) -> None:
         super().__init__()
@@ -269,6 +271,8 @@ class FastUpdateBlock(nn.Module):
 
 class FastStateHead(nn.Sequential):
     """`StateHead` as two convolutions, the second with zeros for what a head does not read."""
+
+    role = StateHead.role
 
     def __init__(self, published: StateHead) -> None:
         depth, normal = published.conv2d.weight, published.conv2n.weight

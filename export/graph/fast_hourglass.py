@@ -18,6 +18,8 @@ from metric3d_export.network.prediction import Prediction
 class FastHourglassDecoder(nn.Module):
     """`HourglassDecoder` in the cheaper form."""
 
+    role = HourglassDecoder.role
+
     def __init__(self, published: HourglassDecoder) -> None:
         super().__init__()
         self.decoder_mono = published.decoder_mono

@@ -1,18 +1,15 @@
-"""Stores a traced graph with its weights: one ONNX file, with a data file beside it beyond protobuf's 2 GiB."""
+"""Writes a graph with its weights: one ONNX file, with a data file beside it beyond protobuf's 2 GiB."""
 
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
 from onnx import helper
-from torch import Tensor
 
-from metric3d_export.graph.tracing import WEIGHT_PREFIX, TracedGraph
-from metric3d_export.precision.precision import PRECISIONS
-from metric3d_export.precision.weight_streams import OnBytes, Weight, write_beside, write_inline
+from metric3d_export.graph.stored_weights import OnBytes, Weight, write_beside, write_inline
 from metric3d_ros.errors import ExportError
 from metric3d_ros.model_contract import METADATA_PREFIX, Metadata
 
@@ -56,35 +53,29 @@ def data_path_of(path: Path) -> Path:
 
 
 def store_model(
-    traced: TracedGraph,
+    model: onnx.ModelProto,
+    weights: Sequence[Weight],
     path: Path,
     *,
-    precision: str = "fp32",
+    short_names: bool = False,
     inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     on_bytes: OnBytes = lambda count: None,
 ) -> StoredModel:
-    """Turn the graph's weight inputs into initializers and write the model to `path`.
+    """Write the graph to `path`, with the weights that it reads as initializers.
 
     Args:
-        traced: from `graph.trace_graph`; it is consumed.
-        precision: a key of `precision.PRECISIONS`, which says what is rewritten.
+        model: the graph without its weights; it is consumed.
+        weights: by the names that the graph reads them by.
+        short_names: number the tensors, and drop the operators' names: in a small model they are 4 % of the file.
         on_bytes: called with the number of bytes stored, weight by weight.
     """
-    graph_model, graph = traced.model, traced.model.graph
-    arrays = _transpose_at_rest(graph_model, traced.weights)
-    inputs = [value for value in graph.input if not value.name.startswith(WEIGHT_PREFIX)]
-    del graph.input[:]
-    graph.input.extend(inputs)
-
-    stored = PRECISIONS[precision].rewrite(graph_model, arrays)
-    if precision != "fp32":
-        _shorten_names(graph, stored)
-    operators = Counter(node.op_type for node in graph.node)
-
-    if sum(weight.stored_bytes for weight in stored) <= inline_limit_bytes:
-        return StoredModel(path, None, write_inline(path, graph_model, stored, on_bytes), operators)
+    if short_names:
+        _shorten_names(model.graph, weights)
+    operators = Counter(node.op_type for node in model.graph.node)
+    if sum(weight.stored_bytes for weight in weights) <= inline_limit_bytes:
+        return StoredModel(path, None, write_inline(path, model, weights, on_bytes), operators)
     data_path = data_path_of(path)
-    return StoredModel(path, data_path, write_beside(path, data_path, graph_model, stored, on_bytes), operators)
+    return StoredModel(path, data_path, write_beside(path, data_path, model, weights, on_bytes), operators)
 
 
 def check_model_file(path: Path) -> None:
@@ -96,37 +87,7 @@ def check_model_file(path: Path) -> None:
         raise ExportError(f"the exported graph is not valid ONNX: {reason}") from error
 
 
-def _transpose_at_rest(model: onnx.ModelProto, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Store matrices transposed where the graph would transpose them at every run."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    stored: dict[str, Tensor] = {}
-    needless = []
-    for name, tensor in tensors.items():
-        reading = readers[name]
-        if tensor.dim() == 2 and all(node.op_type == "Transpose" for node in reading):
-            needless += reading
-            for node in reading[1:]:
-                _rename_input(readers, node.output[0], reading[0].output[0])
-            stored[reading[0].output[0]] = tensor.t()
-        else:
-            stored[name] = tensor
-    for node in needless:
-        model.graph.node.remove(node)
-    return stored
-
-
-def _rename_input(readers: Mapping[str, list[onnx.NodeProto]], old: str, new: str) -> None:
-    for node in readers[old]:
-        for index, name in enumerate(node.input):
-            if name == old:
-                node.input[index] = new
-
-
-def _shorten_names(graph: onnx.GraphProto, weights: list[Weight]) -> None:
-    """Number the tensors, and drop the operators' names: in a small model they are 4 % of the file."""
+def _shorten_names(graph: onnx.GraphProto, weights: Sequence[Weight]) -> None:
     short = {value.name: value.name for value in (*graph.input, *graph.output)}
     for tensor in (*graph.initializer, *weights):
         short[tensor.name] = f"w{len(short)}"

@@ -1,4 +1,4 @@
-"""Turns a network into the graph of the model contract: pixels as the camera saw them in, metres out."""
+"""Traces a network within the model contract to an ONNX graph."""
 
 import io
 import warnings
@@ -9,16 +9,17 @@ import onnx
 import onnx_ir as ir
 import onnxscript.optimizer
 import torch
-import torch.nn.functional as F
 from onnx_ir.passes import common
 from torch import Tensor, nn
 
+from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.graph.fast_encoder import ATTENTION_DOMAIN, ATTENTION_OPERATOR, FastAttention, attention_function
 from metric3d_export.graph.forms import graph_forms
+from metric3d_export.graph.scopes import recording_scopes
+from metric3d_export.network.roles import Place, places_of_weights
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_ros import model_contract
 from metric3d_ros.errors import ExportError
-from metric3d_ros.estimation.metres import metres_per_canonical_metre
 
 OPSET = 17
 """The newest operator set that ONNX Runtime 1.18 and TensorRT 8.6 both load, and the first with LayerNormalization."""
@@ -31,57 +32,28 @@ WEIGHT_PREFIX = "network."
 """What precedes a parameter's published name in the graph."""
 
 
-class ContractModel(nn.Module):
-    """A network with the model contract around it (see `metric3d_ros.model_contract` for the tensors)."""
-
-    def __init__(self, network: DepthNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor, focal_length: Tensor) -> tuple[Tensor, ...]:
-        """Map uint8 (N, H, W, 3) and float32 (N,) to the outputs of `output_names`, in that order."""
-        # First of all float32: TensorRT takes bytes as an input, and nothing of them but their cast.
-        pixels = image.float()
-        x = self.network.normalise(pixels.permute(0, 3, 1, 2))
-        height, width = pixels.shape[1], pixels.shape[2]
-        multiple = self.network.variant.size_multiple
-        spare_rows = (height + multiple - 1) // multiple * multiple - height
-        spare_columns = (width + multiple - 1) // multiple * multiple - width
-        top, left = spare_rows // 2, spare_columns // 2
-        # The mean colour is 0 once normalised.
-        x = F.pad(x, (left, spare_columns - left, top, spare_rows - top))
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        depth, confidence, normal, normal_confidence = self.network(x)
-        metres_per_canonical = metres_per_canonical_metre(focal_length)[:, None, None]
-        outputs = [depth[:, rows, columns] * metres_per_canonical, confidence[:, rows, columns]]
-        if normal is not None and normal_confidence is not None:
-            outputs += [normal[:, :, rows, columns].permute(0, 2, 3, 1), normal_confidence[:, rows, columns]]
-        return tuple(outputs)
-
-    @property
-    def output_names(self) -> list[str]:
-        """The contract's names of what `forward` returns."""
-        names = [model_contract.DEPTH, model_contract.CONFIDENCE]
-        if self.network.variant.has_normals:
-            names += [model_contract.NORMAL, model_contract.NORMAL_CONFIDENCE]
-        return names
-
-
 class TracedGraph(NamedTuple):
-    """A graph without its weights, and the weights that it reads, by the names of its inputs."""
+    """A graph without its weights, and the weights that it reads.
+
+    The graph stays small enough to be rewritten at no cost, whatever the variant.
+    """
 
     model: onnx.ModelProto
     weights: dict[str, Tensor]
+    """By the names that operators read them by; neither inputs nor initializers of the graph yet."""
+    operator_places: Mapping[str, Place]
+    """By the operators' names."""
+    weight_places: Mapping[str, Place]
+    """By the names of `weights`."""
 
 
 def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weights: bool = True) -> TracedGraph:
     """Return the network's graph within the contract.
 
-    `optimise` and `scales_in_weights` are those of `graph_forms.graph_forms`.
+    `optimise` and `scales_in_weights` are those of `forms.graph_forms`.
 
-    The weights are inputs of the graph, named `WEIGHT_PREFIX` + the names of the network's parameters, or of those that
-    a form has made of them; whoever stores the model turns them into initializers. So the graph stays small enough to
-    be rewritten at no cost, whatever the variant.
+    Weights are named `WEIGHT_PREFIX` + the names of the network's parameters, or of those that a form has made of
+    them. A matrix that the graph would only transpose is transposed here, and has the name of the result.
 
     PyTorch's tracing exporter is used: on vit_demo it took 1.3 s where the torch.export-based one took 41 s on the same
     two cores, most of it spent on symbolic sizes, and every PyTorch since 2.4 has it in the same form.
@@ -91,7 +63,7 @@ def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weigh
     focal_px = torch.full((TRACED_BATCH,), model_contract.CANONICAL_FOCAL_PX)
     traced = io.BytesIO()
     forms = graph_forms(network, optimise=optimise, scales_in_weights=scales_in_weights)
-    with warnings.catch_warnings(), forms, torch.no_grad():
+    with warnings.catch_warnings(), forms, recording_scopes(contract) as scopes, torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer's advice, and that another exporter has become the default
         torch.onnx.export(
             contract,
@@ -108,11 +80,23 @@ def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weigh
             dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
         )
         state = network.state_dict()
+        places = places_of_weights(contract)
     model = simplify(onnx.load_from_string(traced.getvalue()))
     _name_sizes(model)
     _explain_attention(model)
     names = [value.name for value in model.graph.input if value.name.startswith(WEIGHT_PREFIX)]
-    return TracedGraph(model, {name: _find_weight(name, state) for name in names})
+    operator_places = {node.name: scopes.place_of(node.name) for node in model.graph.node}
+    weights = {name: _find_weight(name, state) for name in names}
+    names_at_rest = _transpose_at_rest(model, weights)
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    return TracedGraph(
+        model,
+        {new: weights[name].t() if new != name else weights[name] for name, new in names_at_rest.items()},
+        operator_places,
+        {new: places[name] for name, new in names_at_rest.items()},
+    )
 
 
 def _has_fast_attention(network: nn.Module) -> bool:
@@ -144,6 +128,35 @@ def _find_weight(name: str, state: Mapping[str, Tensor]) -> Tensor:
             f"the traced graph reads {name}, which is no weight of the network: "
             "this PyTorch names parameters differently from 2.13, which this tool is tested with"
         ) from None
+
+
+def _transpose_at_rest(model: onnx.ModelProto, weights: Mapping[str, Tensor]) -> dict[str, str]:
+    """Let the graph read matrices transposed that it only transposes; return each weight's name and its new one."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    names: dict[str, str] = {}
+    needless = []
+    for name, tensor in weights.items():
+        reading = readers[name]
+        if tensor.dim() == 2 and all(node.op_type == "Transpose" for node in reading):
+            needless += reading
+            for node in reading[1:]:
+                _rename_input(readers, node.output[0], reading[0].output[0])
+            names[name] = reading[0].output[0]
+        else:
+            names[name] = name
+    for node in needless:
+        model.graph.node.remove(node)
+    return names
+
+
+def _rename_input(readers: Mapping[str, list[onnx.NodeProto]], old: str, new: str) -> None:
+    for node in readers[old]:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
 
 
 def _explain_attention(model: onnx.ModelProto) -> None:

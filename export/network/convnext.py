@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from metric3d_export.network.roles import Role
+
 NORM_EPS = 1e-6
 
 
@@ -38,6 +40,8 @@ class ConvNextBlock(nn.Module):
 
 class ConvNext(nn.Module):
     """Encoder of the ConvNeXt variants; stages have `depths` blocks and `widths` channels."""
+
+    role = Role.ENCODER
 
     def __init__(self, *, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metric3d_export.network.prediction import Prediction
+from metric3d_export.network.roles import Role, with_role
 
 BINS = 512
 FEATURES = 256
@@ -105,6 +106,8 @@ class UNet(nn.Module):
 class HourglassDecoder(nn.Module):
     """Decoder of the ConvNeXt variants; `widths` are the channels of the encoder's maps, `fused` of the fused ones."""
 
+    role = Role.DECODER
+
     def __init__(self, *, widths: tuple[int, ...], fused: tuple[int, ...], depth_range_m: tuple[float, float]) -> None:
         super().__init__()
         self.decoder_mono = MapFusion(widths, fused)
@@ -112,7 +115,7 @@ class HourglassDecoder(nn.Module):
         self.depth_regressor_2 = nn.Sequential(
             nn.Conv2d(FEATURES, BINS, 3, padding=1), nn.BatchNorm2d(BINS), nn.ReLU(), nn.Conv2d(BINS, BINS, 1)
         )
-        self.conv_up_2 = nn.Sequential(
+        refinement = nn.Sequential(
             nn.Conv2d(3 + FEATURES, 16, 3, padding=1),
             nn.BatchNorm2d(16),
             nn.ReLU(),
@@ -122,6 +125,7 @@ class HourglassDecoder(nn.Module):
             nn.ReLU(),
             nn.Conv2d(16, 1, 1),
         )
+        self.conv_up_2 = with_role(refinement, Role.DEPTH_REFINEMENT)
         # Pinned to the CPU, so that a network built on the meta device still has its values.
         bins_m = torch.linspace(*(math.log(depth) for depth in depth_range_m), BINS, device="cpu").exp()
         self.register_buffer("bins_m", bins_m, persistent=False)

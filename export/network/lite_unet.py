@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from metric3d_export.network.prediction import Prediction
 from metric3d_export.network.raft_dpt import kappa, unit_vectors
+from metric3d_export.network.roles import Role
 
 STEM = 32
 STAGES = (
@@ -70,6 +71,8 @@ class InvertedResidual(nn.Module):
 
 class LiteEncoder(nn.Module):
     """EfficientNet-Lite0 without its classifier."""
+
+    role = Role.ENCODER
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,6 +148,8 @@ class LiteDecoder(nn.Module):
 
     `widths` are its channels at 1/32, 1/16, 1/8 and 1/4 of the image's size.
     """
+
+    role = Role.DECODER
 
     def __init__(self, *, widths: tuple[int, int, int, int], depth_range_m: tuple[float, float]) -> None:
         super().__init__()

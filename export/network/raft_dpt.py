@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from metric3d_export.network.prediction import Prediction
+from metric3d_export.network.roles import Role, with_role
 from metric3d_export.network.vit import LEADING_TOKENS
 
 BINS = 256
@@ -172,6 +173,8 @@ class ContextEncoder(nn.Module):
 
 
 class ConvGru(nn.Module):
+    role = Role.RECURRENT
+
     def __init__(self, hidden: int, input_channels: int) -> None:
         super().__init__()
         self.convz = nn.Conv2d(hidden + input_channels, hidden, 3, padding=1)
@@ -189,6 +192,8 @@ class ConvGru(nn.Module):
 
 class StateHead(nn.Module):
     """What an iteration adds to the state: two depth channels, four normal channels."""
+
+    role = Role.SENSITIVE
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -228,6 +233,8 @@ class UpdateBlock(nn.Module):
 class RaftDptDecoder(nn.Module):
     """Decoder of the ViT variants; `f0` and `f1` are the channels at 1/4 and 1/7."""
 
+    role = Role.DECODER
+
     def __init__(
         self, *, width: int, f0: int, f1: int, hidden: int, iterations: int, depth_range_m: tuple[float, float]
     ) -> None:
@@ -237,6 +244,7 @@ class RaftDptDecoder(nn.Module):
         self.token2feature = TokensToMaps(width, f0, f1)
         self.decoder_mono = Fusion(width, f0, f1)
         self.depth_regressor = nn.Sequential(nn.Conv2d(f0, BINS, 3, padding=1), nn.ReLU(), nn.Conv2d(BINS, BINS, 1))
+        with_role(self.depth_regressor[2], Role.SENSITIVE)
         self.normal_predictor = nn.Sequential(
             nn.Conv2d(f0, 128, 3, padding=1),
             nn.ReLU(),

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from metric3d_export.network.roles import Role
+
 PATCH = 14
 HEAD_SIZE = 64
 REGISTERS = 4
@@ -64,6 +66,8 @@ class SwigluFeedForward(nn.Module):
 
 
 class LayerScale(nn.Module):
+    role = Role.RESIDUAL_SUM
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((width,), 0.1))
@@ -73,6 +77,8 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
+    role = Role.RESIDUAL_SUM
+
     def __init__(self, width: int, swiglu_hidden: int | None) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
@@ -88,6 +94,8 @@ class Block(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
+    role = Role.SENSITIVE
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, width, PATCH, stride=PATCH)
@@ -102,6 +110,8 @@ class VisionTransformer(nn.Module):
     `tap_blocks` counts the blocks after which tokens are handed on, without the final norm; None hands on the
     last block's tokens after the final norm, four times.
     """
+
+    role = Role.ENCODER
 
     def __init__(
         self, *, width: int, blocks: int, swiglu_hidden: int | None = None, tap_blocks: tuple[int, ...] | None = None

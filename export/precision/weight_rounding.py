@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from metric3d_export.network.roles import Place, places_of_modules
 from metric3d_export.network.variants import DepthNetwork
-from metric3d_export.precision.activations import (
+from metric3d_export.precision.calibration_images import calibration_images
+from metric3d_export.precision.layer_inputs import (
     Layer,
-    calibration_images,
     count_inputs,
     has_input_vectors,
     layers_of,
@@ -28,8 +29,9 @@ from metric3d_export.precision.activations import (
 )
 from metric3d_export.progress import Progress
 
-ReadBack = Callable[[str, Tensor, int], Tensor]
-"""From a weight's name, its values and the axis of its output channels to the values that the file gives back."""
+ReadBack = Callable[[str, Tensor, int, Place], Tensor]
+"""From a weight's name, its values, the axis of its output channels and its place among the roles to the values that
+the file gives back."""
 
 Steps = Callable[[Tensor, int], Tensor]
 """From a weight and the axis of its output channels to the distance of the values that a file can hold, for each
@@ -59,8 +61,9 @@ def reduce_parameters(
     """
     layers = layers_of(network)
     weights: dict[str, Tensor] = {}
+    places = places_of_modules(network)
     for name, layer in layers.items():
-        rounded = read_back(f"{name}.weight", layer.weight.detach(), _output_axis(layer))
+        rounded = read_back(f"{name}.weight", layer.weight.detach(), _output_axis(layer), places[layer])
         if not torch.equal(rounded, layer.weight):
             weights[f"{name}.weight"] = rounded
     if not weights:

@@ -172,7 +172,7 @@ class EngineRunner:
 class TorchRunner:
     """The network in PyTorch, in a process of its own: nothing here imports the export tool.
 
-    `python -m metric3d_export.report.bench_torch` answers each line that it reads with one line of JSON.
+    `python -m metric3d_export.pytorch_runner` answers each line that it reads with one line of JSON.
     """
 
     fixed_size_hw: tuple[int, int] | None = None
@@ -182,7 +182,7 @@ class TorchRunner:
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
         image = Path(self._folder.name) / "image.npy"
         np.save(image, task.rgb)
-        command = [sys.executable, "-m", "metric3d_export.report.bench_torch", candidate.model, str(image)]
+        command = [sys.executable, "-m", "metric3d_export.pytorch_runner", candidate.model, str(image)]
         command += ["--focal", str(task.camera.focal_px), "--threads", str(task.threads)]
         command += ["--device", candidate.provider, "--precision", candidate.precision]
         self._process = subprocess.Popen(

@@ -13,8 +13,9 @@ from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
 from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate, Maps, Runner, Task, TorchRunner, open_runner
 from metric3d_ros.bench.one_process import Footprint, measure_footprint
 from metric3d_ros.bench.statistics import PairedRatio, Summary
-from metric3d_ros.comparison import equality
+from metric3d_ros.comparison.differences import Difference, Figure, Measure, compare, equality_limits
 from metric3d_ros.errors import InferenceError, Metric3DError
+from metric3d_ros.estimation.estimator import NORMALS
 
 GPU_WARM_UP = 10
 """Runs before a GPU has chosen its kernels, reached its clock rate and captured its graphs."""
@@ -50,7 +51,7 @@ class Timed:
     cpu_percent: float
     ratio: PairedRatio | None
     """Times the baseline's; None for the baseline itself."""
-    differences: Sequence[equality.Difference]
+    differences: Sequence[Difference]
     footprint: Footprint | None
     """None if it could not be measured."""
     peak_memory_mib: float | None
@@ -65,7 +66,7 @@ class Timed:
             "images_per_s": self.images_per_s,
             "cpu_percent": self.cpu_percent,
             "ratio": dataclasses.asdict(self.ratio) if self.ratio else None,
-            "difference": {each.output: each.to_json() for each in self.differences},
+            "difference": {each.output: _difference_to_json(each) for each in self.differences},
             "peak_memory_mib": self.peak_memory_mib,
             "gpu_memory_mib": self.footprint.gpu_memory_mib if self.footprint else None,
             "load_s": self.footprint.load_s if self.footprint else None,
@@ -192,19 +193,19 @@ def _require_equal(
     *,
     tolerance: float,
     refused: list[Refusal],
-) -> dict[Candidate, list[equality.Difference]]:
+) -> dict[Candidate, list[Difference]]:
     """Close and remove from `runners` what differs from the baseline beyond the tolerance; return all differences."""
     same_weights = {baseline.weights_sha256} - {None}
-    found: dict[Candidate, list[equality.Difference]] = {}
+    found: dict[Candidate, list[Difference]] = {}
     # Float32 first: what equals the baseline vouches for the reduced precisions of its weights.
     for member in sorted((each for each in runners if each != baseline), key=lambda each: each.reduced):
         try:
-            differences = equality.compare(runners[member].maps(list(expected)), expected)
+            differences = compare_maps(runners[member].maps(list(expected)), expected, tolerance=tolerance)
         except Metric3DError as error:
             refused.append(Refusal(label=member.label, reason=str(error)))
             runners.pop(member).close()
             continue
-        excess = equality.describe_excess(differences, tolerance)
+        excess = describe_excess(differences)
         if excess is None or (member.reduced and member.weights_sha256 in same_weights):
             found[member] = differences
             same_weights |= {member.weights_sha256} - {None}
@@ -214,6 +215,36 @@ def _require_equal(
             )
             runners.pop(member).close()
     return found
+
+
+def compare_maps(found: Maps, expected: Maps, *, tolerance: float) -> list[Difference]:
+    """Compare the outputs that `expected` has; one that `found` lacks is infinitely different."""
+    limits = {
+        name: equality_limits(tolerance, Measure.ANGLE if name == NORMALS else Measure.ABSOLUTE_BELOW_ONE)
+        for name in expected
+    }
+    return [compare(name, found.get(name), array, limits[name], holes=True) for name, array in expected.items()]
+
+
+def describe_excess(differences: Sequence[Difference]) -> str | None:
+    """Return in words which output is off by the most beyond its limit; None if all are acceptable."""
+    bad = [each for each in differences if not each.acceptable]
+    if not bad:
+        return None
+    worst = max(bad, key=lambda each: each[Figure.MOST] / each.limit(Figure.MOST))
+    unit = worst.measure.unit
+    return (
+        f"{worst.output} differs by {worst[Figure.MOST]:.1e}{unit} (largest {worst[Figure.LARGEST]:.1e}), accepted "
+        f"{worst.limit(Figure.MOST):.0e}{unit}"
+    )
+
+
+def _difference_to_json(difference: Difference) -> dict[str, Any]:
+    """Return the figures for JSON, which has no word for infinity."""
+    most, largest = (
+        value if np.isfinite(value) else None for value in (difference[Figure.MOST], difference[Figure.LARGEST])
+    )
+    return {"most": most, "largest": largest, "unit": difference.measure.unit.strip() or difference.measure.value}
 
 
 def _footprint(
@@ -237,7 +268,7 @@ def _figures(
     times: dict[Candidate, Times],
     *,
     baseline: Candidate,
-    differences: Sequence[equality.Difference],
+    differences: Sequence[Difference],
     footprint: Footprint | None,
     peak_memory_mib: float | None,
 ) -> Timed:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from metric3d_ros.bench.comparison import Compared, Timed
 from metric3d_ros.bench.statistics import Summary
+from metric3d_ros.comparison.differences import Figure
 from metric3d_ros.estimation.estimator import DEPTH, NORMALS
 
 _HEADS = ("", "ratio", "quartiles", "p50 ms", "p90", "p99", "images/s", "CPU %", "MiB", "start s", "off by")
@@ -64,9 +65,9 @@ def format_off(timed: Timed) -> str:
     words = []
     for each in timed.differences:
         if each.output == DEPTH:
-            words.append(f"{each.most:.0e}")
+            words.append(f"{each[Figure.MOST]:.0e}")
         elif each.output == NORMALS:
-            words.append(f"{each.most:.2g} deg")
+            words.append(f"{each[Figure.MOST]:.2g} deg")
     return ", ".join(words) or "-"
 
 

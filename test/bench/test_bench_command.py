@@ -336,7 +336,7 @@ def test_variants_are_made_once_and_compared_with_their_plain_form_and_pytorch(t
 def test_variants_and_precisions_are_those_of_the_export_tool():
     pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'metric3d_ros[export]'")
     from metric3d_export.network.variants import VARIANTS as EXPORTED
-    from metric3d_export.precision.precision import PRECISIONS as STORED
+    from metric3d_export.precision.precisions import PRECISIONS as STORED
 
     assert set(VARIANTS) == set(EXPORTED)
     assert set(PRECISIONS) == set(STORED) | set(COMPUTED_IN)

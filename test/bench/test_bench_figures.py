@@ -10,12 +10,12 @@ import pytest
 from metric3d_ros.bench import cli, machine, table
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
 from metric3d_ros.bench.candidates import Candidate, Run
-from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed
+from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed, compare_maps, describe_excess
 from metric3d_ros.bench.node.stages import NodeStages, NodeTask, name_stages, node_parameters
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
 from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
-from metric3d_ros.comparison.equality import Difference, compare, describe_excess
+from metric3d_ros.comparison.differences import Difference, Figure, Measure, equality_limits
 from metric3d_ros.errors import InferenceError
 
 
@@ -131,60 +131,31 @@ def test_a_candidate_that_fails_is_left_out_and_the_others_go_on():
     assert (failed, str(error)) == (bad, "out of memory")
 
 
-def test_difference_of_depth_is_relative_above_a_metre_and_absolute_below():
-    expected = np.array([[10.0, 0.5, np.nan]], np.float32)
-    found = np.array([[10.1, 0.501, np.nan]], np.float32)
-    (difference,) = compare({"depth": found}, {"depth": expected})
-    assert difference.largest == pytest.approx(0.01, rel=1e-3)
-    assert difference.most == pytest.approx(0.001 + 0.999 * 0.009, rel=1e-3)
-    assert not difference.acceptable(1e-3)
-    assert difference.acceptable(1e-2)
+def test_normals_are_compared_by_angle_all_else_by_value_and_a_missing_output_is_infinitely_different():
+    depth, normals = np.full((2, 3), 2, np.float32), np.tile(np.array([0, 0, -1], np.float32), (2, 3, 1))
+    of_depth, of_normals = compare_maps({"depth": 1.5 * depth}, {"depth": depth, "normals": normals}, tolerance=1e-3)
+    assert (of_depth.measure, of_depth[Figure.MOST], of_depth.limit(Figure.MOST)) == (
+        Measure.ABSOLUTE_BELOW_ONE,
+        0.5,
+        1e-3,
+    )
+    assert (of_normals.measure, of_normals[Figure.MOST], of_normals.limit(Figure.MOST)) == (Measure.ANGLE, np.inf, 0.1)
 
 
-def test_single_pixels_may_be_off_by_ten_times_the_tolerance():
-    expected = np.ones((100, 200), np.float32)
-    found = expected.copy()
-    found[7, 5] += 5e-3
-    assert compare({"depth": found}, {"depth": expected})[0].acceptable(1e-3)
-    found[7, 5] += 6e-3
-    assert not compare({"depth": found}, {"depth": expected})[0].acceptable(1e-3)
-
-
-def test_difference_of_normals_is_an_angle():
-    radians = np.radians(0.09)
-    expected = np.zeros((4, 6, 3), np.float32)
-    expected[..., 2] = -1
-    found = np.zeros_like(expected)
-    found[..., 0], found[..., 2] = np.sin(radians), -np.cos(radians)
-    (difference,) = compare({"normals": found}, {"normals": expected})
-    assert difference.most == pytest.approx(0.09, rel=1e-3)
-    assert difference.acceptable(1e-3)
-    assert not difference.acceptable(8e-4)
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        {},
-        {"depth": np.ones((3, 2), np.float32)},
-        {"depth": np.array([[1, 1, np.nan], [1, 1, 1]], np.float32)},
-        {"depth": np.full((2, 3), np.nan, np.float32)},
-    ],
-)
-def test_outputs_that_lack_pixels_or_have_another_shape_are_never_equal(found):
-    differences = compare(found, {"depth": np.ones((2, 3), np.float32)})
-    assert differences == [Difference(output="depth", most=float("inf"), largest=float("inf"))]
-    assert "depth differs by inf" in describe_excess(differences, 1.0)
-    assert differences[0].to_json()["most"] is None
+def off_by(output: str, *, most: float, largest: float, tolerance: float) -> Difference:
+    limits = equality_limits(tolerance, Measure.ANGLE if output == "normals" else Measure.ABSOLUTE_BELOW_ONE)
+    figures = {Figure.LARGEST: largest, Figure.MOST: most, Figure.MEAN: most}
+    return Difference(output=output, case="", measure=limits.measure, figures=figures, limits=limits.most)
 
 
 def test_excess_names_the_output_that_is_off_the_most_by_its_own_limit():
-    differences = [
-        Difference(output="depth", most=5e-3, largest=6e-3),
-        Difference(output="normals", most=0.2, largest=0.3),
-    ]
-    assert describe_excess(differences, 1e-3).startswith("depth differs by 5.0e-03 (largest 6.0e-03), accepted 1e-03")
-    assert describe_excess(differences, 1e-2) is None
+    words = "depth differs by 5.0e-03 (largest 6.0e-03), accepted 1e-03"
+    for accepted, expected in ((1e-3, words), (1e-2, None)):
+        differences = [
+            off_by("depth", most=5e-3, largest=6e-3, tolerance=accepted),
+            off_by("normals", most=0.2, largest=0.3, tolerance=accepted),
+        ]
+        assert describe_excess(differences) == expected
 
 
 def test_table_is_aligned_and_states_ratios_and_refusals():

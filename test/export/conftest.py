@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 if importlib.util.find_spec("torch") is None:
-    tests = {path.name for path in Path(__file__).parent.glob("test_*.py")}
+    tests = {str(path.relative_to(Path(__file__).parent)) for path in Path(__file__).parent.rglob("test_*.py")}
     collect_ignore = sorted(tests - {"test_requirements.py"})
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from metric3d_export import cli
-from metric3d_export.precision.precision import PRECISIONS
+from metric3d_export.precision.precisions import PRECISIONS
 from metric3d_export.weights.checkpoints import stand_in_weights
 from metric3d_ros.cli import main
 

@@ -15,6 +15,7 @@ from metric3d_export import exporter
 from metric3d_export.checks import guard, verify
 from metric3d_export.exporter import export_model
 from metric3d_export.progress import Silence
+from metric3d_ros.comparison.differences import Figure
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.estimation.depth_model import open_model
 
@@ -36,14 +37,14 @@ def read_metadata(path) -> dict[str, str]:
 
 
 def test_a_file_that_differs_from_pytorch_is_not_kept(demo_network, tmp_path, monkeypatch):
-    store = exporter.store_model
+    store = exporter.rewrite_and_store
 
     def store_damaged(traced, path, **options):
         name = "network.depth_model.decoder.depth_regressor.2.bias"
         damaged = {**traced.weights, name: traced.weights[name].flip(0) + 1}
         return store(traced._replace(weights=damaged), path, **options)
 
-    monkeypatch.setattr(exporter, "store_model", store_damaged)
+    monkeypatch.setattr(exporter, "rewrite_and_store", store_damaged)
     with pytest.raises(ExportError, match="differs from PyTorch: depth"):
         export(demo_network, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -56,7 +57,7 @@ def test_a_failed_export_leaves_the_file_that_was_there(demo_network, tmp_path, 
     def run_out_of_space(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporter, "store_model", run_out_of_space)
+    monkeypatch.setattr(exporter, "rewrite_and_store", run_out_of_space)
     with pytest.raises(ExportError, match=r"No space left on device.*free some space"):
         export(demo_network, path, overwrite=True)
     assert path.read_bytes() == b"the old one"
@@ -93,7 +94,7 @@ def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_o
     differences = export(demo_network, path, precision="fp32-half-weights", weights_file="stand-in").differences
     # First from PyTorch with the same rounded weights; then, in the guard's rooms, with the weights as they were.
     same_weights = [d for d in differences if d.output == "depth"][: len(verify.SIZES_NHW)]
-    assert max(difference.of_most for difference in same_weights) < 1e-3
+    assert max(difference[Figure.MOST] for difference in same_weights) < 1e-3
     # The position embedding, which stays float32, is 6 % of so small a network's weights.
     assert path.stat().st_size < 0.54 * demo_onnx.stat().st_size
     graph = onnx.load(path).graph
@@ -106,8 +107,8 @@ def test_half_weights_halve_the_file_and_compute_in_float32(demo_network, demo_o
 def test_half_weights_are_judged_against_the_weights_as_they_were_on_patterns_too(demo_network, tmp_path):
     report = export(demo_network, tmp_path / "half.onnx", precision="fp32-half-weights")
     assert {departure.case.split()[0] for departure in report.departures} == {"room", "pattern"}
-    on_patterns = [d.value for d in report.departures if d.case.startswith("pattern") and d.figure == "median"]
-    assert max(on_patterns) > 1e-5  # float32 with the same weights would differ less
+    on_patterns = [d for d in report.departures if d.case.startswith("pattern") and d.output == "depth"]
+    assert max(d[Figure.MEDIAN] for d in on_patterns) > 1e-5  # float32 with the same weights would differ less
 
 
 def test_a_disk_that_is_full_for_the_rounded_copy_is_one_line_and_leaves_nothing(demo_network, tmp_path, monkeypatch):
@@ -163,13 +164,13 @@ def test_metadata_tell_a_training_of_ones_own(demo_network, tmp_path):
     assert metadata["metric3d.weights_file"] == "own.pth"
     assert metadata["metric3d.training_size_hw"] == "[224, 308]"
     assert float(metadata["metric3d.max_difference"]) == max(
-        difference.largest for difference in differences if difference.output in ("depth", "confidence")
+        difference[Figure.LARGEST] for difference in differences if difference.output in ("depth", "confidence")
     )
 
 
 def test_further_sizes_are_verified_when_asked_for(demo_network, tmp_path):
     differences = export(demo_network, tmp_path / "model.onnx", verified_sizes_hw=[(140, 56)]).differences
-    assert "1 x 140 x 56" in {difference.size for difference in differences}
+    assert "1 x 140 x 56" in {difference.case for difference in differences}
 
 
 @pytest.mark.parametrize(

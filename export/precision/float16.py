@@ -1,8 +1,7 @@
-"""Rewrites a float32 graph to compute in float16, but for the parts that are kept in float32."""
+"""Rewrites a float32 graph to compute in float16, and decides by the modules' roles what stays float32."""
 
 import dataclasses
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -10,46 +9,35 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from metric3d_export.precision.weight_streams import Weight
+from metric3d_export.graph.stored_weights import Weight
+from metric3d_export.graph.tracing import TracedGraph
+from metric3d_export.network.roles import NO_ROLE, Place, Role
 from metric3d_ros.errors import ExportError
 
 
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Operators of a graph: those whose scoped name matches, or whose kind is one of `kinds`."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Which operators stay float32."""
 
-    name: str
-    pattern: str
-    kinds: frozenset[str] = frozenset()
+    own: frozenset[Role]
+    """Modules of these roles keep the operators of their own `forward`."""
+    throughout: frozenset[Role]
+    """Modules of these roles keep all operators, those of the modules in them too."""
+    kinds: frozenset[str] = frozenset({"LayerNormalization", "BatchNormalization"})
+    """Operators that stay float32 wherever they are."""
 
-    def holds(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in self.kinds or re.match(self.pattern, node.name) is not None
+    def holds(self, operator: onnx.NodeProto, place: Place) -> bool:
+        return operator.op_type in self.kinds or place.own in self.own or not self.throughout.isdisjoint(place.around)
 
 
-_NOTHING = r"(?!)"
-CONTRACT = Part("padding, cropping and scaling", r"/[^/]+$")
-POSITIONS = Part("position embedding", r"/network/depth_model/encoder/[^/]+$")
-NORMS = Part("norms", _NOTHING, frozenset({"LayerNormalization", "BatchNormalization"}))
-RESIDUALS = Part(
-    "the encoder's residual sums", r"/network/depth_model/encoder/(blocks|stages)[.\d]*/(ls\d/\w+|Add|Mul)"
+KEPT_IN_FLOAT32 = Kept(
+    own=frozenset({Role.CONTRACT, Role.ENCODER, Role.RESIDUAL_SUM, Role.DECODER}),
+    throughout=frozenset({Role.SENSITIVE, Role.DEPTH_REFINEMENT}),
 )
-EXPECTATION_AND_STATE = Part("depth expectation, state sums, upsampling", r"/network/depth_model/decoder/[^/]+$")
-RESIDUAL_DEPTH = Part("the ConvNeXt decoder's refinement of depth", r".*/conv_up_2")
-SENSITIVE = Part(
-    "the layers of WHOLE_WEIGHTS",
-    r"/network/depth_model/(encoder/patch_embed|decoder/depth_regressor/depth_regressor\.2|decoder/flow_head)",
-)
-DECODER = Part("the decoder", r"/network/depth_model/decoder/")
-
-KEPT_IN_FLOAT32 = (CONTRACT, POSITIONS, NORMS, RESIDUALS, EXPECTATION_AND_STATE, RESIDUAL_DEPTH, SENSITIVE)
 """What float16 costs accuracy in: docs/export.md has the measurements, also of what is not here since it costs none."""
 
-ENCODER_ONLY = (CONTRACT, POSITIONS, NORMS, RESIDUALS, SENSITIVE, DECODER)
-
-WHOLE_WEIGHTS = re.compile(
-    r".*\.(patch_embed\.proj|depth_regressor\.2|flow_head\.\w+)\.weight|.*\.encoder\.(pos_embed|\w+_tokens?)"
-)
-"""Weights, by their published names, that are stored as float32: of all they cost most accuracy for their size."""
+ENCODER_ONLY = dataclasses.replace(KEPT_IN_FLOAT32, throughout=frozenset({Role.SENSITIVE, Role.DECODER}))
+"""The encoder alone computes in float16."""
 
 _MOVERS = frozenset(
     {"DepthToSpace", "Expand", "Flatten", "Gather", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
@@ -63,41 +51,47 @@ _READ_AS_FLOAT32 = {"Resize": (1, 2)}  # inputs that ONNX wants in float32 whate
 HALF_MAX = 65504.0
 
 
-def compute_in_half(model: onnx.ModelProto, weights: dict[str, Tensor], *, kept: Sequence[Part]) -> list[Weight]:
+def compute_in_half(traced: TracedGraph, *, kept: Kept) -> list[Weight]:
     """Rewrite the graph in place to compute in float16, except for the operators of `kept`; return what to store.
 
     Inputs and outputs keep their types. Weights of two and more dimensions are stored as float16 in kept parts too,
     and cast where they are read, but for those of `is_stored_whole`. Raises ExportError for a weight that float16
     cannot hold.
     """
-    rewriter = _Rewriter(model, weights)
-    for node in list(model.graph.node):
-        rewriter.add(node, any(part.holds(node) for part in kept))
+    rewriter = _Rewriter(traced)
+    for node in list(traced.model.graph.node):
+        rewriter.add(node, kept.holds(node, traced.operator_places[node.name]))
     return rewriter.finish()
 
 
-def is_stored_whole(name: str, tensor: Tensor) -> bool:
+def keeps_weights(place: Place) -> bool:
+    """Whether weights at this place stay float32 in every precision: of all they cost most accuracy for their size."""
+    return place.own is Role.ENCODER or Role.SENSITIVE in place.around
+
+
+def is_stored_whole(tensor: Tensor, place: Place) -> bool:
     """Whether a weight stays float32, so far as nothing reads it in float16: float16 would lose what matters."""
-    return tensor.dim() < 2 or (WHOLE_WEIGHTS.fullmatch(name) is not None and not torch.equal(tensor.half(), tensor))
+    return tensor.dim() < 2 or (keeps_weights(place) and not torch.equal(tensor.half(), tensor))
 
 
-def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
+def read_back(name: str, tensor: Tensor, axis: int, place: Place = NO_ROLE) -> Tensor:
     """Return the values that a file of reduced precision gives back for a weight (see `weight_rounding.ReadBack`).
 
     Raises ExportError for a weight that float16 cannot hold.
     """
-    if is_stored_whole(name, tensor):
+    if is_stored_whole(tensor, place):
         return tensor
     check_range(name, tensor)
     return tensor.half().float()
 
 
 class _Rewriter:
-    def __init__(self, model: onnx.ModelProto, weights: dict[str, Tensor]) -> None:
-        self.graph = model.graph
-        self.weights = weights
-        self.floats = _find_float_tensors(model, weights)
-        self.constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    def __init__(self, traced: TracedGraph) -> None:
+        self.graph = traced.model.graph
+        self.weights = traced.weights
+        self.places = traced.weight_places
+        self.floats = _find_float_tensors(traced.model, traced.weights)
+        self.constants = {tensor.name: tensor for tensor in traced.model.graph.initializer}
         self.halves: set[str] = set()  # tensors that a rewritten operator makes as float16
         self.casts: set[str] = set()
         self.half_weights: set[str] = set()
@@ -156,7 +150,7 @@ class _Rewriter:
                 self._return_as_float(output.name)
         stored, widened = [], []
         for name, tensor in self.weights.items():
-            if name in self.half_weights or not is_stored_whole(name, tensor):
+            if name in self.half_weights or not is_stored_whole(tensor, self.places[name]):
                 check_range(name, tensor)
                 stored.append(Weight(f"{name}.half", tensor, TensorProto.FLOAT16))
                 if name in self.float_weights:
@@ -178,8 +172,8 @@ class _Rewriter:
         self.nodes.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
 
 
-def _find_float_tensors(model: onnx.ModelProto, weights: dict[str, Tensor]) -> set[str]:
-    """Return the names of all float32 tensors; the graph's inputs do not name the weights any more."""
+def _find_float_tensors(model: onnx.ModelProto, weights: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of all float32 tensors; the graph's inputs do not name the weights."""
     typed = onnx.ModelProto()
     typed.CopyFrom(model)
     for name, tensor in weights.items():

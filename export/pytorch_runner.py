@@ -1,6 +1,6 @@
 """The network in PyTorch as something to time: a process that answers each line it reads with one line of JSON.
 
-`python -m metric3d_export.report.bench_torch VARIANT IMAGE.npy --focal PX`, with stand-in weights. Lines: `outputs`
+`python -m metric3d_export.pytorch_runner VARIANT IMAGE.npy --focal PX`, with stand-in weights. Lines: `outputs`
 (what it gives), `run` (once, from pixels in memory to outputs in memory), `save FILE.npz` (once more, and keep the
 outputs), `memory`, `work` (multiplications and additions of an image). It ends with its input.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from metric3d_export.graph.tracing import ContractModel
+from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.network.variants import build_network
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
 from metric3d_ros.bench.process_memory import peak_memory_bytes
@@ -99,7 +99,7 @@ def answer(line: str, model: TorchModel) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Load the network, then answer until the input ends."""
-    parser = argparse.ArgumentParser(prog="python -m metric3d_export.report.bench_torch", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m metric3d_export.pytorch_runner", description=__doc__)
     parser.add_argument("variant")
     parser.add_argument("image", type=Path, help="uint8 (H, W, 3), as .npy")
     parser.add_argument("--focal", type=float, required=True, metavar="PX")

@@ -7,13 +7,14 @@ from onnx import TensorProto
 from torch import nn
 
 from metric3d_export.checks import guard
-from metric3d_export.checks.verify import sample_image
-from metric3d_export.graph import model_file
 from metric3d_export.graph.tracing import trace_graph
-from metric3d_export.precision import activations as calibration
-from metric3d_export.precision import half_arithmetic, quantisation, weight_rounding
-from metric3d_export.precision.activations import Inputs, calibration_images, layers_of, measure_inputs
-from metric3d_export.precision.precision import PRECISIONS
+from metric3d_export.network.roles import places_of_weights
+from metric3d_export.patterns import sample_image
+from metric3d_export.precision import calibration_images as calibration
+from metric3d_export.precision import float16, int8, layer_inputs, weight_rounding
+from metric3d_export.precision.calibration_images import calibration_images
+from metric3d_export.precision.layer_inputs import Inputs, layers_of, measure_inputs
+from metric3d_export.precision.precisions import PRECISIONS
 from metric3d_export.precision.weight_rounding import (
     correct_biases,
     parameters_replaced,
@@ -101,8 +102,8 @@ def test_the_means_of_every_layer_are_those_of_all_its_calls(demo_network):
 def test_input_vectors_are_what_the_weights_multiply(layer, shape):
     torch.manual_seed(1)
     x = torch.randn(shape)
-    rows = calibration._input_vectors(layer, x)
-    assert rows.shape[1] == calibration.count_inputs(layer)
+    rows = layer_inputs._input_vectors(layer, x)
+    assert rows.shape[1] == layer_inputs.count_inputs(layer)
     with torch.no_grad():
         if isinstance(layer, nn.ConvTranspose2d):
             expected = layer(x) - layer.bias[:, None, None]
@@ -135,14 +136,14 @@ class TwoCalls(nn.Module):
 
 def test_means_and_moments_are_those_over_all_calls_on_all_images(monkeypatch):
     network = TwoCalls()
-    monkeypatch.setattr(calibration, "ContractModel", lambda network: Colours(network))
+    monkeypatch.setattr(layer_inputs, "ContractModel", lambda network: Colours(network))
     found = measure_inputs(network, IMAGES, moments_of={"read"})
     assert found.keys() == {"read"}
     calls = []
     for image, _ in IMAGES:
         for seen in (image, image[::7, :5]):
             rows = torch.from_numpy(seen.reshape(-1, 3)).float()
-            taken = rows[torch.linspace(0, len(rows) - 1, min(len(rows), calibration.ROWS_PER_CALL)).long()]
+            taken = rows[torch.linspace(0, len(rows) - 1, min(len(rows), layer_inputs.ROWS_PER_CALL)).long()]
             calls.append((rows.double().mean(dim=0), taken.T @ taken / len(taken)))
     mean, moments = (torch.stack(values).mean(dim=0) for values in zip(*calls, strict=True))
     torch.testing.assert_close(found["read"].mean, mean)
@@ -184,14 +185,14 @@ def test_feedback_in_bytes_keeps_within_the_steps_of_each_output_which_can_be_to
     x = correlated(shape[1], 4000)
     seen, other = x[:3000], x[3000:]
     weight = torch.randn(shape) * torch.logspace(-3, 3, shape[0])[:, None]
-    step = quantisation.channel_scales(weight, 0)
+    step = int8.channel_scales(weight, 0)
     rounded = round_with_feedback(weight, seen.T @ seen / len(seen), step=step[:, 0])
-    torch.testing.assert_close(quantisation.channel_scales(rounded, 0), step)
+    torch.testing.assert_close(int8.channel_scales(rounded, 0), step)
     count = rounded / step
     torch.testing.assert_close(count, count.round(), rtol=0, atol=1e-3)
     if shape[1] > 2:
         error = ((rounded - weight) @ other.T).square().mean(dim=1)
-        nearest = ((quantisation.read_back("w.weight", weight, 0) - weight) @ other.T).square().mean(dim=1)
+        nearest = ((int8.read_back("w.weight", weight, 0) - weight) @ other.T).square().mean(dim=1)
         assert (error < 0.2 * nearest).all()
 
 
@@ -204,14 +205,14 @@ def test_what_is_taken_back_stays_within_the_steps():
 
 def test_moments_that_say_nothing_leave_the_nearest_steps():
     weight = torch.randn(3, 4)
-    step = quantisation.channel_scales(weight, 0)
+    step = int8.channel_scales(weight, 0)
     found = round_with_feedback(weight, torch.zeros(4, 4), step=step[:, 0])
-    torch.testing.assert_close(found, quantisation.read_back("w.weight", weight, 0))
+    torch.testing.assert_close(found, int8.read_back("w.weight", weight, 0))
 
 
 def test_a_channel_of_zeros_stays_zero_in_bytes():
     weight = torch.tensor([[0.0, 0.0], [1.0, 0.3]])
-    step = quantisation.channel_scales(weight, 0)[:, 0]
+    step = int8.channel_scales(weight, 0)[:, 0]
     rounded = round_with_feedback(weight, torch.tensor([[1.0, 0.9], [0.9, 1.0]]), step=step)
     assert rounded[0].tolist() == [0, 0]
 
@@ -261,9 +262,9 @@ def test_a_transposed_convolution_is_rounded_over_its_input_channels():
     assert rounded.shape == layer.weight.shape
     one = layer.weight.detach()[:, 1, 0, 1]
     assert torch.equal(rounded[:, 1, 0, 1], round_with_feedback(one[None], moments)[0])
-    in_bytes = round_layer(layer, moments, steps=quantisation.channel_scales)
-    step = quantisation.channel_scales(layer.weight, 1)
-    torch.testing.assert_close(quantisation.channel_scales(in_bytes, 1), step)
+    in_bytes = round_layer(layer, moments, steps=int8.channel_scales)
+    step = int8.channel_scales(layer.weight, 1)
+    torch.testing.assert_close(int8.channel_scales(in_bytes, 1), step)
     expected = round_with_feedback(one[None], moments, step=step[0, 1, 0])[0]
     torch.testing.assert_close(in_bytes[:, 1, 0, 1], expected)
 
@@ -276,15 +277,16 @@ def few_images(monkeypatch):
 def test_a_network_is_rounded_but_for_what_stays_float32_and_is_left_as_it_was(demo_network, few_images, monkeypatch):
     monkeypatch.setattr(weight_rounding, "MOMENTS_BYTES", 2 << 20)  # several passes
     before = {name: tensor.clone() for name, tensor in demo_network.state_dict().items()}
-    found = reduce_parameters(demo_network, half_arithmetic.read_back, progress=Silence())
+    found = reduce_parameters(demo_network, float16.read_back, progress=Silence())
     assert all(torch.equal(tensor, before[name]) for name, tensor in demo_network.state_dict().items())
     weights = {name: tensor for name, tensor in found.items() if tensor.dim() > 1}
     assert all(torch.equal(tensor, tensor.half().float()) for tensor in weights.values())
+    places = places_of_weights(demo_network)
     inexact = {
         name
         for name, tensor in demo_network.named_parameters()
         if tensor.dim() > 1
-        and not half_arithmetic.is_stored_whole(name, tensor)
+        and not float16.is_stored_whole(tensor, places[name])
         and not torch.equal(tensor.half().float(), tensor)
     }
     assert weights.keys() == inexact
@@ -301,7 +303,7 @@ def test_bytes_are_stored_as_they_were_rounded(demo_network, few_images):
     assert all(not torch.equal(found[name], tensor) for name, tensor in nearest.items())
     with parameters_replaced(demo_network, found):
         traced = trace_graph(demo_network)
-        stored = kind.rewrite(traced.model, model_file._transpose_at_rest(traced.model, traced.weights))
+        stored = kind.rewrite(traced)
     bytes_ = [weight for weight in stored if weight.kind == TensorProto.UINT8]
     # The recurrent units' weights are stored in parts with steps of their own.
     rounded_before = [weight for weight in bytes_ if ".gru" not in weight.name and ".gates." not in weight.name]
@@ -326,7 +328,7 @@ def test_layers_of_too_many_inputs_and_convolutions_by_groups_are_rounded_to_the
 
     monkeypatch.setattr(weight_rounding, "measure_inputs", measure)
     monkeypatch.setattr(weight_rounding, "MOST_INPUTS", 10)
-    found = reduce_parameters(network, half_arithmetic.read_back, progress=Silence())
+    found = reduce_parameters(network, float16.read_back, progress=Silence())
     assert asked == [{"1", "3"}]
     for i in (0, 2, 3):
         assert torch.equal(found[f"{i}.weight"], network[i].weight.detach().half().float())

@@ -1,6 +1,6 @@
 """Time and memory of a model file at run time, each size in a process of its own.
 
-`python -m metric3d_export.report.benchmark FILE HEIGHT WIDTH` is that process; it imports neither torch nor onnx.
+`python -m metric3d_export.report.run_times FILE HEIGHT WIDTH` is that process; it imports neither torch nor onnx.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ def measure_runs(path: Path, *, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW) 
     """Run the model on the CPU at every size; raises InferenceError with the process's own words where one fails."""
     runs = []
     for height, width in sizes_hw:
-        command = [sys.executable, "-m", "metric3d_export.report.benchmark", str(path), str(height), str(width)]
+        command = [sys.executable, "-m", "metric3d_export.report.run_times", str(path), str(height), str(width)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]

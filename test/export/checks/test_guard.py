@@ -1,17 +1,10 @@
 """The guard measures what it says, and names what is off."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from metric3d_export.checks.guard import (
-    FLOAT16_LIMITS,
-    INT8_LIMITS,
-    describe_departures,
-    measure_departures,
-    require_faithful,
-)
+from metric3d_export.checks.guard import describe_departures, measure_departures, require_faithful
+from metric3d_export.precision.limits import FLOAT16_LIMITS, INT8_LIMITS
 from metric3d_ros.errors import ExportError
 
 DEPTH = np.linspace(1, 5, 10_000, dtype=np.float32).reshape(1, 100, 100)
@@ -22,7 +15,7 @@ NORMAL[..., 2] = -1
 def figures(found, expected=None) -> dict[str, float]:
     expected = {"depth": DEPTH} if expected is None else expected
     departures = measure_departures("room", found, expected, FLOAT16_LIMITS.rooms)
-    return {f"{d.output} {d.figure}": d.value for d in departures}
+    return {f"{d.output} {d.name(figure)}": value for d in departures for figure, value in d.figures.items()}
 
 
 def test_depth_is_compared_relatively_and_its_scale_by_the_medians():
@@ -52,9 +45,12 @@ def test_a_single_impossible_depth_is_beyond_every_limit(bad):
 
 def test_patterns_are_held_to_every_figure_by_looser_limits():
     for limits in (FLOAT16_LIMITS, INT8_LIMITS):
-        rooms, patterns = dataclasses.asdict(limits.rooms), dataclasses.asdict(limits.patterns)
-        assert rooms != patterns
-        assert all(rooms[name] <= patterns[name] <= 4 * rooms[name] for name in rooms)
+        assert limits.rooms != limits.patterns
+        for output, of_rooms in limits.rooms.items():
+            of_patterns = limits.patterns[output]
+            assert of_rooms.measure is of_patterns.measure
+            assert of_rooms.most.keys() == of_patterns.most.keys()
+            assert all(most <= of_patterns.most[figure] <= 4 * most for figure, most in of_rooms.most.items())
 
 
 def test_the_worst_is_named_first_and_the_others_are_counted():

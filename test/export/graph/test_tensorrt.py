@@ -10,12 +10,11 @@ import pytest
 from onnx import helper
 from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
-from metric3d_export.graph.model_file import store_model
 from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
-from metric3d_export.precision.precision import PRECISIONS
+from metric3d_export.precision.precisions import PRECISIONS, rewrite_and_store
 
-TABLE = json.loads((Path(__file__).parent.parent / "data" / "tensorrt_operators.json").read_text())
+TABLE = json.loads((Path(__file__).parents[2] / "data" / "tensorrt_operators.json").read_text())
 
 NETWORKS = {
     "ViT": VARIANTS["vit_demo"],
@@ -35,7 +34,7 @@ def network(request) -> DepthNetwork:
 
 def store(network: DepthNetwork, folder: Path, precision: str) -> onnx.ModelProto:
     scaled = PRECISIONS[precision].scales_in_weights
-    store_model(trace_graph(network, scales_in_weights=scaled), folder / "model.onnx", precision=precision)
+    rewrite_and_store(trace_graph(network, scales_in_weights=scaled), folder / "model.onnx", precision=precision)
     # As TensorRT's parser reads it: functions that the model explains are put in place of operators.
     return onnx.inliner.inline_local_functions(onnx.load(folder / "model.onnx"))
 

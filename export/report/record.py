@@ -9,10 +9,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from metric3d_export.checks.guard import Departure
-from metric3d_export.checks.verify import LIMITS, Difference
-from metric3d_export.report.benchmark import Run
-from metric3d_export.report.page import make_page
+from metric3d_export.report.html_page import make_page
+from metric3d_export.report.run_times import Run
+from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.errors import ExportError
 from metric3d_ros.model_contract import Metadata
 
@@ -29,8 +28,8 @@ class ExportReport:
     """Of the model and its data file."""
     differences: list[Difference]
     """From PyTorch, for each output and batch."""
-    departures: list[Departure]
-    """What the guard of a reduced precision found; empty for fp32."""
+    departures: list[Difference]
+    """From the float32 network, as the guard of a reduced precision measures it; empty for fp32."""
     degraded: str | None
     """What is beyond the guard's limits, in a model kept all the same."""
     operators: dict[str, int]
@@ -51,15 +50,15 @@ class ExportReport:
             "differences": [
                 {
                     "output": d.output,
-                    "batch_height_width": d.size,
-                    "unit": LIMITS[d.output].unit.strip() or "|a - b| / max(|b|, 1)",
-                    "max": _finite(d.largest),
-                    "percentile_99_9": _finite(d.of_most),
-                    "mean": _finite(d.mean),
+                    "batch_height_width": d.case,
+                    "unit": d.measure.unit.strip() or d.measure.value,
+                    "max": _finite(d[Figure.LARGEST]),
+                    "percentile_99_9": _finite(d[Figure.MOST]),
+                    "mean": _finite(d[Figure.MEAN]),
                 }
                 for d in self.differences
             ],
-            "guard": [_describe(departure) for departure in self.departures],
+            "guard": [_describe(each, figure) for each in self.departures for figure in each.figures],
             "degraded": self.degraded,
             "operators": self.operators,
             "export_s": round(self.export_s, 2),
@@ -71,8 +70,16 @@ class ExportReport:
         return json.dumps(record, indent=1) + "\n"
 
 
-def _describe(departure: Departure) -> dict[str, Any]:
-    return dataclasses.asdict(departure) | {"value": _finite(departure.value), "acceptable": departure.acceptable}
+def _describe(departure: Difference, figure: Figure) -> dict[str, Any]:
+    return {
+        "output": departure.output,
+        "case": departure.case,
+        "figure": departure.name(figure),
+        "value": _finite(departure.figures[figure]),
+        "limit": departure.limit(figure),
+        "unit": departure.unit(figure),
+        "acceptable": departure.is_within(figure),
+    }
 
 
 def _finite(value: float) -> float | None:

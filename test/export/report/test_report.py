@@ -6,12 +6,26 @@ import re
 
 import pytest
 
-from metric3d_export.checks.guard import Departure
-from metric3d_export.checks.verify import Difference
-from metric3d_export.report.benchmark import measure_runs
-from metric3d_export.report.report import ExportReport, write_report
+from metric3d_export.checks.verify import LIMITS
+from metric3d_export.report.record import ExportReport, write_report
+from metric3d_export.report.run_times import measure_runs
+from metric3d_ros.comparison.differences import Difference, Figure, Measure
 from metric3d_ros.errors import ExportError, InferenceError
 from metric3d_ros.model_contract import Metadata
+
+
+def difference(output: str, case: str, largest: float, most: float, mean: float) -> Difference:
+    """From PyTorch."""
+    limits = LIMITS[output]
+    figures = {Figure.LARGEST: largest, Figure.MOST: most, Figure.MEAN: mean}
+    return Difference(output=output, case=case, measure=limits.measure, figures=figures, limits=limits.most)
+
+
+def departure(output: str, case: str, figure: Figure, value: float, limit: float) -> Difference:
+    """From float32."""
+    measure = Measure.ANGLE if output == "normal" else Measure.RATIO
+    return Difference(output=output, case=case, measure=measure, figures={figure: value}, limits={figure: limit})
+
 
 METADATA = Metadata(
     variant="vit_small",
@@ -30,10 +44,10 @@ REPORT = ExportReport(
     file="model.onnx",
     file_bytes=75_000_000,
     differences=[
-        Difference("depth", "1 x 28 x 56", 3e-4, 2e-4, 1e-5),
-        Difference("normal", "1 x 28 x 56", 0.3, 0.2, 0.1),
+        difference("depth", "1 x 28 x 56", 3e-4, 2e-4, 1e-5),
+        difference("normal", "1 x 28 x 56", 0.3, 0.2, 0.1),
     ],
-    departures=[Departure("depth", "room 1 x 28 x 56", "scale drift", 3e-3, 1e-3)],
+    departures=[departure("depth", "room 1 x 28 x 56", Figure.SCALE_DRIFT, 3e-3, 1e-3)],
     degraded=None,
     operators={"MatMul": 58, "Add": 190},
     export_s=12.3456,
@@ -67,11 +81,11 @@ def test_the_page_needs_nothing_besides_itself_and_escapes_names(tmp_path):
 
 def test_the_page_shows_the_worst_of_each_kind_of_image_and_folds_up_the_rest(tmp_path):
     departures = [
-        Departure("depth", "room 1 x 28 x 56", "median", 1e-4, 2e-3),
-        Departure("depth", "room 1 x 84 x 56", "median", 7e-4, 2e-3),
-        Departure("depth", "rounded room 1 x 28 x 56", "median", 5e-3, 4e-3),
-        Departure("normal", "room 1 x 28 x 56", "mean angle", float("inf"), 0.5, " deg"),
-        Departure("normal", "room 1 x 84 x 56", "mean angle", 0.1, 0.5, " deg"),
+        departure("depth", "room 1 x 28 x 56", Figure.MEDIAN, 1e-4, 2e-3),
+        departure("depth", "room 1 x 84 x 56", Figure.MEDIAN, 7e-4, 2e-3),
+        departure("depth", "rounded room 1 x 28 x 56", Figure.MEDIAN, 5e-3, 4e-3),
+        departure("normal", "room 1 x 28 x 56", Figure.MEAN, float("inf"), 0.5),
+        departure("normal", "room 1 x 84 x 56", Figure.MEAN, 0.1, 0.5),
     ]
     page = write_report(dataclasses.replace(REPORT, departures=departures), tmp_path / "model.onnx")[1].read_text()
     summary, _, everything = page.partition("<details>")
@@ -102,8 +116,8 @@ def test_a_degraded_model_and_stand_in_weights_are_said_first(tmp_path):
 def test_what_is_not_finite_is_valid_json_and_named(tmp_path):
     report = dataclasses.replace(
         REPORT,
-        differences=[Difference("depth", "1 x 28 x 56", float("nan"), float("inf"), float("nan"))],
-        departures=[Departure("depth", "room", "values", float("inf"), 0.0)],
+        differences=[difference("depth", "1 x 28 x 56", float("nan"), float("inf"), float("nan"))],
+        departures=[departure("depth", "room", Figure.UNUSABLE, float("inf"), 0.0)],
     )
     path, page = write_report(report, tmp_path / "model.onnx")
     record = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from metric3d_export.report.bench_torch import TorchModel, answer
+from metric3d_export.pytorch_runner import TorchModel, answer
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
@@ -51,7 +51,7 @@ def test_time_memory_and_work_are_told(model):
 
 def test_process_answers_line_by_line_and_ends_with_its_input(image, tmp_path):
     np.save(tmp_path / "image.npy", image)
-    command = [sys.executable, "-m", "metric3d_export.report.bench_torch", "vit_demo", str(tmp_path / "image.npy")]
+    command = [sys.executable, "-m", "metric3d_export.pytorch_runner", "vit_demo", str(tmp_path / "image.npy")]
     done = subprocess.run(
         [*command, "--focal", "70", "--threads", "1"], input="outputs\nrun\n", capture_output=True, text=True
     )
@@ -63,7 +63,7 @@ def test_process_answers_line_by_line_and_ends_with_its_input(image, tmp_path):
 
 def test_an_unknown_variant_is_one_line(image, tmp_path):
     np.save(tmp_path / "image.npy", image)
-    command = [sys.executable, "-m", "metric3d_export.report.bench_torch", "vit_tall", str(tmp_path / "image.npy")]
+    command = [sys.executable, "-m", "metric3d_export.pytorch_runner", "vit_tall", str(tmp_path / "image.npy")]
     done = subprocess.run([*command, "--focal", "70"], input="", capture_output=True, text=True)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from metric3d_export.checks import guard, verify
 from metric3d_export.exporter import export_model
-from metric3d_export.precision.half_simulation import simulate_half
+from metric3d_export.precision.float16_simulation import simulate_half
 from metric3d_export.progress import Silence
 from metric3d_ros.errors import ExportError
 

@@ -9,19 +9,22 @@ import pytest
 import torch
 from golden_files import Golden
 
-from metric3d_export.checks.verify import measure, sample_image
+from metric3d_export.checks.verify import measure
 from metric3d_export.exporter import export_model
-from metric3d_export.graph.tracing import TRACED_SIZE_HW, ContractModel
+from metric3d_export.graph.contract_model import ContractModel
+from metric3d_export.graph.tracing import TRACED_SIZE_HW
 from metric3d_export.network.hourglass import pixel_indices
 from metric3d_export.network.variants import build_network
+from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Silence
 from metric3d_export.weights.checkpoints import Weights, load_network, stand_in_weights
 from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.differences import Figure
 from metric3d_ros.errors import CheckpointError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 
-PARAMETERS = Path(__file__).parent.parent / "data" / "parameters"
+PARAMETERS = Path(__file__).parents[2] / "data" / "parameters"
 TINY_GOLDEN_FILES = ("convnext_tiny_96x160", "convnext_tiny_128x224")
 LARGE_GOLDEN_FILE = "convnext_large_96x128"
 
@@ -112,7 +115,7 @@ def test_onnx_runtime_agrees_with_pytorch_at_any_size(tiny_engine, tiny_network,
     found = tiny_engine.infer(image, focal_px, outputs=tiny_engine.outputs)
     for name, tensor in zip(contract.output_names, expected, strict=True):
         difference = measure(name, str(size), found[name], tensor.numpy())
-        assert difference.largest < 1e-3, difference
+        assert difference[Figure.LARGEST] < 1e-3, difference
 
 
 def test_the_image_is_padded_to_multiples_of_32_with_the_mean_colour(tiny_network):

@@ -6,16 +6,18 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from metric3d_export.precision.half_arithmetic import WHOLE_WEIGHTS
+from metric3d_export.graph.stored_weights import UINT8_ZERO, Weight
+from metric3d_export.graph.tracing import TracedGraph
+from metric3d_export.network.roles import NO_ROLE, Place, Role
+from metric3d_export.precision.float16 import keeps_weights
 from metric3d_export.precision.weight_rounding import MOST_STEPS
-from metric3d_export.precision.weight_streams import UINT8_ZERO, Weight
 
 _CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}  # of the output channels in the weight
 _ZERO = "uint8.zero"
 _ZERO_AS_FLOAT = "uint8.zero.float"
 
 
-def compute_in_bytes(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list[Weight]:
+def compute_in_bytes(traced: TracedGraph) -> list[Weight]:
     """Rewrite the graph in place; return what to store.
 
     Products with a weight matrix quantise what they read by its own range at every run, and add up in integers.
@@ -23,16 +25,17 @@ def compute_in_bytes(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list
     which ONNX Runtime computes once, when a session starts. Each output channel has a scale of its own. Weights are
     unsigned bytes around 128, since pairs of products of signed ones overflow on CPUs without VNNI.
     """
-    graph = model.graph
-    readers: dict[str, list[onnx.NodeProto]] = {name: [] for name in weights}
+    graph = traced.model.graph
+    readers: dict[str, list[onnx.NodeProto]] = {name: [] for name in traced.weights}
     for node in graph.node:
         for name in set(node.input) & readers.keys():
             readers[name].append(node)
     stored, nodes = [], []
     matrices = set()
-    for name, tensor in weights.items():
+    for name, tensor in traced.weights.items():
         kinds = {node.op_type for node in readers[name] if list(node.input).index(name) == 1}
-        if _is_stored_whole(name, tensor) or len(kinds) != 1 or not kinds <= _CHANNEL_AXIS.keys():
+        place = traced.weight_places[name]
+        if _is_stored_whole(tensor, place) or len(kinds) != 1 or not kinds <= _CHANNEL_AXIS.keys():
             stored.append(Weight(name, tensor))
             continue
         kind = kinds.pop()
@@ -62,17 +65,18 @@ def channel_scales(tensor: Tensor, axis: int) -> Tensor:
     return (largest / MOST_STEPS).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def read_back(name: str, tensor: Tensor, axis: int) -> Tensor:
+def read_back(name: str, tensor: Tensor, axis: int, place: Place = NO_ROLE) -> Tensor:
     """Return the values that the file gives back for a weight (see `weight_rounding.ReadBack`)."""
-    if _is_stored_whole(name, tensor) or ".gru" in name:  # whose weights are stored in parts, with steps of their own
+    # Those of recurrent units are stored in parts, with steps of their own.
+    if _is_stored_whole(tensor, place) or Role.RECURRENT in place.around:
         return tensor
     scale = channel_scales(tensor, axis)
     return (tensor / scale).round_() * scale
 
 
-def _is_stored_whole(name: str, tensor: Tensor) -> bool:
+def _is_stored_whole(tensor: Tensor, place: Place) -> bool:
     """Whether a weight stays float32; its values do not matter, which are others once they are rounded."""
-    return tensor.dim() < 2 or WHOLE_WEIGHTS.fullmatch(name) is not None
+    return tensor.dim() < 2 or keeps_weights(place)
 
 
 def _read_as_float(name: str) -> list[onnx.NodeProto]:

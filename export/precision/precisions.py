@@ -2,20 +2,21 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
-import onnx
 from onnx import TensorProto, helper
-from torch import Tensor
 
-from metric3d_export.checks.guard import FLOAT16_LIMITS, HALF_WEIGHTS_LIMITS, INT8_LIMITS, GuardLimits
-from metric3d_export.precision import half_arithmetic, quantisation
-from metric3d_export.precision.half_arithmetic import ENCODER_ONLY, KEPT_IN_FLOAT32, compute_in_half
-from metric3d_export.precision.quantisation import compute_in_bytes
+from metric3d_export.graph.model_file import INLINE_LIMIT_BYTES, StoredModel, store_model
+from metric3d_export.graph.stored_weights import OnBytes, Weight
+from metric3d_export.graph.tracing import TracedGraph
+from metric3d_export.precision import float16, int8
+from metric3d_export.precision.float16 import ENCODER_ONLY, KEPT_IN_FLOAT32, compute_in_half
+from metric3d_export.precision.int8 import compute_in_bytes
+from metric3d_export.precision.limits import FLOAT16_LIMITS, HALF_WEIGHTS_LIMITS, INT8_LIMITS, GuardLimits
 from metric3d_export.precision.weight_rounding import ReadBack, Steps
-from metric3d_export.precision.weight_streams import Weight
 from metric3d_ros.errors import ConfigurationError
 
-Rewrite = Callable[[onnx.ModelProto, dict[str, Tensor]], list[Weight]]
+Rewrite = Callable[[TracedGraph], list[Weight]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Precision:
 
     meaning: str
     rewrite: Rewrite
-    """Changes the graph in place, given the weights by the names it reads them under; returns what to store."""
+    """Changes the graph in place; returns the weights to store."""
     read_back: ReadBack | None = None
     """What the weights become by being stored as they are; None where they stay what they are."""
     steps: Steps | None = None
@@ -39,22 +40,22 @@ class Precision:
     """Whether the residuals' scales are multiplied into the weights before them; float16 may not hold the products."""
 
 
-def keep_float(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list[Weight]:
+def keep_float(traced: TracedGraph) -> list[Weight]:
     """Store the weights as they are."""
-    return [Weight(name, tensor) for name, tensor in weights.items()]
+    return [Weight(name, tensor) for name, tensor in traced.weights.items()]
 
 
-def store_half(model: onnx.ModelProto, weights: dict[str, Tensor]) -> list[Weight]:
-    """Store weights as float16, but for those of `half_arithmetic.is_stored_whole`; cast them to float32 in the graph.
+def store_half(traced: TracedGraph) -> list[Weight]:
+    """Store weights as float16, but for those of `float16.is_stored_whole`; cast them to float32 in the graph.
 
     Their values must be among those of float16.
     """
     stored = []
-    for name, tensor in weights.items():
-        half = not half_arithmetic.is_stored_whole(name, tensor)
+    for name, tensor in traced.weights.items():
+        half = not float16.is_stored_whole(tensor, traced.weight_places[name])
         stored.append(Weight(f"{name}.half", tensor, TensorProto.FLOAT16) if half else Weight(name, tensor))
         if half:
-            model.graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+            traced.model.graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
     return stored
 
 
@@ -63,7 +64,7 @@ PRECISIONS = {
     "fp32-half-weights": Precision(
         meaning="weights stored as float16, computed with as float32: half the file, the same speed",
         rewrite=store_half,
-        read_back=half_arithmetic.read_back,
+        read_back=float16.read_back,
         bytes_per_weight=2,
         guard=HALF_WEIGHTS_LIMITS,
         exact=True,
@@ -71,16 +72,16 @@ PRECISIONS = {
     ),
     "fp16": Precision(
         meaning="float16 but for what measurably needs float32: half the file, for GPUs",
-        rewrite=lambda model, weights: compute_in_half(model, weights, kept=KEPT_IN_FLOAT32),
-        read_back=half_arithmetic.read_back,
+        rewrite=lambda traced: compute_in_half(traced, kept=KEPT_IN_FLOAT32),
+        read_back=float16.read_back,
         bytes_per_weight=2,
         guard=FLOAT16_LIMITS,
         scales_in_weights=False,
     ),
     "mixed": Precision(
         meaning="the encoder in float16, the decoder in float32: half the file, nearer to fp32",
-        rewrite=lambda model, weights: compute_in_half(model, weights, kept=ENCODER_ONLY),
-        read_back=half_arithmetic.read_back,
+        rewrite=lambda traced: compute_in_half(traced, kept=ENCODER_ONLY),
+        read_back=float16.read_back,
         bytes_per_weight=2,
         guard=FLOAT16_LIMITS,
         scales_in_weights=False,
@@ -88,8 +89,8 @@ PRECISIONS = {
     "int8": Precision(
         meaning="matrix products in 8 bits, other weights stored in 8 bits: a quarter of the file, for CPUs",
         rewrite=compute_in_bytes,
-        read_back=quantisation.read_back,
-        steps=quantisation.channel_scales,
+        read_back=int8.read_back,
+        steps=int8.channel_scales,
         bytes_per_weight=1,
         guard=INT8_LIMITS,
     ),
@@ -102,3 +103,19 @@ def find_precision(name: str) -> Precision:
         return PRECISIONS[name]
     except KeyError:
         raise ConfigurationError(f"unknown precision {name!r}: choose one of {', '.join(PRECISIONS)}") from None
+
+
+def rewrite_and_store(
+    traced: TracedGraph,
+    path: Path,
+    *,
+    precision: str = "fp32",
+    inline_limit_bytes: int = INLINE_LIMIT_BYTES,
+    on_bytes: OnBytes = lambda count: None,
+) -> StoredModel:
+    """Write a traced graph, which is consumed, in a precision; the rest is as for `model_file.store_model`."""
+    weights = find_precision(precision).rewrite(traced)
+    short = precision != "fp32"
+    return store_model(
+        traced.model, weights, path, short_names=short, inline_limit_bytes=inline_limit_bytes, on_bytes=on_bytes
+    )

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from metric3d_export.checks import verify
-from metric3d_export.checks.verify import Difference, measure, parse_size, require_acceptable
+from metric3d_export.checks.verify import LIMITS, measure, parse_size, require_acceptable
+from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.errors import ConfigurationError, ExportError
 
 
@@ -12,8 +13,8 @@ def test_depth_differences_are_relative_beyond_one_metre_and_absolute_below():
     expected = np.array([[[0.5, 10.0]]])
     found = np.array([[[0.5 + 2e-4, 10.0 + 5e-3]]])
     difference = measure("depth", "1 x 1 x 2", found, expected)
-    assert difference.largest == pytest.approx(5e-4)
-    assert difference.mean == pytest.approx((2e-4 + 5e-4) / 2)
+    assert difference[Figure.LARGEST] == pytest.approx(5e-4)
+    assert difference[Figure.MEAN] == pytest.approx((2e-4 + 5e-4) / 2)
 
 
 def test_normal_differences_are_angles_in_degrees():
@@ -21,8 +22,8 @@ def test_normal_differences_are_angles_in_degrees():
     expected = np.array([[[[0.0, 0.0, -1.0], [0.0, 0.0, -1.0]]]])
     found = np.array([[[[0.0, np.sin(angle), -np.cos(angle)], [0.0, 0.0, 1.0]]]])
     difference = measure("normal", "1 x 1 x 2", found, expected)
-    assert difference.largest == pytest.approx(180)
-    assert difference.mean == pytest.approx((180 + 0.25) / 2)
+    assert difference[Figure.LARGEST] == pytest.approx(180)
+    assert difference[Figure.MEAN] == pytest.approx((180 + 0.25) / 2)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -50,11 +51,17 @@ def test_few_pixels_may_be_off_a_little_and_none_much():
     assert not measure("confidence", "", found, expected).acceptable
 
 
+def off_by(output: str, case: str, *, largest: float, most: float) -> Difference:
+    limits = LIMITS[output]
+    figures = {Figure.LARGEST: largest, Figure.MOST: most, Figure.MEAN: most / 2}
+    return Difference(output=output, case=case, measure=limits.measure, figures=figures, limits=limits.most)
+
+
 def test_the_error_names_the_worst_output_and_its_size():
     differences = [
-        Difference("depth", "1 x 56 x 84", 1e-5, 1e-5, 1e-6),
-        Difference("normal", "2 x 28 x 28", 3.0, 2.0, 1.0),
-        Difference("confidence", "2 x 28 x 28", 0.1, 0.05, 1.0),
+        off_by("depth", "1 x 56 x 84", largest=1e-5, most=1e-5),
+        off_by("normal", "2 x 28 x 28", largest=3.0, most=2.0),
+        off_by("confidence", "2 x 28 x 28", largest=0.1, most=0.05),
     ]
     with pytest.raises(ExportError, match=r"normal at 2 x 28 x 28 by 2.0e\+00 deg.*1 more"):
         require_acceptable(differences)

@@ -14,7 +14,7 @@ from metric3d_export.network.variants import build_network
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
 from metric3d_ros.errors import ConfigurationError
 
-PARAMETERS = Path(__file__).parent.parent / "data" / "parameters"
+PARAMETERS = Path(__file__).parents[2] / "data" / "parameters"
 SLOW = pytest.mark.slow
 LARGE_GOLDEN_FILES = ("vit_large_84x112", "vit_giant2_56x84")
 

@@ -15,10 +15,11 @@ import onnx
 import pytest
 import torch
 
-from metric3d_export.checks import torch_hub
-from metric3d_export.checks.torch_hub import compare_with_authors, load_authors_network
+from metric3d_export.checks import authors_code
+from metric3d_export.checks.authors_code import compare_with_authors, load_authors_network
 from metric3d_export.progress import Silence
 from metric3d_ros.cli import main
+from metric3d_ros.comparison.differences import Figure
 from metric3d_ros.errors import ConfigurationError, ExportError
 
 # The interface of the authors' hubconf.py, and how their code names the device.
@@ -67,12 +68,12 @@ def make_folder(tmp_path):
 def test_the_same_network_agrees_in_every_output_at_every_size(make_folder, demo_network):
     authors = load_authors_network(make_folder(), demo_network)
     differences = compare_with_authors(demo_network, authors.network, progress=Silence())
-    assert {(d.output, d.size) for d in differences} == {
+    assert {(d.output, d.case) for d in differences} == {
         (output, size)
         for output in ("depth", "confidence", "normal", "normal_confidence")
         for size in ("84 x 140", "140 x 84", "112 x 252")
     }
-    assert max(d.largest for d in differences) == 0
+    assert max(d[Figure.LARGEST] for d in differences) == 0
 
 
 @pytest.mark.parametrize(
@@ -239,9 +240,9 @@ def github(make_folder, tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_address[1]}"
-        monkeypatch.setattr(torch_hub, "_GITHUB_API", address)
+        monkeypatch.setattr(authors_code, "_GITHUB_API", address)
         monkeypatch.setattr(
-            torch_hub.torch.hub, "_git_archive_link", lambda owner, name, ref: f"{address}/archives/{ref}"
+            authors_code.torch.hub, "_git_archive_link", lambda owner, name, ref: f"{address}/archives/{ref}"
         )
         yield root
         server.shutdown()
@@ -298,8 +299,8 @@ def test_a_ref_that_does_not_exist_is_named(github, demo_network):
 
 def test_a_commit_that_is_there_is_loaded_offline(github, monkeypatch, demo_network):
     load_authors_network(f"yvanyin/metric3d:{COMMIT}", demo_network)
-    monkeypatch.setattr(torch_hub, "_GITHUB_API", "http://127.0.0.1:9")
-    monkeypatch.setattr(torch_hub.torch.hub, "_git_archive_link", lambda *_: "http://127.0.0.1:9/archive")
+    monkeypatch.setattr(authors_code, "_GITHUB_API", "http://127.0.0.1:9")
+    monkeypatch.setattr(authors_code.torch.hub, "_git_archive_link", lambda *_: "http://127.0.0.1:9/archive")
     authors = load_authors_network(f"yvanyin/metric3d:{COMMIT}", demo_network)
     assert authors.origin == f"yvanyin/metric3d@{COMMIT}"
     with pytest.raises(ExportError, match=r"does not say which commit the default branch .*Connection refused"):
@@ -318,7 +319,7 @@ def test_the_file_says_which_commit_it_was_compared_with(github, tmp_path):
 
 def test_without_cuda_its_name_means_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with torch_hub._cuda_is_cpu():
+    with authors_code._cuda_is_cpu():
         assert torch.arange(3, device="cuda").device.type == "cpu"
         assert torch.zeros(2, device=torch.device("cuda", 0)).cuda().to("cuda:0").device.type == "cpu"
 
