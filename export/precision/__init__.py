@@ -1,1 +1,1 @@
-"""Half weights and half arithmetic: what is rounded, and how."""
+"""The precisions of a model file: what each rounds, and how."""
