@@ -27,7 +27,7 @@ EXTRAS = set(re.findall(r'^        "(\w+)": ', SETUP.partition("extras_require")
 LAUNCH_ARGUMENTS = set(
     re.findall(r'^    \("(\w+)", "', "".join(path.read_text() for path in ROOT.glob("launch/*.py")), re.MULTILINE)
 )
-SOURCES.remove(ROOT / "export/report/page.py")
+SOURCES.remove(ROOT / "export/report/html_page.py")
 """It holds CSS, whose variables look like options."""
 OF_OTHERS = {"--ros-args", "--params-file", "--shm-size", "--no-deps", "--break-system-packages", "--ipc"}
 """Options of ROS 2, Docker and pip."""
