@@ -1,6 +1,8 @@
 """Networks and exported files that several tests share."""
 
+import fcntl
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,21 @@ def _stand_in_network(variant):
     return load_network(variant, stand_in_weights(variant))[0]
 
 
-def _export(network, directory: Path) -> Path:
+def _exported(network_fixture: str, request, tmp_path_factory) -> Path:
+    """Return the exported network of a fixture. The first of pytest-xdist's workers that wants it writes the file."""
     from metric3d_export.exporter import export_model
     from metric3d_export.progress import Silence
 
-    path = directory / f"{network.variant.name}.onnx"
-    export_model(network, path, weights_file="stand-in", progress=Silence())
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"exported_{network_fixture}"
+    folder.mkdir(exist_ok=True)
+    path, complete = folder / "model.onnx", folder / "complete"
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            network = request.getfixturevalue(network_fixture)
+            export_model(network, path, weights_file="stand-in", progress=Silence())
+            complete.touch()
     return path
 
 
@@ -37,10 +48,10 @@ def small_network():
 
 
 @pytest.fixture(scope="session")
-def demo_onnx(demo_network, tmp_path_factory) -> Path:
-    return _export(demo_network, tmp_path_factory.mktemp("demo"))
+def demo_onnx(request, tmp_path_factory) -> Path:
+    return _exported("demo_network", request, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def small_onnx(small_network, tmp_path_factory) -> Path:
-    return _export(small_network, tmp_path_factory.mktemp("small"))
+def small_onnx(request, tmp_path_factory) -> Path:
+    return _exported("small_network", request, tmp_path_factory)
