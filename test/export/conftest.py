@@ -18,15 +18,15 @@ def _stand_in_network(variant):
     return load_network(variant, stand_in_weights(variant))[0]
 
 
-def _exported(network_fixture: str, request, tmp_path_factory) -> Path:
+def _exported(variant: str, network_fixture: str, request, tmp_path_factory) -> Path:
     """Return the exported network of a fixture. The first of pytest-xdist's workers that wants it writes the file."""
     from metric3d_export.exporter import export_model
     from metric3d_export.progress import Silence
 
     own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"exported_{network_fixture}"
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"exported_{variant}"
     folder.mkdir(exist_ok=True)
-    path, complete = folder / "model.onnx", folder / "complete"
+    path, complete = folder / f"{variant}.onnx", folder / "complete"
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
@@ -49,9 +49,9 @@ def small_network():
 
 @pytest.fixture(scope="session")
 def demo_onnx(request, tmp_path_factory) -> Path:
-    return _exported("demo_network", request, tmp_path_factory)
+    return _exported("vit_demo", "demo_network", request, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def small_onnx(request, tmp_path_factory) -> Path:
-    return _exported("small_network", request, tmp_path_factory)
+    return _exported("vit_small", "small_network", request, tmp_path_factory)
