@@ -16,7 +16,7 @@ PARALLEL := --numprocesses auto --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check lint format bench clean
+.PHONY: help demo test test-slow ros-tools check lint format bench clean
 
 help:
 	@echo "make demo        run the ROS 2 node on a rendered camera flight; writes pictures and a point cloud"
@@ -25,6 +25,7 @@ help:
 	@echo "make test        run all tests but the slow ones, with a worker for each core;"
 	@echo "                 PYTEST_ARGS='-n 0 test/camera': some of them, in one process"
 	@echo "make test-slow   run the slow tests: large networks, long runs"
+	@echo "make ros-tools   install launch, ros2cli and cv_bridge with apt, so that their tests run too"
 	@echo "make lint        run ruff, mypy and the import contracts"
 	@echo "make check       run lint, then test"
 	@echo "make format      format the sources with ruff"
@@ -70,6 +71,18 @@ test: $(VENV)/installed-test
 
 test-slow: $(VENV)/installed-test
 	@$(RUN) -m pytest -m slow $(PYTEST_ARGS)
+
+# No package index has launch, ros2cli and cv_bridge; the ROS 2 apt repository does.
+ROS_DISTRO ?= jazzy
+ROS_TOOLS := ros2launch ros2run ros2topic ros2param ros2node ros2service ros2bag cv-bridge
+ROS_PACKAGES := $(ROS_TOOLS:%=ros-$(ROS_DISTRO)-%)
+
+ros-tools:
+	@apt-cache show $(ROS_PACKAGES) >/dev/null 2>&1 || { \
+	  echo "apt does not offer $(firstword $(ROS_PACKAGES)): add the ROS 2 apt repository (docs.ros.org, Installation)," >&2; \
+	  echo "or name your distribution, as in make ros-tools ROS_DISTRO=kilted" >&2; exit 1; }
+	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes $(ROS_PACKAGES)
+	@echo "The tests of launch and cv_bridge run too from now on: source /opt/ros/$(ROS_DISTRO)/setup.bash && make test"
 
 lint: $(VENV)/installed-test
 	@$(RUN) -m ruff check .
