@@ -25,7 +25,7 @@ VERBS = {
     "bench": Verb("metric3d_ros.bench.cli", "time models and the node on this machine, against baselines"),
     "check-camera": Verb("metric3d_ros.commands.check_camera", "check a calibration file or topic for doubtful values"),
     "demo": Verb(
-        "metric3d_ros.demo.runner", "run the node on a camera flight through a rendered scene, or on your images"
+        "metric3d_ros.demo.cli", "run the node on a camera flight through a rendered scene, or on your images"
     ),
     "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from metric3d_export.demo_model.samples import Batch
+from metric3d_export.demo_model.training_images import Batch
 from metric3d_export.network.lite_unet import UPSAMPLING, LiteDecoder, upsample_convexly
 from metric3d_export.network.raft_dpt import kappa, unit_vectors
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from metric3d_export.demo_model.samples import ON_ROADS, Course, Frame
+from metric3d_export.demo_model.training_images import ON_ROADS, Course, Frame
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from tqdm import tqdm
 
 from metric3d_export.demo_model.curves import draw_curves
-from metric3d_export.demo_model.losses import accuracy, network_loss
+from metric3d_export.demo_model.learner import Learner, compute_depthwise_in_float32, plain_state
 from metric3d_export.demo_model.photograph_weights import read_photograph_weights
 from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON_A_CPU, ON_A_GPU, Recipe
-from metric3d_export.demo_model.samples import Batch, Course, SampleStream, held_out
-from metric3d_export.demo_model.ship import VARIANT, read_weights
-from metric3d_export.network.variants import DepthNetwork, build_network
+from metric3d_export.demo_model.ship import read_weights
+from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out
 from metric3d_export.weights.checkpoints import read_checkpoint
 from metric3d_ros.errors import Metric3DError
 
@@ -33,97 +31,10 @@ SEEDS = range(1, 900)
 PHOTOGRAPHS = "photographs"
 IN_TRAINING = Path(__file__).with_name("in_training.onnx")
 """How far training has come: the weights that the next training goes on from."""
-TYPICAL_WEIGHT = 0.1
 
 
 class Diverged(Metric3DError):
     """Training left the path; the last good state is kept."""
-
-
-class ChannelScale(nn.Module):
-    """Shows the optimiser a weight as multiples of each output channel's usual size.
-
-    Folding batch norms left channels of very different sizes. A step of the optimiser now changes all of them by a like
-    part, as it does under a batch norm.
-    """
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        size = weight.flatten(1).square().mean(dim=1).sqrt()
-        size = torch.maximum(size, 0.1 * size.median())  # channels that were never used may wake up
-        self.register_buffer("scale", (size / TYPICAL_WEIGHT)[:, None, None, None])
-
-    def forward(self, shown: Tensor) -> Tensor:
-        return shown * self.scale
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        return weight / self.scale
-
-
-def plain_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return the state under the network's own names, scales multiplied in."""
-    state: dict[str, Tensor] = {}
-    for name, value in network.state_dict().items():
-        owner, parametrised, rest = name.partition(".parametrizations.")
-        if not parametrised:
-            state[name] = value.detach().clone()
-        elif rest.endswith("original"):
-            tensor = rest.split(".")[0]
-            state[f"{owner}.{tensor}"] = getattr(network.get_submodule(owner), tensor).detach().clone()
-    return state
-
-
-class Learner(nn.Module):
-    """The network with its loss, its weights shown to the optimiser as it needs them."""
-
-    def __init__(self, weights: dict[str, Tensor]) -> None:
-        """Start from `weights` of the whole network, or of the encoder alone."""
-        super().__init__()
-        self.network: DepthNetwork = build_network(VARIANT)
-        model = self.network.depth_model
-        if any(name.startswith("depth_model.") for name in weights):
-            self.network.load_state_dict(weights)
-        else:
-            model.encoder.load_state_dict(weights)
-        for module in model.encoder.modules():
-            if isinstance(module, nn.Conv2d):
-                parametrize.register_parametrization(module, "weight", ChannelScale(module.weight.detach()))
-        self.to(memory_format=torch.channels_last)
-
-    def estimate(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `LiteDecoder.estimate` does, computed in bfloat16 where that is safe."""
-        image = self.network.normalise(rgb).contiguous(memory_format=torch.channels_last)
-        model = self.network.depth_model
-        with torch.autocast(image.device.type, torch.bfloat16):
-            return model.decoder.estimate(model.encoder(image))
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch."""
-        return network_loss(*self.estimate(batch.rgb), self.network.depth_model.decoder, batch)
-
-    @torch.no_grad()
-    def errors(self, batch: Batch) -> dict[str, float]:
-        """Return the mean errors over a batch, at full resolution, in float32."""
-        predictions = [self.network(image) for image in self.network.normalise(batch.rgb).split(4)]
-        depth, normal = (torch.cat([getattr(p, name) for p in predictions]) for name in ("depth", "normal"))
-        return accuracy(depth, normal, batch)
-
-
-def compute_depthwise_in_float32(network: nn.Module) -> None:
-    """Keep depthwise convolutions out of autocast: on CPUs their bfloat16 gradients take up to 20 times as long."""
-
-    def plainly(convolution: nn.Conv2d) -> Any:
-        forward = convolution.forward
-
-        def run(x: Tensor) -> Tensor:
-            with torch.autocast("cpu", enabled=False):
-                return forward(x.float())
-
-        return run
-
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.groups > 1:
-            module.forward = plainly(module)  # type: ignore[method-assign]
 
 
 def build_optimizer(learner: Learner, recipe: Recipe) -> torch.optim.AdamW:

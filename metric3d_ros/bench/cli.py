@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from metric3d_ros.bench.alternation import Pace
+from metric3d_ros.bench.benchmark_record import BenchReport, NodeOverhead, describe_setting, read_overhead_ms
 from metric3d_ros.bench.candidates import Task
 from metric3d_ros.bench.comparison import Compared, Refusal, Timed, compare_and_time
 from metric3d_ros.bench.machine import describe_machine, describe_versions, usable_cores
@@ -32,7 +33,6 @@ from metric3d_ros.bench.plan import (
     make_plan,
     parse_size,
 )
-from metric3d_ros.bench.report import BenchReport, NodeOverhead, describe_setting, read_overhead_ms
 from metric3d_ros.bench.table import comparison_table, stage_table
 from metric3d_ros.engine import PROVIDERS
 from metric3d_ros.errors import ConfigurationError, InferenceError

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from metric3d_ros.bench.benchmark_record import BenchReport, describe_setting
 from metric3d_ros.bench.comparison import Compared, Timed
 from metric3d_ros.bench.node.stages import NodeStages
-from metric3d_ros.bench.report import BenchReport, describe_setting
 from metric3d_ros.bench.table import format_ms
 from metric3d_ros.pictures.panels import PAPER_RGB
 from metric3d_ros.pictures.text import MUTED_RGB, TEXT_RGB, WARNING_RGB, draw_text, text_size_px

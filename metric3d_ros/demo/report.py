@@ -13,8 +13,8 @@ import numpy.typing as npt
 from metric3d_ros import __version__
 from metric3d_ros.comparison.metrics import summarise
 from metric3d_ros.demo.frame_record import FrameRecord, add_banner, draw_record
+from metric3d_ros.demo.html_page import Chart, PageFrame, Table, encode_frame, make_page
 from metric3d_ros.demo.overview import Overview
-from metric3d_ros.demo.page import Chart, PageFrame, Table, encode_frame, make_page
 from metric3d_ros.demo.world_map import WorldMap
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.pictures import DepthColours

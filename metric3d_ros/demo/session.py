@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metric3d_ros.demo.child_processes import Child, running_children, start_module
 from metric3d_ros.demo.frame_record import FrameRecord, measure_record
 from metric3d_ros.demo.frame_sources import FrameSource
-from metric3d_ros.demo.live import LiveView
-from metric3d_ros.demo.processes import Child, running_children, start_module
+from metric3d_ros.demo.terminal import LiveView
 from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.pictures import depth_to_rgb
 

@@ -9,11 +9,11 @@ import pytest
 
 from metric3d_ros.bench import cli, machine, table
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
+from metric3d_ros.bench.benchmark_record import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.candidates import Candidate, Run
 from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed, compare_maps, describe_excess
 from metric3d_ros.bench.node.stages import NodeStages, NodeTask, name_stages, node_parameters
 from metric3d_ros.bench.picture import BASELINE_RGB, FASTER_RGB, SLOWER_RGB, STAGE_RGB, WIDTH, draw_report
-from metric3d_ros.bench.report import BenchReport, describe_setting, read_overhead_ms
 from metric3d_ros.bench.statistics import PairedRatio, Summary
 from metric3d_ros.comparison.differences import Difference, Figure, Measure, equality_limits
 from metric3d_ros.errors import InferenceError

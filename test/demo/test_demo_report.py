@@ -11,7 +11,7 @@ import pytest
 from metric3d_ros.camera import Camera
 from metric3d_ros.demo.frame_record import FrameRecord, add_banner, draw_record, measure_record, paint_error
 from metric3d_ros.demo.frame_sources import FrameSource, Truth, open_images, render_flight
-from metric3d_ros.demo.page import encode_frame
+from metric3d_ros.demo.html_page import encode_frame
 from metric3d_ros.demo.report import Report, RunFacts, spread
 from metric3d_ros.demo.world_map import VOXEL_M, WorldMap
 from metric3d_ros.errors import ConfigurationError

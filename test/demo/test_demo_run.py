@@ -14,7 +14,7 @@ import psutil
 import pytest
 import tiny_models
 
-from metric3d_ros.demo.processes import read_tail
+from metric3d_ros.demo.child_processes import read_tail
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 from metric3d_ros.recordings.images import read_rgb, write_rgb
 from metric3d_ros.recordings.ply import read_ply

@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 from metric3d_export.demo_model import photograph_weights, train  # noqa: E402
 from metric3d_export.demo_model.clutter import paste_clutter  # noqa: E402
 from metric3d_export.demo_model.curves import draw_curves  # noqa: E402
+from metric3d_export.demo_model.learner import TYPICAL_WEIGHT, ChannelScale, Learner, plain_state  # noqa: E402
 from metric3d_export.demo_model.losses import (  # noqa: E402
     accuracy,
     bins_loss,
@@ -23,7 +24,8 @@ from metric3d_export.demo_model.losses import (  # noqa: E402
 from metric3d_export.demo_model.photograph_weights import fold, read_photograph_weights  # noqa: E402
 from metric3d_export.demo_model.photography import compress, photograph  # noqa: E402
 from metric3d_export.demo_model.recipe import ON_A_CPU, ON_A_GPU, Recipe  # noqa: E402
-from metric3d_export.demo_model.samples import (  # noqa: E402
+from metric3d_export.demo_model.ship import VARIANT, read_weights  # noqa: E402
+from metric3d_export.demo_model.training_images import (  # noqa: E402
     HELD_OUT_FROM,
     Batch,
     Course,
@@ -33,7 +35,6 @@ from metric3d_export.demo_model.samples import (  # noqa: E402
     draw_views,
     held_out,
 )
-from metric3d_export.demo_model.ship import VARIANT, read_weights  # noqa: E402
 from metric3d_export.exporter import export_model  # noqa: E402
 from metric3d_export.network.lite_unet import STAGES, LiteEncoder, upsample_convexly  # noqa: E402
 from metric3d_export.network.variants import build_network  # noqa: E402
@@ -272,12 +273,12 @@ def test_accuracy_of_a_depth_that_is_ten_percent_too_large() -> None:
 
 
 @pytest.fixture(scope="module")
-def learner() -> "train.Learner":
+def learner() -> "Learner":
     torch.manual_seed(0)
-    return train.Learner(fold(published_encoder()))
+    return Learner(fold(published_encoder()))
 
 
-def test_invalid_pixels_do_not_change_the_loss(learner: "train.Learner") -> None:
+def test_invalid_pixels_do_not_change_the_loss(learner: "Learner") -> None:
     batch = random_batch()
     decoder = learner.network.depth_model.decoder
     with torch.no_grad():
@@ -289,7 +290,7 @@ def test_invalid_pixels_do_not_change_the_loss(learner: "train.Learner") -> None
         torch.testing.assert_close(network_loss(*estimated, decoder, batch), changed)
 
 
-def test_sky_pulls_depth_to_the_far_end_and_confidence_down(learner: "train.Learner") -> None:
+def test_sky_pulls_depth_to_the_far_end_and_confidence_down(learner: "Learner") -> None:
     batch = random_batch()
     sky, unknown = torch.full_like(batch.depth, torch.inf), torch.full_like(batch.normal, torch.nan)
     batch = batch._replace(depth=sky, normal=unknown)
@@ -303,7 +304,7 @@ def test_sky_pulls_depth_to_the_far_end_and_confidence_down(learner: "train.Lear
     assert (inner[:, 4] > 0).all()
 
 
-def test_every_weight_is_trained_by_finite_gradients(learner: "train.Learner") -> None:
+def test_every_weight_is_trained_by_finite_gradients(learner: "Learner") -> None:
     learner.zero_grad()
     learner.loss(disguise(random_batch(count=4), torch.Generator().manual_seed(1))).backward()
     for name, parameter in learner.named_parameters():
@@ -311,9 +312,9 @@ def test_every_weight_is_trained_by_finite_gradients(learner: "train.Learner") -
         assert torch.isfinite(parameter.grad).all(), name
 
 
-def test_scaled_weights_come_back_under_the_networks_own_names(learner: "train.Learner") -> None:
+def test_scaled_weights_come_back_under_the_networks_own_names(learner: "Learner") -> None:
     fresh = build_network(VARIANT)
-    fresh.load_state_dict(train.plain_state(learner.network))
+    fresh.load_state_dict(plain_state(learner.network))
     image = fresh.normalise(random_batch().rgb)
     with torch.no_grad():
         torch.testing.assert_close(fresh(image).depth, learner.network(image).depth, rtol=1e-4, atol=1e-4)
@@ -321,10 +322,10 @@ def test_scaled_weights_come_back_under_the_networks_own_names(learner: "train.L
 
 def test_channels_of_any_size_look_alike_to_the_optimiser() -> None:
     weight = torch.randn(4, 3, 3, 3) * torch.tensor([0.01, 0.1, 1.0, 10.0])[:, None, None, None]
-    shown = train.ChannelScale(weight).right_inverse(weight)
+    shown = ChannelScale(weight).right_inverse(weight)
     sizes = shown.flatten(1).square().mean(dim=1).sqrt()
-    torch.testing.assert_close(sizes[1:], torch.full((3,), train.TYPICAL_WEIGHT))
-    torch.testing.assert_close(train.ChannelScale(weight)(shown), weight)
+    torch.testing.assert_close(sizes[1:], torch.full((3,), TYPICAL_WEIGHT))
+    torch.testing.assert_close(ChannelScale(weight)(shown), weight)
 
 
 @pytest.fixture
@@ -369,7 +370,7 @@ def test_training_that_diverges_stops_and_keeps_the_last_good_state(
     good = (tmp_path / "state.pt").read_bytes()
     monkeypatch.setattr(train, "PATIENCE", 2)
     monkeypatch.setattr(
-        train.Learner, "loss", lambda self, _: self.network.depth_model.decoder.head.weight.sum() * float("nan")
+        Learner, "loss", lambda self, _: self.network.depth_model.decoder.head.weight.sum() * float("nan")
     )
     assert train.main([*options, "--minutes", "5"]) == 1
     assert "lower the rates" in capsys.readouterr().err
@@ -398,11 +399,11 @@ def test_weights_can_be_read_back_from_the_exported_model(tmp_path: Path) -> Non
     for name, tensor in found.items():
         # Biases take back what rounding costs, and a norm's scale may be stored as it is.
         torch.testing.assert_close(tensor, state[name], rtol=1e-3, atol=1e-2 if name.endswith("bias") else 1e-6)
-    assert torch.isfinite(train.Learner(found).loss(random_batch()))
+    assert torch.isfinite(Learner(found).loss(random_batch()))
 
 
 def test_training_goes_on_from_where_it_has_come() -> None:
-    learner = train.Learner(read_weights(train.IN_TRAINING))
+    learner = Learner(read_weights(train.IN_TRAINING))
     with torch.no_grad():
         assert torch.isfinite(learner.loss(random_batch()))
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from metric3d_ros.demo.live import LiveView
-from metric3d_ros.demo.processes import Child, read_tail, start_module
+from metric3d_ros.demo.child_processes import Child, read_tail, start_module
+from metric3d_ros.demo.terminal import LiveView
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.viewer.rerun_process import check_display, explain_missing_rerun
 

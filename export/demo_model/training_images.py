@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metric3d_export.demo_model.clutter import paste_clutter
 from metric3d_export.demo_model.photography import photograph
-from metric3d_export.demo_model.rendering.twin import render_views
+from metric3d_export.demo_model.rendering.torch_renderer import render_views
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import Scene

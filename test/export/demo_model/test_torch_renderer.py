@@ -9,10 +9,10 @@ torch = pytest.importorskip("torch", reason="needs PyTorch")
 
 from general_scenes import general_scene  # noqa: E402
 
-from metric3d_export.demo_model.rendering import render_steps, twin  # noqa: E402
+from metric3d_export.demo_model.rendering import render_steps, torch_renderer  # noqa: E402
+from metric3d_export.demo_model.rendering.torch_renderer import render_views  # noqa: E402
 from metric3d_export.demo_model.rendering.torch_world import stack_tables  # noqa: E402
-from metric3d_export.demo_model.rendering.twin import render_views  # noqa: E402
-from metric3d_export.demo_model.samples import Frame, draw_views  # noqa: E402
+from metric3d_export.demo_model.training_images import Frame, draw_views  # noqa: E402
 from metric3d_ros.world.description.solids import Scene  # noqa: E402
 from metric3d_ros.world.rendering.renderer import View, pinhole_rays, render  # noqa: E402
 from metric3d_ros.world.rendering.viewpoint import Pose, look  # noqa: E402
@@ -84,7 +84,7 @@ def test_a_gpu_that_takes_whole_images_sees_what_a_cpu_sees_in_tiles(monkeypatch
     rays = pinhole_rays((40, 70), fx=50.0)
     scenes = [general_scene(seed) for seed in (1, 2, 3)]
     tiles = draw(scenes, YARD_POSES, [rays] * 3)
-    monkeypatch.setattr(twin, "render_tiles", twin.render_whole)
+    monkeypatch.setattr(torch_renderer, "render_tiles", torch_renderer.render_whole)
     whole = draw(scenes, YARD_POSES, [rays] * 3)
     for a, b in zip(tiles, whole, strict=True):
         torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-3)

@@ -5,8 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from metric3d_ros.demo.live import LiveView, blocks, format_bar
 from metric3d_ros.demo.perspective import BACKGROUND_RGB, draw_in_perspective
+from metric3d_ros.demo.terminal import LiveView, blocks, format_bar
 
 
 class Terminal(io.StringIO):

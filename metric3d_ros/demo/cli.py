@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metric3d_ros.demo.child_processes import running_children
 from metric3d_ros.demo.frame_sources import FrameSource, open_images, render_flight
-from metric3d_ros.demo.live import LiveView
-from metric3d_ros.demo.processes import running_children
 from metric3d_ros.demo.report import MEANINGLESS, Report, RunFacts
 from metric3d_ros.demo.session import DemoSession, NodeOptions
-from metric3d_ros.demo.watching import VIEWERS, DemoViewer, check_viewer
+from metric3d_ros.demo.terminal import LiveView
+from metric3d_ros.demo.viewer_process import VIEWERS, DemoViewer, check_viewer
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
