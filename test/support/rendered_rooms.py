@@ -36,3 +36,13 @@ def smear_normals(normals, sigma_px):
     """Normals as networks smear them over edges."""
     blurred = cv2.GaussianBlur(normals, (0, 0), sigma_px)
     return blurred / np.linalg.norm(blurred, axis=2, keepdims=True)
+
+
+def scene_and_pose():
+    """Return a room and a camera's pose in it, for tests that render through their own lens."""
+    seed = HELD_OUT_FROM + 300
+    while True:
+        views = draw_training_views(seed, size_hw=(HEIGHT, WIDTH), mix={"plain": 1.0}, count=1)
+        if views.poses:
+            return views.scene, views.poses[0]
+        seed += 1
