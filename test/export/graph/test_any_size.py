@@ -18,7 +18,8 @@ from metric3d_export.progress import Silence
 from metric3d_ros.estimation.depth_model import open_model
 
 _DRAW = random.Random(20)
-SIZES_HW = [(_DRAW.randint(28, 230), _DRAW.randint(28, 230)) for _ in range(20)]
+SIZES_HW = [(_DRAW.randint(28, 230), _DRAW.randint(28, 230)) for _ in range(6)]
+"""Beside those that `test_exported_file` chose: a size that nobody thought of, frozen into the graph, would show."""
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,8 @@ def test_random_sizes_agree_with_pytorch(engine, demo_network, size_hw):
     check(engine, demo_network, batch=1, size_hw=size_hw)
 
 
-@pytest.mark.parametrize("batch", range(1, 9))
-def test_batches_of_one_to_eight_agree_with_pytorch(engine, demo_network, batch):
+@pytest.mark.parametrize("batch", [3, 8])  # other than the traced 2, which would show if it were frozen
+def test_batches_agree_with_pytorch(engine, demo_network, batch):
     check(engine, demo_network, batch=batch, size_hw=(45, 70))
 
 

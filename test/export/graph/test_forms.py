@@ -9,7 +9,9 @@ from metric3d_export.graph.forms import bicubic_weights, cubic_kernel, graph_for
 from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
 
-SWIGLU = dataclasses.replace(VARIANTS["vit_demo"], swiglu_hidden=256, tap_blocks=(2, 4, 6, 8), blocks=8)
+# Two of what repeats, where one could hide that the first is special.
+VIT = dataclasses.replace(VARIANTS["vit_demo"], blocks=2, iterations=2)
+SWIGLU = dataclasses.replace(VIT, swiglu_hidden=256, tap_blocks=(1, 2, 3, 4), blocks=4)
 CONVNEXT = dataclasses.replace(
     VARIANTS["convnext_tiny"], depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), fused=(16, 32, 64)
 )
@@ -34,7 +36,7 @@ def test_the_weights_on_the_stored_grid_are_exactly_the_identity():
     assert weights[:, :2].count_nonzero() == weights[:, -2:].count_nonzero() == 0
 
 
-@pytest.mark.parametrize("grid", [(2, 2), (8, 14), (14, 8), (37, 37), (37, 20), (36, 37), (44, 76), (6, 200)])
+@pytest.mark.parametrize("grid", [(2, 2), (8, 14), (37, 37), (37, 20), (36, 37), (44, 76)])
 def test_resized_positions_equal_pytorchs_bicubic_resizing(demo_network, grid):
     encoder = demo_network.depth_model.encoder
     with torch.inference_mode():
@@ -55,14 +57,12 @@ def test_attention_as_operators_equals_the_fused_kernel(demo_network):
 
 
 @pytest.mark.parametrize("scales_in_weights", [True, False])
-@pytest.mark.parametrize(
-    "variant", [VARIANTS["vit_demo"], SWIGLU, CONVNEXT], ids=["vit", "swiglu and taps", "convnext"]
-)
+@pytest.mark.parametrize("variant", [VIT, SWIGLU, CONVNEXT], ids=["vit", "swiglu and taps", "convnext"])
 def test_the_cheaper_forms_give_what_the_network_gives(variant, scales_in_weights):
     torch.manual_seed(3)
     network = DepthNetwork(variant).eval()
     enliven(network)
-    image = torch.randn(2, 3, 224, 448)  # a multiple of 28 and of 32
+    image = torch.randn(2, 3, 3 * variant.size_multiple, 5 * variant.size_multiple)
     with torch.inference_mode():
         published = network(image)
         with graph_forms(network, scales_in_weights=scales_in_weights):

@@ -17,9 +17,10 @@ from metric3d_export.precision.precisions import PRECISIONS, rewrite_and_store
 TABLE = json.loads((Path(__file__).parents[2] / "data" / "tensorrt_operators.json").read_text())
 
 NETWORKS = {
-    "ViT": VARIANTS["vit_demo"],
+    # One of what repeats: the operators of the next are of the same kinds.
+    "ViT": dataclasses.replace(VARIANTS["vit_demo"], blocks=1, iterations=1),
     "ViT with SwiGLU and taps": dataclasses.replace(
-        VARIANTS["vit_demo"], swiglu_hidden=256, tap_blocks=(2, 4, 6, 8), blocks=8
+        VARIANTS["vit_demo"], swiglu_hidden=256, tap_blocks=(1, 2, 3, 4), blocks=4, iterations=1
     ),
     "ConvNeXt": dataclasses.replace(
         VARIANTS["convnext_tiny"], depths=(1, 1, 1, 1), widths=(16, 32, 64, 128), fused=(16, 32, 64)
