@@ -220,10 +220,6 @@ def test_images_without_camera_info_are_explained(tmp_path, model):
             bench.close()
 
 
-def values_of(status):
-    return {pair.key: pair.value for pair in status.values}
-
-
 def test_images_that_come_out_too_old_are_warned_about_with_measured_rates(robot):
     bench = robot.bench
     bench.listen(Image, "depth/image")
@@ -240,7 +236,7 @@ def test_images_that_come_out_too_old_are_warned_about_with_measured_rates(robot
             r"; inference_size (auto|trained) would give about \S+ Hz|; the network takes \S+ s of it at 640x480: take"
         )
         assert re.search(advice, status.message)
-        assert values_of(status)["inference size"] == f"{width}x{height}", "it was only tried"
+        assert robot.values()["inference size"] == f"{width}x{height}", "it was only tried"
         assert bench.set_parameters("depth_node", max_age_s=60.0)[0].successful
         bench.spin_until(lambda: (robot.show() and bench.spin_for(0.05)) or robot.status().message == "running")
         assert robot.status().level == DiagnosticStatus.OK
@@ -270,15 +266,16 @@ def test_stamps_of_another_clock_give_no_age_but_the_reason(robot, stamp_s, text
     assert status.level == DiagnosticStatus.WARN
     assert status.message.startswith("running, but the images")
     assert depth, "they are worked on all the same"
-    assert text in values_of(status)["age"]
+    assert text in robot.values()["age"]
     told = [timing.status[0] for timing in timings if timing.header.stamp.sec < 1_000_000]
     assert told
     for each in told:
-        assert "age_ms" not in values_of(each)
-        assert float(values_of(each)["total_ms"]) > 0
+        values = {pair.key: pair.value for pair in each.values}
+        assert "age_ms" not in values
+        assert float(values["total_ms"]) > 0
         assert each.message.startswith("no age_ms: the images")
     # The ten seconds that percentiles are about hold older images, which have an age.
-    assert all(float(value) < 1e6 for key, value in values_of(status).items() if key.startswith("age p"))
+    assert all(float(value) < 1e6 for key, value in robot.values().items() if key.startswith("age p"))
     robot.wait_until("running", show=robot.show)
     assert bench.spin_until(lambda: (robot.show() and bench.spin_for(0.05)) or robot.status().message == "running")
     assert "age" not in robot.values()
@@ -298,7 +295,7 @@ def test_cloud_that_is_mostly_empty_is_warned_about_with_the_parameters_that_mak
     try:
         status = robot.wait_until("100% of the pixels give no point: relax points.max_m 2", show=robot.show)
         assert status.level == DiagnosticStatus.WARN
-        assert values_of(status)["pixels without depth [%]"] == "0"
+        assert robot.values()["pixels without depth [%]"] == "0"
         assert bench.set_parameters("depth_node", points__max_m=0.0, depth__max_m=2.0)[-1].successful
         robot.wait_until("100% of the pixels give no point: relax depth.max_m 2", show=robot.show)
         assert robot.values()["pixels without depth [%]"] == "100"
@@ -319,7 +316,7 @@ def test_simulated_time_without_a_clock_is_told(tmp_path, model):
             bench.listen(Image, "depth/image")
             status = robot.wait_until("use_sim_time is true, but nothing has come on /clock", show=robot.show)
             assert "running" in status.message
-            assert not [key for key in values_of(status) if key.startswith("age p")]
+            assert not [key for key in robot.values() if key.startswith("age p")]
         finally:
             bench.close()
 
