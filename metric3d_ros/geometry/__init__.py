@@ -1,6 +1,7 @@
 """Depth images to points, normals, filtered depth, voxels and scans; pure NumPy, in the camera's optical frame."""
 
 from metric3d_ros.geometry.deprojection import depth_to_points
+from metric3d_ros.geometry.far import FarOptions, find_far
 from metric3d_ros.geometry.filters import depth_edges, filter_depth
 from metric3d_ros.geometry.flying_pixels import FlyingPixelOptions, find_flying_pixels
 from metric3d_ros.geometry.ground import GroundOptions, GroundPlane, NoGround, find_ground
@@ -18,6 +19,7 @@ from metric3d_ros.geometry.turning import (
 from metric3d_ros.geometry.voxels import voxel_means
 
 __all__ = [
+    "FarOptions",
     "FlyingPixelOptions",
     "GroundOptions",
     "GroundPlane",
@@ -29,6 +31,7 @@ __all__ = [
     "depth_to_points",
     "depth_to_scan",
     "filter_depth",
+    "find_far",
     "find_flying_pixels",
     "find_ground",
     "find_obstacles",

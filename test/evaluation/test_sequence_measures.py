@@ -1,0 +1,70 @@
+"""What is measured on a sequence: of an exact network it is nothing, of a faulty one it is the fault."""
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.estimator import Estimate
+from metric3d_ros.evaluation.flights import HeldOutFlights
+from metric3d_ros.evaluation.sequence_measures import measure_sequence
+
+
+@pytest.fixture(scope="module")
+def frames():
+    flight = next(iter(HeldOutFlights(count=1, frames=14, size_hw=(120, 160))))
+    return list(flight)
+
+
+def exact(frame):
+    return Estimate(frame.true_depth_m, None, frame.true_normals, frame.camera, frame.camera.size_hw, {})
+
+
+def test_frames_of_a_flight_have_consistent_truth(frames):
+    for frame in frames:
+        heights = frame.true_heights_m()
+        assert np.nanmin(heights) > -0.01
+        floor = np.abs(heights) < 0.01
+        assert floor.mean() > 0.05
+        assert np.median(frame.true_normals[floor] @ frame.up.astype(np.float32)) > 0.99
+
+
+def test_an_exact_network_has_no_faults(frames):
+    estimates = iter([exact(frame) for frame in frames])
+    figures = measure_sequence(frames, lambda rgb, camera: next(estimates)).figures()
+    assert figures["flicker raw"] < 1e-6
+    assert figures["AbsRel raw"] < 1e-6
+    assert figures["flying share"] == 0
+    assert figures["good lost flying-pixel filter"] < 0.05
+    assert figures["ground within 2 deg and 3 cm"] == 1
+    assert figures["obstacle recall"] > 0.97
+    assert figures["obstacle precision"] > 0.99
+    assert figures["scale error after 1 s, raw"] == pytest.approx(math.log(1.3), abs=1e-4)
+    assert figures["largest scale error after 1 s, camera height"] < 0.03
+    assert figures["largest scale error after 1 s, ranges"] < 0.03
+    assert figures["normals mean deg, true depth"] < 3
+
+
+def test_breathing_is_measured_and_flying_pixels_are_measured_and_removed(frames):
+    rng = np.random.default_rng(0)
+
+    def faulty(frame):
+        depth = cv2.GaussianBlur(frame.true_depth_m, (0, 0), 1.5) * np.float32(math.exp(rng.normal(0, 0.02)))
+        return dataclasses.replace(exact(frame), depth_m=depth)
+
+    estimates = iter([faulty(frame) for frame in frames])
+    figures = measure_sequence(frames, lambda rgb, camera: next(estimates)).figures()
+    assert figures["scale step raw"] > 0.01
+    assert figures["flying removed flying-pixel filter"] > 0.7
+    assert figures["good lost flying-pixel filter"] < 0.05
+    assert figures["flying removed max_jump 0.1"] < figures["flying removed flying-pixel filter"]
+
+
+def test_flights_that_cannot_be_are_refused():
+    with pytest.raises(ConfigurationError, match="the world is 'moon'"):
+        HeldOutFlights(count=1, world="moon")
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        HeldOutFlights(count=0)
