@@ -21,6 +21,7 @@ from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights
 from metric3d_ros.geometry import (
     GroundPlane,
     ObstacleOptions,
+    cell_normals_from_depth,
     depth_edges,
     depth_to_points,
     find_flying_pixels,
@@ -173,6 +174,7 @@ def _measure_normals(measures: SequenceMeasures, frame: FlightFrame, result: Est
     candidates = {
         "network": result.normals,
         "depth": normals_from_depth(result.depth_m, frame.camera),
+        "cells of depth": cell_normals_from_depth(result.depth_m, frame.camera),
         "true depth": normals_from_depth(frame.true_depth_m, frame.camera),
     }
     for name, normals in candidates.items():

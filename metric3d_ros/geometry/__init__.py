@@ -1,5 +1,6 @@
 """Depth images to points, normals, filtered depth, voxels and scans; pure NumPy, in the camera's optical frame."""
 
+from metric3d_ros.geometry.cell_normals import cell_normals_from_depth
 from metric3d_ros.geometry.deprojection import depth_to_points
 from metric3d_ros.geometry.far import FarOptions, find_far
 from metric3d_ros.geometry.filters import depth_edges, filter_depth
@@ -26,6 +27,7 @@ __all__ = [
     "NoGround",
     "ObstacleOptions",
     "Scan",
+    "cell_normals_from_depth",
     "check_angle",
     "depth_edges",
     "depth_to_points",
