@@ -1,1 +1,1 @@
-"""docs/parameters.md and docs/topics.md, written from the tables in the code."""
+"""docs/parameters.md, docs/topics.md and the SROS2 policy, written from the tables in the code."""

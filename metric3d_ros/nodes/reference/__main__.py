@@ -1,4 +1,4 @@
-"""`python -m metric3d_ros.nodes.reference` writes docs/parameters.md, docs/topics.md and config/depth.yaml again."""
+"""`python -m metric3d_ros.nodes.reference` writes the pages and files of `pages.GENERATED` again."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from metric3d_ros.nodes.parameters.outputs import SwitchParameters
 from metric3d_ros.nodes.parameters.qos import QosParameters
 from metric3d_ros.nodes.ros.qos import OUTPUT, camera_info_input, image_input
 
-_INPUTS = (
+INPUTS = (
     ("image", Image, image_input, "the camera's pictures, in any colour, gray, Bayer or YUV encoding"),
     (
         "image/compressed",
@@ -31,7 +31,7 @@ _INPUTS = (
         "latched ones too",
     ),
 )
-_OTHERS = (
+OTHERS = (
     (
         DIAGNOSTICS_TOPIC,
         DiagnosticArray,
@@ -43,7 +43,7 @@ _OTHERS = (
         "milliseconds by stage of each frame, with the image's stamp, and its age if that is known",
     ),
 )
-_SERVICES = (
+SERVICES = (
     ("~/set_enabled", SetBool, "false pauses the node; true lets it go on"),
     (
         "~/save_snapshot",
@@ -66,7 +66,7 @@ front, as in `front/image` and `front/depth/image`. Nothing is computed for a to
 
 def topic_page() -> str:
     """Return docs/topics.md."""
-    services = ((f"`{name}`", _type_name(kind), text) for name, kind, text in _SERVICES)
+    services = ((f"`{name}`", _type_name(kind), text) for name, kind, text in SERVICES)
     return "\n".join(
         [
             _HEAD,
@@ -78,7 +78,7 @@ def topic_page() -> str:
 
 
 def _inputs() -> Iterator[tuple[str, ...]]:
-    for topic, kind, profile, text in _INPUTS:
+    for topic, kind, profile, text in INPUTS:
         yield f"`{topic}`", _type_name(kind), _describe(profile(QosParameters())), text
 
 
@@ -89,7 +89,7 @@ def _outputs() -> Iterator[tuple[str, ...]]:
         if not getattr(switches, output.switch):
             text += f"; off unless `outputs.{output.switch}` is true"
         yield f"`{output.topic}`", _type_name(output.message_type), _describe(OUTPUT), text
-    for topic, kind, text in _OTHERS:
+    for topic, kind, text in OTHERS:
         yield f"`{topic}`", _type_name(kind), _describe(OUTPUT), text
 
 
