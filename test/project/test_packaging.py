@@ -151,6 +151,7 @@ def test_wheel_installs_what_ros_looks_for(wheel_names):
         f"{share}/launch/rtabmap.launch.py",
         f"{share}/config/depth.yaml",
         f"{share}/config/depth.rviz",
+        f"{share}/config/sros2_policy.xml",
         f"{share}/config/fastdds.xml",
     ]:
         assert name in wheel_names

@@ -29,7 +29,7 @@ LAUNCH_ARGUMENTS = set(
 )
 SOURCES.remove(ROOT / "export/report/html_page.py")
 """It holds CSS, whose variables look like options."""
-OF_OTHERS = {"--ros-args", "--params-file", "--shm-size", "--no-deps", "--break-system-packages", "--ipc"}
+OF_OTHERS = {"--ros-args", "--params-file", "--enclave", "--shm-size", "--no-deps", "--break-system-packages", "--ipc"}
 """Options of ROS 2, Docker and pip."""
 ROS_COMMANDS = {
     "topic list",
@@ -40,6 +40,7 @@ ROS_COMMANDS = {
     "param set",
     "launch metric3d_ros",
 }
+ROS_COMMANDS |= {"security create_keystore", "security generate_artifacts"}
 ROS_COMMANDS |= {"run metric3d_ros", "run depth_image_proc", "run your_camera", "run tf2_ros"}
 
 

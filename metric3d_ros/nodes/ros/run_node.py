@@ -19,6 +19,7 @@ from metric3d_ros.errors import ConfigurationError, Metric3DError
 from metric3d_ros.nodes.parameter_server.reloadable_node import ReloadableNode
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
 from metric3d_ros.nodes.ros.large_messages import TransportReport, prepare_for_large_messages
+from metric3d_ros.nodes.ros.security_settings import explain_unenforced_security, security_remedy
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
 _SPIN_S = 0.1
@@ -117,6 +118,9 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     runnable = make_node(options, stop)
     logger = runnable.node.get_logger()
     (logger.warning if report.is_warning else logger.info)(report.text)
+    unenforced = explain_unenforced_security()
+    if unenforced:
+        logger.warning(unenforced)
     executor = SingleThreadedExecutor()
     executor.add_node(runnable.node)
     try:
@@ -174,10 +178,9 @@ def _explained_ros_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of many types, few of them public
-        raise ConfigurationError(
-            f"ROS 2 cannot start: {_one_line(error)}; check what follows --ros-args, and that HOME or ROS_LOG_DIR is "
-            "set"
-        ) from error
+        remedies = [security_remedy(), "check what follows --ros-args, and that HOME or ROS_LOG_DIR is set"]
+        remedy = "; or ".join(filter(None, remedies))
+        raise ConfigurationError(f"ROS 2 cannot start: {_one_line(error)}; {remedy}") from error
 
 
 @contextlib.contextmanager

@@ -125,7 +125,9 @@ def test_only_the_operator_may_call_services():
         requests = allowed(profile.node)["request"]
         if profile.node == "operator":
             assert {f"/depth_node/{name}" for name in CHANGING} <= requests
-            assert requests <= {name for node in ("depth_node", "image_player", "view") for name in allowed(node)["reply"]}
+            assert requests <= {
+                name for node in ("depth_node", "image_player", "view") for name in allowed(node)["reply"]
+            }
         else:
             assert not requests
 
