@@ -22,17 +22,17 @@ Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
 
 # The image is judged in cells of about this many to the longer side.
-_CELLS = 96
-_HYPOTHESES = 96
+_CELLS = 80
+_HYPOTHESES = 64
 # Relative depth error of a point of the ground in the search, and at which its weight reaches 0 in the fit.
 _SEARCH_ERROR = 0.05
 _FIT_ERROR = 0.08
 # A point lies below a plane if its depth exceeds the plane's by this part; a floor has next to none.
 _BELOW = 0.15
 _ROUNDS = 6
-# A network's errors are alike in neighbouring cells: so many of the 96 x 72 cells are as good as one independent one.
+# A network's errors are alike in neighbouring cells: so many of the 80 x 60 cells are as good as one independent one.
 # Measured: the height of the demo model's floors is then off by one standard deviation in the median frame.
-_CELLS_ALIKE = 600.0
+_CELLS_ALIKE = 420.0
 # How far the mean of a network's normals on a floor lies from the floor's, in each of two directions.
 _NORMALS_STD_RAD = math.radians(2.5)
 
