@@ -18,7 +18,6 @@ from metric3d_ros.nodes.health.slowness import try_smaller_sizes
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.intake.input_topics import input_endpoints
 from metric3d_ros.nodes.outlet.output_topics import output_endpoints
-from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.parameter_server.server import ParameterServer
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
@@ -30,6 +29,7 @@ from metric3d_ros.nodes.ros.log_bridge import LogBridge
 from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
 from metric3d_ros.nodes.ros.run_node import Stop, create_node, run_node
 from metric3d_ros.nodes.ros.topic_collisions import refuse_collisions, reserved_endpoints
+from metric3d_ros.outputs.result import Result
 
 # Small, so that even a large network on a slow CPU is soon ready; it proves that the model runs at all.
 _WARM_UP_HW = (112, 168)

@@ -1,24 +1,13 @@
 """What share of an image's pixels ends without depth and without a point, and which parameters leave them out."""
 
-from dataclasses import dataclass
-
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.result import MissingDepth
 
 MOST = 0.5
 """A larger share causes a warning."""
 
 _LIMITS_OF_DEPTH = ("min_m", "max_m", "min_confidence", "max_jump")
 _LIMITS_OF_POINTS = ("max_m", "min_confidence", "max_jump")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MissingDepth:
-    """Shares from 0 to 1 of one image's pixels; None for what has no subscribers."""
-
-    depth: float | None = None
-    """NaN in depth/image."""
-    points: float | None = None
-    """Without a point, for lack of depth or of a ray."""
 
 
 def explain_missing_depth(missing: MissingDepth, parameters: DepthParameters) -> str:

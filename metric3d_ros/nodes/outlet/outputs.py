@@ -7,7 +7,8 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS
-from metric3d_ros.nodes.outlet.builders import (
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.builders import (
     build_compressed_depth,
     build_confidence_image,
     build_depth_camera_info,
@@ -18,8 +19,7 @@ from metric3d_ros.nodes.outlet.builders import (
     build_points,
     build_scan,
 )
-from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.result import Result
 
 SCAN = "scan"
 _NOTHING = frozenset[str]()
@@ -40,8 +40,8 @@ class Output:
     """What it holds, with its unit, for the README."""
     needs: Callable[[DepthParameters], frozenset[str]]
     """The estimator's outputs that it is made from; none at all for what needs no inference."""
-    build: Callable[[Result], Any]
-    """Makes the message; None if this model cannot make it."""
+    build: Callable[[Result[Any], Any], Any]
+    """Makes the message of a result with the classes of sensor_msgs.msg; None if this model cannot make it."""
 
 
 def _needs_nothing(_: DepthParameters) -> frozenset[str]:

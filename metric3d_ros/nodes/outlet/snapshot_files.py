@@ -9,9 +9,9 @@ from metric3d_ros import __version__
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import DataError
 from metric3d_ros.geometry import depth_to_points
-from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.parameter_server.file_writer import parameters_to_yaml
 from metric3d_ros.nodes.parameter_server.schema import flatten
+from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
 from metric3d_ros.recordings.depth_files import write_depth
 from metric3d_ros.recordings.images import write_rgb

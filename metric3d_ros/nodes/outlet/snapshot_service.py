@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import cast
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock
@@ -12,8 +13,9 @@ from std_srvs.srv import Trigger
 
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.messages.stamps import format_stamp
-from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.outlet.snapshot_files import write_snapshot
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.result import Result
 
 
 class SnapshotService:
@@ -39,7 +41,7 @@ class SnapshotService:
     def save(self, result: Result) -> None:
         """Write `result`, with all that the network gives, and answer whoever waits; on the publishing thread."""
         try:
-            folder = Path(result.parameters.snapshot.folder).expanduser() / self._camera_name
+            folder = Path(cast(DepthParameters, result.parameters).snapshot.folder).expanduser() / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)
         except (OSError, Metric3DError) as error:
             self._finish(Trigger.Response(success=False, message=f"nothing was saved: {error}"))

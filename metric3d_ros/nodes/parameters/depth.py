@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.ranges import FARTHEST_M, check_range
-
-INVALID, INFINITE = "invalid", "infinite"
+from metric3d_ros.outputs.options import INFINITE, INVALID
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.frame_times import AGE, DECODE, OUTPUTS, TOTAL, WAIT
 from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified
-from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
+from metric3d_ros.outputs.result import Result
 
 BUILD = " build"
 """Follows a topic's name, for the part of its time in which the message is built; in ~/timing only."""

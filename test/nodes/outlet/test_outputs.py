@@ -9,17 +9,17 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import numpy as np
+import sensor_msgs.msg
 from std_msgs.msg import Header
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
 from metric3d_ros.messages import image_to_array
 from metric3d_ros.nodes.frame import Frame
-from metric3d_ros.nodes.health.missing_depth import MissingDepth
 from metric3d_ros.nodes.outlet.outputs import OUTPUTS
-from metric3d_ros.nodes.outlet.result import Result
 from metric3d_ros.nodes.parameter_server.schema import build, entries
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.result import MissingDepth, Result
 from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb
 
 BY_TOPIC = {output.topic: output for output in OUTPUTS}
@@ -77,10 +77,10 @@ def test_colours_of_depth_are_steady_from_one_image_to_the_next():
     depth_m = np.geomspace(1, 5, 48 * 64, dtype=np.float32).reshape(48, 64)
     shared = {"depth_range": SteadyRange()}
     build = BY_TOPIC["depth/image_color"].build
-    first = image_to_array(build(result_of(depth_m, sec=1, **shared))).array
+    first = image_to_array(build(result_of(depth_m, sec=1, **shared), sensor_msgs.msg)).array
     np.testing.assert_array_equal(first, depth_to_rgb(depth_m))
     # A moment later everything seems 10 % farther: the colours say so, where a range of its own would hide it.
-    second = image_to_array(build(result_of(depth_m * np.float32(1.1), sec=1.001, **shared))).array
+    second = image_to_array(build(result_of(depth_m * np.float32(1.1), sec=1.001, **shared), sensor_msgs.msg)).array
     kept = DepthColours.fitting(depth_m)
     np.testing.assert_allclose(second, depth_to_rgb(depth_m * np.float32(1.1), kept), atol=10)  # one step of the map
     assert (second != first).any(axis=2).mean() > 0.8
@@ -94,7 +94,7 @@ def test_what_outputs_share_is_computed_once_by_threads_that_want_it_at_once(mon
         time.sleep(0.05)
         return depth_m
 
-    monkeypatch.setattr("metric3d_ros.nodes.outlet.result.filter_depth", slow)
+    monkeypatch.setattr("metric3d_ros.outputs.result.filter_depth", slow)
     result = result_of(np.ones((4, 4), np.float32), sec=1)
     limited = dataclasses.replace(result, parameters=build(DepthParameters, {"depth.min_m": 0.5}))
 
@@ -118,10 +118,10 @@ def test_missing_depth_is_the_share_of_what_was_computed_and_nothing_is_computed
     depth_m[8, 16:] = np.nan
     result = result_of(depth_m, sec=1)
     assert result.missing_depth() == MissingDepth()
-    BY_TOPIC["depth/image_color"].build(result)
+    BY_TOPIC["depth/image_color"].build(result, sensor_msgs.msg)
     assert result.missing_depth() == MissingDepth(depth=2 / 8)
     limited = dataclasses.replace(
         result, parameters=build(DepthParameters, {"points.fields": "xyz", "points.max_m": 0.5})
     )
-    BY_TOPIC["points"].build(limited)
+    BY_TOPIC["points"].build(limited, sensor_msgs.msg)
     assert limited.missing_depth().points == 1.0

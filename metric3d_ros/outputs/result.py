@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,17 +11,26 @@ import numpy.typing as npt
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import filter_depth, normals_from_depth
-from metric3d_ros.nodes.frame import Frame, Rgb
-from metric3d_ros.nodes.health.missing_depth import MissingDepth
-from metric3d_ros.nodes.parameters.depth import INFINITE
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.options import INFINITE, DecodedFrame, OutputOptions
 from metric3d_ros.pictures import SteadyRange
 
 Float32Array = npt.NDArray[np.float32]
+Rgb = npt.NDArray[np.uint8]
 T = TypeVar("T")
+F = TypeVar("F", bound=DecodedFrame)
 
 # `missing_depth` samples every so many rows and columns: shares are exact to a hundredth, and 1080p costs 0.1 ms.
 _STRIDE = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MissingDepth:
+    """Shares from 0 to 1 of one image's pixels; None for what was not asked for."""
+
+    depth: float | None = None
+    """NaN in depth/image."""
+    points: float | None = None
+    """Without a point, for lack of depth or of a ray."""
 
 
 class _computed_once(cached_property[T]):
@@ -35,14 +44,14 @@ class _computed_once(cached_property[T]):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(Generic[F]):
     """All that outputs are made from."""
 
-    frame: Frame
+    frame: F
     """Decoded."""
     estimate: Estimate | None
     """None if no output that is wanted needs one."""
-    parameters: DepthParameters
+    parameters: OutputOptions
     """Those that it was estimated with."""
     depth_range: SteadyRange = dataclasses.field(default_factory=SteadyRange)
     """The camera's own, from one image to the next."""
@@ -87,18 +96,20 @@ class Result:
     def depth_m(self) -> Float32Array:
         """(H, W) metres, NaN outside of the limits of `depth.*`, `depth.max_m` included."""
         limits = self.parameters.depth
+        far_depth_m: Float32Array = self.far_depth_m
         if not limits.max_m:
-            return self.far_depth_m
-        return filter_depth(self.far_depth_m, max_depth_m=limits.max_depth_m)
+            return far_depth_m
+        return filter_depth(far_depth_m, max_depth_m=limits.max_depth_m)
 
     @_computed_once
     def cloud_depth_m(self) -> Float32Array:
         """(H, W) metres, NaN outside of the limits of `depth.*` or `points.*`."""
         limits = self.parameters.points
+        depth_m: Float32Array = self.depth_m
         if not (limits.max_m or limits.min_confidence or limits.max_jump):
-            return self.depth_m
+            return depth_m
         return filter_depth(
-            self.depth_m,
+            depth_m,
             max_depth_m=limits.max_m or float("inf"),
             confidence=self._estimate.confidence,
             min_confidence=limits.min_confidence,

@@ -1,12 +1,10 @@
-"""Builds the message of each output from a result: one function for each topic of outputs.py."""
+"""Builds the message of each output from a result; `sensor_msgs` has the message classes, as in `messages`."""
 
 import copy
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import sensor_msgs.msg
-from std_msgs.msg import Header
 
 from metric3d_ros.camera import described_size_hw
 from metric3d_ros.geometry import depth_to_points, depth_to_scan, voxel_means
@@ -21,31 +19,31 @@ from metric3d_ros.messages import (
     resize_camera_info,
 )
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.nodes.outlet.result import Result
-from metric3d_ros.nodes.parameters.depth import INFINITE
+from metric3d_ros.outputs.options import INFINITE
+from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
 
 
-def build_depth_image(result: Result) -> Any:
+def build_depth_image(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/image."""
     options = result.parameters.depth
     return depth_to_image(
         result.far_depth_m,
         header=result.header,
-        sensor_msgs=sensor_msgs.msg,
+        sensor_msgs=sensor_msgs,
         encoding=cast(Any, options.encoding),
         max_depth_m=options.max_depth_m,
         far="inf" if options.far == INFINITE else "nan",
     )
 
 
-def build_compressed_depth(result: Result) -> Any:
+def build_compressed_depth(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/image/compressedDepth."""
     options, encoding = result.parameters.compressed_depth, result.parameters.depth.encoding
     return depth_to_compressed_depth(
         result.depth_m,
         header=result.header,
-        sensor_msgs=sensor_msgs.msg,
+        sensor_msgs=sensor_msgs,
         encoding=cast(Any, encoding),
         # Like the plugin: only inverse depth has a limit.
         max_depth_m=options.max_m if encoding == "32FC1" else float("inf"),
@@ -54,10 +52,10 @@ def build_compressed_depth(result: Result) -> Any:
     )
 
 
-def build_depth_camera_info(result: Result) -> Any:
+def build_depth_camera_info(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/camera_info."""
     if result.camera_info is None:
-        return camera_to_camera_info(result.camera, header=result.header, sensor_msgs=sensor_msgs.msg)
+        return camera_to_camera_info(result.camera, header=result.header, sensor_msgs=sensor_msgs)
     if described_size_hw(result.camera_info) != result.camera.size_hw:
         return resize_camera_info(result.camera_info, result.camera.size_hw, header=result.header)
     # The depth image has the size, lens and rectification of the image, binning and region of interest included.
@@ -66,41 +64,39 @@ def build_depth_camera_info(result: Result) -> Any:
     return info
 
 
-def build_depth_colour(result: Result) -> Any:
+def build_depth_colour(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/image_color."""
     options = result.parameters.color
     near_m, far_m = options.near_m, options.far_m
     if not far_m:
         near_m, far_m = result.depth_range.follow(result.depth_m, stamp_ns=stamp_ns(result), of=result.header.frame_id)
     colours = DepthColours(near_m=near_m, far_m=far_m, colour_map=options.map, scale=cast(Any, options.scale))
-    return array_to_image(
-        depth_to_rgb(result.depth_m, colours), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg
-    )
+    return array_to_image(depth_to_rgb(result.depth_m, colours), "rgb8", header=result.header, sensor_msgs=sensor_msgs)
 
 
-def build_normals_image(result: Result) -> Any:
+def build_normals_image(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return normals/image."""
-    return array_to_image(result.normals, "32FC3", header=result.header, sensor_msgs=sensor_msgs.msg)
+    return array_to_image(result.normals, "32FC3", header=result.header, sensor_msgs=sensor_msgs)
 
 
-def build_normals_colour(result: Result) -> Any:
+def build_normals_colour(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return normals/image_color."""
-    return array_to_image(normals_to_rgb(result.normals), "rgb8", header=result.header, sensor_msgs=sensor_msgs.msg)
+    return array_to_image(normals_to_rgb(result.normals), "rgb8", header=result.header, sensor_msgs=sensor_msgs)
 
 
-def build_confidence_image(result: Result) -> Any:
+def build_confidence_image(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return confidence/image; None if the model gives no confidence."""
     if result.confidence is None:
         return None
-    return array_to_image(result.confidence, "32FC1", header=result.header, sensor_msgs=sensor_msgs.msg)
+    return array_to_image(result.confidence, "32FC1", header=result.header, sensor_msgs=sensor_msgs)
 
 
-def build_points(result: Result) -> Any:
+def build_points(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return points."""
     options = result.parameters.points
     every = (slice(None, None, options.stride),) * 2
     if options.organized and not options.voxel_m:
-        return _organized_points(result, every)
+        return _organized_points(result, sensor_msgs, every)
     points = depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride)
     attributes: dict[str, npt.NDArray[Any]] = {}
     if options.with_colour:
@@ -116,11 +112,11 @@ def build_points(result: Result) -> Any:
             with np.errstate(invalid="ignore", divide="ignore"):
                 attributes["normals"] /= np.linalg.norm(attributes["normals"], axis=-1, keepdims=True)
     return points_to_cloud(
-        points, header=result.header, sensor_msgs=sensor_msgs.msg, organized=options.organized, **attributes
+        points, header=result.header, sensor_msgs=sensor_msgs, organized=options.organized, **attributes
     )
 
 
-def _organized_points(result: Result, every: tuple[slice, slice]) -> Any:
+def _organized_points(result: Result[Any], sensor_msgs: Any, every: tuple[slice, slice]) -> Any:
     """Write an organised cloud straight into its message's memory."""
     options = result.parameters.points
     rgb = result.rgb[every]
@@ -131,10 +127,10 @@ def _organized_points(result: Result, every: tuple[slice, slice]) -> Any:
         depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride, rows=rows, out=cloud.points[rows])
         cloud.fill(rows, rgb=colours, normals=normals)
         cloud.drop_normals_of_invalid(rows)
-    return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs.msg)
+    return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs)
 
 
-def build_scan(result: Result) -> Any:
+def build_scan(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return scan."""
     options, (min_range_m, max_range_m) = result.parameters.scan, result.parameters.scan_limits_m
     # What is too far for the depth image is known to be no nearer than that, and the scan reaches no farther.
@@ -153,6 +149,6 @@ def build_scan(result: Result) -> Any:
         angle_increment_rad=scan.angle_increment_rad,
         min_range_m=min_range_m,
         max_range_m=max_range_m,
-        header=Header(stamp=result.header.stamp, frame_id=options.frame_id),
-        sensor_msgs=sensor_msgs.msg,
+        header=type(result.header)(stamp=result.header.stamp, frame_id=options.frame_id),
+        sensor_msgs=sensor_msgs,
     )

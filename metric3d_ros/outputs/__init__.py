@@ -1,0 +1,1 @@
+"""From an estimate to the messages of each output, without ROS: the same for the node and for recordings."""

@@ -1,0 +1,128 @@
+"""What outputs are made from and by: a frame and its options, as the node's and a recording's both have them."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.camera import Camera
+
+INVALID, INFINITE = "invalid", "infinite"
+"""What depth beyond its maximum becomes: NaN, or +Inf."""
+
+
+class DecodedFrame(Protocol):
+    """An image with its camera."""
+
+    @property
+    def header(self) -> Any:
+        """The image's own header."""
+
+    @property
+    def rgb(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3)."""
+
+    @property
+    def camera(self) -> Camera:
+        """The image's camera."""
+
+    @property
+    def camera_info(self) -> Any:
+        """The image's CameraInfo message; None if something else describes the camera."""
+
+
+class DepthOptions(Protocol):
+    """`depth.*` of docs/parameters.md."""
+
+    @property
+    def encoding(self) -> str: ...
+    @property
+    def min_m(self) -> float: ...
+    @property
+    def max_m(self) -> float: ...
+    @property
+    def max_depth_m(self) -> float: ...
+    @property
+    def far(self) -> str: ...
+    @property
+    def min_confidence(self) -> float: ...
+    @property
+    def max_jump(self) -> float: ...
+
+
+class PointsOptions(Protocol):
+    """`points.*` of docs/parameters.md."""
+
+    @property
+    def stride(self) -> int: ...
+    @property
+    def organized(self) -> bool: ...
+    @property
+    def max_m(self) -> float: ...
+    @property
+    def min_confidence(self) -> float: ...
+    @property
+    def max_jump(self) -> float: ...
+    @property
+    def voxel_m(self) -> float: ...
+    @property
+    def with_colour(self) -> bool: ...
+    @property
+    def with_normals(self) -> bool: ...
+
+
+class ColourOptions(Protocol):
+    """`color.*` of docs/parameters.md."""
+
+    @property
+    def map(self) -> str: ...
+    @property
+    def scale(self) -> str: ...
+    @property
+    def near_m(self) -> float: ...
+    @property
+    def far_m(self) -> float: ...
+
+
+class ScanOptions(Protocol):
+    """`scan.*` of docs/parameters.md."""
+
+    @property
+    def frame_id(self) -> str: ...
+    @property
+    def band_px(self) -> int: ...
+    @property
+    def max_offset_m(self) -> float: ...
+
+
+class CompressedDepthOptions(Protocol):
+    """`compressed_depth.*` of docs/parameters.md."""
+
+    @property
+    def max_m(self) -> float: ...
+    @property
+    def quantization(self) -> float: ...
+    @property
+    def png_level(self) -> int: ...
+
+
+class OutputOptions(Protocol):
+    """How outputs are made; the node's parameters are such options."""
+
+    @property
+    def depth(self) -> DepthOptions: ...
+    @property
+    def points(self) -> PointsOptions: ...
+    @property
+    def color(self) -> ColourOptions: ...
+    @property
+    def scan(self) -> ScanOptions: ...
+    @property
+    def compressed_depth(self) -> CompressedDepthOptions: ...
+    @property
+    def rotate(self) -> int:
+        """Degrees, as `geometry.turning` has it."""
+
+    @property
+    def scan_limits_m(self) -> tuple[float, float]:
+        """The least and the greatest range of the scan, metres."""
