@@ -44,7 +44,8 @@ class Camera(Pinhole):
         cx, cy: principal point in pixels.
         distortion_model: "" (none), "plumb_bob", "rational_polynomial" (OpenCV's polynomial model) or "equidistant"
             (OpenCV's fisheye model); other names of these are taken and become one of them.
-        distortion: the model's coefficients in OpenCV's order, 4, 5, 8, 12 or 14; empty when all are 0.
+        distortion: the model's coefficients in OpenCV's order, 4, 5, 8, 12 or 14; empty for a polynomial model
+            if all are 0. An equidistant lens is none even then: r = f theta.
 
     Raises:
         CameraError: a size below one pixel, a focal length or principal point that no camera can have, or a

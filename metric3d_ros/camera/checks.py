@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metric3d_ros.camera.camera import Camera
-from metric3d_ros.camera.lens_names import is_unnamed_polynomial
+from metric3d_ros.camera.lens_names import is_unbent_equidistant, is_unnamed_polynomial
 
 # In units of the image's size. Real lenses stay below 0.1; that of half a resolution is 0.25 off.
 _FAR_OFF = 0.2
@@ -194,7 +194,8 @@ def _check_k_and_p(k: _Pinhole, p: _Pinhole | None, info: Any, *, used: _Pinhole
         yield Finding(f"{numbers}", f"one of them is of another image size ({ratio_x:.3g} times)", advice)
         return
     off = max(abs(ratio_x - 1), abs(ratio_y - 1), abs(p.cx - k.cx) / info.width, abs(p.cy - k.cy) / info.height)
-    if not any(info.d) and _is_unit(info) and off > _SAME:
+    perfect = not any(info.d) and not is_unbent_equidistant(str(info.distortion_model), list(info.d))
+    if perfect and _is_unit(info) and off > _SAME:
         cause = "D is 0 and R the unit matrix, so that nothing was rectified and both should be equal"
         yield Finding(numbers, cause, advice)
     elif not _LEAST_P_TO_K <= min(ratio_x, ratio_y) <= max(ratio_x, ratio_y) <= _MOST_P_TO_K:
@@ -218,6 +219,13 @@ def _check_lens(info: Any, camera: Camera, *, rectified: bool, has_p: bool) -> I
             f"D has {len(d)} coefficients, but distortion_model is empty",
             f"the driver or file leaves it out; they are read as {camera.distortion_model}, which alone has so many",
             "set distortion_model in the calibration",
+        )
+    if not rectified and is_unbent_equidistant(str(info.distortion_model), d):
+        yield Finding(
+            f"distortion_model is {info.distortion_model}, but D is {'all 0' if d else 'empty'}",
+            "taken for a fisheye lens with r = f theta, as OpenCV does, while image_geometry takes it for a pinhole; a "
+            "driver may leave it so for rectified images",
+            "for rectified images set distortion_model to plumb_bob, or the parameter rectified to true; else calibrate",
         )
     if rectified and not has_p and any(d):
         yield Finding(

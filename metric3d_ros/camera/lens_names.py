@@ -1,6 +1,7 @@
 """Lens models under the names that drivers and calibration tools give them, with the coefficients in one form."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from metric3d_ros.errors import CameraError
@@ -22,6 +23,10 @@ _EQUIDISTANT_NAMES = {
     "kb": ("kb4", "kannala"),
 }
 """Names of the equidistant model, each with its variants."""
+_NOT_A_PINHOLE = re.compile(
+    r"fish_?eye|equi_?solid|equi_?rect|stereographic|orthographic|spheric|f_?theta|scaramuzza|ocam"
+)
+"""What names of projections contain that are no pinhole even if all their coefficients are 0."""
 _NO_LENS_NAMES = frozenset({"", "none", "no_distortion", "undistorted", "rectified", "ideal"})
 # Brown's model with the tangential part computed from coordinates that are distorted already (librealsense).
 _MODIFIED_BROWN = frozenset({"modified_brown_conrady", "modifiedbrownconrady"})
@@ -44,14 +49,19 @@ def read_lens(name: str, coefficients: Sequence[float]) -> tuple[str, tuple[floa
     """Return the model as plumb_bob, rational_polynomial or equidistant, or "", with 4, 5, 8, 12 or 14 coefficients.
 
     Aliases of a name, zeros at the end and other numbers of coefficients are taken where they mean the same; an unnamed
-    model is the polynomial one where it has more coefficients than any other.
+    model is the polynomial one where it has more coefficients than any other. Without a coefficient that is not 0 a
+    polynomial lens is a perfect one, ("", ()); an equidistant one is r = f theta, as OpenCV's fisheye functions have it.
 
     Raises CameraError for a model that is not known and for coefficients that could mean several things.
     """
+    plain = _plain(name)
     if not any(coefficients):
+        if _is_among(plain, _EQUIDISTANT_NAMES):
+            return EQUIDISTANT, (0.0,) * 4
+        if _NOT_A_PINHOLE.search(plain):
+            raise CameraError(_explain_unknown(name, plain, tuple(map(float, coefficients)) or (0.0,)))
         return "", ()
     values = tuple(float(value) for value in coefficients)
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     count = max(index for index, value in enumerate(values, 1) if value)
     is_brown = plain in _MODIFIED_BROWN and not any(values[2:4])
     if _is_among(plain, _EQUIDISTANT_NAMES):
@@ -67,6 +77,15 @@ def read_lens(name: str, coefficients: Sequence[float]) -> tuple[str, tuple[floa
 def is_unnamed_polynomial(name: str, coefficients: Sequence[float]) -> bool:
     """Whether a lens without a name is taken for a polynomial one: it has as many coefficients as those have."""
     return not name.strip() and any(coefficients) and len(coefficients) in _UNNAMED_POLYNOMIAL_LENGTHS
+
+
+def is_unbent_equidistant(name: str, coefficients: Sequence[float]) -> bool:
+    """Whether a lens is named equidistant, and none of its coefficients is given or other than 0."""
+    return _is_among(_plain(name), _EQUIDISTANT_NAMES) and not any(coefficients)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def _is_among(plain: str, names: Mapping[str, Sequence[str]]) -> bool:

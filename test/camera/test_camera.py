@@ -179,7 +179,7 @@ def test_cropping_moves_the_principal_point():
     assert (camera.width, camera.height, camera.cx, camera.cy) == (100, 80, 300, 230)
 
 
-def test_all_zero_coefficients_mean_no_distortion():
+def test_all_zero_coefficients_of_a_polynomial_lens_mean_no_distortion():
     assert Camera(4, 4, 1.0, 1.0, 0.0, 0.0, "anything", (0.0,) * 5).distortion == ()
 
 

@@ -38,6 +38,11 @@ def roi(x, y, width, height):
 
 
 WRONG = {
+    "an equidistant lens without coefficients": (
+        info(fx=200, d=[0.0, 0, 0, 0], distortion_model="equidistant"),
+        ["D is all 0", "r = f theta", "rectified to true"],
+    ),
+    "an equidistant lens with an empty D": (info(fx=200, distortion_model="equidistant"), ["D is empty"]),
     "K left at a quarter of the size": (
         info(640, 480, 277, cx=160, cy=120),
         ["25% of the width", "about 321x241", "wrong by a factor of about 0.502", "publish K of 640x480"],

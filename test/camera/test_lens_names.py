@@ -1,5 +1,9 @@
 """Which names and coefficients of a lens are taken for which model, and which are refused."""
 
+import math
+
+import cv2
+import numpy as np
 import pytest
 
 from metric3d_ros.camera import Camera
@@ -54,10 +58,31 @@ def test_aliases_of_the_equidistant_model_are_taken(name):
     assert lens(name, FISHEYE) == ("equidistant", FISHEYE)
 
 
-@pytest.mark.parametrize("name", ["", "none", "plumb_bob", "equidistant", "whatever a simulator calls it"])
+@pytest.mark.parametrize("name", ["", "none", "plumb_bob", "radtan", "whatever a simulator calls it"])
 def test_without_a_coefficient_there_is_no_lens_whatever_its_name(name):
     assert lens(name, (0.0,) * 5) == ("", ())
     assert lens(name, ()) == ("", ())
+
+
+@pytest.mark.parametrize("name", ["equidistant", "fisheye", "Kannala-Brandt", "kb4"])
+@pytest.mark.parametrize("given", [(), (0.0,) * 4, (0.0,) * 5])
+def test_an_equidistant_lens_without_coefficients_is_no_pinhole(name, given):
+    assert lens(name, given) == ("equidistant", (0.0,) * 4)
+
+
+def test_an_equidistant_lens_without_coefficients_puts_pixels_at_f_theta():
+    camera = Camera(640, 480, 200.0, 200.0, 320.0, 240.0, "equidistant", (0.0,) * 4)
+    # 200 pixels off the axis: 1 radian. A pinhole would have 45 degrees there.
+    np.testing.assert_allclose(camera.rays()[240, 520], [math.tan(1), 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(camera.project([math.tan(1), 0, 1]), [520, 240], atol=1e-6)
+    theirs = cv2.fisheye.undistortPoints(np.array([[[520.0, 240.0]]]), camera.matrix, np.zeros(4))
+    np.testing.assert_allclose(camera.rays()[240, 520, :2], theirs[0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["thin_prism_fisheye", "equisolid", "Stereographic", "f-theta", "equirectangular"])
+def test_other_projections_that_are_no_pinhole_are_refused_without_coefficients_too(name):
+    with pytest.raises(CameraError, match="not known"):
+        lens(name, (0.0,) * 4)
 
 
 def test_more_coefficients_than_a_fisheye_has_are_a_polynomial_without_a_name_too():
