@@ -225,7 +225,7 @@ def _check_lens(info: Any, camera: Camera, *, rectified: bool, has_p: bool) -> I
             f"distortion_model is {info.distortion_model}, but D is {'all 0' if d else 'empty'}",
             "taken for a fisheye lens with r = f theta, as OpenCV does, while image_geometry takes it for a pinhole; a "
             "driver may leave it so for rectified images",
-            "for rectified images set distortion_model to plumb_bob, or the parameter rectified to true; else calibrate",
+            "for rectified images set distortion_model to plumb_bob, or parameter rectified to true; else calibrate",
         )
     if rectified and not has_p and any(d):
         yield Finding(

@@ -50,7 +50,7 @@ def read_lens(name: str, coefficients: Sequence[float]) -> tuple[str, tuple[floa
 
     Aliases of a name, zeros at the end and other numbers of coefficients are taken where they mean the same; an unnamed
     model is the polynomial one where it has more coefficients than any other. Without a coefficient that is not 0 a
-    polynomial lens is a perfect one, ("", ()); an equidistant one is r = f theta, as OpenCV's fisheye functions have it.
+    polynomial lens is a perfect one, ("", ()); an equidistant one is r = f theta, as in OpenCV.
 
     Raises CameraError for a model that is not known and for coefficients that could mean several things.
     """

@@ -40,7 +40,7 @@ def roi(x, y, width, height):
 WRONG = {
     "an equidistant lens without coefficients": (
         info(fx=200, d=[0.0, 0, 0, 0], distortion_model="equidistant"),
-        ["D is all 0", "r = f theta", "rectified to true"],
+        ["D is all 0", "r = f theta", "parameter rectified to true"],
     ),
     "an equidistant lens with an empty D": (info(fx=200, distortion_model="equidistant"), ["D is empty"]),
     "K left at a quarter of the size": (
