@@ -51,3 +51,7 @@ class DataError(Metric3DError):
 
 class DownloadError(Metric3DError):
     """A published file could not be downloaded, or is not the one that was published."""
+
+
+class NodeError(Metric3DError):
+    """A ROS node has come into a state that it cannot leave."""

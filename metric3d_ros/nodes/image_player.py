@@ -108,6 +108,8 @@ class ImagePlayer:
             self._log.warning(f"skipped: {error}")
         except Metric3DError as error:
             self._stop.fail(error)
+        except Exception as error:
+            self.node.faults.note(f"image {self._next + 1} of {self._pictures.describe()}", error)
         self._next += 1
         if self._next == len(self._pictures) and not self._published:
             self._stop.fail(DataError(f"not one image of {self._pictures.describe()} could be played"))

@@ -141,15 +141,19 @@ class Result(Generic[F]):
     def missing_depth(self) -> MissingDepth:
         """Return the shares of the pixels without depth and without a point, of what has been computed by now."""
         computed = vars(self)
-        depth = computed.get("far_depth_m" if self.parameters.depth.far == INFINITE else "depth_m")
+        depth = computed.get("far_depth_m")
+        no_depth = None
+        if depth is not None:
+            sampled_m = depth[::_STRIDE, ::_STRIDE]
+            no_depth = np.isnan(sampled_m)
+            if self.parameters.depth.far != INFINITE:
+                no_depth |= sampled_m > self.parameters.depth.max_depth_m
         cloud = computed.get("cloud_depth_m")
         points = None
         if cloud is not None:
             no_ray = np.isnan(self.camera.ray_planes(stride=_STRIDE)[2])
             points = _share(np.isnan(cloud[::_STRIDE, ::_STRIDE]) | no_ray)
-        return MissingDepth(
-            depth=None if depth is None else _share(np.isnan(depth[::_STRIDE, ::_STRIDE])), points=points
-        )
+        return MissingDepth(depth=None if no_depth is None else _share(no_depth), points=points)
 
     @property
     def _estimate(self) -> Estimate:

@@ -30,6 +30,7 @@ from metric3d_ros.nodes.health.watched_camera import WatchedCamera
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
 from metric3d_ros.nodes.ros.qos import create_output
+from metric3d_ros.nodes.serving.serving_node import ServingNode
 
 DIAGNOSTICS_TOPIC = "/diagnostics"
 TIMING_TOPIC = "~/timing"
@@ -42,7 +43,7 @@ class Diagnostics:
 
     def __init__(
         self,
-        node: Node,
+        node: ServingNode,
         *,
         cameras: Sequence[WatchedCamera],
         switch: EnableSwitch,
@@ -75,6 +76,8 @@ class Diagnostics:
         if estimator is not None:
             text = RUNNING if self._switch.enabled else DISABLED
             provider = estimator.model.provider
+        values["messages and requests refused"] = self._node.faults.count
+        values["last refused"] = self._node.faults.last
         values["model"] = parameters.model if estimator is None else estimator.model.name
         values["provider"] = provider
         if estimator is not None and estimator.model.remark:

@@ -113,21 +113,39 @@ class Entry:
         return ConfigurationError(f"parameter {self.name} is {value!r}, expected {expected}: {self.description}")
 
 
+# Every change of a parameter goes through all of its table, and finding a table's types takes milliseconds.
+_KNOWN_ENTRIES: dict[type, tuple[Entry, ...]] = {}
+_KNOWN_KINDS: dict[type, Mapping[str, Any]] = {}
+
+
 def parameter(default: Any, description: str, **details: Any) -> Any:
     """Return a dataclass field for one parameter; `details` are the other fields of `Entry`."""
     entry = Entry(default=default, description=description, **details)
     return dataclasses.field(default=default, metadata={_ENTRY: entry})
 
 
-def entries(table: type, *, prefix: str = "") -> Iterator[Entry]:
-    """Yield every parameter of `table`, in order, under its full name."""
-    kinds = get_type_hints(table)
+def entries(table: type) -> tuple[Entry, ...]:
+    """Return every parameter of `table`, in order, under its full name."""
+    if table not in _KNOWN_ENTRIES:
+        _KNOWN_ENTRIES[table] = tuple(_entries(table, prefix=""))
+    return _KNOWN_ENTRIES[table]
+
+
+def _entries(table: type, *, prefix: str) -> Iterator[Entry]:
+    kinds = _kinds(table)
     for field in dataclasses.fields(table):
         name = prefix + field.name
         if _ENTRY in field.metadata:
             yield dataclasses.replace(field.metadata[_ENTRY], name=name, kind=kinds[field.name])
         else:
-            yield from entries(kinds[field.name], prefix=f"{name}.")
+            yield from _entries(kinds[field.name], prefix=f"{name}.")
+
+
+def _kinds(table: type) -> Mapping[str, Any]:
+    """Return the type of each field."""
+    if table not in _KNOWN_KINDS:
+        _KNOWN_KINDS[table] = get_type_hints(table)
+    return _KNOWN_KINDS[table]
 
 
 def build(table: type[T], values: Mapping[str, Any]) -> T:
@@ -144,7 +162,7 @@ def build(table: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _build(table: type[T], accepted: Mapping[str, Value], *, prefix: str) -> T:
-    kinds = get_type_hints(table)
+    kinds = _kinds(table)
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(table):  # type: ignore[arg-type]
         name = prefix + field.name

@@ -70,18 +70,22 @@ class Scheduler(Generic[S, T, R]):
             return replaced
 
     def stop(self, *, timeout_s: float) -> bool:
-        """End both threads after what they are doing; return whether each of them ended within `timeout_s`."""
+        """End both threads after what they are doing; return whether they ended, for which each gets `timeout_s`."""
         with self._arrived:
             self._closed = True
             self._waiting.clear()
             self._arrived.notify_all()
             self._done.notify_all()
-        for thread in (self._first, self._second):  # the second one ends after the first
-            if thread.ident is not None:
-                thread.join(timeout_s)
-            if thread.is_alive():
-                return False
-        return True
+        if self._first.ident is not None:
+            self._first.join(timeout_s)
+        if self._first.is_alive():
+            # The second thread ends after the first one. What it is publishing or saving now need not suffer for that.
+            with self._done:
+                self._done.wait_for(lambda: not self._between, timeout_s)
+            return False
+        if self._second.ident is not None:
+            self._second.join(timeout_s)
+        return not self._second.is_alive()
 
     def _run(self) -> None:
         try:

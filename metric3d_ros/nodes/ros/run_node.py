@@ -10,19 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
+from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
 
-from metric3d_ros.errors import ConfigurationError, Metric3DError
-from metric3d_ros.nodes.parameter_server.reloadable_node import ReloadableNode
+from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
 from metric3d_ros.nodes.ros.large_messages import TransportReport, prepare_for_large_messages
 from metric3d_ros.nodes.ros.security_settings import explain_unenforced_security, security_remedy
+from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
+from metric3d_ros.nodes.serving.faults import Faults, one_line
+from metric3d_ros.nodes.serving.serving_node import ServingNode
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
 _SPIN_S = 0.1
+# An executor that fails this often in a row, outside of any callback, waits for nothing any more.
+_MOST_FAILURES = 20
 
 
 class Stop:
@@ -54,7 +57,7 @@ class Stop:
 class RunnableNode(Protocol):
     """What `run_node` runs."""
 
-    node: Node
+    node: ServingNode
 
     def close(self) -> bool:
         """End threads and release what is held; False if a thread is still busy and must be left behind."""
@@ -100,7 +103,7 @@ def run_node(
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
             stop.fail(error)
-            print(f"{name}: error: {_one_line(error)}", file=sys.stderr)
+            print(f"{name}: error: {one_line(error)}", file=sys.stderr)
         finally:
             try_shutdown()
     exit_code = 0 if stop.error is None else 1
@@ -121,13 +124,12 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     unenforced = explain_unenforced_security()
     if unenforced:
         logger.warning(unenforced)
-    executor = SingleThreadedExecutor()
+    executor = EnduringExecutor(runnable.node.faults)
     executor.add_node(runnable.node)
     try:
-        while not stop.requested:
-            executor.spin_once(timeout_sec=_SPIN_S)
+        _spin_until(stop, executor, runnable.node.faults)
         if stop.error is not None:
-            logger.fatal(_one_line(stop.error))
+            logger.fatal(one_line(stop.error))
     finally:
         clean = runnable.close()
         executor.shutdown()
@@ -135,10 +137,26 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     return clean
 
 
-def create_node(name: str) -> Node:
+def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> None:
+    """Spin until `stop`, whatever others send; what the executor itself raises again and again ends the node."""
+    failures = 0
+    while not stop.requested:
+        try:
+            executor.spin_once(timeout_sec=_SPIN_S)
+            failures = 0
+        except ExternalShutdownException:
+            stop.fail(NodeError("ROS 2 was shut down from within this process: start the node again"))
+        except Exception as error:
+            failures += 1
+            faults.note("executor: what came", error)
+            if failures == _MOST_FAILURES:
+                stop.fail(NodeError(f"ROS 2 can wait for nothing any more: {one_line(error)}; start the node again"))
+
+
+def create_node(name: str) -> ServingNode:
     """Return a node as `ParameterServer` wants it; ConfigurationError if ROS 2 cannot make one."""
     with _explained_ros_errors():
-        return ReloadableNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
+        return ServingNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
 
 
 def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:
@@ -180,7 +198,7 @@ def _explained_ros_errors() -> Iterator[None]:
     except Exception as error:  # of many types, few of them public
         remedies = [security_remedy(), "check what follows --ros-args, and that HOME or ROS_LOG_DIR is set"]
         remedy = "; or ".join(filter(None, remedies))
-        raise ConfigurationError(f"ROS 2 cannot start: {_one_line(error)}; {remedy}") from error
+        raise ConfigurationError(f"ROS 2 cannot start: {one_line(error)}; {remedy}") from error
 
 
 @contextlib.contextmanager
@@ -193,7 +211,3 @@ def _stopped_by_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -125,3 +125,13 @@ def test_missing_depth_is_the_share_of_what_was_computed_and_nothing_is_computed
     )
     BY_TOPIC["points"].build(limited, sensor_msgs.msg)
     assert limited.missing_depth().points == 1.0
+
+
+def test_missing_depth_counts_what_depth_image_alone_leaves_out_as_too_far():
+    depth_m = np.ones((16, 32), np.float32)
+    depth_m[8, 16:] = 5.0
+    for far, share in (("invalid", 2 / 8), ("infinite", 0.0)):
+        values = {"depth.max_m": 2.0, "depth.far": far}
+        result = dataclasses.replace(result_of(depth_m, sec=1), parameters=build(DepthParameters, values))
+        BY_TOPIC["depth/image"].build(result)
+        assert result.missing_depth() == MissingDepth(depth=share)

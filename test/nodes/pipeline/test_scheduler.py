@@ -160,6 +160,21 @@ def test_stop_tells_if_the_overlapping_half_is_too_busy_to_end():
     assert recorder.finished == [({"camera": 1}, "first_then")]
 
 
+def test_outputs_in_hand_get_their_own_time_at_the_end_even_if_the_work_on_the_next_item_is_stuck():
+    recorder = Recorder(overlap=True)
+    recorder.work_may_end.set()
+    recorder.offer("camera", 1)
+    wait_for(recorder.then_begun)
+    recorder.work_may_end.clear()
+    recorder.offer("camera", 2)
+    wait_for(recorder.work_begun, 2)
+    threading.Timer(0.3, recorder.then_may_end.set).start()
+    assert recorder.stop(timeout_s=0.25) is False
+    assert [items for items, _ in recorder.finished] == [{"camera": 1}]
+    recorder.work_may_end.set()
+    assert recorder.stop() is True
+
+
 def test_result_in_hand_is_finished_before_the_end():
     recorder = Recorder(overlap=True)
     recorder.then_may_end.set()
