@@ -102,7 +102,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
-    from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
+    from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 
     environment = os.environ | {
         LATENCY_VARIABLE: f"{scenario.latency_ms:g}",

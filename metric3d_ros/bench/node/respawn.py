@@ -85,7 +85,7 @@ def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
-    from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
+    from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 
     namespace = f"bench_{os.getpid()}"
     node = SupervisedNode(["-r", f"__ns:=/{namespace}", "-p", f"model:={model}"])

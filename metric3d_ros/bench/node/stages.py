@@ -125,7 +125,7 @@ def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
-    from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
+    from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 
     namespace = f"bench_{os.getpid()}"
     arguments = ["-r", f"__ns:=/{namespace}"]

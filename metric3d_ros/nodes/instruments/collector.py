@@ -23,7 +23,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import Cloud, cloud_to_points, image_to_array, image_to_depth
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
-from metric3d_ros.nodes.ros.large_messages import prepare_for_large_messages
+from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 
 IMAGE = "image"
 DEPTH = "depth/image"

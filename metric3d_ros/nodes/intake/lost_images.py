@@ -10,7 +10,7 @@ import numpy as np
 
 from metric3d_ros.installed_files import shared_file
 from metric3d_ros.messages.stamps import NS_PER_S
-from metric3d_ros.nodes.ros.large_messages import PROFILE_FILE, PROFILE_VARIABLES
+from metric3d_ros.nodes.transport.large_messages import PROFILE_FILE, PROFILE_VARIABLES
 
 WINDOW_S = 5.0
 _FAR_BELOW = 0.5

@@ -1,1 +1,1 @@
-"""ROS plumbing that is independent of depth: rclpy, topics, QoS, the process and its transport."""
+"""ROS plumbing that is independent of depth: rclpy, topics, QoS and the process."""

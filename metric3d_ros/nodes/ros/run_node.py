@@ -16,11 +16,11 @@ from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, 
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
-from metric3d_ros.nodes.ros.large_messages import TransportReport, prepare_for_large_messages
 from metric3d_ros.nodes.ros.security_settings import explain_unenforced_security, security_remedy
 from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
 from metric3d_ros.nodes.serving.faults import Faults, one_line
 from metric3d_ros.nodes.serving.serving_node import ServingNode
+from metric3d_ros.nodes.transport.large_messages import TransportReport, prepare_for_large_messages
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
 _SPIN_S = 0.1

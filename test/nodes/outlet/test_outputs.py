@@ -133,5 +133,5 @@ def test_missing_depth_counts_what_depth_image_alone_leaves_out_as_too_far():
     for far, share in (("invalid", 2 / 8), ("infinite", 0.0)):
         values = {"depth.max_m": 2.0, "depth.far": far}
         result = dataclasses.replace(result_of(depth_m, sec=1), parameters=build(DepthParameters, values))
-        BY_TOPIC["depth/image"].build(result)
+        BY_TOPIC["depth/image"].build(result, sensor_msgs.msg)
         assert result.missing_depth() == MissingDepth(depth=share)

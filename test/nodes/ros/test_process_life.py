@@ -153,13 +153,12 @@ def test_signals_that_keep_coming_do_not_break_the_end(environment, models):
 
 BUSY_NODE = """
 import sys, threading, time
-from rclpy.node import Node
-from metric3d_ros.nodes.ros.run_node import run_node
+from metric3d_ros.nodes.ros.run_node import create_node, run_node
 from metric3d_ros.nodes.pipeline.scheduler import Scheduler
 
 class Busy:
     def __init__(self, options, stop):
-        self.node = Node("busy")
+        self.node = create_node("busy")
         self.scheduler = Scheduler(prepare=self.work, work=print, on_error=print, name="busy")
         self.scheduler.start()
 

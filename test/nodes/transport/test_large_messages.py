@@ -8,8 +8,12 @@ import pytest
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.installed_files import shared_file
-from metric3d_ros.nodes.ros import large_messages
-from metric3d_ros.nodes.ros.large_messages import PROFILE_VARIABLES, choose_segment_mib, prepare_for_large_messages
+from metric3d_ros.nodes.transport import large_messages
+from metric3d_ros.nodes.transport.large_messages import (
+    PROFILE_VARIABLES,
+    choose_segment_mib,
+    prepare_for_large_messages,
+)
 
 FAST_DDS = "rmw_fastrtps_cpp"
 MIB = 1 << 20

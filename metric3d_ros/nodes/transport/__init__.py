@@ -1,0 +1,1 @@
+"""Shared memory for large messages: its size, and what killed processes left in it."""
