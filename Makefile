@@ -10,13 +10,16 @@ MODEL ?=
 IMAGES ?=
 FOCAL ?=
 VIEWER ?=
+MINUTES ?=
+HOURS ?=
+SEED ?=
 PYTEST_ARGS ?=
 # A worker for each core; a worker with nothing left takes tests from another's end. PYTEST_ARGS="-n 4" overrules it.
 PARALLEL := --numprocesses auto --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow ros-tools check lint format bench clean
+.PHONY: help demo test test-slow ros-tools fuzz soak check lint format bench clean
 
 help:
 	@echo "make demo        run the ROS 2 node on a rendered camera flight; writes pictures and a point cloud"
@@ -25,6 +28,8 @@ help:
 	@echo "make test        run all tests but the slow ones, with a worker for each core;"
 	@echo "                 PYTEST_ARGS='-n 0 test/camera': some of them, in one process"
 	@echo "make test-slow   run the slow tests: large networks, long runs"
+	@echo "make fuzz        send hostile messages and read damaged files, 30 minutes (MINUTES=), on two cores; SEED=N goes on"
+	@echo "make soak        run camera, node and subscribers for 10 minutes (MINUTES= or HOURS=), and judge memory and counts"
 	@echo "make ros-tools   install launch, ros2cli and cv_bridge with apt, so that their tests run too"
 	@echo "make lint        run ruff, mypy and the import contracts"
 	@echo "make check       run lint, then test"
@@ -83,6 +88,16 @@ ros-tools:
 	  echo "or name your distribution, as in make ros-tools ROS_DISTRO=kilted" >&2; exit 1; }
 	@$(if $(filter 0,$(shell id -u)),,sudo) apt-get install --yes $(ROS_PACKAGES)
 	@echo "The tests of launch and cv_bridge run too from now on: source /opt/ros/$(ROS_DISTRO)/setup.bash && make test"
+
+# What both leave on the network stays on this machine.
+RELIABILITY := ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST PYTHONPATH=test/support:test/reliability $(RUN) -m
+DURATION = $(if $(HOURS),--minutes $$(($(HOURS) * 60)),$(if $(MINUTES),--minutes $(MINUTES)))
+
+fuzz: $(VENV)/installed-test
+	@$(RELIABILITY) fuzz $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+soak: $(VENV)/installed-test
+	@$(RELIABILITY) soak $(DURATION) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: $(VENV)/installed-test
 	@$(RUN) -m ruff check .

@@ -162,10 +162,10 @@ class TestBench:
 
     __test__ = False
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, *, name: str = "test_bench") -> None:
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)
-        self.node = Node("test_bench", context=self.context)
+        self.node = Node(name, context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
 
