@@ -19,7 +19,7 @@ PARALLEL := --numprocesses auto --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow ros-tools fuzz soak check lint format bench clean
+.PHONY: help demo test test-slow ros-tools fuzz soak lock sbom check lint format bench clean
 
 help:
 	@echo "make demo        run the ROS 2 node on a rendered camera flight; writes pictures and a point cloud"
@@ -35,6 +35,8 @@ help:
 	@echo "make check       run lint, then test"
 	@echo "make format      format the sources with ruff"
 	@echo "make bench       time models and the node on this machine against baselines; ARGS=--quick: in two minutes"
+	@echo "make lock        write requirements/ again from the ranges in setup.py; UPGRADE=yes: with the newest versions"
+	@echo "make sbom        write a bill of materials (CycloneDX) of what a node consists of"
 	@echo "make clean       remove .venv and everything built"
 
 $(VENV)/created:
@@ -49,22 +51,36 @@ $(VENV)/created:
 # A comma would end an argument of $(call).
 comma := ,
 
-# $(call install,WORDS FOR THE PERSON WAITING,WHAT PIP INSTALLS)
+# Exactly the versions of requirements/ are installed, checked by their hashes, if these fit: Linux on x86_64, Python 3.10
+# to 3.14. Else, or with LOCKED=no, the newest versions that setup.py allows.
+LOCKED ?= yes
+FITS := [ '$(LOCKED)' != no ] && $(RUN) -c 'import platform, sys; \
+  sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") or not (3, 10) <= sys.version_info[:2] <= (3, 14))'
+PIP := -m pip install --quiet --progress-bar on
+
+# $(call install,WORDS FOR THE PERSON WAITING,EXTRAS OF setup.py,FILE IN requirements/)
 define install
 @echo "Installing $(1) into $(VENV) (once; the first time takes a minute or more) ..."
-@$(RUN) -m pip install --quiet --progress-bar on $(2)
+@if $(FITS); then \
+  $(RUN) $(PIP) --require-hashes --requirement requirements/$(3).txt && \
+  $(RUN) $(PIP) --no-deps --no-build-isolation --editable .; \
+else \
+  echo "requirements/ does not fit this computer, or LOCKED=no: taking the newest versions that setup.py allows"; \
+  $(RUN) $(PIP) --editable '.[$(2)]'; \
+fi
 @touch $@
 endef
 
-$(VENV)/installed-runtime: $(VENV)/created setup.py pyproject.toml
-	$(call install,ROS 2 and ONNX Runtime,--editable '.[ros$(comma)cpu]')
+$(VENV)/installed-runtime: $(VENV)/created setup.py pyproject.toml requirements/runtime.txt
+	$(call install,ROS 2 and ONNX Runtime,ros$(comma)cpu,runtime)
 
-$(VENV)/installed-viewer: $(VENV)/installed-runtime
-	$(call install,the Rerun viewer,--editable '.[ros$(comma)cpu$(comma)viewer]')
+$(VENV)/installed-viewer: $(VENV)/installed-runtime requirements/viewer.txt
+	$(call install,the Rerun viewer,ros$(comma)cpu$(comma)viewer,viewer)
 
-$(VENV)/installed-test: $(VENV)/installed-runtime
-	$(call install,PyTorch,'$(TORCH)')
-	$(call install,the test tools,--editable '.[ros$(comma)cpu$(comma)viewer$(comma)export$(comma)test]')
+$(VENV)/installed-test: $(VENV)/installed-runtime requirements/test.txt
+	@echo "Installing PyTorch into $(VENV) ..."
+	@$(RUN) $(PIP) '$(TORCH)'
+	$(call install,the test tools,ros$(comma)cpu$(comma)viewer$(comma)export$(comma)test,test)
 
 demo: $(VENV)/installed-$(if $(VIEWER),viewer,runtime)
 	@$(RUN) -m metric3d_ros.demo \
@@ -110,6 +126,35 @@ check: lint test
 format: $(VENV)/installed-test
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
+
+# PyTorch is left out: which build of it is right depends on the GPU. One file serves all versions of Python.
+define lock
+@$(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header --no-annotate \
+  --excludes requirements/left_out.in $(2) setup.py requirements/build.in --output-file requirements/$(1).txt \
+  $(if $(UPGRADE),--upgrade)
+endef
+TOOLS := $(VENV)/tools
+
+$(TOOLS)/installed: $(VENV)/created
+	@$(RUN) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python $(PIP) uv==0.13.9 cyclonedx-bom==7.5.0
+	@touch $@
+
+lock: $(TOOLS)/installed
+	$(call lock,test,--extra ros --extra cpu --extra viewer --extra export --extra test)
+	$(call lock,viewer,--extra ros --extra cpu --extra viewer --constraint requirements/test.txt)
+	$(call lock,runtime,--extra ros --extra cpu --constraint requirements/test.txt)
+
+# Of an environment that holds only what users of the node get.
+sbom: $(TOOLS)/installed
+	@rm -rf build/sbom
+	@$(RUN) -m venv build/sbom/environment
+	@build/sbom/environment/bin/python $(PIP) --require-hashes --requirement requirements/runtime.txt
+	@build/sbom/environment/bin/python $(PIP) --no-deps --no-build-isolation .
+	@$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --output-file build/sbom/metric3d_ros.cdx.json \
+	  build/sbom/environment/bin/python
+	@rm -rf build/sbom/environment
+	@echo "build/sbom/metric3d_ros.cdx.json lists what a node consists of (CycloneDX)"
 
 bench: $(VENV)/installed-test
 	@mkdir -p bench_output
