@@ -16,11 +16,11 @@ from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, 
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
-from metric3d_ros.nodes.ros.security_settings import explain_unenforced_security, security_remedy
 from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
 from metric3d_ros.nodes.serving.faults import Faults, one_line
 from metric3d_ros.nodes.serving.serving_node import ServingNode
 from metric3d_ros.nodes.transport.large_messages import TransportReport, prepare_for_large_messages
+from metric3d_ros.nodes.transport.security_settings import explain_unenforced_security, security_remedy
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
 _SPIN_S = 0.1
@@ -103,7 +103,7 @@ def run_node(
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
             stop.fail(error)
-            print(f"{name}: error: {one_line(error)}", file=sys.stderr)
+            print(f"{name}: error: {_with_remedy(error)}", file=sys.stderr)
         finally:
             try_shutdown()
     exit_code = 0 if stop.error is None else 1
@@ -129,7 +129,7 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     try:
         _spin_until(stop, executor, runnable.node.faults)
         if stop.error is not None:
-            logger.fatal(one_line(stop.error))
+            logger.fatal(_with_remedy(stop.error))
     finally:
         clean = runnable.close()
         executor.shutdown()
@@ -211,3 +211,8 @@ def _stopped_by_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _with_remedy(error: Metric3DError) -> str:
+    """Return our own error's message on one line, uncut: the remedy is at its end."""
+    return " ".join(str(error).split())

@@ -8,7 +8,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 from ros_process import RosProcess, next_domain, ros_environment
 
-from metric3d_ros.nodes.ros.security_settings import explain_unenforced_security, security_remedy
+from metric3d_ros.nodes.transport.security_settings import explain_unenforced_security, security_remedy
 
 ON = {"ROS_SECURITY_ENABLE": "true"}
 ENFORCED = {**ON, "ROS_SECURITY_STRATEGY": "Enforce"}
