@@ -1,1 +1,1 @@
-"""Shared memory for large messages: its size, and what killed processes left in it."""
+"""Shared memory for large messages, what killed processes left in it, and what the environment asks of SROS2."""
