@@ -25,9 +25,9 @@ from metric3d_export.report.record import ExportReport, report_paths
 from metric3d_export.weights.checkpoints import hash_tensors
 from metric3d_ros import __version__
 from metric3d_ros.comparison.differences import Difference, Figure
+from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
-from metric3d_ros.process_memory import peak_memory_bytes
 
 WEIGHTS_SOURCE = "weights_source"
 """Metadata key, after the prefix, of the repository and commit that the weights were downloaded from."""

@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.network.variants import build_network
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
+from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS
-from metric3d_ros.process_memory import peak_memory_bytes
 
 EAGER, FP16, COMPILED = "fp32", "fp16", "fp16-compiled"
 PRECISIONS = {

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.model_contract import DEPTH
-from metric3d_ros.process_memory import peak_memory_bytes
 
 SIZES_HW = ((240, 320), (480, 640))
 _LEAST_RUNS, _MOST_RUNS, _ENOUGH_S = 3, 10, 3.0

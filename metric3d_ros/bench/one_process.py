@@ -14,10 +14,10 @@ import numpy as np
 from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine.gpu.memory import read_gpu_memory
+from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.errors import InferenceError, Metric3DError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
-from metric3d_ros.process_memory import peak_memory_bytes
 
 _RUNS = 2
 """The second run may need more than the first: ONNX Runtime plans its memory by what the first one took."""

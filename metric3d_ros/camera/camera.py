@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.camera.lens_names import EQUIDISTANT, read_lens
-from metric3d_ros.camera.lenses import Lens, lens_of
+from metric3d_ros.camera.lenses.lens import Lens, lens_of
+from metric3d_ros.camera.lenses.names import EQUIDISTANT, read_lens
 from metric3d_ros.camera.pinhole import Pinhole
 from metric3d_ros.camera.pixel_rays import compute_rays, pixel_rays, ray_planes
 from metric3d_ros.camera.roi_and_binning import apply_roi_and_binning, check_roi, described_size_hw

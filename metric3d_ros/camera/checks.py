@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metric3d_ros.camera.camera import Camera
-from metric3d_ros.camera.lens_names import is_unbent_equidistant, is_unnamed_polynomial
+from metric3d_ros.camera.lenses.names import is_unbent_equidistant, is_unnamed_polynomial
 
 # In units of the image's size. Real lenses stay below 0.1; that of half a resolution is 0.25 off.
 _FAR_OFF = 0.2

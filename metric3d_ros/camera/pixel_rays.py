@@ -5,8 +5,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.camera.lens_inversion import invert_lens
-from metric3d_ros.camera.lenses import Lens
+from metric3d_ros.camera.lenses.inversion import invert_lens
+from metric3d_ros.camera.lenses.lens import Lens
 from metric3d_ros.camera.pinhole import Pinhole
 
 Float32Array = npt.NDArray[np.float32]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metric3d_ros.camera import Camera, apply_roi_and_binning, described_size_hw
-from metric3d_ros.camera.lens_names import PLUMB_BOB
+from metric3d_ros.camera.lenses.names import PLUMB_BOB
 
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 _NO_DISTORTION = (PLUMB_BOB, [0.0] * 5)

@@ -7,7 +7,7 @@ import pytest
 from rendered_rooms import scene_and_pose
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.camera.fisheye_views import (
+from metric3d_ros.camera.views.fisheye_views import (
     FisheyeViews,
     field_of_view_deg,
     fisheye_views,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lens_oracle import check_rays, distort
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.camera.equidistant import EquidistantLens
-from metric3d_ros.camera.polynomial import PolynomialLens
-from metric3d_ros.camera.roots import first_root
+from metric3d_ros.camera.lenses.equidistant import EquidistantLens
+from metric3d_ros.camera.lenses.polynomial import PolynomialLens
+from metric3d_ros.camera.lenses.roots import first_root
 
 MANY = settings(max_examples=300, deadline=None, derandomize=True)
 

@@ -5,7 +5,7 @@ import pytest
 from rendered_rooms import scene_and_pose
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.camera.rectified_view import rectified_view
+from metric3d_ros.camera.views.rectified_view import rectified_view
 from metric3d_ros.errors import CameraError
 from metric3d_ros.world.rendering.renderer import render
 

@@ -10,17 +10,13 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.world.description.materials import COLUMNS, SKY
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import ENCLOSURE_FACES, SOLID_COLUMNS, Scene, SceneDraft, turn
-from metric3d_ros.world.objects import (
-    basic_materials,
-    furniture,
-    kitchens_and_bathrooms,
-    people,
-    seats_and_beds,
-    vehicles,
-)
+from metric3d_ros.world.objects import people
+from metric3d_ros.world.objects.indoors import furniture, kitchens_and_bathrooms, seats_and_beds
+from metric3d_ros.world.objects.materials import basic
+from metric3d_ros.world.objects.outdoors import vehicles
+from metric3d_ros.world.objects.outdoors.street_things import house, lamp_post
 from metric3d_ros.world.objects.placing import Footprint, Lineup, Piece, Place, Stage, room_walls, stand_at_wall, turned
 from metric3d_ros.world.objects.plants import tree
-from metric3d_ros.world.objects.street_things import house, lamp_post
 from metric3d_ros.world.places import plain_rooms
 from metric3d_ros.world.places.rooms import MAX_SOLIDS, MIN_SOLIDS, draw_room
 from metric3d_ros.world.places.staging import STICKS_OUT_M, fill
@@ -163,7 +159,7 @@ def test_turns_agree_with_those_of_solids() -> None:
 def test_placed_solids_equal_those_of_a_draft() -> None:
     stage = Stage(Rng(1), 10)
     place = Place(stage).at(1.0, -2.0, 0.5, yaw=0.7)
-    material = basic_materials.wood(Rng(2))
+    material = basic.wood(Rng(2))
     place.box((0.2, 0.3, 0.4), (1.0, 2.0, 3.0), material, pitch=0.2, roll=-0.4)
     place.ball((0.0, 1.0, 0.0), (0.3, 0.4, 0.5), material)
     place.rod((0.0, 0.0, 0.0), (0.5, 0.2, 1.0), 0.2, material, taper=0.6)
@@ -183,7 +179,7 @@ def test_a_piece_at_a_wall_has_its_back_to_it_and_the_next_one_keeps_off() -> No
     for seed in range(20):
         stage = Stage(Rng(seed), 500, floor=(0.0, 0.0, 4.0, 3.0))
         place = Place(stage)
-        pieces = [Piece(1.0, 0.4, lambda p: p.between((-0.5, -0.2, 0), (0.5, 0.2, 1), basic_materials.wood(p.rng)))] * 6
+        pieces = [Piece(1.0, 0.4, lambda p: p.between((-0.5, -0.2, 0), (0.5, 0.2, 1), basic.wood(p.rng)))] * 6
         for piece in pieces:
             stand_at_wall(place, piece, room_walls(4.0, 3.0))
         assert len(stage.taken) == len(stage.solids) >= 3
@@ -230,13 +226,13 @@ def test_sight_agrees_with_the_renderer() -> None:
 
 
 def test_clearance_is_the_distance_to_the_nearest_solid_and_negative_inside() -> None:
-    scene = built(Piece(1, 1, lambda p: p.box((0, 0, 1), (1, 2, 2), basic_materials.wood(p.rng), yaw=math.pi / 2)))
+    scene = built(Piece(1, 1, lambda p: p.box((0, 0, 1), (1, 2, 2), basic.wood(p.rng), yaw=math.pi / 2)))
     assert clearance(scene, np.float32([1.5, 0, 1])) == pytest.approx(0.5, abs=1e-4)
     assert clearance(scene, np.float32([0.9, 0, 1])) == pytest.approx(-0.1, abs=1e-4)
-    ball = built(Piece(1, 1, lambda p: p.ball((0, 0, 1), (0.5, 0.5, 0.5), basic_materials.wood(p.rng))))
+    ball = built(Piece(1, 1, lambda p: p.ball((0, 0, 1), (0.5, 0.5, 0.5), basic.wood(p.rng))))
     assert clearance(ball, np.float32([0, 1.5, 1])) == pytest.approx(1.0, abs=1e-4)
     assert clearance(ball, np.float32([0, 0.1, 1])) < 0
-    rod = built(Piece(1, 1, lambda p: p.rod((0, 0, 0), (0, 0, 2), 0.2, basic_materials.wood(p.rng), taper=2.0)))
+    rod = built(Piece(1, 1, lambda p: p.rod((0, 0, 0), (0, 0, 2), 0.2, basic.wood(p.rng), taper=2.0)))
     assert clearance(rod, np.float32([1, 0, 1])) == pytest.approx(0.6, abs=1e-4)
 
 

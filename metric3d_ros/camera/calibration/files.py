@@ -12,7 +12,7 @@ from metric3d_ros.camera.calibration import names
 from metric3d_ros.camera.calibration.names import NamedValues
 from metric3d_ros.camera.calibration.text import INI_FORMAT, read_calibration_text
 from metric3d_ros.camera.calibration.urls import resolve_calibration
-from metric3d_ros.camera.lens_names import EQUIDISTANT, PLUMB_BOB, RATIONAL
+from metric3d_ros.camera.lenses.names import EQUIDISTANT, PLUMB_BOB, RATIONAL
 from metric3d_ros.errors import CameraError, DataError
 
 _NO_P = (0.0,) * 12

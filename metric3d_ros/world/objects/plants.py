@@ -4,8 +4,8 @@ import math
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import outdoor_materials as om
-from metric3d_ros.world.objects import thing_materials as tm
+from metric3d_ros.world.objects.materials import outdoors as om
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 

@@ -1,6 +1,6 @@
 """What stands in the rooms behind the open doors of a furnished room."""
 
-from metric3d_ros.world.objects import furniture, seats_and_beds
+from metric3d_ros.world.objects.indoors import furniture, seats_and_beds
 from metric3d_ros.world.objects.placing import Footprint, Place, room_walls
 from metric3d_ros.world.places.shell import Shell
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects import outdoor_materials as om
+from metric3d_ros.world.objects.materials import basic as bm
+from metric3d_ros.world.objects.materials import outdoors as om
 from metric3d_ros.world.objects.placing import Place
 
 KERB_M = 0.12

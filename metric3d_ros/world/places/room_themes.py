@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import fittings as b
-from metric3d_ros.world.objects import furniture as f
-from metric3d_ros.world.objects import kitchens_and_bathrooms as kb
-from metric3d_ros.world.objects import seats_and_beds as sb
+from metric3d_ros.world.objects.indoors import fittings as b
+from metric3d_ros.world.objects.indoors import furniture as f
+from metric3d_ros.world.objects.indoors import kitchens_and_bathrooms as kb
+from metric3d_ros.world.objects.indoors import seats_and_beds as sb
 from metric3d_ros.world.objects.placing import Piece
 
 Make = Callable[[Rng], Piece]

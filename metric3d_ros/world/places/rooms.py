@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import clutter, fittings, floor_and_wall_clutter, furniture, seats_and_beds
+from metric3d_ros.world.objects.indoors import clutter, fittings, floor_and_wall_clutter, furniture, seats_and_beds
 from metric3d_ros.world.objects.people import person, sitting_person
 from metric3d_ros.world.objects.placing import (
     Footprint,

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, field, replace
 
 from metric3d_ros.world.description.materials import Material
-from metric3d_ros.world.objects import fittings
-from metric3d_ros.world.objects import outdoor_materials as om
-from metric3d_ros.world.objects import room_materials as rm
-from metric3d_ros.world.objects import thing_materials as tm
+from metric3d_ros.world.objects.indoors import fittings
+from metric3d_ros.world.objects.materials import outdoors as om
+from metric3d_ros.world.objects.materials import rooms as rm
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Footprint, Place, Point, Wall, room_walls, turned
 from metric3d_ros.world.objects.plants import hedge, tree
 

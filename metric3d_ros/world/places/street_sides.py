@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import outdoor_materials as om
-from metric3d_ros.world.objects.placing import Lineup, Piece, Place, Point
-from metric3d_ros.world.objects.plants import bush, hedge, tree, wood
-from metric3d_ros.world.objects.street_things import (
+from metric3d_ros.world.objects.materials import outdoors as om
+from metric3d_ros.world.objects.outdoors.street_things import (
     fence,
     house,
     shed,
 )
+from metric3d_ros.world.objects.placing import Lineup, Piece, Place, Point
+from metric3d_ros.world.objects.plants import bush, hedge, tree, wood
 from metric3d_ros.world.places.roads import Profile, Road
 
 NEAR_M = 28.0  # within which things have their details

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import SceneDraft
-from metric3d_ros.world.objects import outdoor_materials as om
-from metric3d_ros.world.objects import thing_materials as tm
-from metric3d_ros.world.objects.people import person
-from metric3d_ros.world.objects.placing import Footprint, Piece, Place, Point, Stage
-from metric3d_ros.world.objects.plants import tree, wood
-from metric3d_ros.world.objects.street_things import (
+from metric3d_ros.world.objects.materials import outdoors as om
+from metric3d_ros.world.objects.materials import things as tm
+from metric3d_ros.world.objects.outdoors.street_things import (
     bench,
     bin_or_box,
     bridge,
@@ -20,7 +17,10 @@ from metric3d_ros.world.objects.street_things import (
     shelter,
     sign_post,
 )
-from metric3d_ros.world.objects.vehicles import bicycle, car, tram, van
+from metric3d_ros.world.objects.outdoors.vehicles import bicycle, car, tram, van
+from metric3d_ros.world.objects.people import person
+from metric3d_ros.world.objects.placing import Footprint, Piece, Place, Point, Stage
+from metric3d_ros.world.objects.plants import tree, wood
 from metric3d_ros.world.places.roads import Profile, Road, draw_road, lay_road
 from metric3d_ros.world.places.staging import StagedScene, fill, light_outdoors
 from metric3d_ros.world.places.street_sides import Street, frontages

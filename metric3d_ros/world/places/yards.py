@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import SceneDraft
-from metric3d_ros.world.objects import clutter, fittings, furniture, seats_and_beds
-from metric3d_ros.world.objects import outdoor_materials as om
-from metric3d_ros.world.objects.people import person
-from metric3d_ros.world.objects.placing import Footprint, Lineup, Piece, Place, Point, Stage, room_walls
-from metric3d_ros.world.objects.plants import bush, hedge, tree
-from metric3d_ros.world.objects.street_things import (
+from metric3d_ros.world.objects.indoors import clutter, fittings, furniture, seats_and_beds
+from metric3d_ros.world.objects.materials import outdoors as om
+from metric3d_ros.world.objects.outdoors.street_things import (
     bench,
     bin_or_box,
     fence,
@@ -20,7 +17,10 @@ from metric3d_ros.world.objects.street_things import (
     shelter,
     sign_post,
 )
-from metric3d_ros.world.objects.vehicles import bicycle, car, van
+from metric3d_ros.world.objects.outdoors.vehicles import bicycle, car, van
+from metric3d_ros.world.objects.people import person
+from metric3d_ros.world.objects.placing import Footprint, Lineup, Piece, Place, Point, Stage, room_walls
+from metric3d_ros.world.objects.plants import bush, hedge, tree
 from metric3d_ros.world.places.staging import StagedScene, fill, light_outdoors
 
 MAX_SOLIDS = 120

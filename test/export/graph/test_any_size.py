@@ -56,7 +56,7 @@ def test_extreme_aspects_agree_with_pytorch(engine, demo_network, size_hw):
 
 RUN = """
 import sys, numpy as np
-from metric3d_ros.process_memory import peak_memory_bytes
+from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_export.patterns import sample_image
 from metric3d_ros.estimation.depth_model import open_model
 model, side, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]

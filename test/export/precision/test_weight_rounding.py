@@ -1,22 +1,17 @@
-"""Weights are rounded such that the layers' results change least, and biases take back what remains in the mean."""
+"""Weights are rounded so that the layers' results change least."""
 
-import numpy as np
 import pytest
 import torch
 from onnx import TensorProto
 from torch import nn
 
-from metric3d_export.checks import guard
 from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.roles import places_of_weights
 from metric3d_export.patterns import sample_image
-from metric3d_export.precision import calibration_images as calibration
-from metric3d_export.precision import float16, int8, layer_inputs, weight_rounding
-from metric3d_export.precision.calibration_images import calibration_images
-from metric3d_export.precision.layer_inputs import Inputs, layers_of, measure_inputs
+from metric3d_export.precision import float16, int8, weight_rounding
+from metric3d_export.precision.layer_inputs import Inputs
 from metric3d_export.precision.precisions import PRECISIONS
 from metric3d_export.precision.weight_rounding import (
-    correct_biases,
     parameters_replaced,
     reduce_parameters,
     round_layer,
@@ -24,141 +19,7 @@ from metric3d_export.precision.weight_rounding import (
 )
 from metric3d_export.progress import Silence
 
-LAYERS = {
-    "linear": (nn.Linear(6, 4), (5, 7, 6)),
-    "convolution": (nn.Conv2d(6, 4, 3), (2, 6, 9, 8)),
-    "by groups": (nn.Conv2d(6, 4, 3, groups=2), (2, 6, 9, 8)),
-    "depthwise": (nn.Conv2d(6, 6, 5, groups=6), (2, 6, 9, 8)),
-    "transposed": (nn.ConvTranspose2d(6, 4, 2, stride=2), (2, 6, 5, 4)),
-}
-
-
-def coarse(weight):
-    return (weight.detach() * 8).round() / 8
-
-
-def means(x: torch.Tensor, channel: int) -> torch.Tensor:
-    return x.mean(dim=[dim for dim in range(x.dim()) if dim != channel])
-
-
-@pytest.mark.parametrize("kind", LAYERS)
-def test_a_layer_of_rounded_weights_keeps_its_mean_result(kind):
-    layer, shape = LAYERS[kind]
-    channel = len(shape) - 1 if kind == "linear" else 1
-    torch.manual_seed(3)
-    # Each channel constant, so that the mean says all, at the border too.
-    levels = torch.rand(shape[channel]) + 1
-    x = torch.ones(shape).transpose(channel, -1).mul(levels).transpose(channel, -1)
-    network = nn.Sequential(layer)
-    weight = coarse(layer.weight)
-    (corrected,) = correct_biases(network, {"0": levels.double()}, {"0.weight": weight}).items()
-    name, bias = corrected
-    assert name == "0.bias"
-    with torch.no_grad():
-        expected = means(layer(x), channel)
-        result = torch.func.functional_call(network, {"0.weight": weight}, x)
-        assert (means(result, channel) - expected).abs().max() > 1e-3
-        result = torch.func.functional_call(network, {"0.weight": weight, "0.bias": bias}, x)
-    torch.testing.assert_close(means(result, channel), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_layers_whose_weights_stay_are_left_alone():
-    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2, bias=False), nn.ReLU())
-    mean_inputs = {"0": torch.ones(3), "1": torch.ones(2)}
-    assert correct_biases(network, mean_inputs, {}) == {}
-    weights = {f"{i}.weight": coarse(network[i].weight) for i in (0, 1)}
-    assert set(correct_biases(network, mean_inputs, weights)) == {"0.bias"}
-
-
 IMAGES = [(sample_image(56, 84, seed=1), 500.0), (sample_image(61, 45, seed=2), 800.0)]
-
-
-def test_the_means_of_every_layer_are_those_of_all_its_calls(demo_network):
-    found = measure_inputs(demo_network, IMAGES)
-    layers = layers_of(demo_network)
-    assert found.keys() == layers.keys()
-    assert not any(module._forward_pre_hooks for module in layers.values())
-    for name, (mean, moments) in found.items():
-        channels = layers[name].in_features if isinstance(layers[name], nn.Linear) else layers[name].in_channels
-        assert mean.shape == (channels,)
-        assert mean.dtype == torch.float64
-        assert moments is None
-    # Attention's outputs and what leaves a norm have means of either sign; what leaves a ReLU has none below zero.
-    assert found["depth_model.decoder.depth_regressor.2"].mean.min() >= 0
-    assert found["depth_model.encoder.blocks.0.3.mlp.fc1"].mean.min() < 0
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"),
-    [
-        (nn.Linear(6, 4), (5, 7, 6)),
-        (nn.Conv2d(6, 4, 3, padding=1), (2, 6, 9, 8)),
-        (nn.Conv2d(6, 4, 2, stride=2), (2, 6, 9, 8)),
-        (nn.Conv2d(6, 4, (3, 2), dilation=(2, 3), padding=(1, 2)), (2, 6, 9, 8)),
-        (nn.ConvTranspose2d(6, 4, 2, stride=2), (2, 6, 5, 4)),
-    ],
-    ids=["linear", "convolution", "strided", "dilated", "transposed"],
-)
-def test_input_vectors_are_what_the_weights_multiply(layer, shape):
-    torch.manual_seed(1)
-    x = torch.randn(shape)
-    rows = layer_inputs._input_vectors(layer, x)
-    assert rows.shape[1] == layer_inputs.count_inputs(layer)
-    with torch.no_grad():
-        if isinstance(layer, nn.ConvTranspose2d):
-            expected = layer(x) - layer.bias[:, None, None]
-            found = (
-                (rows @ layer.weight.flatten(1))
-                .reshape(2, 5, 4, 4, 2, 2)
-                .permute(0, 3, 1, 4, 2, 5)
-                .reshape(2, 4, 10, 8)
-            )
-        else:
-            expected = layer(x) - (layer.bias if isinstance(layer, nn.Linear) else layer.bias[:, None, None])
-            found = rows @ layer.weight.flatten(1).T
-            if not isinstance(layer, nn.Linear):
-                found = found.reshape(2, *expected.shape[2:], 4).permute(0, 3, 1, 2)
-    torch.testing.assert_close(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
-
-
-class TwoCalls(nn.Module):
-    """Reads the colours, and a part of them once more."""
-
-    def __init__(self):
-        super().__init__()
-        self.read = nn.Linear(3, 2)
-        self.unread = nn.Linear(3, 2)
-
-    def forward(self, image):
-        self.read(image)
-        self.read(image[:, ::7, :5])
-
-
-def test_means_and_moments_are_those_over_all_calls_on_all_images(monkeypatch):
-    network = TwoCalls()
-    monkeypatch.setattr(layer_inputs, "ContractModel", lambda network: Colours(network))
-    found = measure_inputs(network, IMAGES, moments_of={"read"})
-    assert found.keys() == {"read"}
-    calls = []
-    for image, _ in IMAGES:
-        for seen in (image, image[::7, :5]):
-            rows = torch.from_numpy(seen.reshape(-1, 3)).float()
-            taken = rows[torch.linspace(0, len(rows) - 1, min(len(rows), layer_inputs.ROWS_PER_CALL)).long()]
-            calls.append((rows.double().mean(dim=0), taken.T @ taken / len(taken)))
-    mean, moments = (torch.stack(values).mean(dim=0) for values in zip(*calls, strict=True))
-    torch.testing.assert_close(found["read"].mean, mean)
-    torch.testing.assert_close(found["read"].moments, moments)
-
-
-class Colours(nn.Module):
-    """Stands for the contract: gives the network an image as it is."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, image, focal_px):
-        return self.network(image.float())
 
 
 def correlated(inputs: int, rows: int) -> torch.Tensor:
@@ -342,15 +203,3 @@ def test_replaced_parameters_are_those_of_what_is_taken_meanwhile_and_of_nothing
         taken = network.state_dict()["0.bias"]
     assert torch.equal(taken, other)
     assert torch.equal(network[0].bias, before)
-
-
-def test_calibration_sees_other_rooms_than_the_guard():
-    assert min(scene for scene, _ in calibration.ROOMS) >= 1  # the guard's is the very first
-    assert {size for _, size in calibration.ROOMS}.isdisjoint(guard.ROOM_SIZES_HW)
-
-
-def test_calibration_images_are_the_same_each_time_and_all_different():
-    images, again = calibration_images(), calibration_images()
-    assert all(np.array_equal(a, b) and f == g for (a, f), (b, g) in zip(images, again, strict=True))
-    assert all(image.dtype == np.uint8 and image.shape[2] == 3 for image, _ in images)
-    assert len({image.tobytes() for image, _ in images}) == len(images)

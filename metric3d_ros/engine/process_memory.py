@@ -9,9 +9,9 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_memory_bytes() -> int:
-    """Return the most memory that this process has had at once; 0 where the system does not tell.
+    """Return the most memory that this process has had at once; 0 if the system does not report it.
 
-    Not `ru_maxrss` where Linux tells better: that starts with what the parent had, and is too large beside PyTorch.
+    On Linux not `ru_maxrss`: it starts with the parent's peak, which is too large if the parent loaded PyTorch.
     """
     if _STATUS.exists():
         peak = next((line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")), None)

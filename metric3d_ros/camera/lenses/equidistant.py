@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.camera.roots import first_root
+from metric3d_ros.camera.lenses.roots import first_root
 
 Float64Array = npt.NDArray[np.float64]
 Points = tuple[Float64Array, Float64Array]

@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 
-from metric3d_ros.process_memory import peak_memory_bytes
+from metric3d_ros.engine.process_memory import peak_memory_bytes
 
-ASK = "from metric3d_ros.process_memory import peak_memory_bytes; print(peak_memory_bytes())"
+ASK = "from metric3d_ros.engine.process_memory import peak_memory_bytes; print(peak_memory_bytes())"
 
 
 def test_a_large_array_shows_in_the_peak_also_once_it_is_gone():

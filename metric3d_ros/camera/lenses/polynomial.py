@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.camera.roots import first_root
-from metric3d_ros.camera.tilted_sensor import through, tilt_matrix
+from metric3d_ros.camera.lenses.roots import first_root
+from metric3d_ros.camera.lenses.tilted_sensor import through, tilt_matrix
 
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

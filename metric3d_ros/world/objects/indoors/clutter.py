@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects import thing_materials as tm
-from metric3d_ros.world.objects.furniture import screen, shade
+from metric3d_ros.world.objects.indoors.furniture import screen, shade
+from metric3d_ros.world.objects.materials import basic as bm
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Place, Surface
 
 Thing = Callable[[Place, float], None]  # builds at a place; the number is the height that is free

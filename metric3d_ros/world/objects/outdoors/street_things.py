@@ -5,10 +5,10 @@ import math
 from metric3d_ros.world.description import colours
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects import outdoor_materials as om
-from metric3d_ros.world.objects import room_materials as rm
-from metric3d_ros.world.objects import thing_materials as tm
+from metric3d_ros.world.objects.materials import basic as bm
+from metric3d_ros.world.objects.materials import outdoors as om
+from metric3d_ros.world.objects.materials import rooms as rm
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 STOREY_M = (2.6, 3.2)

@@ -2,9 +2,7 @@
 
 import math
 
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects import thing_materials as tm
-from metric3d_ros.world.objects.clutter import (
+from metric3d_ros.world.objects.indoors.clutter import (
     Thing,
     bag,
     ball,
@@ -17,6 +15,8 @@ from metric3d_ros.world.objects.clutter import (
     machine,
     wire,
 )
+from metric3d_ros.world.objects.materials import basic as bm
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Footprint, Place, Wall
 
 

@@ -3,8 +3,8 @@
 import math
 
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects.furniture import legs
+from metric3d_ros.world.objects.indoors.furniture import legs
+from metric3d_ros.world.objects.materials import basic as bm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 

@@ -6,9 +6,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.camera.equidistant import EquidistantLens
-from metric3d_ros.camera.lens_names import EQUIDISTANT
-from metric3d_ros.camera.polynomial import PolynomialLens
+from metric3d_ros.camera.lenses.equidistant import EquidistantLens
+from metric3d_ros.camera.lenses.names import EQUIDISTANT
+from metric3d_ros.camera.lenses.polynomial import PolynomialLens
 
 Float64Array = npt.NDArray[np.float64]
 Points = tuple[Float64Array, Float64Array]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.camera.lenses import Lens, Points
+from metric3d_ros.camera.lenses.lens import Lens, Points
 from metric3d_ros.camera.pinhole import Pinhole
 
 Float32Array = npt.NDArray[np.float32]

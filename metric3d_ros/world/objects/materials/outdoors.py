@@ -5,7 +5,7 @@ from dataclasses import replace
 from metric3d_ros.world.description.colours import any_colour, hue, near, scaled, sizes
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import room_materials as rm
+from metric3d_ros.world.objects.materials import rooms as rm
 
 
 def sky(rng: Rng, *, overcast: bool | None = None) -> Material:

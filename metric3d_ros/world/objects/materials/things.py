@@ -6,7 +6,7 @@ from metric3d_ros.world.description import materials
 from metric3d_ros.world.description.colours import any_colour, near, scaled, sizes
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects.basic_materials import (
+from metric3d_ros.world.objects.materials.basic import (
     ceramic,
     dark_glass,
     dark_plastic,

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from metric3d_ros.world.description import colours
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects import room_materials as rm
-from metric3d_ros.world.objects import thing_materials as tm
-from metric3d_ros.world.objects.furniture import shade
+from metric3d_ros.world.objects.indoors.furniture import shade
+from metric3d_ros.world.objects.materials import basic as bm
+from metric3d_ros.world.objects.materials import rooms as rm
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Piece, Place, Wall
 
 DOOR_HEIGHT_M = (1.98, 2.1)

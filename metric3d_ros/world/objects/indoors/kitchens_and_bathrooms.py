@@ -1,11 +1,11 @@
 """What is built into kitchens and bathrooms."""
 
 from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.objects import basic_materials as bm
-from metric3d_ros.world.objects import room_materials as rm
-from metric3d_ros.world.objects import thing_materials as tm
-from metric3d_ros.world.objects.fittings import WORKTOP_M
-from metric3d_ros.world.objects.furniture import fronts
+from metric3d_ros.world.objects.indoors.fittings import WORKTOP_M
+from metric3d_ros.world.objects.indoors.furniture import fronts
+from metric3d_ros.world.objects.materials import basic as bm
+from metric3d_ros.world.objects.materials import rooms as rm
+from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Piece, Place
 
 

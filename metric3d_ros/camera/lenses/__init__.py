@@ -1,0 +1,1 @@
+"""Lens models: their names, their distortion, and the inverse of it for every pixel."""

@@ -1,0 +1,1 @@
+"""Drawn materials, as walls, furniture, streets and single things have them."""

@@ -1,0 +1,1 @@
+"""Houses, vehicles and what stands along streets."""
