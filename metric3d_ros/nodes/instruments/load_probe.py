@@ -21,7 +21,8 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.messages import array_to_image, camera_to_camera_info
 from metric3d_ros.messages.stamps import age_ms
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS
+from metric3d_ros.nodes.outlet.message_classes import message_class
+from metric3d_ros.outputs.table import OUTPUTS
 
 _TIMING_TOPIC = "depth_node/timing"
 
@@ -55,7 +56,7 @@ class LoadProbe:
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._images = self._node.create_publisher(Image, "image", reliable)
         self._infos = self._node.create_publisher(CameraInfo, "camera_info", reliable)
-        kinds = {output.topic: output.message_type for output in OUTPUTS}
+        kinds = {output.topic: message_class(output) for output in OUTPUTS}
         self._topics = topics
         for topic in topics:
             self._node.create_subscription(kinds[topic], topic, partial(self._on_output, topic), reliable)

@@ -7,12 +7,12 @@ from rclpy.node import Node
 
 from metric3d_ros.estimation.estimator import ALL_OUTPUTS
 from metric3d_ros.nodes.frame import Frame
-from metric3d_ros.nodes.outlet.outputs import DEPTH_TOPIC, SCAN, find_output
 from metric3d_ros.nodes.outlet.publishers import OutputPublishers
 from metric3d_ros.nodes.outlet.snapshot_service import SnapshotService
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.parameters.scan import explain_scan_frame, explain_turned_scan
 from metric3d_ros.outputs.result import Result
+from metric3d_ros.outputs.table import DEPTH_TOPIC, SCAN, find_output
 from metric3d_ros.pictures import SteadyRange
 
 _WARN_EVERY_S = 30.0

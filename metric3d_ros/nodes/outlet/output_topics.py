@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from rclpy.node import Node
 
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS
+from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.outlet.publishers import output_topic
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.ros.topic_collisions import Endpoint
+from metric3d_ros.outputs.table import OUTPUTS
 
 
 def output_endpoints(node: Node, parameters: DepthParameters) -> Iterator[Endpoint]:
@@ -20,4 +21,4 @@ def _outputs(node: Node, parameters: DepthParameters, prefix: str) -> Iterator[E
     for each in OUTPUTS:
         if getattr(parameters.outputs, each.switch):
             name = str(node.resolve_topic_name(output_topic(node, prefix, each)))
-            yield Endpoint(name=name, label=prefix + each.topic, publishes=True, kind=each.message_type)
+            yield Endpoint(name=name, label=prefix + each.topic, publishes=True, kind=message_class(each))

@@ -6,11 +6,12 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
 
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS, Output
+from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.ros.publish_without_copy import publish_without_copy
 from metric3d_ros.nodes.ros.qos import create_output, output
 from metric3d_ros.nodes.ros.topic_names import transport_topic
+from metric3d_ros.outputs.table import OUTPUTS, Output
 
 
 class OutputPublishers:
@@ -20,12 +21,12 @@ class OutputPublishers:
         """Advertise the outputs; `prefix` goes before each topic, such as "front/"."""
         profile = output(parameters.qos)
         self._publishers: dict[str, Publisher] = {
-            each.topic: create_output(node, each.message_type, output_topic(node, prefix, each), profile=profile)
+            each.topic: create_output(node, message_class(each), output_topic(node, prefix, each), profile=profile)
             for each in OUTPUTS
             if getattr(parameters.outputs, each.switch)
         }
         self._publish = {
-            each.topic: publish_without_copy(self._publishers[each.topic], each.message_type)
+            each.topic: publish_without_copy(self._publishers[each.topic], message_class(each))
             for each in OUTPUTS
             if each.topic in self._publishers
         }

@@ -7,9 +7,9 @@ from xml.sax.saxutils import quoteattr
 
 from metric3d_ros.nodes import view
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS
 from metric3d_ros.nodes.reference.topic_page import INPUTS, OTHERS, SERVICES
 from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX
+from metric3d_ros.outputs.table import OUTPUTS
 
 READING_PARAMETERS = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters")
 BUILT_IN_SERVICES = (

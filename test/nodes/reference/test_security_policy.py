@@ -13,9 +13,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
 from ros_process import RosProcess, TestBench, next_domain, parameters, ros_environment
 
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS
 from metric3d_ros.nodes.reference.security_policy import BUILT_IN_SERVICES, BUILT_IN_TOPICS, profiles
 from metric3d_ros.nodes.reference.topic_page import INPUTS, OTHERS, SERVICES
+from metric3d_ros.outputs.table import OUTPUTS
 
 POLICY = Path(__file__).parents[3] / "config/sros2_policy.xml"
 RIGHTS = {"publish": "topics", "subscribe": "topics", "reply": "services", "request": "services"}

@@ -4,10 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
-
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.outputs.builders import (
     build_compressed_depth,
     build_confidence_image,
@@ -19,6 +16,7 @@ from metric3d_ros.outputs.builders import (
     build_points,
     build_scan,
 )
+from metric3d_ros.outputs.options import OutputOptions
 from metric3d_ros.outputs.result import Result
 
 SCAN = "scan"
@@ -35,32 +33,33 @@ class Output:
     """The topic whose form for transport this one is: it follows when that one is remapped."""
     switch: str
     """Its field in `SwitchParameters`."""
-    message_type: Any
+    kind: str
+    """The message class, of sensor_msgs."""
     description: str
     """What it holds, with its unit, for the README."""
-    needs: Callable[[DepthParameters], frozenset[str]]
+    needs: Callable[[OutputOptions], frozenset[str]]
     """The estimator's outputs that it is made from; none at all for what needs no inference."""
     build: Callable[[Result[Any], Any], Any]
     """Makes the message of a result with the classes of sensor_msgs.msg; None if this model cannot make it."""
 
 
-def _needs_nothing(_: DepthParameters) -> frozenset[str]:
+def _needs_nothing(_: OutputOptions) -> frozenset[str]:
     return _NOTHING
 
 
-def _needs_normals(parameters: DepthParameters) -> frozenset[str]:
+def _needs_normals(parameters: OutputOptions) -> frozenset[str]:
     return _needs_depth(parameters) | {NORMALS}
 
 
-def _needs_confidence(_: DepthParameters) -> frozenset[str]:
+def _needs_confidence(_: OutputOptions) -> frozenset[str]:
     return frozenset({DEPTH, CONFIDENCE})
 
 
-def _needs_depth(parameters: DepthParameters) -> frozenset[str]:
+def _needs_depth(parameters: OutputOptions) -> frozenset[str]:
     return frozenset({DEPTH, CONFIDENCE} if parameters.depth.min_confidence else {DEPTH})
 
 
-def _needs_points(parameters: DepthParameters) -> frozenset[str]:
+def _needs_points(parameters: OutputOptions) -> frozenset[str]:
     needed = _needs_depth(parameters)
     if parameters.points.min_confidence:
         needed |= {CONFIDENCE}
@@ -73,7 +72,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic=DEPTH_TOPIC,
         switch="depth",
-        message_type=Image,
+        kind="Image",
         description="32FC1, metres along the optical axis, NaN where invalid; or 16UC1, millimetres, 0 where invalid",
         needs=_needs_depth,
         build=build_depth_image,
@@ -81,7 +80,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic="depth/camera_info",
         switch="depth",
-        message_type=CameraInfo,
+        kind="CameraInfo",
         description="the camera of the depth image: the image's own, pixels",
         needs=_needs_nothing,
         build=build_depth_camera_info,
@@ -89,7 +88,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic="normals/image",
         switch="normals",
-        message_type=Image,
+        kind="Image",
         description="32FC3, unit vectors in the optical frame that face the camera (a wall ahead is 0, 0, -1), NaN "
         "where depth is invalid",
         needs=_needs_normals,
@@ -98,7 +97,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic="points",
         switch="points",
-        message_type=PointCloud2,
+        kind="PointCloud2",
         description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z; organised, NaN where "
         "invalid, the normal too",
         needs=_needs_points,
@@ -107,7 +106,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic="confidence/image",
         switch="confidence",
-        message_type=Image,
+        kind="Image",
         description="32FC1, expected accuracy of depth, 0 to 1, 0 where depth is invalid",
         needs=_needs_confidence,
         build=build_confidence_image,
@@ -115,7 +114,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic="depth/image_color",
         switch="depth_color",
-        message_type=Image,
+        kind="Image",
         description="rgb8, depth for people: near is warm, far is cold, invalid is dark gray",
         needs=_needs_depth,
         build=build_depth_colour,
@@ -123,7 +122,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic="normals/image_color",
         switch="normals_color",
-        message_type=Image,
+        kind="Image",
         description="rgb8, normals for people: (n + 1) / 2 with x as red, y as green, z as blue",
         needs=_needs_normals,
         build=build_normals_colour,
@@ -131,7 +130,7 @@ OUTPUTS: Sequence[Output] = (
     Output(
         topic=SCAN,
         switch="scan",
-        message_type=LaserScan,
+        kind="LaserScan",
         description="metres and radians, the nearest thing in each direction at the camera's height",
         needs=_needs_depth,
         build=build_scan,
@@ -141,7 +140,7 @@ OUTPUTS: Sequence[Output] = (
         topic="depth/image/compressedDepth",
         transport_of=DEPTH_TOPIC,
         switch="compressed_depth",
-        message_type=CompressedImage,
+        kind="CompressedImage",
         description="depth as image_transport's compressedDepth plugin sends it: a 16-bit PNG",
         needs=_needs_depth,
         build=build_compressed_depth,
