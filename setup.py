@@ -35,6 +35,10 @@ TEST = [
     "mypy==2.4.1",
     "types-PyYAML",
     "import-linter>=2",
+    "rosbags>=0.11",
+    "mcap>=1.2",
+    "av>=14",
+    "plyfile>=1",
 ]
 
 
@@ -89,6 +93,9 @@ setup(
         "openvino": ["onnxruntime-openvino>=1.22"],
         "export": EXPORT,
         "viewer": ["rerun-sdk>=0.30"],
+        "bags": ["rosbags>=0.11"],
+        "video": ["av>=14"],
+        "ray": ["ray>=2.30"],
         "test": TEST,
     },
     entry_points={

@@ -31,6 +31,7 @@ VERBS = {
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
     "fetch": Verb("metric3d_ros.commands.fetch", "download a ready-made ONNX model, without PyTorch"),
     "info": Verb("metric3d_ros.commands.info", "print what a model file is and where its weights come from"),
+    "run": Verb("metric3d_ros.runs.cli", "depth, clouds and bags of images, videos and bags, without ROS"),
     "view": Verb("metric3d_ros.nodes.view", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
 }
 

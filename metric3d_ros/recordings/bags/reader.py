@@ -1,0 +1,168 @@
+"""A bag of any kind, opened for reading: rosbag2 folders and files, and ROS 1 bags."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.errors import DataError
+from metric3d_ros.recordings.bags.truncated_mcap import TruncatedMcap, is_truncated
+
+IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+_STORAGE_SUFFIXES = (".mcap", ".db3")
+_BAG_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
+_INSTALL = "reading bags needs rosbags: pip install 'metric3d_ros[bags]'"
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether a path is a bag by its name, or a folder with the files of a rosbag2."""
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or bool(_storage_files(path))
+    return path.suffix.lower() in _BAG_SUFFIXES
+
+
+class Bag:
+    """An open bag.
+
+    Attributes:
+        path: as it was given.
+        remarks: what is wrong with it, a line each, although it can be read.
+        is_ros1: it holds messages of ROS 1.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open it.
+
+        Raises:
+            DataError: it cannot be read, with the reason; or `rosbags` is not installed.
+        """
+        try:
+            from rosbags.highlevel import AnyReader
+            from rosbags.typesys import Stores, get_typestore
+        except ImportError as error:
+            raise DataError(f"{path}: {_INSTALL}") from error
+        self.path = Path(path)
+        self.remarks: list[str] = []
+        self.is_ros1 = self.path.suffix.lower() == ".bag"
+        if not self.path.exists():
+            raise DataError(f"there is no bag {path}; expected a rosbag2 folder, .mcap, .db3 or .bag")
+        default = get_typestore(Stores.ROS1_NOETIC if self.is_ros1 else Stores.ROS2_JAZZY)
+        failures: list[str] = []
+        for paths in self._ways(failures):
+            reader = AnyReader(paths, default_typestore=default)
+            try:
+                reader.open()
+            except Exception as error:  # `rosbags` lets errors of its storages through
+                failures.append(_reason(error))
+                continue
+            self._reader: Any = reader
+            self.remarks += failures
+            return
+        raise DataError(
+            f"{self.path} cannot be read: {'; '.join(dict.fromkeys(failures)) or 'it holds no storage file'}"
+        )
+
+    def _ways(self, failures: list[str]) -> Iterator[list[Any]]:
+        """Yield what to open, the best first."""
+        if not self.path.is_dir():
+            yield [_repaired(self.path, failures)]
+            return
+        files = _storage_files(self.path)
+        broken = [file for file in files if file.suffix == ".mcap" and is_truncated(file)]
+        if (self.path / "metadata.yaml").is_file() and not broken:
+            yield [self.path]
+            failures.append("metadata.yaml does not fit the bag; its files were read without it")
+        elif not (self.path / "metadata.yaml").is_file():
+            failures.append("metadata.yaml is missing; the files of the folder were read without it")
+        if files:
+            yield [_repaired(file, failures) for file in files]
+
+    def __enter__(self) -> "Bag":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its files."""
+        self._reader.close()
+
+    @property
+    def typestore(self) -> Any:
+        """The types of its messages."""
+        return self._reader.typestore
+
+    @property
+    def connections(self) -> list[Any]:
+        """Its topics, as `rosbags` has them; a topic may have several."""
+        return list(self._reader.connections)
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """When its first message was received, and a nanosecond after its last; (0, 0) if it is empty."""
+        if not self._reader.message_count:
+            return 0, 0
+        return int(self._reader.start_time), int(self._reader.end_time)
+
+    def of_type(self, *types: str) -> dict[str, list[Any]]:
+        """Return the connections of some message types, by topic."""
+        found: dict[str, list[Any]] = {}
+        for connection in self._reader.connections:
+            if connection.msgtype in types:
+                found.setdefault(connection.topic, []).append(connection)
+        return found
+
+    def count(self, topic: str) -> int:
+        """Return how many messages the bag's index states for a topic."""
+        return sum(int(each.msgcount) for each in self._reader.connections if each.topic == topic)
+
+    def messages(
+        self, connections: Collection[Any], *, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[tuple[Any, int, bytes]]:
+        """Yield (connection, receive time in nanoseconds, bytes), from `start_ns` to before `stop_ns`.
+
+        A bag that ends too early yields what it holds; `remarks` tells then.
+        """
+        if not connections:
+            return
+        messages = self._reader.messages(connections=connections, start=start_ns, stop=stop_ns)
+        while True:
+            try:
+                item = next(messages)
+            except StopIteration:
+                return
+            except Exception as error:
+                self.remarks.append(f"reading stopped early: {_reason(error)}")
+                return
+            yield item
+
+    def deserialize(self, data: bytes, message_type: str) -> Any:
+        """Return the message of some bytes; DataError if they are none."""
+        try:
+            return self._reader.deserialize(data, message_type)
+        except Exception as error:
+            raise DataError(f"a {message_type} cannot be deserialised: {_reason(error)}") from error
+
+    def to_ros2(self, data: bytes, message_type: str) -> bytes | memoryview:
+        """Return a message's bytes as ROS 2 serialises it."""
+        if not self.is_ros1:
+            return data
+        converted: memoryview = self.typestore.ros1_to_cdr(data, message_type)
+        return converted
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    from metric3d_ros.recordings.images import natural_order
+
+    return sorted((each for each in folder.iterdir() if each.suffix in _STORAGE_SUFFIXES), key=natural_order)
+
+
+def _repaired(path: Path, failures: list[str]) -> Any:
+    if path.suffix.lower() == ".mcap" and path.is_file() and is_truncated(path):
+        failures.append(f"{path.name} was cut off; what is complete in it was read")
+        return TruncatedMcap(path)
+    return path
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,154 @@
+"""A rosbag2 that grows part by part: each part is a storage file of its own, and metadata.yaml names them all."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from metric3d_ros.errors import DataError
+from metric3d_ros.recordings.bags.message_classes import with_arrays
+
+MCAP, SQLITE3 = "mcap", "sqlite3"
+SUFFIXES = {MCAP: ".mcap", SQLITE3: ".db3"}
+_INFORMATION = "rosbag2_bagfile_information"
+
+
+class BagPart:
+    """One storage file in the making, in a folder of its own."""
+
+    def __init__(self, folder: Path, *, storage: str = MCAP) -> None:
+        """Begin it; DataError if `rosbags` is not installed."""
+        try:
+            from rosbags.rosbag2 import StoragePlugin, Writer
+            from rosbags.typesys import Stores, get_typestore
+        except ImportError as error:
+            raise DataError("writing bags needs rosbags: pip install 'metric3d_ros[bags]'") from error
+        plugin = StoragePlugin.MCAP if storage == MCAP else StoragePlugin.SQLITE3
+        self._writer: Any = Writer(folder, version=9, storage_plugin=plugin)
+        self._typestore: Any = get_typestore(Stores.ROS2_JAZZY)
+        self._topics: dict[str, Any] = {}
+        self._writer.open()
+        self.folder = folder
+
+    def write(self, topic: str, message_type: str, message: Any, received_ns: int) -> None:
+        """Write a message of `message_classes`, on a topic that is reliable and volatile with a queue of 2."""
+        connection = self._topics.get(topic)
+        if connection is None:
+            connection = self._topics[topic] = self._writer.add_connection(
+                topic, message_type, typestore=self._typestore, offered_qos_profiles=[output_qos()]
+            )
+        data = self._typestore.serialize_cdr(with_arrays(message), message_type)
+        self._writer.write(connection, received_ns, data)
+
+    def copy(self, connection: Any, typestore: Any, data: bytes | memoryview, received_ns: int) -> None:
+        """Write a message of another bag as it is, on a topic with the type, hash and QoS that it has there."""
+        key = f"{connection.topic} {connection.id}"
+        mine = self._topics.get(key)
+        if mine is None:
+            mine = self._topics[key] = self._writer.add_connection(
+                connection.topic,
+                connection.msgtype,
+                typestore=typestore,
+                offered_qos_profiles=_offered_qos(connection),
+            )
+        self._writer.write(mine, received_ns, data)
+
+    def close(self) -> None:
+        """Complete the file."""
+        self._writer.close()
+
+    def abort(self) -> None:
+        """Close the file and remove it."""
+        self._writer.abort()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def output_qos(*, latched: bool = False) -> Any:
+    """Return the QoS of the node's outputs; `latched` has the durability transient local."""
+    from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+
+    forever = QosTime(2147483647, 4294967295)
+    return Qos(
+        QosHistory.KEEP_LAST,
+        1 if latched else 2,
+        QosReliability.RELIABLE,
+        QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
+        forever,
+        forever,
+        QosLiveliness.AUTOMATIC,
+        forever,
+        False,
+    )
+
+
+def _offered_qos(connection: Any) -> Sequence[Any]:
+    if hasattr(connection.ext, "offered_qos_profiles"):
+        return list(connection.ext.offered_qos_profiles)
+    return [output_qos(latched=bool(connection.ext.latching))]
+
+
+def is_latched(connection: Any) -> bool:
+    """Return whether late subscribers of a bag's topic get its last messages."""
+    return any(each.durability.name == "TRANSIENT_LOCAL" for each in _offered_qos(connection))
+
+
+def add_part(part: Path, bag: Path, name: str) -> str:
+    """Move a complete part's file into a bag, as `name` with its suffix; return the file's name.
+
+    Its metadata go beside it until `write_metadata` has gathered all of them.
+    """
+    (file,) = (each for each in part.iterdir() if each.suffix in SUFFIXES.values())
+    bag.mkdir(parents=True, exist_ok=True)
+    target = bag / f"{name}{file.suffix}"
+    os.replace(part / "metadata.yaml", bag / f".{target.name}.yaml")
+    os.replace(file, target)
+    part.rmdir()
+    return target.name
+
+
+def write_metadata(bag: Path, files: Sequence[str]) -> None:
+    """Write metadata.yaml for the parts `files`, in this order, and remove the files of others."""
+    parts: list[dict[str, Any]] = []
+    for file in files:
+        loaded = yaml.safe_load((bag / f".{file}.yaml").read_text(encoding="utf-8"))[_INFORMATION]
+        loaded["files"][0]["path"] = file
+        if loaded["message_count"]:
+            parts.append(loaded)
+        else:
+            (bag / file).unlink(missing_ok=True)
+    kept = {part["files"][0]["path"] for part in parts}
+    for file_path in bag.iterdir():
+        if file_path.suffix in SUFFIXES.values() and file_path.name not in kept:
+            file_path.unlink()
+            (bag / f".{file_path.name}.yaml").unlink(missing_ok=True)
+    if not parts:
+        return
+    start_ns = min(part["starting_time"]["nanoseconds_since_epoch"] for part in parts)
+    end_ns = max(part["starting_time"]["nanoseconds_since_epoch"] + part["duration"]["nanoseconds"] for part in parts)
+    merged = {
+        **parts[0],
+        "relative_file_paths": [part["files"][0]["path"] for part in parts],
+        "starting_time": {"nanoseconds_since_epoch": start_ns},
+        "duration": {"nanoseconds": end_ns - start_ns},
+        "message_count": sum(part["message_count"] for part in parts),
+        "topics_with_message_count": _merge_topics(parts),
+        "files": [part["files"][0] for part in parts],
+    }
+    growing = bag / ".metadata.yaml.part"
+    growing.write_text(yaml.safe_dump({_INFORMATION: merged}, sort_keys=False), encoding="utf-8")
+    os.replace(growing, bag / "metadata.yaml")
+
+
+def _merge_topics(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    topics: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        for each in part["topics_with_message_count"]:
+            key = str(each["topic_metadata"])
+            if key in topics:
+                topics[key]["message_count"] += each["message_count"]
+            else:
+                topics[key] = dict(each)
+    return list(topics.values())

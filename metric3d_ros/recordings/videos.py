@@ -1,0 +1,86 @@
+"""Videos written with PyAV: H.264 in MP4, a frame at its own time."""
+
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.errors import DataError
+
+_TIME_BASE = Fraction(1, 90_000)
+_LAST_FRAME_NS = 100_000_000
+
+
+class VideoWriter:
+    """A video in the making; frames of another size than the first one are left out."""
+
+    def __init__(self, path: Path, size_hw: tuple[int, int]) -> None:
+        """Begin it; DataError if PyAV is not installed."""
+        av = _import_av()
+        self._av = av
+        self._container: Any = av.open(str(path), "w")
+        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+        self._stream: Any = self._container.add_stream(codec, rate=30)
+        self._stream.height, self._stream.width = size_hw
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.time_base = _TIME_BASE
+        self._size_hw = size_hw
+        self._first_ns: int | None = None
+        self._last_pts = -1
+
+    def write(self, rgb: npt.NDArray[np.uint8], stamp_ns: int) -> None:
+        """Add a picture (H, W, 3); one whose stamp is not after that before comes a moment after it."""
+        if rgb.shape[:2] != self._size_hw:
+            return
+        if self._first_ns is None:
+            self._first_ns = stamp_ns
+        pts = max(self._last_pts + 1, round((stamp_ns - self._first_ns) * _TIME_BASE.denominator / 1e9))
+        self._last_pts = pts
+        frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        frame.pts, frame.time_base = pts, _TIME_BASE
+        self._container.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        """Complete the file."""
+        if self._container is not None:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+            self._container = None
+
+
+def join_videos(parts: Sequence[Path], target: Path) -> None:
+    """Write one video of parts that one encoder made, without encoding anything again."""
+    av = _import_av()
+    growing = target.with_name(f".{target.stem}.part.mp4")
+    with av.open(str(growing), "w") as output:
+        stream: Any = None
+        offset = 0
+        for part in parts:
+            with av.open(str(part)) as source:
+                video = source.streams.video[0]
+                if stream is None:
+                    stream = output.add_stream_from_template(video)
+                end = offset
+                for packet in source.demux(video):
+                    if packet.dts is None:
+                        continue
+                    scale = packet.time_base / _TIME_BASE
+                    packet.pts = offset + round(packet.pts * scale)
+                    packet.dts = offset + round(packet.dts * scale)
+                    end = max(end, packet.pts + round((packet.duration or 0) * scale))
+                    packet.time_base, packet.stream = _TIME_BASE, stream
+                    output.mux(packet)
+                offset = end + round(_LAST_FRAME_NS * _TIME_BASE.denominator / 1e9)
+    os.replace(growing, target)
+
+
+def _import_av() -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise DataError("writing videos needs PyAV: pip install 'metric3d_ros[video]'") from error
+    return av

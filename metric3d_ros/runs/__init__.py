@@ -1,0 +1,1 @@
+"""Recordings through the estimator, without ROS: `metric3d run`, and the same from Python."""

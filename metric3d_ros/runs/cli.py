@@ -1,0 +1,255 @@
+"""`metric3d run`: images, videos and bags in, depth, clouds and bags out; without ROS."""
+
+import argparse
+import dataclasses
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tqdm import tqdm
+
+from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
+from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
+from metric3d_ros.runs.options import FORMATS, RunOptions
+from metric3d_ros.runs.runner import Run, Summary, check_inputs
+from metric3d_ros.runs.sources.cameras import CameraChoice, explain_scale
+from metric3d_ros.runs.sources.frame import Frame, Recording
+from metric3d_ros.runs.sources.inputs import Selection, open_recordings
+from metric3d_ros.runs.trial import Trial, try_frames
+
+_LOG_EVERY_S = 30.0
+_MOST_NAMED = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `metric3d run`."""
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, folders, patterns, videos, bags")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where results go")
+    parser.add_argument(
+        "--write", default="png16", metavar="FORMATS", help=f"some of {','.join(FORMATS)} (default: %(default)s)"
+    )
+    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, or 'demo' (default)")
+    parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where it runs")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 (default): all cores")
+    parser.add_argument("--inference-size", default="native", metavar="SIZE", help="as the node's parameter")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images at a time (default: 1)")
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the node, such as depth.max_m=20 or points.stride=2; docs/parameters.md lists them",
+    )
+
+    camera = parser.add_argument_group("camera (a bag's camera_info and a photograph's EXIF are used without these)")
+    camera.add_argument("--focal", type=float, default=0.0, metavar="PX", help="focal length in pixels")
+    camera.add_argument("--hfov", type=float, default=0.0, metavar="DEG", help="horizontal field of view")
+    camera.add_argument("--calibration", default="", metavar="FILE", help="calibration file")
+    camera.add_argument(
+        "--scale-calibration", action="store_true", help="scale a calibration of another size to the images"
+    )
+    camera.add_argument(
+        "--rectified", choices=["auto", "true", "false"], default="auto", help="as the node's parameter"
+    )
+
+    which = parser.add_argument_group("which frames")
+    which.add_argument("--topics", default="", metavar="A,B", help="image topics of a bag (default: all pictures)")
+    which.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds from the recording's start")
+    which.add_argument("--end", type=float, default=0.0, metavar="S", help="seconds from the recording's start")
+    which.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th frame of a chunk")
+    which.add_argument(
+        "--fps", type=float, default=0.0, metavar="HZ", help="at most so many frames a second of a video"
+    )
+    which.add_argument("--limit", type=int, default=0, metavar="N", help="at most N frames")
+
+    bag = parser.add_argument_group("--write bag")
+    bag.add_argument(
+        "--outputs",
+        default="depth,depth_color,points",
+        metavar="A,B",
+        help="the node's outputs.* (default: %(default)s)",
+    )
+    bag.add_argument("--storage", choices=[MCAP, SQLITE3], default=MCAP, help="(default: %(default)s)")
+    bag.add_argument("--merge", action="store_true", help="copy all topics of the recording as well")
+
+    how = parser.add_argument_group("how")
+    how.add_argument("--resume", action="store_true", help="do what is missing of the run in the folder")
+    how.add_argument("--dry-run", action="store_true", help="tell what would be done, and estimate time and bytes")
+    how.add_argument("--strict", action="store_true", help="stop at the first input that cannot be read")
+    how.add_argument("--chunk", type=int, default=64, metavar="N", help="frames completed together (default: 64)")
+    how.add_argument("--ray", default="", metavar="ADDRESS", help="run on a Ray cluster, or 'local' for this machine")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it; return 0 if all is done, 1 if something failed, 130 if it was interrupted."""
+    options, selection = _options_of(args), _selection_of(args)
+    recordings, failures = open_recordings(args.inputs, selection, strict=args.strict)
+    for failure in failures:
+        print(f"metric3d run: left out: {failure}", file=sys.stderr)
+    check_inputs(recordings)
+    _print_plan(recordings)
+    if args.dry_run:
+        return _dry_run(recordings, options, args)
+    settings = {"selection": dataclasses.asdict(selection)}
+    with _Progress() as progress:
+        job = Run(
+            recordings,
+            args.output,
+            options,
+            settings=settings,
+            resume=args.resume,
+            limit=args.limit,
+            on_frame=progress.note,
+        )
+        progress.begin(job.count(), job.summary.before)
+        try:
+            summary = job.run(ray_address=args.ray)
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or args.output}: {error.strerror or error}; {job.summary.done} frames were done by "
+                "then, and those of complete chunks are kept: make room and run again with --resume"
+            ) from error
+    _print_summary(summary, args.output)
+    return max(summary.exit_status, int(bool(failures)))
+
+
+def _options_of(args: argparse.Namespace) -> RunOptions:
+    return RunOptions(
+        model=args.model,
+        provider=args.provider,
+        threads=args.threads,
+        inference_size=args.inference_size,
+        parameters=_parameters_of(args.param),
+        write=_words(args.write),
+        outputs=_words(args.outputs),
+        storage=args.storage,
+        merge=args.merge,
+        batch=args.batch,
+        chunk_frames=args.chunk,
+    )
+
+
+def _selection_of(args: argparse.Namespace) -> Selection:
+    for name in ("start", "end", "fps", "limit"):
+        if getattr(args, name) < 0:
+            raise ConfigurationError(f"--{name} is {getattr(args, name):g}, expected at least 0")
+    if args.every < 1:
+        raise ConfigurationError(f"--every is {args.every}, expected at least 1")
+    cameras = CameraChoice(
+        focal_px=args.focal, hfov_deg=args.hfov, calibration=args.calibration, scale=args.scale_calibration
+    )
+    return Selection(
+        cameras=cameras,
+        topics=_words(args.topics),
+        start_s=args.start,
+        end_s=args.end,
+        every=args.every,
+        fps=args.fps,
+        rectified=None if args.rectified == "auto" else args.rectified == "true",
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _parameters_of(assignments: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, mark, value = assignment.partition("=")
+        if not mark:
+            raise ConfigurationError(f"--param {assignment!r} has no value, expected NAME=VALUE such as depth.max_m=20")
+        values[name.strip()] = yaml.safe_load(value)
+    return values
+
+
+def _print_plan(recordings: Sequence[Recording]) -> None:
+    for recording in recordings:
+        print(f"{recording.source}: about {recording.count()} frames", file=sys.stderr)
+        chunks = recording.chunks(1)
+        first = next(iter(recording.read(chunks[0])), None) if chunks else None
+        if isinstance(first, Frame):
+            print(
+                f"  focal length {first.camera.focal_px:.1f} px for {first.camera.width}x{first.camera.height}, from "
+                f"{first.focal_from}; {explain_scale(first.focal_from)}",
+                file=sys.stderr,
+            )
+        for remark in recording.remarks():
+            print(f"  {remark}", file=sys.stderr)
+
+
+def _dry_run(recordings: Sequence[Recording], options: RunOptions, args: argparse.Namespace) -> int:
+    trial: Trial = try_frames(recordings, options)
+    count = sum(recording.count() for recording in recordings)
+    count = min(count, args.limit) if args.limit else count
+    bytes_out = count * trial.bytes_per_frame
+    folder = args.output.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    print(
+        f"would write {', '.join(options.write)} of about {count} frames into {args.output}: about "
+        f"{_duration(count * trial.seconds_per_frame)} ({trial.seconds_per_frame:.3f} s per frame, measured on "
+        f"{trial.frames}) and {bytes_out / 1e9:.2f} GB ({free / 1e9:.1f} GB are free)"
+    )
+    return 0 if bytes_out < free else 1
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+
+
+def _print_summary(summary: Summary, folder: Path) -> None:
+    rate = summary.done / summary.seconds if summary.seconds else 0.0
+    before = f", {summary.before} were there already" if summary.before else ""
+    failed = f", {len(summary.failed)} failed" if summary.failed else ""
+    stopped = "; interrupted: go on with --resume" if summary.interrupted else ""
+    print(
+        f"{summary.done} frames in {_duration(summary.seconds)} ({rate:.2f} a second){before}{failed}{stopped}: "
+        f"{folder}"
+    )
+    for remark in summary.remarks:
+        print(f"  {remark}")
+    for key, reason in list(summary.failed.items())[:_MOST_NAMED]:
+        print(f"  failed: {key}: {reason}")
+    if len(summary.failed) > _MOST_NAMED:
+        print(f"  and {len(summary.failed) - _MOST_NAMED} more: manifest.jsonl names them")
+
+
+class _Progress:
+    """A bar on a terminal, a line now and then in a log."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._bar: Any = None
+        self._total = self._done = 0
+        self._started_s = self._logged_s = now_s()
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, total: int, done: int) -> None:
+        """Show how many frames there are, and how many are done."""
+        self._total, self._done = total, done
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=done, unit="frame", dynamic_ncols=True)
+
+    def note(self, _: Any) -> None:
+        """Count a frame."""
+        self._done += 1
+        now_s = self._now_s()
+        if self._bar is not None:
+            self._bar.update()
+        elif now_s - self._logged_s >= _LOG_EVERY_S:
+            self._logged_s = now_s
+            print(f"{self._done} of about {self._total} frames", file=sys.stderr, flush=True)

@@ -1,0 +1,140 @@
+"""The manifest of a run: a line of JSON for each frame, appended when a chunk's files are in place."""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.errors import DataError
+from metric3d_ros.runs.sources.frame import Chunk
+
+MANIFEST, SETTINGS = "manifest.jsonl", "run.json"
+
+
+class Manifest:
+    """What is done of a run.
+
+    Attributes:
+        frames: the lines of frames that are done, in the order of the file.
+        failures: the lines of frames that cannot be done.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """Begin a run in `folder`, or go on with one.
+
+        Raises:
+            DataError: there is a run already, or the one to go on with has other settings.
+        """
+        self._path = folder / MANIFEST
+        self.frames: list[dict[str, Any]] = []
+        self.failures: list[dict[str, Any]] = []
+        self._chunks: dict[str, list[dict[str, Any]]] = {}
+        about = folder / SETTINGS
+        if self._path.exists() or about.exists():
+            if not resume:
+                raise DataError(f"{folder} holds a run already: give --resume to go on with it, or another folder")
+            _check_settings(about, settings)
+            self._load()
+        folder.mkdir(parents=True, exist_ok=True)
+        growing = folder / f".{SETTINGS}.part"
+        growing.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        os.replace(growing, about)
+
+    def _load(self) -> None:
+        if not self._path.exists():
+            return
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):  # the machine stopped while the line was written
+            with self._path.open("r+b") as file:
+                file.truncate(len(whole))
+        for line in whole.decode("utf-8").splitlines():
+            self._take(json.loads(line))
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "frame" not in line:
+            self._chunks.setdefault(line["chunk"], []).append(line)
+        elif "failed" in line:
+            self.failures.append(line)
+        else:
+            self.frames.append(line)
+
+    def is_done(self, chunk: Chunk) -> bool:
+        """Return whether nothing of a chunk is missing."""
+        return any(
+            line["complete"] and (line["start"], line["stop"]) == (chunk.start, chunk.stop)
+            for line in self._chunks.get(chunk.key, ())
+        )
+
+    def part_name(self, chunk: Chunk) -> str:
+        """Return a name for the next part of a chunk: another one if a part of it is done."""
+        attempt = len(self._chunks.get(chunk.key, ()))
+        return f"{chunk.recording}_{chunk.number:05d}" + (f"_{attempt}" if attempt else "")
+
+    def done_keys(self, recording: str) -> frozenset[str]:
+        """Return the keys of the frames of a recording that are done, or cannot be."""
+        lines = (*self.frames, *self.failures)
+        return frozenset(str(line["frame"]) for line in lines if line["recording"] == recording)
+
+    def bag_files(self, recording: str) -> list[str]:
+        """Return the bag's storage files, in the order of the recording."""
+        lines = [line for lines in self._chunks.values() for line in lines if line["recording"] == recording]
+        lines.sort(key=lambda line: (line["number"], line["attempt"]))
+        return [str(line["bag_file"]) for line in lines if line["bag_file"]]
+
+    def video_files(self, recording: str) -> list[str]:
+        """Return the parts of the video, in the order of the recording."""
+        lines = [line for lines in self._chunks.values() for line in lines if line["recording"] == recording]
+        lines.sort(key=lambda line: (line["number"], line["attempt"]))
+        return [str(line["video_file"]) for line in lines if line.get("video_file")]
+
+    def append(
+        self,
+        chunk: Chunk,
+        lines: Sequence[dict[str, Any]],
+        *,
+        complete: bool,
+        bag_file: str = "",
+        video_file: str = "",
+    ) -> None:
+        """Add the lines of a chunk, or of the part of it that was done, at once."""
+        about = {
+            "chunk": chunk.key,
+            "recording": chunk.recording,
+            "number": chunk.number,
+            "attempt": len(self._chunks.get(chunk.key, ())),
+            "start": chunk.start,
+            "stop": chunk.stop,
+            "complete": complete,
+            "bag_file": bag_file,
+            "video_file": video_file,
+        }
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in (*lines, about))
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("ab") as file:
+                file.write(text.encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self._path, size)
+            raise
+        for line in (*lines, about):
+            self._take(line)
+
+
+def _check_settings(about: Path, settings: Mapping[str, Any]) -> None:
+    try:
+        before = json.loads(about.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{about} cannot be read ({error}): the run cannot be resumed; give another folder") from error
+    now = json.loads(json.dumps(settings))
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            raise DataError(
+                f"the run in {about.parent} was begun with {name} {before.get(name)}, and is to go on with "
+                f"{now.get(name)}: give the same options, or another folder"
+            )

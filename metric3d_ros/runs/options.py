@@ -1,0 +1,73 @@
+"""What a run does with each frame: the model, the outputs' options, and what is written."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from metric3d_ros.engine import AUTO, DEMO_MODEL
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.nodes.parameter_server.schema import build
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.recordings.bags.writer import MCAP
+from metric3d_ros.runs.facade import load
+
+BAG, PNG16, NPZ, PLY, PCD, VIDEO, HTML = "bag", "png16", "npz", "ply", "pcd", "video", "html"
+FORMATS = (BAG, PNG16, NPZ, PLY, PCD, VIDEO, HTML)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is done.
+
+    Attributes:
+        model, provider, threads, inference_size: as `load` takes them.
+        parameters: values of the node's parameters by name, such as {"depth.max_m": 20.0}.
+        write: some of `FORMATS`.
+        outputs: the bag's topics, as `outputs.*` of the node names them.
+        storage: of the bag, "mcap" or "sqlite3".
+        merge: the bag also gets all topics of the recording.
+        batch: images of one size that go through the network together.
+        chunk_frames: frames that are completed together.
+    """
+
+    model: str = DEMO_MODEL
+    provider: str = AUTO
+    threads: int = 0
+    inference_size: str = "native"
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    write: tuple[str, ...] = (PNG16,)
+    outputs: tuple[str, ...] = ("depth", "depth_color", "points")
+    storage: str = MCAP
+    merge: bool = False
+    batch: int = 1
+    chunk_frames: int = 64
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.write if name not in FORMATS]
+        if unknown:
+            raise ConfigurationError(f"--write {','.join(unknown)} is unknown, expected some of {', '.join(FORMATS)}")
+        if self.batch < 1 or self.chunk_frames < 1:
+            raise ConfigurationError(
+                f"--batch is {self.batch} and --chunk {self.chunk_frames}, expected at least 1 of both"
+            )
+        switches = [field.name for field in dataclasses.fields(self.node_parameters().outputs)]
+        wrong = [name for name in self.outputs if name not in switches]
+        if wrong:
+            raise ConfigurationError(f"--outputs {','.join(wrong)} is unknown, expected some of {', '.join(switches)}")
+
+    def node_parameters(self) -> DepthParameters:
+        """Return the node's parameters with these values.
+
+        Raises ConfigurationError for a name or a value that the node would refuse.
+        """
+        return build(DepthParameters, dict(self.parameters))
+
+    def estimator(self) -> Estimator:
+        """Load the model."""
+        return load(self.model, provider=self.provider, threads=self.threads, inference_size=self.inference_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON has them; equal ones give equal results."""
+        values = dataclasses.asdict(self)
+        return {**values, "write": list(self.write), "outputs": list(self.outputs), "parameters": dict(self.parameters)}

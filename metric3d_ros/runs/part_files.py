@@ -1,0 +1,163 @@
+"""Writes what is made of the frames of a chunk into a folder of its own, until all of it is moved into place."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from metric3d_ros.geometry import depth_to_points
+from metric3d_ros.outputs.result import Result
+from metric3d_ros.outputs.table import OUTPUTS, Output
+from metric3d_ros.pictures import DepthColours, depth_to_rgb
+from metric3d_ros.recordings.bags import message_classes
+from metric3d_ros.recordings.bags.writer import BagPart, add_part
+from metric3d_ros.recordings.depth_files import write_depth
+from metric3d_ros.recordings.pcd import write_pcd
+from metric3d_ros.recordings.ply import write_ply
+from metric3d_ros.recordings.videos import VideoWriter
+from metric3d_ros.runs.options import BAG, HTML, NPZ, PCD, PLY, PNG16, VIDEO, RunOptions
+from metric3d_ros.runs.sources.frame import Frame
+
+_JPEG_QUALITY = 85
+_MOST_PICTURE_WIDTH = 1280
+
+
+def bag_outputs(options: RunOptions) -> list[Output]:
+    """Return the outputs that the bag gets."""
+    return [output for output in OUTPUTS if output.switch in options.outputs] if BAG in options.write else []
+
+
+def needs(options: RunOptions) -> frozenset[str]:
+    """Return the estimator's outputs that are needed for what is written."""
+    parameters = options.node_parameters()
+    wanted = frozenset({"depth"}).union(*(output.needs(parameters) for output in bag_outputs(options)))
+    if NPZ in options.write:
+        wanted |= {"confidence", "normals"}
+    if {PLY, PCD} & set(options.write):
+        wanted |= {"normals"}
+    return wanted
+
+
+class PartFiles:
+    """The files of a part of a recording."""
+
+    def __init__(self, folder: Path, recording: str, options: RunOptions) -> None:
+        """Begin in the new folder `folder`."""
+        shutil.rmtree(folder, ignore_errors=True)
+        self.folder = folder
+        self._files = folder / recording
+        self._files.mkdir(parents=True)
+        self._options = options
+        self._outputs = bag_outputs(options)
+        self.bag = BagPart(folder / "bag_part", storage=options.storage) if BAG in options.write else None
+        self._video: VideoWriter | None = None
+
+    def write(self, result: Result[Frame], topics: dict[str, str]) -> list[str]:
+        """Write all that is wanted of a frame; return its files, relative to the run's folder.
+
+        `topics`: the full name of each output's topic.
+        """
+        frame, wanted = result.frame, self._options.write
+        files: list[Path] = []
+        if PNG16 in wanted:
+            files.append(self._files / PNG16 / f"{frame.key}.png")
+            write_depth(files[-1], result.depth_m)
+        if NPZ in wanted:
+            files.append(self._files / NPZ / f"{frame.key}.npz")
+            files[-1].parent.mkdir(parents=True, exist_ok=True)
+            np.savez(files[-1], **_arrays(result))
+        if PLY in wanted or PCD in wanted:
+            files += self._write_clouds(result)
+        if HTML in wanted or VIDEO in wanted:
+            picture = _side_by_side(result)
+            if HTML in wanted:
+                files.append(self._files / "pictures" / f"{frame.key}.jpg")
+                files[-1].parent.mkdir(parents=True, exist_ok=True)
+                quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+                files[-1].write_bytes(cv2.imencode(".jpg", picture[..., ::-1], quality)[1].tobytes())
+            if VIDEO in wanted:
+                if self._video is None:
+                    self._video = VideoWriter(self.folder / "part.mp4", picture.shape[:2])
+                self._video.write(picture, frame.stamp_ns)
+        if self.bag is not None:
+            for output in self._outputs:
+                message = output.build(result, message_classes)
+                if message is not None:
+                    kind = f"sensor_msgs/msg/{output.kind}"
+                    self.bag.write(topics[output.topic], kind, message, frame.received_ns)
+        return [str(file.relative_to(self.folder)) for file in files]
+
+    def _write_clouds(self, result: Result[Frame]) -> list[Path]:
+        stride = result.parameters.points.stride
+        every = (slice(None, None, stride),) * 2
+        points = depth_to_points(result.cloud_depth_m, result.camera, stride=stride)
+        rgb, normals = result.rgb[every], result.normals[every]
+        files: list[Path] = []
+        if PLY in self._options.write:
+            files.append(self._files / PLY / f"{result.frame.key}.ply")
+            write_ply(files[-1], points, rgb=rgb, normals=normals, comment=f"frame_id {result.header.frame_id}")
+        if PCD in self._options.write:
+            files.append(self._files / PCD / f"{result.frame.key}.pcd")
+            write_pcd(files[-1], points, rgb=rgb, normals=normals)
+        return files
+
+    def close(self) -> None:
+        """Complete the files."""
+        if self.bag is not None:
+            self.bag.close()
+        if self._video is not None:
+            self._video.close()
+
+    def discard(self) -> None:
+        """Remove everything that was written."""
+        if self.bag is not None:
+            self.bag.abort()
+        if self._video is not None:
+            self._video.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[str, str]:
+    """Move a complete part's files to where they belong; return the names of its bag file and video, if any."""
+    bag_file, video_file = "", ""
+    if (part / "bag_part").is_dir():
+        bag_file = add_part(part / "bag_part", run / recording / "bag", name)
+    if (part / "part.mp4").is_file():
+        video_file = f"{name}.mp4"
+        (run / recording / ".video").mkdir(parents=True, exist_ok=True)
+        os.replace(part / "part.mp4", run / recording / ".video" / video_file)
+    for file in sorted(part.rglob("*")):
+        if file.is_file():
+            target = run / file.relative_to(part)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+    shutil.rmtree(part)
+    return bag_file, video_file
+
+
+def _arrays(result: Result[Frame]) -> dict[str, Any]:
+    camera = result.camera
+    arrays: dict[str, Any] = {
+        "depth": result.depth_m,
+        "normals": result.normals,
+        "intrinsics": np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
+        "stamp_ns": np.int64(result.frame.stamp_ns),
+    }
+    if result.confidence is not None:
+        arrays["confidence"] = result.confidence
+    return arrays
+
+
+def _side_by_side(result: Result[Frame]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return the image and its depth as colours beside each other, (h, w, 3) of even size."""
+    near_m, far_m = result.depth_range.follow(result.depth_m, stamp_ns=result.frame.stamp_ns, of=result.header.frame_id)
+    picture = np.hstack([result.rgb, depth_to_rgb(result.depth_m, DepthColours(near_m=near_m, far_m=far_m))])
+    height, width = picture.shape[:2]
+    factor = min(1.0, _MOST_PICTURE_WIDTH / width)
+    size = (int(width * factor) // 2 * 2, int(height * factor) // 2 * 2)
+    if size != (width, height):
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture

@@ -1,0 +1,277 @@
+"""Decoding, inference and writing of chunks at the same time, each on a thread of its own."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metric3d_ros.errors import Metric3DError
+from metric3d_ros.estimation.estimator import Estimate, Estimator
+from metric3d_ros.outputs.result import Result
+from metric3d_ros.pictures import SteadyRange
+from metric3d_ros.recordings.bags.reader import Bag
+from metric3d_ros.recordings.bags.writer import is_latched
+from metric3d_ros.runs.options import BAG, RunOptions
+from metric3d_ros.runs.part_files import PartFiles, needs
+from metric3d_ros.runs.sources.bag_images import BagImages
+from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame, Recording
+from metric3d_ros.runs.topics import output_topics
+
+_WAITING_FRAMES = 4
+_SAMPLED_SIDE = 64
+
+Line = dict[str, Any]
+
+
+class _End:
+    """Follows the last frame of a chunk."""
+
+    def __init__(self, *, complete: bool) -> None:
+        self.complete = complete
+
+
+class Pipeline:
+    """Does chunks one after another. What it remembers from frame to frame, such as the range of colours, goes on."""
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        options: RunOptions,
+        recordings: Mapping[str, Recording],
+        *,
+        on_frame: Callable[[Line], None] = lambda _: None,
+        limit: int | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            recordings: by name.
+            on_frame: gets the manifest's line of each frame that is written; on the writing thread.
+            limit: at most so many frames; None for all.
+        """
+        self._left = limit
+        self._estimator = estimator
+        self._options = options
+        self._parameters = options.node_parameters()
+        self._needs = needs(options)
+        self._recordings = recordings
+        self._on_frame = on_frame
+        self._depth_ranges: dict[tuple[str, str], SteadyRange] = {}
+        self.stop = threading.Event()
+        """Set it, and the frames on their way are completed, but no other is begun."""
+
+    def run(
+        self,
+        chunks: Iterable[tuple[Chunk, frozenset[str]]],
+        part_folder: Callable[[Chunk], Path],
+        finish: Callable[[Chunk, Path, list[Line], bool], None],
+    ) -> None:
+        """Do chunks, each without the frames that are done already.
+
+        Args:
+            chunks: each with the keys of the frames that are done.
+            part_folder: where a chunk's files are written.
+            finish: takes each chunk's files and lines, and whether it is complete; on the writing thread.
+
+        Raises what reading, inference or writing raised; what is finished by then stays.
+        """
+        decoded: queue.Queue[Any] = queue.Queue(max(_WAITING_FRAMES, 2 * self._options.batch))
+        estimated: queue.Queue[Any] = queue.Queue(_WAITING_FRAMES)
+        errors: list[BaseException] = []
+        reader = threading.Thread(target=self._guard, args=(self._read, chunks, decoded, errors), daemon=True)
+        writer = threading.Thread(
+            target=self._guard, args=(self._write, estimated, (part_folder, finish), errors), daemon=True
+        )
+        reader.start()
+        writer.start()
+        try:
+            for item in self._batches(decoded, errors):
+                _put(estimated, item, errors)
+        except BaseException as error:
+            errors.append(error)
+        _put(estimated, None, errors)
+        reader.join()
+        writer.join()
+        if errors:
+            raise errors[0]
+
+    def _guard(self, work: Callable[..., None], *arguments: Any) -> None:
+        errors: list[BaseException] = arguments[-1]
+        try:
+            work(*arguments)
+        except BaseException as error:
+            errors.append(error)
+
+    def _read(
+        self,
+        chunks: Iterable[tuple[Chunk, frozenset[str]]],
+        decoded: "queue.Queue[Any]",
+        errors: Sequence[BaseException],
+    ) -> None:
+        for chunk, done in chunks:
+            if self.stop.is_set() or errors:
+                break
+            _put(decoded, chunk, errors)
+            for item in self._recordings[chunk.recording].read(chunk, done=done):
+                if isinstance(item, Frame) and self._left is not None:
+                    if self._left <= 0:
+                        self.stop.set()
+                        break
+                    self._left -= 1
+                _put(decoded, item, errors)
+                if self.stop.is_set() or errors:
+                    break
+            _put(decoded, _End(complete=not self.stop.is_set()), errors)
+        _put(decoded, None, errors)
+
+    def _batches(self, decoded: "queue.Queue[Any]", errors: Sequence[BaseException]) -> Iterator[Any]:
+        """Yield (frame, estimate) in order, and everything else as it comes."""
+        batch: list[Frame] = []
+        while True:
+            item = _get(decoded, errors)
+            fits = isinstance(item, Frame) and (not batch or _alike(item, batch[0]))
+            if batch and not (fits and len(batch) < self._options.batch):
+                yield from self._estimate(batch)
+                batch = []
+            if item is None:
+                return
+            if isinstance(item, Frame):
+                batch.append(item)
+            else:
+                yield item
+
+    def _estimate(self, frames: Sequence[Frame]) -> Iterator[Any]:
+        rotate_deg = (frames[0].rotate_deg + self._parameters.rotate) % 360
+        try:
+            estimates = self._estimator.estimate_batch(
+                [frame.rgb for frame in frames],
+                [frame.camera for frame in frames],
+                outputs=self._needs,
+                rotate_deg=rotate_deg,
+            )
+        except Metric3DError as error:
+            if len(frames) > 1:
+                for frame in frames:
+                    yield from self._estimate([frame])
+            else:
+                yield Failed(frames[0].key, str(error))
+            return
+        yield from zip(frames, estimates, strict=True)
+
+    def _write(
+        self,
+        estimated: "queue.Queue[Any]",
+        ends: tuple[Callable[[Chunk], Path], Callable[[Chunk, Path, list[Line], bool], None]],
+        errors: Sequence[BaseException],
+    ) -> None:
+        part_folder, finish = ends
+        chunk: Chunk | None = None
+        part: PartFiles | None = None
+        lines: list[Line] = []
+        try:
+            while (item := _get(estimated, errors)) is not None:
+                if isinstance(item, Chunk):
+                    chunk, lines = item, []
+                    part = PartFiles(part_folder(chunk), chunk.recording, self._options)
+                    continue
+                assert chunk is not None
+                assert part is not None
+                if isinstance(item, _End):
+                    # A part of a chunk leaves what is copied to the part that completes it.
+                    if item.complete:
+                        self._copy_topics(chunk, part)
+                    part.close()
+                    finish(chunk, part.folder, lines, item.complete)
+                    part = None
+                    continue
+                line = self._write_one(chunk, part, item)
+                lines.append(line)
+                self._on_frame(line)
+        finally:
+            if part is not None:
+                part.discard()
+
+    def _write_one(self, chunk: Chunk, part: PartFiles, item: Any) -> Line:
+        recording = self._recordings[chunk.recording]
+        about = {"recording": chunk.recording, "source": recording.source}
+        if isinstance(item, Failed):
+            return {**about, "frame": item.key, "failed": item.reason}
+        frame, estimate = item
+        steady = self._depth_ranges.setdefault((chunk.recording, frame.stream), SteadyRange())
+        result = Result(frame=frame, estimate=estimate, parameters=self._parameters, depth_range=steady)
+        topics = output_topics(recording, frame.stream, merge=self._options.merge)
+        files = part.write(result, topics)
+        return {**about, **_describe(frame, estimate, result, files)}
+
+    def _copy_topics(self, chunk: Chunk, part: PartFiles) -> None:
+        """Copy what the bag's new topics are to be played with: all other topics, or at least the latched ones."""
+        recording = self._recordings[chunk.recording]
+        if part.bag is None or BAG not in self._options.write or not isinstance(recording, BagImages):
+            return
+        with Bag(recording.source) as bag:
+            known = [
+                each
+                for each in bag.connections
+                if (self._options.merge or is_latched(each)) and each.msgtype in bag.typestore.fielddefs
+            ]
+            start_ns, stop_ns = recording.copied_span(chunk)
+            for connection, received_ns, data in bag.messages(known, start_ns=start_ns, stop_ns=stop_ns):
+                if not chunk.start <= received_ns < chunk.stop and not is_latched(connection):
+                    continue
+                part.bag.copy(connection, bag.typestore, bag.to_ros2(data, connection.msgtype), received_ns)
+
+
+def _alike(frame: Frame, other: Frame) -> bool:
+    return frame.rgb.shape == other.rgb.shape and frame.rotate_deg == other.rotate_deg
+
+
+def _describe(frame: Frame, estimate: Estimate, result: Result[Frame], files: Sequence[str]) -> Line:
+    camera, depth_m = frame.camera, result.depth_m
+    steps = tuple(max(1, side // _SAMPLED_SIDE) for side in depth_m.shape)
+    sampled = depth_m[:: steps[0], :: steps[1]]
+    valid = sampled[np.isfinite(sampled)]
+    low, middle, high = np.percentile(valid, (5, 50, 95)).tolist() if valid.size else (None, None, None)
+    return {
+        "frame": frame.key,
+        "stamp_ns": frame.stamp_ns,
+        "received_ns": frame.received_ns,
+        "frame_id": str(frame.header.frame_id),
+        "camera": {
+            "width": camera.width,
+            "height": camera.height,
+            "fx": camera.fx,
+            "fy": camera.fy,
+            "cx": camera.cx,
+            "cy": camera.cy,
+            "distortion_model": camera.distortion_model,
+            "distortion": list(camera.distortion),
+        },
+        "focal_px": camera.focal_px,
+        "focal_from": frame.focal_from,
+        "inference_size": f"{estimate.inference_size_hw[1]}x{estimate.inference_size_hw[0]}",
+        "infer_ms": round(estimate.timings_ms["infer"], 3),
+        "valid": round(valid.size / max(1, sampled.size), 4),
+        "depth_m": {"p5": low, "p50": middle, "p95": high},
+        "files": list(files),
+    }
+
+
+def _put(items: "queue.Queue[Any]", item: Any, errors: Sequence[BaseException]) -> None:
+    while not errors:
+        try:
+            items.put(item, timeout=0.2)
+            return
+        except queue.Full:
+            continue
+
+
+def _get(items: "queue.Queue[Any]", errors: Sequence[BaseException]) -> Any:
+    while not errors:
+        try:
+            return items.get(timeout=0.2)
+        except queue.Empty:
+            continue
+    return None

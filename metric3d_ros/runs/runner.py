@@ -1,0 +1,205 @@
+"""A whole run: its plan, its chunks one after another or on Ray, its manifest, and its summary."""
+
+import dataclasses
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.errors import DataError
+from metric3d_ros.recordings.bags.writer import write_metadata
+from metric3d_ros.recordings.videos import join_videos
+from metric3d_ros.runs.manifest import Manifest
+from metric3d_ros.runs.options import BAG, HTML, VIDEO, RunOptions
+from metric3d_ros.runs.page import write_page
+from metric3d_ros.runs.part_files import move_into_place
+from metric3d_ros.runs.pipeline import Line, Pipeline
+from metric3d_ros.runs.sources.frame import Chunk, Recording
+
+PARTS = ".parts"
+
+
+@dataclasses.dataclass(kw_only=True)
+class Summary:
+    """What became of a run.
+
+    Attributes:
+        done: frames that were written now.
+        before: frames that were there already.
+        failed: frames that cannot be done, with the reason, by their keys.
+        remarks: what is wrong with recordings that were done all the same.
+        interrupted: it was stopped before its end.
+        seconds: how long it took.
+    """
+
+    done: int = 0
+    before: int = 0
+    failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0 if all is done, 1 if something failed, 130 if it was interrupted."""
+        return 130 if self.interrupted else int(bool(self.failed) or not (self.done or self.before))
+
+
+class Run:
+    """A run in a folder: it can be stopped at any moment, and resumed."""
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        folder: str | Path,
+        options: RunOptions,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        limit: int = 0,
+        on_frame: Callable[[Line], None] = lambda _: None,
+    ) -> None:
+        """Plan it.
+
+        Args:
+            settings: what else has to be the same if it is resumed.
+            resume: go on with the run that is in the folder, if there is one.
+            limit: at most so many frames, of all recordings together; 0 for all.
+            on_frame: gets the manifest's line of each frame.
+
+        Raises DataError if the folder holds a run and `resume` is false, or one with other settings.
+        """
+        self.folder = Path(folder)
+        self.options = options
+        self.recordings = {recording.name: recording for recording in recordings}
+        sources = {recording.name: recording.source for recording in recordings}
+        about = {"inputs": sources, **options.to_json(), **(settings or {})}
+        self.manifest = Manifest(self.folder, about, resume=resume)
+        self.summary = Summary(before=len(self.manifest.frames))
+        self._limit = limit
+        self._user_on_frame = on_frame
+        self._pipeline: Pipeline | None = None
+        self._stopped = threading.Event()
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """All chunks of all recordings, in order."""
+        return [
+            chunk for recording in self.recordings.values() for chunk in recording.chunks(self.options.chunk_frames)
+        ]
+
+    def missing(self) -> Iterator[tuple[Chunk, frozenset[str]]]:
+        """Yield the chunks that are not done, each with the keys of its recording's frames that are."""
+        for chunk in self.chunks:
+            if not self.manifest.is_done(chunk):
+                yield chunk, self.manifest.done_keys(chunk.recording)
+
+    def count(self) -> int:
+        """Return how many frames there are in all, about."""
+        frames = sum(recording.count() for recording in self.recordings.values())
+        return min(frames, self._limit) if self._limit else frames
+
+    def stop(self) -> None:
+        """Complete the frames on their way, and leave the rest."""
+        self._stopped.set()
+        if self._pipeline is not None:
+            self._pipeline.stop.set()
+
+    def run(self, *, ray_address: str = "") -> Summary:
+        """Do what is missing, and return what became of it; SIGINT and SIGTERM stop it in order.
+
+        Args:
+            ray_address: "local" or the address of a Ray cluster; "" for this process.
+
+        Raises Metric3DError or OSError for what stops a run; what is done by then is complete, and can be resumed.
+        """
+        started_s = time.monotonic()
+        with _stopping_on_signals(self.stop):
+            try:
+                if ray_address:
+                    from metric3d_ros.runs.on_ray import run_on_ray
+
+                    run_on_ray(self, ray_address)
+                else:
+                    self._pipeline = Pipeline(
+                        self.options.estimator(),
+                        self.options,
+                        self.recordings,
+                        on_frame=self._note_frame,
+                        limit=max(0, self._limit - self.summary.before) if self._limit else None,
+                    )
+                    if self._stopped.is_set():
+                        self._pipeline.stop.set()
+                    self._pipeline.run(self.missing(), self.part_folder, self.commit)
+            finally:
+                shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+                self._complete_files()
+        self.summary.seconds = time.monotonic() - started_s
+        self.summary.interrupted = self._stopped.is_set()
+        self.summary.failed = {
+            f"{line['recording']}: {line['frame']}": line["failed"] for line in self.manifest.failures
+        }
+        for recording in self.recordings.values():
+            self.summary.remarks += [f"{recording.source}: {remark}" for remark in recording.remarks()]
+        return self.summary
+
+    def part_folder(self, chunk: Chunk) -> Path:
+        """Return where the files of a chunk are written before they are moved into place."""
+        return self.folder / PARTS / f"{chunk.recording}_{chunk.number}"
+
+    def commit(self, chunk: Chunk, part: Path, lines: list[Line], complete: bool) -> None:
+        """Move a chunk's files into place, then add its lines to the manifest."""
+        name = self.manifest.part_name(chunk)
+        bag_file, video_file = move_into_place(part, self.folder, chunk.recording, name)
+        self.manifest.append(chunk, lines, complete=complete, bag_file=bag_file, video_file=video_file)
+
+    def note_frame(self, line: Line) -> None:
+        """Count a frame that was written on another machine."""
+        self._note_frame(line)
+
+    def _note_frame(self, line: Line) -> None:
+        if "failed" not in line:
+            self.summary.done += 1
+        self._user_on_frame(line)
+
+    def _complete_files(self) -> None:
+        """Write what belongs to all chunks of a recording: metadata.yaml, the video, the page."""
+        for name in self.recordings:
+            folder = self.folder / name
+            if BAG in self.options.write and (folder / "bag").is_dir():
+                write_metadata(folder / "bag", self.manifest.bag_files(name))
+            parts = [folder / ".video" / file for file in self.manifest.video_files(name)]
+            if VIDEO in self.options.write and parts:
+                join_videos(parts, folder / f"{name}.mp4")
+        if HTML in self.options.write and self.manifest.frames:
+            write_page(self.folder / "index.html", self.manifest.frames)
+
+
+class _stopping_on_signals:
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, _: Any) -> None:
+        self._stop()
+        # Whoever asks twice does not want to wait.
+        signal.signal(number, self._before[number])
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def check_inputs(recordings: Sequence[Recording]) -> None:
+    """Raise DataError if there is no frame at all."""
+    if not any(recording.count() for recording in recordings):
+        raise DataError("there is no frame in any input between --start and --end")

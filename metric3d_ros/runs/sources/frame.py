@@ -1,0 +1,105 @@
+"""A frame of a recording, and the chunks that a recording is cut into."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.messages.stamps import stamp_ns
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """An image of a recording with its camera.
+
+    Attributes:
+        name: unique in its recording and stream; the stem of its files.
+        stream: which of several cameras, as a path; "" if there is only one.
+        rgb: (H, W, 3) uint8.
+        camera: the image's camera.
+        focal_from: where the focal length comes from, in words.
+        header: stamp and frame_id, with the fields of std_msgs/Header.
+        received_ns: when it was recorded, nanoseconds.
+        camera_info: the CameraInfo message of a bag; None elsewhere.
+        rotate_deg: how the network has to turn it, clockwise, to see it upright.
+    """
+
+    name: str
+    stream: str = ""
+    rgb: npt.NDArray[np.uint8]
+    camera: Camera
+    focal_from: str
+    header: Any
+    received_ns: int
+    camera_info: Any = None
+    rotate_deg: int = 0
+
+    @property
+    def stamp_ns(self) -> int:
+        """The image's stamp, nanoseconds."""
+        return stamp_ns(self)
+
+    @property
+    def key(self) -> str:
+        """Its name in the manifest, unique in its recording."""
+        return f"{self.stream}/{self.name}" if self.stream else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A frame that cannot be used, and why."""
+
+    key: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A part of a recording, done or not done as a whole.
+
+    Attributes:
+        recording: its name.
+        number: its place in the recording, from 0.
+        start, stop: what it spans: images by number, video and bags by nanoseconds; `stop` is not in it.
+    """
+
+    recording: str
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def key(self) -> str:
+        """Its name in the manifest."""
+        return f"{self.recording}:{self.number}"
+
+
+class Recording(Protocol):
+    """Something with frames in it; opened anew for each chunk, so that chunks can be read on other machines.
+
+    Attributes:
+        name: unique in a run; the folder of its outputs.
+        source: what a user named.
+    """
+
+    name: str
+    source: str
+
+    def chunks(self, frames: int) -> list[Chunk]:
+        """Cut it into chunks of about so many frames."""
+        ...
+
+    def count(self) -> int:
+        """Return how many frames there are, about."""
+        ...
+
+    def read(self, chunk: Chunk, *, done: frozenset[str] = frozenset()) -> Iterator[Frame | Failed]:
+        """Yield the frames of a chunk that are not `done`, by their keys."""
+        ...
+
+    def remarks(self) -> list[str]:
+        """Return what is wrong with it although it can be read, a line each."""
+        ...

@@ -1,0 +1,76 @@
+"""Image files as a recording."""
+
+import collections
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from metric3d_ros.errors import Metric3DError
+from metric3d_ros.geometry import turn_upright
+from metric3d_ros.recordings.bags.message_classes import Header, Time
+from metric3d_ros.recordings.exif import read_exif
+from metric3d_ros.recordings.images import read_rgb
+from metric3d_ros.runs.sources.cameras import CameraChoice, upright
+from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
+
+FRAME_ID = "camera_optical_frame"
+_PERIOD_NS = 100_000_000
+
+
+@dataclasses.dataclass(kw_only=True)
+class ImageFiles:
+    """Pictures in natural order. They have no stamps, so they get those of 10 images a second, from 0 on.
+
+    EXIF's orientation is applied, and its 35 mm focal length used if nothing else is given.
+    """
+
+    name: str
+    source: str
+    paths: Sequence[Path]
+    cameras: CameraChoice
+    every: int = 1
+
+    def chunks(self, frames: int) -> list[Chunk]:
+        """Cut it into runs of consecutive pictures."""
+        count = len(self.paths)
+        starts = range(0, count, max(1, frames) * self.every)
+        return [
+            Chunk(recording=self.name, number=i, start=start, stop=min(count, start + frames * self.every))
+            for i, start in enumerate(starts)
+        ]
+
+    def count(self) -> int:
+        """Return how many pictures there are."""
+        return -(-len(self.paths) // self.every)
+
+    def remarks(self) -> list[str]:
+        """Return nothing: each picture speaks for itself."""
+        return []
+
+    def read(self, chunk: Chunk, *, done: frozenset[str] = frozenset()) -> Iterator[Frame | Failed]:
+        """Yield the pictures of a chunk."""
+        names = _unique_names(self.paths)
+        for number in range(chunk.start, chunk.stop, self.every):
+            if names[number] not in done:
+                yield self._read_one(number, names[number])
+
+    def _read_one(self, number: int, name: str) -> Frame | Failed:
+        path = self.paths[number]
+        exif = read_exif(path)
+        try:
+            rgb = read_rgb(path)
+            camera, focal_from = self.cameras.camera_of_picture(rgb.shape[1], rgb.shape[0], exif)
+        except Metric3DError as error:
+            return Failed(name, str(error))
+        if exif.rotate_deg:
+            rgb, camera = turn_upright(rgb, exif.rotate_deg), upright(camera, exif)
+            focal_from += f", turned by {exif.rotate_deg} degrees (EXIF orientation {exif.orientation})"
+        stamp_ns = number * _PERIOD_NS
+        header = Header(Time.from_ns(stamp_ns), FRAME_ID)
+        return Frame(name=name, rgb=rgb, camera=camera, focal_from=focal_from, header=header, received_ns=stamp_ns)
+
+
+def _unique_names(paths: Sequence[Path]) -> list[str]:
+    """Return the stem of each path; with its suffix if two pictures share one, as a.jpg and a.png do."""
+    count = collections.Counter(path.stem for path in paths)
+    return [path.stem if count[path.stem] == 1 else path.name for path in paths]

@@ -1,0 +1,131 @@
+"""A video file as a recording, read with PyAV."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metric3d_ros.errors import DataError, Metric3DError
+from metric3d_ros.geometry import turn_upright, upright_camera
+from metric3d_ros.recordings.bags.message_classes import Header, Time
+from metric3d_ros.runs.sources.cameras import CameraChoice
+from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
+from metric3d_ros.runs.sources.image_files import FRAME_ID
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
+_NS_PER_S = 1_000_000_000
+
+
+@dataclasses.dataclass(kw_only=True)
+class VideoFile:
+    """The first video stream of a file. A frame's stamp is its presentation time, so rates may vary.
+
+    The file's rotation is applied. A video states no focal length: one has to be given.
+
+    Attributes:
+        every: only every n-th frame of a chunk.
+        fps: at most so many frames a second, evenly; 0 for all.
+    """
+
+    name: str
+    source: str
+    cameras: CameraChoice
+    start_s: float = 0.0
+    end_s: float = 0.0
+    every: int = 1
+    fps: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._remarks: list[str] = []
+        with _opened(self.source) as container:
+            stream = _stream_of(container, self.source)
+            self.cameras.camera(stream.codec_context.width, stream.codec_context.height)
+            duration_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            duration_s = duration_s or (container.duration or 0) / 1e6
+            rate = float(stream.average_rate or stream.guessed_rate or 25)
+        end_s = min(self.end_s or duration_s, duration_s) if duration_s else self.end_s
+        # The last frame begins before the end; files without an index do not tell where that is.
+        self._span_ns = (round(self.start_s * _NS_PER_S), round(end_s * _NS_PER_S) + 1 if end_s else 1 << 62)
+        frames = rate * max(0.0, (end_s or 0.0) - self.start_s)
+        self._count = round(min(frames, self.fps * frames / rate) if self.fps else frames / self.every)
+
+    def chunks(self, frames: int) -> list[Chunk]:
+        """Cut it by time, as if frames came at an even rate."""
+        start_ns, stop_ns = self._span_ns
+        if stop_ns <= start_ns:
+            return []
+        number = max(1, -(-self._count // max(1, frames)))
+        cuts = [start_ns + (stop_ns - start_ns) * i // number for i in range(number + 1)]
+        return [Chunk(recording=self.name, number=i, start=cuts[i], stop=cuts[i + 1]) for i in range(number)]
+
+    def count(self) -> int:
+        """Return how many frames there are, by duration and rate."""
+        return self._count
+
+    def remarks(self) -> list[str]:
+        """Return what is wrong with the video."""
+        return list(dict.fromkeys(self._remarks))
+
+    def read(self, chunk: Chunk, *, done: frozenset[str] = frozenset()) -> Iterator[Frame | Failed]:
+        """Yield the frames of a chunk."""
+        with _opened(self.source) as container:
+            stream = _stream_of(container, self.source)
+            stream.thread_type = "AUTO"
+            origin = stream.start_time or 0
+            if chunk.start:
+                container.seek(origin + int(chunk.start / _NS_PER_S / stream.time_base), stream=stream)
+            number, tick = 0, -1
+            for picture in self._pictures(container, stream):
+                if picture.pts is None:
+                    continue
+                stamp_ns = round((picture.pts - origin) * stream.time_base * _NS_PER_S)
+                if stamp_ns >= chunk.stop:
+                    return
+                is_new_tick = not self.fps or int(stamp_ns / _NS_PER_S * self.fps + 1e-6) > tick
+                tick = int(stamp_ns / _NS_PER_S * self.fps + 1e-6)
+                if stamp_ns < chunk.start or not is_new_tick:
+                    continue
+                number += 1
+                name = f"{stamp_ns // _NS_PER_S:05d}.{stamp_ns % _NS_PER_S:09d}"
+                if not self.fps and (number - 1) % self.every:
+                    continue
+                if name not in done:
+                    yield self._frame(picture, stamp_ns, name)
+
+    def _pictures(self, container: Any, stream: Any) -> Iterator[Any]:
+        try:
+            yield from container.decode(stream)
+        except Exception as error:  # PyAV's errors have no common root but this
+            self._remarks.append(f"reading stopped early: {error}")
+
+    def _frame(self, picture: Any, stamp_ns: int, name: str) -> Frame | Failed:
+        rgb = np.ascontiguousarray(picture.to_ndarray(format="rgb24"))
+        try:
+            camera, focal_from = self.cameras.camera(rgb.shape[1], rgb.shape[0])
+        except Metric3DError as error:
+            return Failed(name, str(error))
+        rotate_deg = round(-float(getattr(picture, "rotation", 0) or 0)) % 360
+        if rotate_deg in (90, 180, 270):
+            rgb, camera = turn_upright(rgb, rotate_deg), upright_camera(camera, rotate_deg)
+            focal_from += f", turned by {rotate_deg} degrees (the video's rotation)"
+        header = Header(Time.from_ns(stamp_ns), FRAME_ID)
+        return Frame(name=name, rgb=rgb, camera=camera, focal_from=focal_from, header=header, received_ns=stamp_ns)
+
+
+def _opened(source: str) -> Any:
+    try:
+        import av
+    except ImportError as error:
+        raise DataError(f"{source}: reading videos needs PyAV: pip install 'metric3d_ros[video]'") from error
+    try:
+        return av.open(str(Path(source)))
+    except Exception as error:
+        raise DataError(f"{source} is no video that can be read ({error})") from error
+
+
+def _stream_of(container: Any, source: str) -> Any:
+    if not container.streams.video:
+        raise DataError(f"{source} holds no video stream")
+    return container.streams.video[0]

@@ -1,0 +1,49 @@
+"""How long a run will take and how much it will write, from its first frames."""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from metric3d_ros.errors import DataError
+from metric3d_ros.runs.options import RunOptions
+from metric3d_ros.runs.pipeline import Line, Pipeline
+from metric3d_ros.runs.sources.frame import Chunk, Recording
+
+_FRAMES = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What was measured."""
+
+    frames: int
+    seconds_per_frame: float
+    bytes_per_frame: float
+
+
+def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
+    """Do the first frames of the first recording into a temporary folder, and measure; DataError if none can be."""
+    recording = recordings[0]
+    chunks = recording.chunks(_FRAMES)[:1]
+    estimator = options.estimator()
+    written = 0
+    frames: list[Line] = []
+
+    def finish(_: Chunk, part: Path, lines: list[Line], __: bool) -> None:
+        nonlocal written
+        written += sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
+        frames.extend(line for line in lines if "failed" not in line)
+
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = Pipeline(estimator, options, {recording.name: recording})
+        first = next(iter(recording.read(chunks[0])), None) if chunks else None
+        if first is not None and hasattr(first, "rgb"):
+            estimator.warm_up((first.rgb.shape[0], first.rgb.shape[1]))
+        started_s = time.monotonic()
+        pipeline.run(((chunk, frozenset()) for chunk in chunks), lambda _: Path(folder) / "part", finish)
+        took_s = time.monotonic() - started_s
+    if not frames:
+        raise DataError(f"{recording.source}: none of the first frames can be used; run without --dry-run for reasons")
+    return Trial(len(frames), took_s / len(frames), written / len(frames))

@@ -1,0 +1,186 @@
+"""`metric3d run` on image files, and its outputs as others read them; without ROS."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import tiny_models
+
+import metric3d_ros
+from metric3d_ros.cli import main
+from metric3d_ros.recordings.exif import read_exif
+from metric3d_ros.recordings.images import write_rgb
+from metric3d_ros.recordings.ply import read_ply
+
+FOCAL = 70
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three pictures of 64 x 48."""
+    for number in range(3):
+        rgb = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+        write_rgb(tmp_path / "pictures" / f"view_{number}.png", rgb)
+    return tmp_path / "pictures"
+
+
+def run(model, *words):
+    return main(["run", *map(str, words), "--model", str(model), "--provider", "cpu", "--threads", "1"])
+
+
+def manifest(out):
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return [line for line in lines if "frame" in line]
+
+
+def with_exif(path, *, orientation, focal_35mm):
+    """Put an EXIF block into a JPEG file."""
+    entries = struct.pack("<HHHIHH", 1, 0xA405, 3, 1, focal_35mm, 0)
+    first = struct.pack("<HHHIHHHHII", 2, 0x0112, 3, 1, orientation, 0, 0x8769, 4, 1, 38)
+    tiff = b"II*\0" + struct.pack("<I", 8) + first + struct.pack("<I", 0)
+    tiff += entries + struct.pack("<I", 0)
+    block = b"Exif\0\0" + tiff
+    jpeg = path.read_bytes()
+    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:])
+
+
+def test_files_of_every_format_hold_the_estimate(model, folder, tmp_path):
+    out = tmp_path / "out"
+    assert run(model, folder, "-o", out, "--focal", FOCAL, "--write", "png16,npz,ply,pcd,html") == 0
+    estimator = metric3d_ros.load(model, provider="cpu", threads=1)
+    for frame in metric3d_ros.frames(folder, focal_px=FOCAL):
+        estimate = estimator.estimate(frame.rgb, frame.camera)
+        arrays = np.load(out / f"pictures/npz/{frame.name}.npz")
+        np.testing.assert_array_equal(arrays["depth"], estimate.depth_m)
+        np.testing.assert_array_equal(arrays["normals"], estimate.normals)
+        assert arrays["intrinsics"].tolist() == [FOCAL, FOCAL, 31.5, 23.5]
+        millimetres = cv2.imread(str(out / f"pictures/png16/{frame.name}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_allclose(millimetres / 1000, estimate.depth_m, atol=5.01e-4)
+        vertices = read_ply(out / f"pictures/ply/{frame.name}.ply")
+        valid = np.isfinite(estimate.depth_m)
+        np.testing.assert_array_equal(vertices["z"], estimate.depth_m[valid])
+        assert vertices["red"].tolist() == frame.rgb[..., 0][valid].tolist()
+        head, _, body = (out / f"pictures/pcd/{frame.name}.pcd").read_bytes().partition(b"DATA binary\n")
+        assert b"FIELDS x y z rgb normal_x normal_y normal_z" in head
+        points = np.frombuffer(body, "<f4").reshape(-1, 7)
+        np.testing.assert_array_equal(points[:, 2], estimate.depth_m[valid])
+        assert points.view(np.uint8)[:, 14].tolist() == frame.rgb[..., 0][valid].tolist()
+    page = (out / "index.html").read_text()
+    assert page.count("<img") == 3
+    for line in manifest(out):
+        assert all((out / file).is_file() for file in line["files"])
+        assert (line["focal_px"], line["focal_from"]) == (FOCAL, f"given: --focal {FOCAL}")
+
+
+def test_plyfile_reads_the_clouds(model, folder, tmp_path):
+    plyfile = pytest.importorskip("plyfile", reason="plyfile is not installed")
+    assert run(model, folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "ply") == 0
+    vertices = plyfile.PlyData.read(tmp_path / "out/pictures/ply/view_0.ply")["vertex"]
+    assert len(vertices) == 48 * 64
+    assert {"x", "nx", "red"} <= set(vertices.data.dtype.names)
+
+
+def test_exif_gives_the_focal_length_and_turns_the_picture_upright(model, tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    path = tmp_path / "photo.jpg"
+    write_rgb(path, rgb)
+    with_exif(path, orientation=6, focal_35mm=27)
+    assert (read_exif(path).orientation, read_exif(path).focal_35mm_mm) == (6, 27)
+    (frame,) = metric3d_ros.frames(path)
+    # 80 pixels of diagonal are 43.27 mm.
+    assert frame.camera.focal_px == pytest.approx(27 * 80 / 43.2666, rel=1e-5)
+    np.testing.assert_array_equal(frame.rgb, cv2.imread(str(path))[..., ::-1])
+    assert frame.rgb.shape == (64, 48, 3)
+    assert "turned by 90 degrees" in frame.focal_from
+
+
+@pytest.mark.parametrize("cut", range(2, 60, 7))
+def test_damaged_exif_counts_as_none(tmp_path, cut):
+    path = tmp_path / "photo.jpg"
+    write_rgb(path, np.zeros((48, 64, 3), np.uint8))
+    with_exif(path, orientation=6, focal_35mm=27)
+    path.write_bytes(path.read_bytes()[:cut])
+    assert read_exif(path).orientation in (1, 6)
+
+
+def test_pictures_without_a_focal_length_fail_with_the_remedy(model, folder, tmp_path, capsys):
+    assert run(model, folder, "-o", tmp_path / "out") == 1
+    assert "give --focal PX, --hfov DEG or --calibration FILE" in capsys.readouterr().out
+
+
+def test_a_broken_picture_fails_alone(model, folder, tmp_path, capsys):
+    (folder / "view_1.png").write_bytes((folder / "view_1.png").read_bytes()[:500])
+    out = tmp_path / "out"
+    assert run(model, folder, "-o", out, "--focal", FOCAL) == 1
+    lines = {line["frame"]: line for line in manifest(out)}
+    assert "failed" in lines["view_1"]
+    assert sorted(path.stem for path in (out / "pictures/png16").glob("*.png")) == ["view_0", "view_2"]
+    assert "1 failed" in capsys.readouterr().out
+
+
+def test_sigint_leaves_a_run_that_can_be_resumed(model, folder, tmp_path):
+    for number in range(3, 400):
+        os.link(folder / "view_0.png", folder / f"view_{number}.png")
+    out = tmp_path / "out"
+    words = ["run", str(folder), "-o", str(out), "--focal", str(FOCAL), "--model", str(model), "--provider", "cpu"]
+    words += ["--write", "png16", "--chunk", "8"]
+    process = subprocess.Popen([sys.executable, "-m", "metric3d_ros.cli", *words])
+    path = out / "manifest.jsonl"
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    before = [line["frame"] for line in manifest(out)]
+    assert 0 < len(before) < 400
+    assert not (out / ".parts").exists()
+    assert main([*words, "--resume"]) == 0
+    after = [line["frame"] for line in manifest(out)]
+    assert len(after) == len(set(after)) == 400
+    assert after[: len(before)] == before
+
+
+def test_a_full_disk_stops_cleanly_and_the_run_goes_on_after(model, folder, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    from metric3d_ros.runs import part_files
+
+    write, written = part_files.write_depth, []
+
+    def full(path, depth_m):
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device", str(path))
+        write(path, depth_m)
+
+    monkeypatch.setattr(part_files, "write_depth", full)
+    words = (folder, "-o", out, "--focal", FOCAL, "--chunk", 1)
+    assert run(model, *words) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert len(manifest(out)) == 2
+    assert run(model, *words, "--resume") == 0
+    assert sorted(line["frame"] for line in manifest(out)) == ["view_0", "view_1", "view_2"]
+
+
+def test_nothing_of_ros_is_imported(model, folder):
+    code = (
+        "import sys, metric3d_ros\n"
+        f"estimator = metric3d_ros.load({str(model)!r}, provider='cpu')\n"
+        f"for frame in metric3d_ros.frames({str(folder)!r}, focal_px={FOCAL}):\n"
+        "    estimator.estimate(frame.rgb, frame.camera)\n"
+        "import metric3d_ros.runs.cli\n"
+        "loaded = {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not loaded & {'rclpy', 'sensor_msgs', 'rosbags', 'av', 'ray'}, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
