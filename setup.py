@@ -35,10 +35,6 @@ TEST = [
     "mypy==2.4.1",
     "types-PyYAML",
     "import-linter>=2",
-    "rosbags>=0.11",
-    "mcap>=1.2",
-    "av>=14",
-    "plyfile>=1",
 ]
 
 
