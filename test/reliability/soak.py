@@ -24,7 +24,7 @@ from ros_process import RosProcess, TestBench, next_domain, parameters, ros_envi
 from std_srvs.srv import SetBool, Trigger
 from tqdm import tqdm
 
-from metric3d_ros.nodes.outlet.outputs import OUTPUTS
+from metric3d_ros.outputs.table import OUTPUTS
 
 MOST_GROWTH_BYTES = 10 << 20
 _PHASES_S = (20.0, 5.0)
