@@ -14,6 +14,7 @@ from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
 from metric3d_ros.nodes.health.dropped_frames import Dropped
+from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC, ScalePublisher
 from metric3d_ros.nodes.health.slowness import try_smaller_sizes
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.intake.input_topics import input_endpoints
@@ -64,7 +65,7 @@ class DepthNode:
             refuse_collisions(
                 self.node,
                 [
-                    *reserved_endpoints(self.node, (DIAGNOSTICS_TOPIC, TIMING_TOPIC)),
+                    *reserved_endpoints(self.node, (DIAGNOSTICS_TOPIC, TIMING_TOPIC, SCALE_TOPIC)),
                     *input_endpoints(self.node, parameters),
                     *output_endpoints(self.node, parameters),
                 ],
@@ -75,6 +76,7 @@ class DepthNode:
             ]
             self._switch = EnableSwitch(self.node)
             self._timing = TimingPublisher(self.node)
+            self._scale = ScalePublisher(self.node)
             self._diagnostics = Diagnostics(
                 self.node,
                 cameras=self._cameras,
@@ -150,6 +152,7 @@ class DepthNode:
             now_ns=lambda: self.node.get_clock().now().nanoseconds,
             on_published=self._timing.publish,
             log=self._log,
+            on_scaled=self._scale.publish,
         )
         self._model_is_ready.trigger()
 

@@ -53,6 +53,8 @@ class Result(Generic[F]):
     """None if no output that is wanted needs one."""
     parameters: OutputOptions
     """Those that it was estimated with."""
+    is_corrected: bool = False
+    """Whether the estimate may have invalid pixels, and infinite ones for sky."""
     depth_range: SteadyRange = dataclasses.field(default_factory=SteadyRange)
     """The camera's own, from one image to the next."""
     lock: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
@@ -80,24 +82,27 @@ class Result(Generic[F]):
 
     @_computed_once
     def far_depth_m(self) -> Float32Array:
-        """(H, W) metres, NaN outside of the limits of `depth.*`; beyond `depth.max_m` as it is."""
+        """(H, W) metres, NaN outside of the limits of `depth.*`; beyond `depth.max_m` as it is, +Inf for sky."""
         estimate, limits = self._estimate, self.parameters.depth
         if not (limits.min_m or limits.min_confidence or limits.max_jump):
             return estimate.depth_m
-        return filter_depth(
+        filtered = filter_depth(
             estimate.depth_m,
             min_depth_m=limits.min_m,
             confidence=estimate.confidence,
             min_confidence=limits.min_confidence,
             max_jump=limits.max_jump or None,
         )
+        if self.is_corrected:
+            np.copyto(filtered, np.float32(np.inf), where=np.isposinf(estimate.depth_m))
+        return filtered
 
     @_computed_once
     def depth_m(self) -> Float32Array:
         """(H, W) metres, NaN outside of the limits of `depth.*`, `depth.max_m` included."""
         limits = self.parameters.depth
         far_depth_m: Float32Array = self.far_depth_m
-        if not limits.max_m:
+        if not (limits.max_m or self.is_corrected):
             return far_depth_m
         return filter_depth(far_depth_m, max_depth_m=limits.max_depth_m)
 
@@ -136,7 +141,7 @@ class Result(Generic[F]):
     @_computed_once
     def _known(self) -> npt.NDArray[np.bool_] | None:
         """(H, W), true where `depth_m` is finite; None if the limits of `depth.*` remove nothing."""
-        return None if self.depth_m is self._estimate.depth_m else np.isfinite(self.depth_m)
+        return None if self.depth_m is self._estimate.depth_m and not self.is_corrected else np.isfinite(self.depth_m)
 
     def missing_depth(self) -> MissingDepth:
         """Return the shares of the pixels without depth and without a point, of what has been computed by now."""
@@ -147,7 +152,7 @@ class Result(Generic[F]):
             sampled_m = depth[::_STRIDE, ::_STRIDE]
             no_depth = np.isnan(sampled_m)
             if self.parameters.depth.far != INFINITE:
-                no_depth |= sampled_m > self.parameters.depth.max_depth_m
+                no_depth |= (sampled_m > self.parameters.depth.max_depth_m) | np.isposinf(sampled_m)
         cloud = computed.get("cloud_depth_m")
         points = None
         if cloud is not None:

@@ -61,6 +61,8 @@ class Observation:
     """What is doubtful about the calibration, and the remedy; "" if nothing is."""
     slowness: str = ""
     """How many images are too old when their outputs come out, and the remedy; "" if few of them are."""
+    unscaled: str = ""
+    """Why the scale is not measured though it should be; "" if it is."""
     missing_depth: str = ""
     """What part of an output is invalid, and why; "" if that is the smaller part."""
     other_clock: str = ""
@@ -110,6 +112,7 @@ class CameraHealth:
                 ("images are lost", now.loss),
                 (TOO_SLOW, now.slowness),
                 ("the calibration is doubtful", now.doubt),
+                ("the scale is not measured", now.unscaled),
                 ("", now.missing_depth),
                 ("", now.other_clock),
             )

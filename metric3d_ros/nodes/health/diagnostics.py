@@ -24,6 +24,7 @@ from metric3d_ros.nodes.health.camera_health import (
 )
 from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.missing_depth import explain_missing_depth
+from metric3d_ros.nodes.outlet.scale_topic import scale_values
 from metric3d_ros.nodes.health.slowness import explain_lateness
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.health.watched_camera import WatchedCamera
@@ -115,6 +116,7 @@ class Diagnostics:
                 loss=loss,
                 doubt=calibration.summary if calibration else "",
                 slowness=explain_lateness(progress, parameters, trial=self._trial()),
+                unscaled=camera.scale.refused if camera.scale is not None and camera.scale.stale else "",
                 missing_depth=explain_missing_depth(missing_depth, parameters),
                 other_clock=other_clock,
             )
@@ -136,6 +138,8 @@ class Diagnostics:
             values["inference size"] = f"{progress.inference_size_hw[1]}x{progress.inference_size_hw[0]}"
         if camera.sample_range_in_use is not None:
             values["16-bit range in use"] = str(camera.sample_range_in_use)
+        if camera.scale is not None:
+            values |= {f"scale {name}": value for name, value in scale_values(camera.scale).items()}
         if arrivals.is_mistake:
             values["no images, because"] = arrivals.silence
         if arrivals.paired_by is not None:

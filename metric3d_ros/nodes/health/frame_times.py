@@ -14,6 +14,8 @@ and publishing of all outputs, and all of it from complete to published. A topic
 alone; outputs of large images are made side by side."""
 ESTIMATE_STAGES = ("prepare", "infer", "finish")
 """The estimator's."""
+CORRECT = "correct"
+"""The corrections of edges, sky, scale and stability, if any is on."""
 AGE = "age"
 """From the image's stamp until everything was published, on the node's clock; missing if the stamp is of another."""
 

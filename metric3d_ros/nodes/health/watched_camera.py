@@ -6,6 +6,7 @@ from metric3d_ros.messages.sixteen_bits import SampleRange
 from metric3d_ros.nodes.health.arrivals import Arrivals
 from metric3d_ros.nodes.health.calibration_watch import CalibrationReport
 from metric3d_ros.nodes.health.camera_progress import CameraProgress
+from metric3d_ros.scale import ScaleState
 
 
 class WatchedCamera(Protocol):
@@ -14,6 +15,8 @@ class WatchedCamera(Protocol):
     name: str
     """"" if there is only one camera."""
     progress: CameraProgress
+    scale: ScaleState | None
+    """The correction of the newest frame's scale; None if there is none."""
 
     @property
     def image_topic(self) -> str:

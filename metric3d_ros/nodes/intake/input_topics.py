@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from metric3d_ros.nodes.intake.range_input import RANGE_TYPES
 from metric3d_ros.nodes.parameters.depth_node import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.ros.topic_collisions import Endpoint
 from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX, camera_info_beside, transport_topic
@@ -12,6 +13,10 @@ from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX, camera_info_be
 
 def input_endpoints(node: Node, parameters: DepthParameters) -> Iterator[Endpoint]:
     """Yield the inputs of all cameras for `refuse_collisions`."""
+    if parameters.scale.topic:
+        name = str(node.resolve_topic_name(parameters.scale.topic))
+        kind = RANGE_TYPES[parameters.scale.topic_type]
+        yield Endpoint(name=name, label="scale.topic", publishes=False, kind=kind)
     for camera in parameters.camera_names:
         yield from _inputs(node, parameters, f"{camera}/" if camera else "")
 

@@ -27,7 +27,8 @@ class DepthImageParameters:
     )
     far: str = parameter(
         INVALID,
-        "Value of a 32FC1 depth/image beyond depth.max_m: invalid is NaN; infinite is +Inf, nothing nearer (REP-117).",
+        "Value of a 32FC1 depth/image beyond depth.max_m, and of sky (sky.remove): invalid is NaN; infinite is +Inf, "
+        "nothing nearer (REP-117).",
         choices=(INVALID, INFINITE),
     )
     min_confidence: float = parameter(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from metric3d_ros.corrections import CorrectionOptions
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE
@@ -16,12 +17,16 @@ from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.compressed_depth import CompressedDepthParameters
 from metric3d_ros.nodes.parameters.depth import DepthImageParameters
+from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
 from metric3d_ros.nodes.parameters.outputs import SwitchParameters
 from metric3d_ros.nodes.parameters.points import PointsParameters
 from metric3d_ros.nodes.parameters.providers import CudaParameters, OpenVinoParameters, TensorRtParameters, parse_cpus
 from metric3d_ros.nodes.parameters.qos import QosParameters
+from metric3d_ros.nodes.parameters.corrections.scale import ScaleParameters
 from metric3d_ros.nodes.parameters.scan import ScanParameters
+from metric3d_ros.nodes.parameters.corrections.sky import SkyParameters
 from metric3d_ros.nodes.parameters.snapshot import SnapshotParameters
+from metric3d_ros.nodes.parameters.corrections.stability import StabilityParameters
 
 RAW, COMPRESSED = "raw", "compressed"
 REFUSE, SCALE = "refuse", "scale"
@@ -189,6 +194,10 @@ class DepthParameters:
     tensorrt: TensorRtParameters = field(default_factory=TensorRtParameters)
     outputs: SwitchParameters = field(default_factory=SwitchParameters)
     depth: DepthImageParameters = field(default_factory=DepthImageParameters)
+    edges: EdgesParameters = field(default_factory=EdgesParameters)
+    sky: SkyParameters = field(default_factory=SkyParameters)
+    scale: ScaleParameters = field(default_factory=ScaleParameters)
+    stability: StabilityParameters = field(default_factory=StabilityParameters)
     color: ColorParameters = field(default_factory=ColorParameters)
     points: PointsParameters = field(default_factory=PointsParameters)
     scan: ScanParameters = field(default_factory=ScanParameters)
@@ -234,6 +243,17 @@ class DepthParameters:
         everything has been looked at.
         """
         return max(self.scan.min_range_m, self.depth.min_m), min(self.scan.max_range_m, self.depth.max_depth_m)
+
+    def corrections(self, camera: str = "") -> CorrectionOptions:
+        """How the estimates of the camera of that name are corrected."""
+        return CorrectionOptions(
+            flying=self.edges.options,
+            far=self.sky.options,
+            steady_scale=self.stability.scale,
+            scale=self.scale.source(camera),
+            average=self.stability.temporal,
+            rotate_deg=self.rotate,
+        )
 
     @property
     def tuning(self) -> Tuning:

@@ -1,5 +1,6 @@
 """The line that every frame walks, top to bottom: take, decode, estimate, build, publish. Each step is timed."""
 
+import dataclasses
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -12,12 +13,13 @@ from metric3d_ros.geometry import turned_size
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.dropped_frames import Dropped
-from metric3d_ros.nodes.health.frame_times import AGE, DECODE, OUTPUTS, TOTAL, WAIT
+from metric3d_ros.nodes.health.frame_times import AGE, CORRECT, DECODE, OUTPUTS, TOTAL, WAIT
 from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
 from metric3d_ros.outputs.result import Result
+from metric3d_ros.scale import ScaleState
 
 BUILD = " build"
 """Follows a topic's name, for the part of its time in which the message is built; in ~/timing only."""
@@ -38,6 +40,7 @@ class Line:
         now_ns: Callable[[], int],
         on_published: Callable[[NodeCamera, Frame, Mapping[str, float]], None],
         log: Any,
+        on_scaled: Callable[[NodeCamera, Frame, ScaleState], None] = lambda camera, frame, state: None,
     ) -> None:
         """Prepare for the first frames.
 
@@ -46,12 +49,14 @@ class Line:
             now_ns: the node's clock, in nanoseconds.
             on_published: gets each frame whose outputs were published, with milliseconds by stage.
             log: a ROS logger.
+            on_scaled: gets each frame whose scale was corrected.
         """
         self._estimator = estimator
         self._parameters = parameters
         self._now_ns = now_ns
         self._on_published = on_published
         self._log = log
+        self._on_scaled = on_scaled
         self._advised: set[tuple[int, int]] = set()
         self._side_by_side = SideBySide()
 
@@ -120,6 +125,8 @@ class Line:
     def _estimate(self, batch: Mapping[NodeCamera, Frame], parameters: DepthParameters) -> dict[NodeCamera, Result]:
         """Return the results of those frames that could be estimated, all of one size."""
         needs = frozenset[str]().union(*(camera.outlet.needs(frame, parameters) for camera, frame in batch.items()))
+        if needs and (corrections := parameters.corrections()).is_on:
+            needs |= corrections.needs
         if parameters.always_run:
             needs |= {DEPTH}
         if not needs:
@@ -141,9 +148,22 @@ class Line:
             self._drop(next(iter(batch)), error)
             return {}
         return {
-            camera: _result(camera, frame, estimate, parameters)
+            camera: self._correct(camera, frame, estimate, parameters)
             for (camera, frame), estimate in zip(batch.items(), estimates, strict=True)
         }
+
+    def _correct(self, camera: NodeCamera, frame: Frame, estimate: Estimate, parameters: DepthParameters) -> Result:
+        """Return the result with the estimate as `edges.*`, `sky.*`, `scale.*` and `stability.*` have it."""
+        options = parameters.corrections(camera.name)
+        if not options.is_on:
+            return _result(camera, frame, estimate, parameters)
+        started_s = time.monotonic()
+        corrected = camera.correct(frame, estimate, options, parameters)
+        if corrected.scale is not None:
+            self._on_scaled(camera, frame, corrected.scale)
+        times_ms = {**corrected.estimate.timings_ms, CORRECT: (time.monotonic() - started_s) * 1e3}
+        estimate = dataclasses.replace(corrected.estimate, timings_ms=times_ms)
+        return dataclasses.replace(_result(camera, frame, estimate, parameters), is_corrected=True)
 
     def _build_and_publish(self, camera: NodeCamera, result: Result) -> None:
         frame, estimate = result.frame, result.estimate

@@ -4,15 +4,20 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
+from metric3d_ros.corrections import Corrected, CorrectionOptions, DepthCorrector
+from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.messages.sixteen_bits import SampleRange, SteadySampleRange
+from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.arrivals import Arrivals
 from metric3d_ros.nodes.health.calibration_watch import CalibrationReport, CalibrationWatch
 from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.dropped_frames import FrameCounts
 from metric3d_ros.nodes.intake.camera_intake import CameraIntake
+from metric3d_ros.nodes.intake.range_input import RangeInput
 from metric3d_ros.nodes.outlet.camera_outlet import CameraOutlet
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.scale import ScaleState
 
 
 class NodeCamera:
@@ -45,8 +50,22 @@ class NodeCamera:
             name=name,
         )
         self.calibration = CalibrationWatch(warn=lambda text: self._warn(f"the calibration is doubtful: {text}"))
+        self._ranges = RangeInput(node, parameters=parameters)
+        self._corrector = DepthCorrector(warn=self._warn)
+        self.scale: ScaleState | None = None
+        """The correction of the newest frame's scale; None if there is none."""
         self.sample_range = SteadySampleRange()
         """Which samples of 16-bit images are black and white, from one image to the next."""
+
+    def correct(
+        self, frame: Frame, estimate: Estimate, options: CorrectionOptions, parameters: DepthParameters
+    ) -> Corrected:
+        """Correct the estimate of a frame; frames come in the order of their stamps."""
+        stamp_s = stamp_ns(frame) / 1e9
+        ranges = self._ranges.at(stamp_s, max_age_s=parameters.scale.max_age_s, transform=parameters.scale.transform)
+        corrected = self._corrector.apply(estimate, frame.rgb, stamp_s, options=options, ranges=ranges)
+        self.scale = corrected.scale
+        return corrected
 
     # What /diagnostics and ~/timing report.
 

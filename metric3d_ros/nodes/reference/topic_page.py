@@ -10,6 +10,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC
 from metric3d_ros.nodes.outlet.message_classes import message_class
+from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC
 from metric3d_ros.nodes.parameters.outputs import SwitchParameters
 from metric3d_ros.nodes.parameters.qos import QosParameters
 from metric3d_ros.nodes.ros.qos import OUTPUT, camera_info_input, image_input
@@ -42,6 +43,12 @@ OTHERS = (
         TIMING_TOPIC,
         DiagnosticArray,
         "milliseconds by stage of each frame, with the image's stamp, and its age if that is known",
+    ),
+    (
+        SCALE_TOPIC,
+        DiagnosticArray,
+        "with `scale.*` set: factor of each frame's depth, its source, spread, age in s, and why the newest "
+        "measurement was refused, with the image's stamp",
     ),
 )
 SERVICES = (

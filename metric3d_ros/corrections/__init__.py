@@ -1,0 +1,6 @@
+"""What is done to the estimates of one camera before outputs are made: edges, sky, scale, stability. No ROS."""
+
+from metric3d_ros.corrections.corrector import Corrected, DepthCorrector
+from metric3d_ros.corrections.options import CorrectionOptions, KnownDistance, ScaleSource
+
+__all__ = ["Corrected", "CorrectionOptions", "DepthCorrector", "KnownDistance", "ScaleSource"]

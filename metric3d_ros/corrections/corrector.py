@@ -1,0 +1,179 @@
+"""DepthCorrector: corrects one camera's estimates, with what it keeps from frame to frame."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from metric3d_ros.corrections.options import CorrectionOptions, ScaleSource
+from metric3d_ros.errors import DataError
+from metric3d_ros.estimation.estimator import Estimate
+from metric3d_ros.geometry import (
+    GroundOptions,
+    find_far,
+    find_flying_pixels,
+    find_ground,
+    turn_back,
+    turn_upright,
+)
+from metric3d_ros.scale import (
+    Measured,
+    ScaleRefusal,
+    ScaleStabiliser,
+    ScaleState,
+    ScaleTracker,
+    TemporalFilter,
+    fixed_scale,
+    load_scale,
+    save_scale,
+    scale_from_camera_height,
+    scale_from_known_distance,
+    scale_from_ranges,
+)
+
+Float32Array = npt.NDArray[np.float32]
+
+_SAVE_EVERY_S = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrected:
+    """An estimate after its corrections, and what was found on the way."""
+
+    estimate: Estimate
+    """Removed depth is NaN, sky is +Inf."""
+    scale: ScaleState | None = None
+    """None if the scale is not corrected."""
+
+
+class DepthCorrector:
+    """Corrects the estimates of one camera, in the order in which its images were taken."""
+
+    def __init__(self, *, warn: Callable[[str], None] = lambda text: None) -> None:
+        """`warn` takes one line about a file that cannot be used."""
+        self._warn = warn
+        self._stabiliser = ScaleStabiliser()
+        self._average = TemporalFilter()
+        self._tracker: ScaleTracker | None = None
+        self._source: ScaleSource | None = None
+        self._saved_s = float("-inf")
+
+    def apply(
+        self,
+        estimate: Estimate,
+        rgb: npt.NDArray[np.uint8],
+        stamp_s: float,
+        *,
+        options: CorrectionOptions,
+        ranges: npt.NDArray[np.float32] | ScaleRefusal | None = None,
+    ) -> Corrected:
+        """Return the corrected estimate of `rgb` (H, W, 3), an image that was taken at `stamp_s`.
+
+        `ranges` (N, 3) are points of another sensor in the optical frame, metres, or why there are none.
+        """
+        depth_m = estimate.depth_m
+        far = flying = None
+        if options.far is not None:
+            turn = options.rotate_deg
+            confidence = estimate.confidence
+            upright = None if confidence is None else turn_upright(confidence, turn)
+            mask = find_far(turn_upright(depth_m, turn), confidence=upright, options=options.far)
+            far = turn_back(mask.view(np.uint8), turn).view(np.bool_)
+            if not far.any():
+                far = None
+        known_m = depth_m if far is None else np.where(far, np.float32(np.inf), depth_m)
+        if options.flying is not None:
+            flying = find_flying_pixels(known_m, estimate.camera, normals=estimate.normals, options=options.flying)
+        factor, resets = 1.0, self._stabiliser.resets
+        if options.steady_scale or options.average:
+            steady = self._stabiliser.update(known_m, rgb)
+            factor = steady if options.steady_scale else 1.0
+        state = None
+        if options.scale.is_on:
+            state = self._follow_scale(estimate, known_m, factor, stamp_s, options, ranges)
+            factor *= state.factor
+        if factor != 1:
+            known_m = known_m * np.float32(factor)
+        if options.average:
+            if self._stabiliser.resets != resets:
+                self._average.reset()
+            known_m = self._average.update(known_m, rgb)
+        if flying is not None and flying.any():
+            known_m = np.where(flying, np.float32(np.nan), known_m)
+        if known_m is depth_m:
+            return Corrected(estimate, state)
+        return Corrected(dataclasses.replace(estimate, depth_m=known_m), state)
+
+    def _follow_scale(
+        self,
+        estimate: Estimate,
+        depth_m: Float32Array,
+        steady: float,
+        stamp_s: float,
+        options: CorrectionOptions,
+        ranges: npt.NDArray[np.float32] | ScaleRefusal | None,
+    ) -> ScaleState:
+        source = options.scale
+        tracker = self._tracker_for(source)
+        if steady != 1:
+            depth_m = depth_m * np.float32(steady)
+        state = tracker.update(_measure(estimate, depth_m, options, ranges), stamp_s)
+        if source.file is not None and not state.age_s and abs(stamp_s - self._saved_s) >= _SAVE_EVERY_S:
+            self._saved_s = stamp_s
+            try:
+                save_scale(source.file, state)
+            except DataError as error:
+                self._warn(str(error))
+        return state
+
+    def _tracker_for(self, source: ScaleSource) -> ScaleTracker:
+        tracker = self._tracker
+        if tracker is None or (self._source is not None and source.tracker != self._source.tracker):
+            start = tracker.state if tracker else self._load(source)
+            tracker = self._tracker = ScaleTracker(source.tracker, start=start)
+        elif source != self._source and _kind(source) != _kind(self._source):
+            # Another source may differ from the last one at once: its first measurements count.
+            start = dataclasses.replace(tracker.state, source="none", stale=True)
+            tracker = self._tracker = ScaleTracker(source.tracker, start=start)
+        self._source = source
+        tracker.frozen = source.frozen
+        return tracker
+
+    def _load(self, source: ScaleSource) -> ScaleState | None:
+        if source.file is None:
+            return None
+        try:
+            return load_scale(source.file, options=source.tracker)
+        except DataError as error:
+            self._warn(str(error))
+            return None
+
+
+def _kind(source: ScaleSource | None) -> tuple[object, ...]:
+    if source is None:
+        return ()
+    return source.factor, source.camera_height_m, source.known, source.ranges
+
+
+def _measure(
+    estimate: Estimate,
+    depth_m: Float32Array,
+    options: CorrectionOptions,
+    ranges: npt.NDArray[np.float32] | ScaleRefusal | None,
+) -> Measured:
+    source, camera = options.scale, estimate.camera
+    if source.factor:
+        return fixed_scale(source.factor)
+    if source.known is not None:
+        return scale_from_known_distance(depth_m, camera, distance_m=source.known.distance_m, box=source.known.box)
+    if source.camera_height_m:
+        ground = find_ground(depth_m, camera, normals=estimate.normals, options=GroundOptions(up=options.up))
+        return scale_from_camera_height(ground, height_m=source.camera_height_m)
+    if not source.ranges:
+        return ScaleRefusal("none", "no source is set; the remembered factor is used")
+    if isinstance(ranges, ScaleRefusal):
+        return ranges
+    if ranges is None:
+        return ScaleRefusal("ranges", "none have come yet")
+    return scale_from_ranges(depth_m, camera, ranges, min_count=source.least_ranges)

@@ -1,0 +1,1 @@
+"""What corrects depth: `edges.*`, `sky.*`, `scale.*`, `stability.*`, one module for each prefix."""

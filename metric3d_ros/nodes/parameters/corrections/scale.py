@@ -1,0 +1,123 @@
+"""The parameters `scale.*`: the factor that corrects the scale of depth, and what it is measured by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metric3d_ros.corrections import KnownDistance, ScaleSource
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.nodes.parameter_server.schema import parameter
+from metric3d_ros.nodes.parameters.ranges import FARTHEST_M
+from metric3d_ros.scale import ScaleOptions
+
+LASER_SCAN, POINT_CLOUD, RANGE = "laser_scan", "point_cloud", "range"
+
+
+def check_box(box: Sequence[float]) -> None:
+    """Raise ConfigurationError unless `box` is x, y, width, height in whole pixels."""
+    whole = all(value == int(value) for value in box)
+    if len(box) != 4 or not whole or min(box[:2]) < 0 or min(box[2:]) < 1:
+        raise ConfigurationError(
+            f"parameter scale.known_box is {list(box)}, expected x, y, width and height in whole pixels, such as "
+            "[310.0, 230.0, 20.0, 20.0]"
+        )
+
+
+def check_transform(numbers: Sequence[float]) -> None:
+    """Raise ConfigurationError unless there are six numbers."""
+    if len(numbers) != 6:
+        raise ConfigurationError(
+            f"parameter scale.transform has {len(numbers)} numbers, expected 6: x y z in metres, roll pitch yaw in "
+            "radians"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleParameters:
+    """The parameters `scale.*`."""
+
+    factor: float = parameter(
+        0.0,
+        "Multiplies all depth. 0 measures the factor, if a source below is set, and is 1 if none is.",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    camera_height_m: float = parameter(
+        0.0,
+        "The camera's height above the ground, by which the factor is measured whenever ground is seen. 0 is off.",
+        unit="m",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    known_distance_m: float = parameter(
+        0.0,
+        "Distance from the camera to what is seen in scale.known_box, as a tape measures it. The factor is measured "
+        "as long as it is set, and kept when it is 0 again.",
+        unit="m",
+        minimum=0.0,
+        maximum=FARTHEST_M,
+    )
+    known_box: tuple[float, ...] = parameter(
+        (0.0, 0.0, 1.0, 1.0),
+        "x, y, width and height of the pixels at scale.known_distance_m: one surface.",
+        unit="px",
+        check=check_box,
+    )
+    topic: str = parameter(
+        "", "Topic of ranges of another sensor, by which the factor is measured. '' is off.", read_only=True
+    )
+    topic_type: str = parameter(
+        LASER_SCAN,
+        "Type of scale.topic: LaserScan, PointCloud2 or Range of sensor_msgs.",
+        choices=(LASER_SCAN, POINT_CLOUD, RANGE),
+        read_only=True,
+    )
+    transform: tuple[float, ...] = parameter(
+        (0.0, 0.0, 0.0, -1.5707963267948966, 0.0, -1.5707963267948966),
+        "Where the sensor of scale.topic is: x y z (m), roll pitch yaw (rad) of the camera's optical frame in the "
+        "sensor's frame. The default: the same place and direction, sensor x forward, z up.",
+        check=check_transform,
+    )
+    max_age_s: float = parameter(
+        0.2,
+        "Maximum difference between the stamps of an image and of the ranges that are used with it.",
+        unit="s",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    freeze: bool = parameter(False, "Keeps the factor as it is.")
+    file: str = parameter(
+        "",
+        "File that remembers the factor across a restart; with several cameras the camera's name goes before its name. "
+        "'' is none.",
+        read_only=True,
+    )
+    time_constant_s: float = parameter(
+        0.3, "Time after which 63 % of a change of the factor is followed.", unit="s", minimum=0.0, maximum=600.0
+    )
+    min_factor: float = parameter(0.5, "Smaller measured factors are refused.", minimum=0.01, maximum=1.0)
+    max_factor: float = parameter(2.0, "Larger measured factors are refused.", minimum=1.0, maximum=100.0)
+
+    def __post_init__(self) -> None:
+        self.source()
+
+    def source(self, camera: str = "") -> ScaleSource:
+        """Return where the factor of a camera comes from."""
+        path = Path(self.file).expanduser() if self.file else None
+        if path is not None and camera:
+            path = path.with_name(f"{camera}_{path.name}")
+        x, y, width, height = (int(value) for value in self.known_box)
+        return ScaleSource(
+            factor=self.factor,
+            camera_height_m=self.camera_height_m,
+            known=KnownDistance(distance_m=self.known_distance_m, box=(x, y, width, height))
+            if self.known_distance_m
+            else None,
+            ranges=bool(self.topic),
+            least_ranges=1 if self.topic_type == RANGE else 5,
+            frozen=self.freeze,
+            file=path,
+            tracker=ScaleOptions(
+                time_constant_s=self.time_constant_s, min_factor=self.min_factor, max_factor=self.max_factor
+            ),
+        )
