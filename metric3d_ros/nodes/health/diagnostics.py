@@ -24,10 +24,10 @@ from metric3d_ros.nodes.health.camera_health import (
 )
 from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.missing_depth import explain_missing_depth
-from metric3d_ros.nodes.outlet.scale_topic import scale_values
 from metric3d_ros.nodes.health.slowness import explain_lateness
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.health.watched_camera import WatchedCamera
+from metric3d_ros.nodes.outlet.scale_topic import scale_values
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
 from metric3d_ros.nodes.ros.qos import create_output

@@ -14,8 +14,8 @@ from sensor_msgs.msg import LaserScan, PointCloud2, Range
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.ranges import cloud_to_ranges, range_to_points, scan_to_points
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.parameters.corrections.scale import LASER_SCAN, POINT_CLOUD, RANGE
+from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.ros.qos import create_input, image_input
 from metric3d_ros.scale import ScaleRefusal
 from metric3d_ros.scale.measurements import RANGES

@@ -1,16 +1,27 @@
 """~/scale: what depth is multiplied by, and where that comes from, for each frame."""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from metric3d_ros.nodes.frame import Frame
-from metric3d_ros.nodes.health.watched_camera import WatchedCamera
 from metric3d_ros.nodes.ros.qos import create_output
 from metric3d_ros.scale import ScaleState
 
 SCALE_TOPIC = "~/scale"
+
+
+class ScaledCamera(Protocol):
+    """The camera of a frame."""
+
+    name: str
+    """"" if there is only one camera."""
+
+    @property
+    def image_topic(self) -> str:
+        """The full name of the topic that images are taken from."""
 
 
 class ScalePublisher:
@@ -20,7 +31,7 @@ class ScalePublisher:
         self._node = node
         self._publisher = create_output(node, DiagnosticArray, SCALE_TOPIC)
 
-    def publish(self, camera: WatchedCamera, frame: Frame, state: ScaleState) -> None:
+    def publish(self, camera: ScaledCamera, frame: Frame, state: ScaleState) -> None:
         """Publish the state of a frame's scale, if there is a subscriber."""
         if not self._publisher.get_subscription_count():
             return

@@ -16,17 +16,17 @@ from metric3d_ros.messages.sixteen_bits import AUTO_RANGE, parse_sample_range
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.compressed_depth import CompressedDepthParameters
-from metric3d_ros.nodes.parameters.depth import DepthImageParameters
 from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
+from metric3d_ros.nodes.parameters.corrections.scale import ScaleParameters
+from metric3d_ros.nodes.parameters.corrections.sky import SkyParameters
+from metric3d_ros.nodes.parameters.corrections.stability import StabilityParameters
+from metric3d_ros.nodes.parameters.depth import DepthImageParameters
 from metric3d_ros.nodes.parameters.outputs import SwitchParameters
 from metric3d_ros.nodes.parameters.points import PointsParameters
 from metric3d_ros.nodes.parameters.providers import CudaParameters, OpenVinoParameters, TensorRtParameters, parse_cpus
 from metric3d_ros.nodes.parameters.qos import QosParameters
-from metric3d_ros.nodes.parameters.corrections.scale import ScaleParameters
 from metric3d_ros.nodes.parameters.scan import ScanParameters
-from metric3d_ros.nodes.parameters.corrections.sky import SkyParameters
 from metric3d_ros.nodes.parameters.snapshot import SnapshotParameters
-from metric3d_ros.nodes.parameters.corrections.stability import StabilityParameters
 
 RAW, COMPRESSED = "raw", "compressed"
 REFUSE, SCALE = "refuse", "scale"
