@@ -83,10 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--strict", action="store_true", help="stop at the first input that cannot be read")
     how.add_argument("--chunk", type=int, default=64, metavar="N", help="frames completed together (default: 64)")
     how.add_argument("--ray", default="", metavar="ADDRESS", help="run on a Ray cluster, or 'local' for this machine")
+    how.add_argument("--workers", type=int, default=0, metavar="N", help="of Ray (default: one for each CPU)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it; return 0 if all is done, 1 if something failed, 130 if it was interrupted."""
+    if args.ray and args.limit:
+        raise ConfigurationError("--limit and --ray exclude each other: use --end, or leave out --ray")
     options, selection = _options_of(args), _selection_of(args)
     recordings, failures = open_recordings(args.inputs, selection, strict=args.strict)
     for failure in failures:
@@ -108,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         )
         progress.begin(job.count(), job.summary.before)
         try:
-            summary = job.run(ray_address=args.ray)
+            summary = job.run(ray_address=args.ray, workers=args.workers)
         except OSError as error:
             raise DataError(
                 f"{error.filename or args.output}: {error.strerror or error}; {job.summary.done} frames were done by "

@@ -103,17 +103,23 @@ class Run:
         frames = sum(recording.count() for recording in self.recordings.values())
         return min(frames, self._limit) if self._limit else frames
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stopped.is_set()
+
     def stop(self) -> None:
         """Complete the frames on their way, and leave the rest."""
         self._stopped.set()
         if self._pipeline is not None:
             self._pipeline.stop.set()
 
-    def run(self, *, ray_address: str = "") -> Summary:
+    def run(self, *, ray_address: str = "", workers: int = 0) -> Summary:
         """Do what is missing, and return what became of it; SIGINT and SIGTERM stop it in order.
 
         Args:
             ray_address: "local" or the address of a Ray cluster; "" for this process.
+            workers: of Ray; 0 for one for each CPU.
 
         Raises Metric3DError or OSError for what stops a run; what is done by then is complete, and can be resumed.
         """
@@ -123,7 +129,7 @@ class Run:
                 if ray_address:
                     from metric3d_ros.runs.on_ray import run_on_ray
 
-                    run_on_ray(self, ray_address)
+                    run_on_ray(self, ray_address, workers=workers)
                 else:
                     self._pipeline = Pipeline(
                         self.options.estimator(),
@@ -144,7 +150,7 @@ class Run:
             f"{line['recording']}: {line['frame']}": line["failed"] for line in self.manifest.failures
         }
         for recording in self.recordings.values():
-            self.summary.remarks += [f"{recording.source}: {remark}" for remark in recording.remarks()]
+            self._add_remarks(recording, recording.remarks())
         return self.summary
 
     def part_folder(self, chunk: Chunk) -> Path:
@@ -160,6 +166,14 @@ class Run:
     def note_frame(self, line: Line) -> None:
         """Count a frame that was written on another machine."""
         self._note_frame(line)
+
+    def note_remarks(self, chunk: Chunk, remarks: Sequence[str]) -> None:
+        """Take what another process found wrong with a recording."""
+        self._add_remarks(self.recordings[chunk.recording], remarks)
+
+    def _add_remarks(self, recording: Recording, remarks: Sequence[str]) -> None:
+        lines = [f"{recording.source}: {remark}" for remark in remarks]
+        self.summary.remarks += [line for line in lines if line not in self.summary.remarks]
 
     def _note_frame(self, line: Line) -> None:
         if "failed" not in line:

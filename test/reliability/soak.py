@@ -24,6 +24,7 @@ from ros_process import RosProcess, TestBench, next_domain, parameters, ros_envi
 from std_srvs.srv import SetBool, Trigger
 from tqdm import tqdm
 
+from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.outputs.table import OUTPUTS
 
 MOST_GROWTH_BYTES = 10 << 20
@@ -168,7 +169,7 @@ def _busy(domain: int, rng: random.Random, seconds: float, snapshots: Path) -> i
     bench = TestBench(domain, name="subscriber")
     try:
         outputs = rng.sample(OUTPUTS, rng.randint(1, 5))
-        came = [bench.listen(output.message_type, output.topic) for output in outputs]
+        came = [bench.listen(message_class(output), output.topic) for output in outputs]
         bench.spin_for(seconds / 2)
         deed = rng.choice((_change_parameters, _pause, _take_snapshot, lambda *_: None))
         deed(bench, rng, snapshots)
