@@ -28,6 +28,7 @@ class VideoWriter:
         self._stream.height, self._stream.width = size_hw
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = _TIME_BASE
+        self._stream.codec_context.max_b_frames = 0  # decoded in the order in which they are shown, parts can be joined
         self._size_hw = size_hw
         self._first_ns: int | None = None
         self._last_pts = -1

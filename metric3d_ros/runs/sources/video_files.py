@@ -16,6 +16,7 @@ from metric3d_ros.runs.sources.image_files import FRAME_ID
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 _NS_PER_S = 1_000_000_000
+_NEVER_NS = 1 << 62
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -45,20 +46,23 @@ class VideoFile:
             duration_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
             duration_s = duration_s or (container.duration or 0) / 1e6
             rate = float(stream.average_rate or stream.guessed_rate or 25)
-        end_s = min(self.end_s or duration_s, duration_s) if duration_s else self.end_s
-        # The last frame begins before the end; files without an index do not tell where that is.
-        self._span_ns = (round(self.start_s * _NS_PER_S), round(end_s * _NS_PER_S) + 1 if end_s else 1 << 62)
-        frames = rate * max(0.0, (end_s or 0.0) - self.start_s)
-        self._count = round(min(frames, self.fps * frames / rate) if self.fps else frames / self.every)
+        is_cut = bool(self.end_s) and not 0 < duration_s <= self.end_s
+        end_s = self.end_s if is_cut else duration_s
+        self._span_ns = (round(self.start_s * _NS_PER_S), round(end_s * _NS_PER_S))
+        # The stated duration may leave out the last frame, or be missing: the last chunk goes on to the end.
+        self._stop_ns = self._span_ns[1] if is_cut else _NEVER_NS
+        frames = rate * max(0.0, end_s - self.start_s)
+        self._count = max(1, round(min(frames, self.fps * frames / rate) if self.fps else frames / self.every))
 
     def chunks(self, frames: int) -> list[Chunk]:
         """Cut it by time, as if frames came at an even rate."""
         start_ns, stop_ns = self._span_ns
-        if stop_ns <= start_ns:
+        if self._stop_ns <= start_ns:
             return []
         number = max(1, -(-self._count // max(1, frames)))
-        cuts = [start_ns + (stop_ns - start_ns) * i // number for i in range(number + 1)]
-        return [Chunk(recording=self.name, number=i, start=cuts[i], stop=cuts[i + 1]) for i in range(number)]
+        cuts = [start_ns + (stop_ns - start_ns) * i // number for i in range(number)]
+        stops = [*cuts[1:], self._stop_ns]
+        return [Chunk(recording=self.name, number=i, start=cuts[i], stop=stops[i]) for i in range(number)]
 
     def count(self) -> int:
         """Return how many frames there are, by duration and rate."""

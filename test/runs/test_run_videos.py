@@ -1,0 +1,94 @@
+"""`metric3d run` on videos, and videos as its output."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
+
+import av
+import tiny_models
+
+import metric3d_ros
+from metric3d_ros.cli import main
+from metric3d_ros.errors import DataError
+from metric3d_ros.recordings.videos import VideoWriter
+
+WIDTH, HEIGHT, FOCAL = 96, 64, 90
+TIMES_NS = [0, 100_000_000, 150_000_000, 400_000_000, 500_000_000, 900_000_000, 1_000_000_000, 1_100_000_000]
+"""Not at an even rate."""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Frames of one grey each, brighter and brighter."""
+    writer = VideoWriter(tmp_path / "drive.mp4", (HEIGHT, WIDTH))
+    for number, time_ns in enumerate(TIMES_NS):
+        writer.write(np.full((HEIGHT, WIDTH, 3), 40 + 20 * number, np.uint8), time_ns)
+    writer.close()
+    return tmp_path / "drive.mp4"
+
+
+def run(model, *words):
+    return main(["run", *map(str, words), "--model", str(model), "--provider", "cpu", "--threads", "1"])
+
+
+def stamps_of(out):
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return sorted(line["stamp_ns"] for line in lines if "frame" in line)
+
+
+def test_frames_have_their_times_and_pixels(video):
+    frames = list(metric3d_ros.frames(video, focal_px=FOCAL))
+    assert [frame.stamp_ns for frame in frames] == TIMES_NS
+    greys = [float(frame.rgb.mean()) for frame in frames]
+    np.testing.assert_allclose(greys, [40 + 20 * number for number in range(len(TIMES_NS))], atol=4)
+
+
+def test_a_video_without_a_focal_length_asks_for_one(video):
+    with pytest.raises(DataError, match="give --focal PX, --hfov DEG or --calibration FILE"):
+        list(metric3d_ros.frames(video))
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_each_frame_is_in_one_chunk(model, video, tmp_path, chunk):
+    assert run(model, video, "-o", tmp_path / "out", "--focal", FOCAL, "--chunk", chunk) == 0
+    assert stamps_of(tmp_path / "out") == TIMES_NS
+
+
+def test_fps_thins_out_by_time_and_start_and_end_cut(model, video, tmp_path):
+    assert run(model, video, "-o", tmp_path / "a", "--focal", FOCAL, "--fps", 2) == 0
+    assert stamps_of(tmp_path / "a") == [0, 500_000_000, 1_000_000_000]
+    assert run(model, video, "-o", tmp_path / "b", "--focal", FOCAL, "--start", 0.4, "--end", 0.95) == 0
+    assert stamps_of(tmp_path / "b") == [400_000_000, 500_000_000, 900_000_000]
+
+
+def test_the_video_of_a_run_joins_its_parts_in_order(model, video, tmp_path):
+    out = tmp_path / "out"
+    assert run(model, video, "-o", out, "--focal", FOCAL, "--write", "video,html", "--chunk", 3) == 0
+    with av.open(str(out / "drive/drive.mp4")) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(pictures) == len(TIMES_NS)
+    greys = [float(picture[:, :WIDTH].mean()) for picture in pictures]
+    np.testing.assert_allclose(greys, [40 + 20 * number for number in range(len(TIMES_NS))], atol=6)
+    assert all(picture.shape == (HEIGHT, 2 * WIDTH, 3) for picture in pictures)
+
+
+def test_a_file_that_is_no_video_gives_one_line(model, tmp_path, capsys):
+    path = tmp_path / "drive.mp4"
+    path.write_bytes(b"nothing")
+    assert run(model, path, "-o", tmp_path / "out", "--focal", FOCAL) == 1
+    assert "is no video that can be read" in capsys.readouterr().err
+
+
+def test_a_video_that_was_cut_off_gives_one_line(model, video, tmp_path, capsys):
+    video.write_bytes(video.read_bytes()[:-200])
+    status = run(model, video, "-o", tmp_path / "out", "--focal", FOCAL)
+    assert status in (0, 1)
+    assert "Traceback" not in capsys.readouterr().err
