@@ -16,6 +16,7 @@ from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, 
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
+from metric3d_ros.nodes.ros.log_files import WITHOUT_FILES, explain_missing_log_files
 from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
 from metric3d_ros.nodes.serving.faults import Faults, one_line
 from metric3d_ros.nodes.serving.serving_node import ServingNode
@@ -96,9 +97,15 @@ def run_node(
                 shared_memory_mib=options.shared_memory_mib,
                 keep_buffers=options.keep_buffers,
             )
+            without_files = explain_missing_log_files()
+            if without_files:
+                report = report.with_warning(without_files)
             with _explained_ros_errors():
                 # Our own handlers: rclpy's shut the context down at once, while other threads publish.
-                rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
+                rclpy.init(
+                    args=[*argv, *(WITHOUT_FILES if without_files else ())],
+                    signal_handler_options=SignalHandlerOptions.NO,
+                )
             sources.close()
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
@@ -118,7 +125,10 @@ def run_node(
 
 def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: TransportReport) -> bool:
     """Spin until `stop`; return whether everything could be closed."""
-    runnable = make_node(options, stop)
+    try:
+        runnable = make_node(options, stop)
+    finally:
+        report.forget_profile()
     logger = runnable.node.get_logger()
     (logger.warning if report.is_warning else logger.info)(report.text)
     unenforced = explain_unenforced_security()

@@ -13,9 +13,11 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.installed_files import shared_file
+from metric3d_ros.nodes.transport.leftovers import PROFILE_PREFIX, hold, remove_leftovers
 
 PROFILE_FILE = "config/fastdds.xml"
 SHARED_MEMORY_VARIABLE = "METRIC3D_SHARED_MEMORY_MIB"
@@ -27,6 +29,8 @@ _PROFILES_OF_THE_FOLDER = ("DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PRO
 _OTHER_CHOICES = ("FASTDDS_BUILTIN_TRANSPORTS",)
 
 _MIB = 1 << 20
+_HELD: list[Any] = []
+"""Open files of profiles: see `leftovers`."""
 _SHARED_MEMORY_FOLDER = Path("/dev/shm")
 # Other processes need /dev/shm too, and one that fills it dies of SIGBUS: take at most half of what is free.
 _GREATEST_PART_OF_FREE = 0.5
@@ -44,6 +48,17 @@ class TransportReport:
 
     text: str
     is_warning: bool = False
+    profile: Path | None = None
+    """A profile that was written for this process alone."""
+
+    def with_warning(self, text: str) -> "TransportReport":
+        """Return the report with something else that was left out."""
+        return dataclasses.replace(self, text=f"{self.text}; {text}", is_warning=True)
+
+    def forget_profile(self) -> None:
+        """Remove the profile that was written for this process: Fast DDS has read it once there is a node."""
+        if self.profile is not None:
+            self.profile.unlink(missing_ok=True)
 
 
 def prepare_for_large_messages(
@@ -73,9 +88,9 @@ def prepare_for_large_messages(
         )
     if keep_buffers is None:
         keep_buffers = _whole_number(environment, ALLOCATOR_VARIABLE) != 0
-    profile = _prepare_fastdds(rmw_implementation, shared_memory_mib, environment)
+    report = _prepare_fastdds(rmw_implementation, shared_memory_mib, environment)
     allocator = _prepare_allocator() if keep_buffers else "allocator left as it is"
-    return TransportReport(f"transport: {profile.text}; {allocator}", profile.is_warning)
+    return dataclasses.replace(report, text=f"transport: {report.text}; {allocator}")
 
 
 def choose_segment_mib(wanted_mib: int, *, free_bytes: int) -> int | None:
@@ -89,12 +104,14 @@ def choose_segment_mib(wanted_mib: int, *, free_bytes: int) -> int | None:
 def _prepare_fastdds(rmw: str, wanted_mib: int | None, environment: MutableMapping[str, str]) -> TransportReport:
     if "fastrtps" not in rmw:
         return TransportReport(f"{rmw} left as it is")
+    freed_mib = remove_leftovers(_SHARED_MEMORY_FOLDER) // _MIB
+    freed = f", after {freed_mib} MiB of killed processes were freed" if freed_mib else ""
     if wanted_mib == 0:
         return TransportReport("Fast DDS left as it is, as asked for")
     choice = _users_choice(environment)
     if choice:
         return TransportReport(f"Fast DDS as set by {choice}")
-    profile = shared_file(PROFILE_FILE)
+    profile, written = shared_file(PROFILE_FILE), None
     tree = ElementTree.parse(profile)
     segment = tree.find(".//{*}segment_size")
     assert segment is not None, f"{profile} has no segment_size"
@@ -108,12 +125,18 @@ def _prepare_fastdds(rmw: str, wanted_mib: int | None, environment: MutableMappi
         return TransportReport(f"Fast DDS left with its 0.5 MiB of shared memory: {free}, {remedy}", True)
     if size_mib != shipped_mib:
         segment.text = str(size_mib * _MIB)
-        profile = _write_temporary(tree)
+        try:
+            profile = written = _write_temporary(tree)
+        except OSError as error:
+            reason = f"{_SHARED_MEMORY_FOLDER} cannot be written ({error.strerror})"
+            return TransportReport(f"Fast DDS left with its 0.5 MiB of shared memory: {reason}", True)
     for variable in PROFILE_VARIABLES:
         environment[variable] = str(profile)
     if size_mib < wanted_mib:
-        return TransportReport(f"Fast DDS with {size_mib} of {wanted_mib} MiB shared memory: {free}, {remedy}", True)
-    return TransportReport(f"Fast DDS with {size_mib} MiB shared memory ({profile})")
+        text = f"Fast DDS with {size_mib} of {wanted_mib} MiB shared memory{freed}: {free}, {remedy}"
+        return TransportReport(text, True, written)
+    where = "a profile of its own" if written else profile
+    return TransportReport(f"Fast DDS with {size_mib} MiB shared memory ({where}){freed}", profile=written)
 
 
 def _users_choice(environment: MutableMapping[str, str]) -> str | None:
@@ -129,13 +152,20 @@ def _users_choice(environment: MutableMapping[str, str]) -> str | None:
 
 
 def _write_temporary(tree: "ElementTree.ElementTree[ElementTree.Element]") -> Path:
-    """Write a profile that lasts as long as this process: Fast DDS reads it when the first node is made."""
+    """Write a profile for this process alone; Fast DDS takes none but from a file, and reads it with the first node.
+
+    It stands beside the shared memory, so that no other folder need be writable, and is held as segments are: the next
+    process removes it if this one is killed.
+    """
     namespace = tree.getroot().tag.partition("}")[0].lstrip("{")
     ElementTree.register_namespace("", namespace)
-    handle, name = tempfile.mkstemp(prefix="metric3d_fastdds_", suffix=".xml")
-    with os.fdopen(handle, "wb") as file:
-        tree.write(file, encoding="UTF-8", xml_declaration=True)
+    handle, name = tempfile.mkstemp(prefix=PROFILE_PREFIX, suffix=".xml", dir=_SHARED_MEMORY_FOLDER)
+    file = os.fdopen(handle, "wb")  # stays open, and with it the lock
+    hold(handle)
+    tree.write(file, encoding="UTF-8", xml_declaration=True)
+    file.flush()
     path = Path(name)
+    _HELD.append(file)
     atexit.register(path.unlink, missing_ok=True)
     return path
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import pytest
 
@@ -20,9 +19,9 @@ MIB = 1 << 20
 
 
 @pytest.fixture(autouse=True)
-def roomy_shared_memory(monkeypatch):
+def roomy_shared_memory(monkeypatch, tmp_path):
     """As if /dev/shm had plenty of room, wherever the tests run."""
-    monkeypatch.setattr(large_messages, "_SHARED_MEMORY_FOLDER", Path("/"))
+    monkeypatch.setattr(large_messages, "_SHARED_MEMORY_FOLDER", tmp_path)
     set_free(monkeypatch, 4096)
 
 
