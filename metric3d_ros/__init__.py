@@ -5,6 +5,8 @@ From Python, without ROS: `load` a model, `frames` of a recording, and `Camera`;
 
 from typing import TYPE_CHECKING, Any
 
+import metric3d_ros.interruption  # noqa: F401, before all that takes time
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from metric3d_ros import __version__
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.interruption import INTERRUPTED, Interruptible
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(f"metric3d {name}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _run_verb(name: str, words: Sequence[str]) -> int:
@@ -72,7 +73,9 @@ def _run_verb(name: str, words: Sequence[str]) -> int:
         return 1
     parser = argparse.ArgumentParser(prog=f"metric3d {name}", description=verb.help[0].upper() + verb.help[1:] + ".")
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(words)))
+    args = parser.parse_args(words)
+    with Interruptible():
+        return int(module.run(args))
 
 
 if __name__ == "__main__":

@@ -71,7 +71,13 @@ class DepthNode:
                 ],
             )
             self._cameras = [
-                NodeCamera(self.node, parameters=parameters, offer=self._offer, name=name)
+                NodeCamera(
+                    self.node,
+                    parameters=parameters,
+                    offer=self._offer,
+                    name=name,
+                    max_pixels=lambda: self._parameters.values.max_pixels,
+                )
                 for name in parameters.camera_names
             ]
             self._switch = EnableSwitch(self.node)

@@ -6,6 +6,7 @@ from typing import Any
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric3d_ros.camera.calibration.files import read_calibration_file
@@ -20,11 +21,13 @@ from metric3d_ros.nodes.health.dropped_frames import Dropped, FrameCounts
 from metric3d_ros.nodes.intake.camera_info_input import CameraInfoInput
 from metric3d_ros.nodes.intake.image_silence import ImageSilence
 from metric3d_ros.nodes.intake.lost_images import LostImages
+from metric3d_ros.nodes.intake.oversized import LargeMessages
 from metric3d_ros.nodes.intake.rectification import Rectification
 from metric3d_ros.nodes.parameters.depth_node import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.ros.missing_messages import COMPRESSED_TYPE, IMAGE_TYPE, WantedTopic
 from metric3d_ros.nodes.ros.qos import create_input, image_input
 from metric3d_ros.nodes.ros.topic_names import transport_topic
+from metric3d_ros.nodes.transport.large_messages import give_back_memory
 
 _WATCH_PERIOD_S = 1.0
 
@@ -41,6 +44,7 @@ class CameraIntake:
         hand_on: Callable[[Frame], None],
         depth_topic: str = "",
         name: str = "",
+        max_pixels: Callable[[], int] | None = None,
     ) -> None:
         """Read the calibration file, if there is one; `start` subscribes.
 
@@ -50,8 +54,11 @@ class CameraIntake:
             depth_topic: in full, after remapping, where depth is published; "" if it is not. Its name may promise
                 rectified images.
             name: the camera's; it goes before each topic, as in "front/image". "" if there is only one camera.
+            max_pixels: asked anew for each image; None takes that of `parameters`.
         """
         self._node = node
+        self._max_pixels = max_pixels or (lambda: parameters.max_pixels)
+        self._large_messages = LargeMessages()
         self._parameters = parameters
         self._counts = counts
         self._hand_on = hand_on
@@ -90,17 +97,7 @@ class CameraIntake:
             self._node.get_logger().info(f"{self.image_topic} {self._rectification.describe()}")
             self._camera_info.start()
         # Last, so that a camera that waits for a subscriber of its images finds one of camera_info as well.
-        message_type, take = (
-            (CompressedImage, self.take_compressed_image) if self._is_compressed else (Image, self.take_image)
-        )
-
-        def count_and_take(message: Any, info: Mapping[str, Any]) -> None:
-            self._counts.lost += self._lost.add_number(info.get("publication_sequence_number"))
-            take(message)
-
-        subscription = create_input(
-            self._node, message_type, self._topic, count_and_take, profile=image_input(self._parameters.qos)
-        )
+        subscription = self._subscribe()
         wanted = WantedTopic(
             name=self.image_topic,
             label=self._label,
@@ -112,6 +109,18 @@ class CameraIntake:
         # Steady, so that a simulation that stands still can be explained too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._node.create_timer(_WATCH_PERIOD_S, self._watch, clock=steady)
+
+    def _subscribe(self) -> Subscription:
+        take: Callable[[Any], None] = self.take_compressed_image if self._is_compressed else self.take_image
+
+        def count_and_take(message: Any, info: Mapping[str, Any]) -> None:
+            self._counts.lost += self._lost.add_number(info.get("publication_sequence_number"))
+            take(message)
+
+        message_type = CompressedImage if self._is_compressed else Image
+        profile = image_input(self._parameters.qos)
+        self._subscription = create_input(self._node, message_type, self._topic, count_and_take, profile=profile)
+        return self._subscription
 
     def describe_inputs(self) -> str:
         """Return the topics that are waited for, in words."""
@@ -138,18 +147,30 @@ class CameraIntake:
     def take_image(self, message: Image) -> None:
         """Receive an image: called for each message of its topic."""
         self._counts.received += 1
-        self._take(message, (int(message.height), int(message.width)), image_to_rgb)
+        size_hw = int(message.height), int(message.width)
+        try:
+            self._large_messages.check_pixels(size_hw, max_pixels=self._max_pixels())
+            self._large_messages.check_bytes(message, max_pixels=self._max_pixels())
+        except MessageError as error:
+            self._refuse(message, error)
+            return
+        self._take(message, size_hw, image_to_rgb)
 
     def take_compressed_image(self, message: CompressedImage) -> None:
         """Receive a compressed image: called for each message of its topic."""
         self._counts.received += 1
         try:
+            self._large_messages.check_bytes(message, max_pixels=self._max_pixels())
             check_format(message)
             size_hw = read_picture_size(view_bytes(message.data, what="the compressed image"))
         except MessageError as error:
-            self._counts.drop_bad(error)
+            self._refuse(message, error)
             return
         self._take(message, size_hw, compressed_to_rgb)
+
+    def _refuse(self, message: Any, error: MessageError) -> None:
+        self._lost.add_image(stamp_ns(message))
+        self._counts.drop_bad(error)
 
     def take_camera_info(self, info: CameraInfo) -> None:
         """Receive a camera_info: called for each message of its topic."""
@@ -223,6 +244,11 @@ class CameraIntake:
             self._camera_info.watch()
         assert self._silence is not None, "start makes it before the timer"
         self._silence.watch(received=self._counts.received)
+        if self._large_messages.may_be_given_back():
+            # A reader keeps the memory of the largest messages that it ever had.
+            self._node.destroy_subscription(self._subscription)
+            self._subscribe()
+            give_back_memory()
 
     def _resolve(self, topic: str) -> str:
         return str(self._node.resolve_topic_name(topic))

@@ -124,7 +124,7 @@ class DepthParameters:
     )
     max_pixels: int = parameter(
         16_777_216,
-        "Maximum image size; larger images are dropped before memory is allocated for them.",
+        "Maximum image size; larger images are dropped undecoded, and the memory of their messages is given back.",
         unit="px",
         minimum=784,
         maximum=MAX_PIXELS,

@@ -30,12 +30,14 @@ class NodeCamera:
         parameters: DepthParameters,
         offer: Callable[["NodeCamera", Frame], None],
         name: str = "",
+        max_pixels: Callable[[], int] | None = None,
     ) -> None:
         """Advertise the outputs; `intake.start` subscribes.
 
         Args:
             offer: takes each frame that is complete.
             name: it goes before each topic, as in "front/image". "" if there is only one camera.
+            max_pixels: the present largest size of an image; None takes that of `parameters`.
         """
         self.name = name
         self._log = node.get_logger()
@@ -48,6 +50,7 @@ class NodeCamera:
             hand_on=lambda frame: offer(self, frame),
             depth_topic=self.outlet.depth_topic,
             name=name,
+            max_pixels=max_pixels,
         )
         self.calibration = CalibrationWatch(warn=lambda text: self._warn(f"the calibration is doubtful: {text}"))
         self._ranges = RangeInput(node, parameters=parameters)

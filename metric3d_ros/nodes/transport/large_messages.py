@@ -179,6 +179,14 @@ def _prepare_allocator() -> str:
     return "freed buffers are kept for the next message" if kept else "allocator left as it is (no glibc)"
 
 
+def give_back_memory() -> None:
+    """Return what the C allocator keeps of freed buffers to the system; the next message takes its memory anew."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
 def _whole_number(environment: MutableMapping[str, str], variable: str) -> int | None:
     text = environment.get(variable, "").strip()
     if not text:
