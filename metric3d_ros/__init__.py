@@ -3,9 +3,10 @@
 From Python, without ROS: `load` a model, `frames` of a recording, and `Camera`; docs/recordings.md shows how.
 """
 
-from typing import TYPE_CHECKING, Any
-
 import metric3d_ros.interruption  # noqa: F401, before all that takes time
+
+# isort: split
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
