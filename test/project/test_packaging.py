@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import textwrap
+import venv
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -102,7 +104,7 @@ def test_package_manifest_names_every_ros_package_that_is_imported():
 
 
 class WheelNames(dict):
-    """What a wheel holds, by the names that it is installed under, and the `texts` of it."""
+    """What a wheel holds, by the names that it is installed under, the `texts` of it, and its `path`."""
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +123,12 @@ def wheel_names(tmp_path_factory):
             target.chmod((ROOT / name).stat().st_mode)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]
     subprocess.run(command, check=True, timeout=300)
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+    path = next(folder.glob("*.whl"))
+    with zipfile.ZipFile(path) as wheel:
         names = WheelNames({info.filename.split(".data/data/")[-1]: info for info in wheel.infolist()})
         names.texts = {name: wheel.read(name).decode() for name in wheel.namelist() if name.endswith(".txt")}
-        return names
+    names.path = path
+    return names
 
 
 def test_wheel_holds_both_packages_and_no_tests(wheel_names):
@@ -132,6 +136,63 @@ def test_wheel_holds_both_packages_and_no_tests(wheel_names):
     assert "metric3d_export/network/vit.py" in wheel_names
     assert "metric3d_ros/py.typed" in wheel_names
     assert not [name for name in wheel_names if name.startswith(("test/", "export/"))]
+
+
+def test_wheel_holds_nothing_that_does_not_belong_in_it(wheel_names):
+    belongs = re.compile(
+        r"(metric3d_ros|metric3d_export)/[\w/]+\.py|metric3d_ros/(py\.typed|models/demo\.onnx|models/\w+\.md|demo/\w+\.html)"
+        r"|metric3d_ros-[\d.]+\.dist-info/.+|share/(ament_index|metric3d_ros)/.+|lib/metric3d_ros/\w+"
+    )
+    assert [name for name in wheel_names if not belongs.fullmatch(name)] == []
+
+
+def test_wheel_holds_its_licence_and_the_notice(wheel_names):
+    stated = {Path(name).name for name in wheel_names if ".dist-info/" in name}
+    assert {"LICENSE", "NOTICE"} <= stated
+
+
+def new_environment(folder):
+    """Return the Python of a new virtual environment, and variables that keep pip from the network."""
+    venv.create(folder)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "_ROS"))}
+    return folder / "bin/python", {**kept, "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+
+
+def install(python, *arguments, **options):
+    """Install with the pip of the tests: a new environment's own would take a while to be there."""
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *arguments]
+    subprocess.run(command, check=True, **options)
+
+
+def test_wheel_installs_and_runs_without_network(wheel_names, tmp_path):
+    python, offline = new_environment(tmp_path / "environment")
+    install(python, "--no-deps", wheel_names.path, env=offline)
+    # Other packages come from here; as PYTHONPATH, without this package's own editable install.
+    others = {**offline, "PYTHONPATH": sysconfig.get_path("purelib")}
+    command = [python.parent / "metric3d", "info", "demo"]
+    done = subprocess.run(command, env=others, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "vit_demo" in done.stdout
+    code = "import metric3d_ros; print(metric3d_ros.__file__)"
+    shown = subprocess.run([python, "-c", code], env=others, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert str(tmp_path) in shown.stdout
+
+
+@pytest.mark.slow
+def test_node_installs_without_network_from_a_wheelhouse(wheel_names, tmp_path):
+    """Of the locked versions, with their hashes, as docs/security.md tells."""
+    house = tmp_path / "wheelhouse"
+    locked = ["--require-hashes", "--requirement", str(ROOT / "requirements/runtime.txt")]
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--dest", house, *locked], check=True)
+    python, offline = new_environment(tmp_path / "environment")
+    offline["PIP_FIND_LINKS"] = str(house)
+    install(python, *locked, env=offline)
+    install(python, "--no-deps", wheel_names.path, env=offline)
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, "check"], env=offline, check=True)
+    command = [python.parent.parent / "lib/metric3d_ros/depth_node", "--help"]
+    done = subprocess.run(command, env=offline, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--shared-memory-mib" in done.stdout
 
 
 def test_every_package_of_the_tree_is_listed_in_setup(wheel_names):
