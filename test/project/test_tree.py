@@ -1,4 +1,4 @@
-"""The tree stays one in which a newcomer guesses right: small files, small rooms, tests in folders named after rooms."""
+"""The tree stays one in which a newcomer guesses right: small files, small rooms, tests in folders of their rooms."""
 
 from pathlib import Path
 
