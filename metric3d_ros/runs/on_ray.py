@@ -6,21 +6,33 @@ into place and adds its lines to the manifest, so a chunk whose worker died is d
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from metric3d_ros.errors import DataError, InferenceError
 from metric3d_ros.runs.options import RunOptions
 from metric3d_ros.runs.pipeline import Line, Pipeline
 from metric3d_ros.runs.sources.frame import Chunk, Recording
 
-if TYPE_CHECKING:
-    from metric3d_ros.runs.runner import Run
-
 LOCAL = "local"
 _MOST_ATTEMPTS = 3
 _POLL_S = 0.5
+
+
+class RunInDriver(Protocol):
+    """What the driver needs of a `Run`, which describes each of these."""
+
+    options: RunOptions
+    recordings: dict[str, Recording]
+
+    @property
+    def stopped(self) -> bool: ...
+    def missing(self) -> Iterator[tuple[Chunk, frozenset[str]]]: ...
+    def part_folder(self, chunk: Chunk) -> Path: ...
+    def commit(self, chunk: Chunk, part: Path, lines: list[Line], complete: bool) -> None: ...
+    def note_frame(self, line: Line) -> None: ...
+    def note_remarks(self, chunk: Chunk, remarks: Sequence[str]) -> None: ...
 
 
 class Worker:
@@ -49,7 +61,7 @@ class Worker:
         return os.getpid()
 
 
-def run_on_ray(run: "Run", address: str, *, workers: int = 0) -> None:
+def run_on_ray(run: RunInDriver, address: str, *, workers: int = 0) -> None:
     """Do what is missing of a run; ConfigurationError or DataError if Ray is not there.
 
     Args:
@@ -76,7 +88,7 @@ def run_on_ray(run: "Run", address: str, *, workers: int = 0) -> None:
 
 
 class _Driver:
-    def __init__(self, ray: Any, run: "Run", workers: int) -> None:
+    def __init__(self, ray: Any, run: RunInDriver, workers: int) -> None:
         self._ray, self._run = ray, run
         threads = max(1, run.options.threads)
         self._options = dataclasses.replace(run.options, threads=threads)
