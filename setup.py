@@ -70,7 +70,7 @@ setup(
     python_requires=">=3.10",
     packages=[*packages(PACKAGE, PACKAGE), *packages("export", "metric3d_export")],
     package_dir={"metric3d_export": "export"},
-    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "demo/*.html"]},
+    package_data={PACKAGE: ["py.typed", "models/*.onnx", "models/*.md", "assembly/plans/*.gz", "demo/*.html"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

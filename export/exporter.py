@@ -65,15 +65,15 @@ def export_model(
         notes: further metadata, by name.
         training_size_hw: for the metadata: what the network was trained at; None takes the variant's.
         overwrite: replace files that exist.
-        verified_sizes_hw: sizes to verify besides `verify.SIZES_NHW`.
+        verified_sizes_hw: sizes to verify besides `precision_limits.SIZES_NHW`.
         allow_degraded: keep a model that departs from float32 by more than its precision's limits, and say so in its
             metadata under `guard.DEGRADED`.
         optimise: False stores the published operations one by one.
 
     Raises:
         ConfigurationError: the path cannot be written, or the precision is unknown.
-        ExportError: the graph is invalid, or differs from PyTorch by more than `verify.LIMITS`, or from float32 by
-            more than its precision's limits.
+        ExportError: the graph is invalid, or differs from PyTorch by more than `precision_limits.EXACT_LIMITS`, or
+            from float32 by more than its precision's limits.
     """
     started = time.monotonic()
     progress = progress or Progress()

@@ -22,7 +22,11 @@ SHARE = Path(get_package_share_directory(PACKAGE))
 # Name, default, description. An empty argument sets nothing: params_file, an including launch file or the node decides.
 OF_DEPTH_NODE = [
     ("params_file", "", "YAML file with parameters of depth_node; config/depth.yaml lists all of them"),
-    ("model", "", "ONNX file, or demo for the small model that comes with the package"),
+    (
+        "model",
+        "",
+        "ONNX file, a published name such as vit_small, or demo for the model of the package",
+    ),
     ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
     ("inference_size", "", "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels (0.5MP)"),
     ("image_transport", "", "transport of the images: raw; or compressed, on the image topic + /compressed"),

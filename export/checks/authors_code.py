@@ -23,10 +23,10 @@ from torch.overrides import TorchFunctionMode
 from metric3d_export.checks.verify import measure
 from metric3d_export.network.prediction import Prediction
 from metric3d_export.network.variants import DepthNetwork
-from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Progress
 from metric3d_ros import model_contract
 from metric3d_ros.comparison.differences import Difference
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.errors import ConfigurationError, ExportError
 
 COMPARED_SIZES_IN_MULTIPLES = ((3, 5), (5, 3), (4, 9))

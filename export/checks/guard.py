@@ -9,9 +9,9 @@ from metric3d_export.checks.verify import Case, make_case, measure
 from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.network.variants import DepthNetwork
 from metric3d_export.precision.float16_simulation import simulate_half
-from metric3d_export.precision.limits import GuardLimits
 from metric3d_export.progress import Progress
 from metric3d_ros.comparison.differences import Difference, Figure, Limits, compare
+from metric3d_ros.comparison.precision_limits import GuardLimits
 from metric3d_ros.errors import ExportError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.world.held_out import HeldOutScenes

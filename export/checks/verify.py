@@ -10,28 +10,15 @@ import torch
 from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.graph.tracing import TRACED_SIZE_HW
 from metric3d_export.network.variants import DepthNetwork
-from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Progress
-from metric3d_ros import model_contract
-from metric3d_ros.comparison.differences import Difference, Figure, Measure, equality_limits
+from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.comparison.differences import compare as compare_output
+from metric3d_ros.comparison.patterns import sample_image
+from metric3d_ros.comparison.precision_limits import EXACT_LIMITS, SIZES_NHW
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.estimation.depth_model import open_model
 
-SIZES_NHW = ((1, 168, 280), (2, 84, 252), (1, 231, 157), (3, 61, 30))
-"""Batches and image sizes of every verification: none was traced, and the last two are no multiple of 28 or 32."""
-
 MIN_SIDE_PX = 28
-
-TOLERANCE = 1e-3
-
-LIMITS = {
-    model_contract.DEPTH: equality_limits(TOLERANCE),
-    model_contract.CONFIDENCE: equality_limits(TOLERANCE),
-    model_contract.NORMAL: equality_limits(TOLERANCE, Measure.ANGLE),
-    model_contract.NORMAL_CONFIDENCE: equality_limits(TOLERANCE),
-}
-"""What is accepted of each output."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +90,7 @@ def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Di
 
 def measure(output: str, case: str, found: np.ndarray, expected: np.ndarray) -> Difference:
     """Compare one output with what it is to be equal to but for rounding."""
-    return compare_output(output, found, expected, LIMITS[output], case=case)
+    return compare_output(output, found, expected, EXACT_LIMITS[output], case=case)
 
 
 def describe_difference(difference: Difference) -> str:

@@ -219,8 +219,12 @@ class FastGru(nn.Module):
     def __init__(self, published: ConvGru, *, apart: slice) -> None:
         super().__init__()
         gates = (published.convz, published.convr, published.convq)
-        kept = [i for i in range(gates[0].in_channels) if not apart.start <= i < apart.stop]
-        self.convz, self.convr, self.convq = (convolution(gate.weight[:, kept], gate.bias, padding=1) for gate in gates)
+        self.convz, self.convr, self.convq = (
+            convolution(
+                torch.cat([gate.weight[:, : apart.start], gate.weight[:, apart.stop :]], dim=1), gate.bias, padding=1
+            )
+            for gate in gates
+        )
         channels = gates[0].out_channels
         self.negate = nn.Conv2d(channels, channels, 1, groups=channels, bias=False, device="meta")
         self.negate.weight = nn.Parameter(torch.full((channels, 1, 1, 1), -1.0))

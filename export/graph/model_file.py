@@ -70,7 +70,7 @@ def store_model(
         on_bytes: called with the number of bytes stored, weight by weight.
     """
     if short_names:
-        _shorten_names(model.graph, weights)
+        shorten_names(model.graph, weights)
     operators = Counter(node.op_type for node in model.graph.node)
     if sum(weight.stored_bytes for weight in weights) <= inline_limit_bytes:
         return StoredModel(path, None, write_inline(path, model, weights, on_bytes), operators)
@@ -87,7 +87,7 @@ def check_model_file(path: Path) -> None:
         raise ExportError(f"the exported graph is not valid ONNX: {reason}") from error
 
 
-def _shorten_names(graph: onnx.GraphProto, weights: Sequence[Weight]) -> None:
+def shorten_names(graph: onnx.GraphProto, weights: Sequence[Weight]) -> None:
     short = {value.name: value.name for value in (*graph.input, *graph.output)}
     for tensor in (*graph.initializer, *weights):
         short[tensor.name] = f"w{len(short)}"

@@ -45,6 +45,8 @@ class TracedGraph(NamedTuple):
     """By the operators' names."""
     weight_places: Mapping[str, Place]
     """By the names of `weights`."""
+    weight_origins: Mapping[str, tuple[str, bool]]
+    """By the names of `weights`: the network's own name of the parameter, and whether it is transposed."""
 
 
 def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weights: bool = True) -> TracedGraph:
@@ -96,6 +98,7 @@ def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weigh
         {new: weights[name].t() if new != name else weights[name] for name, new in names_at_rest.items()},
         operator_places,
         {new: places[name] for name, new in names_at_rest.items()},
+        {new: (name.removeprefix(WEIGHT_PREFIX), new != name) for name, new in names_at_rest.items()},
     )
 
 

@@ -4,7 +4,7 @@ from itertools import islice
 
 import numpy as np
 
-from metric3d_export.patterns import sample_image
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.world.held_out import HeldOutScenes
 
 ROOMS = ((1, (196, 252)), (2, (168, 308)))

@@ -12,8 +12,8 @@ from metric3d_export.graph.tracing import TracedGraph
 from metric3d_export.precision import float16, int8
 from metric3d_export.precision.float16 import ENCODER_ONLY, KEPT_IN_FLOAT32, compute_in_half
 from metric3d_export.precision.int8 import compute_in_bytes
-from metric3d_export.precision.limits import FLOAT16_LIMITS, HALF_WEIGHTS_LIMITS, INT8_LIMITS, GuardLimits
 from metric3d_export.precision.weight_rounding import ReadBack, Steps
+from metric3d_ros.comparison.precision_limits import FLOAT16_LIMITS, HALF_WEIGHTS_LIMITS, INT8_LIMITS, GuardLimits
 from metric3d_ros.errors import ConfigurationError
 
 Rewrite = Callable[[TracedGraph], list[Weight]]

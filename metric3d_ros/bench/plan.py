@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metric3d_ros.assembly.model_names import parse_model_name
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import FP32, HOST_PROVIDERS, UNKNOWN, Candidate
 from metric3d_ros.bench.comparison import Comparison, Refusal
@@ -81,7 +82,7 @@ def check_names(request: Request) -> None:
             if name not in known:
                 raise ConfigurationError(f"{option} has '{name}', expected some of {', '.join(known)}")
     for option, path in (*(("--model", each) for each in request.models), ("--against", request.against)):
-        if path is not None and str(path) != DEMO_MODEL and not path.is_file():
+        if path is not None and str(path) != DEMO_MODEL and not parse_model_name(path) and not path.is_file():
             raise ConfigurationError(
                 f"{option} {path}: there is no such file; make one with `metric3d export vit_small -o {path.name}`"
             )

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from metric3d_ros.engine import DEMO_MODEL, DEMO_MODEL_PATH
+from metric3d_ros.assembly.assembler import ASSEMBLED
+from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.model_contract import METADATA_PREFIX, Metadata
 
@@ -14,7 +15,7 @@ from metric3d_ros.model_contract import METADATA_PREFIX, Metadata
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `run`."""
     parser.add_argument(
-        "model", metavar="FILE", help=f"an ONNX file, or '{DEMO_MODEL}' for the model that comes with the package"
+        "model", metavar="FILE", help=f"an ONNX file, a published name, or '{DEMO_MODEL}' for the model of the package"
     )
 
 
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         ProviderError: ONNX Runtime is not installed.
     """
     model = open_model(args.model, provider="cpu")
-    path = DEMO_MODEL_PATH if args.model == DEMO_MODEL else Path(args.model).expanduser()
+    path = model.path
     for name, value in describe_model(model, path):
         print(f"{name:14s} {value}")
     return 0
@@ -39,10 +40,10 @@ def describe_model(model: DepthModel, path: Path) -> Iterator[tuple[str, str]]:
     beside = f", with the weights in {data.name}" if data.exists() else ""
     yield "file", f"{path} ({file_bytes / 1e6:.1f} MB{beside})"
     if model.metadata is not None:
-        yield from _describe_own(model.metadata)
+        yield from _describe_own(model.metadata, model.properties.get(METADATA_PREFIX + ASSEMBLED))
         known = model.metadata.to_properties().keys()
         for key, value in model.properties.items():
-            if key.startswith(METADATA_PREFIX) and key not in known:
+            if key.startswith(METADATA_PREFIX) and key not in known | {METADATA_PREFIX + ASSEMBLED}:
                 yield key.removeprefix(METADATA_PREFIX).replace("_", " "), value
     else:
         yield from _describe_published(model)
@@ -52,17 +53,18 @@ def describe_model(model: DepthModel, path: Path) -> Iterator[tuple[str, str]]:
         yield "report", str(page)
 
 
-def _describe_own(metadata: Metadata) -> Iterator[tuple[str, str]]:
+def _describe_own(metadata: Metadata, assembled: str | None) -> Iterator[tuple[str, str]]:
     height, width = metadata.training_size_hw
     near, far = metadata.depth_range_m
-    yield "kind", f"made by `metric3d export` {metadata.exporter_version}"
+    reference = "the published operations" if assembled else "PyTorch"
+    yield "kind", f"assembled {assembled}" if assembled else f"made by `metric3d export` {metadata.exporter_version}"
     yield "variant", metadata.variant
     yield "precision", metadata.precision
     if metadata.meaningless:
         yield "weights", "STAND-INS: depth from this model is meaningless"
     else:
         yield "weights", f"{metadata.weights_file}, SHA-256 {metadata.weights_sha256}"
-    yield "difference", f"at most {metadata.max_difference:.1e} from PyTorch, relative, in depth and confidence"
+    yield "difference", f"at most {metadata.max_difference:.1e} from {reference}, relative, in depth and confidence"
     yield "depth range", f"{near:g} to {far:g} m, for a focal length of {metadata.canonical_focal_px:g} px"
     yield "image size", f"any, padded to multiples of {metadata.size_multiple}; trained at {width} x {height}"
     yield "operator set", f"{metadata.opset}, format version {metadata.format_version}"

@@ -32,7 +32,9 @@ DEMO_MODEL_LIMITS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d demo`."""
-    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, or 'demo' (default)")
+    parser.add_argument(
+        "--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)"
+    )
     parser.add_argument(
         "--images", metavar="PATH", help="your own image, folder or glob pattern instead of the camera flight"
     )

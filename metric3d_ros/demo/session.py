@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from metric3d_ros.assembly.model_names import parse_model_name
 from metric3d_ros.demo.child_processes import Child, running_children, start_module
 from metric3d_ros.demo.frame_record import FrameRecord, measure_record
 from metric3d_ros.demo.frame_sources import FrameSource
@@ -205,4 +206,4 @@ def _ros_environment(logs: Path) -> dict[str, str]:
 
 
 def _absolute_model(model: str) -> str:
-    return model if model == DEMO_MODEL else str(Path(model).expanduser().resolve())
+    return model if model == DEMO_MODEL or parse_model_name(model) else str(Path(model).expanduser().resolve())

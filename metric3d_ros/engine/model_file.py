@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metric3d_ros.errors import Metric3DError, ModelError
+from metric3d_ros.hub.published import VARIANTS
 
 DEMO_MODEL = "demo"
 DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
@@ -25,8 +26,8 @@ def find_model(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if not path.exists():
         raise ModelError(
-            f"model file {path} does not exist: make one with `metric3d export vit_small -o {path.name}`, "
-            f"or use the model '{DEMO_MODEL}'"
+            f"model file {path} does not exist: name a file, '{DEMO_MODEL}', or a published model "
+            f"({', '.join(VARIANTS)}), or make one with `metric3d export vit_small -o {path.name}`"
         )
     if not path.is_file():
         raise ModelError(f"model {path} is not a file: name the .onnx file itself")

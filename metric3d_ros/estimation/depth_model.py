@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros import model_contract
+from metric3d_ros.assembly.model_names import parse_model_name
+from metric3d_ros.assembly.model_store import obtain
+from metric3d_ros.assembly.steps import Report, tell_terminal
 from metric3d_ros.engine import AUTO, DEMO_MODEL, Engine, Tuning, open_engine
 from metric3d_ros.engine.model_file import one_line_about
 from metric3d_ros.errors import InferenceError, ModelError
@@ -35,6 +38,12 @@ class DepthModel:
     def name(self) -> str:
         """The file's base name, or "demo"."""
         return self._engine.model_name
+
+    @property
+    def path(self) -> Path:
+        """The model file."""
+        assert self._engine.path is not None, "opened from a file"
+        return self._engine.path
 
     @property
     def provider(self) -> str:
@@ -135,13 +144,23 @@ def open_model(
     provider: str = AUTO,
     threads: int = 0,
     tuning: Tuning | None = None,
+    report: Report | None = None,
 ) -> DepthModel:
-    """Load a depth model; see `engine.open_engine` for the arguments and its errors.
+    """Load a depth model; see `engine.open_engine` for the other arguments and its errors.
+
+    Args:
+        model: also the name of a published model, such as "vit_small" or "vit_small:fp16". If the cache does not have
+            it, it is downloaded, assembled and checked first (see `assembly.model_store`).
+        report: takes the steps of that; None writes them to standard error.
 
     Raises:
         ModelError: no such file, not an ONNX file, or not a depth model.
         ProviderError: ONNX Runtime is not installed, or the provider asked for does not work here.
+        DownloadError, CheckpointError, ExportError: a published model could not be downloaded or assembled.
     """
+    name = parse_model_name(model)
+    if name is not None:
+        model = obtain(name, report or tell_terminal())
     engine = open_engine(model, provider=provider, threads=threads, tuning=tuning)
     path = engine.path or Path(model)
     with one_line_about(path):

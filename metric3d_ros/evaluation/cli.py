@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with a dataset.yaml, the path of such a file, a folder described by the options below, or "
         "'scenes' (default): rendered rooms or streets that no training used",
     )
-    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, or 'demo' (default)")
+    parser.add_argument(
+        "--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)"
+    )
     parser.add_argument(
         "--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where the model runs (default: %(default)s)"
     )

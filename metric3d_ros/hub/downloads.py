@@ -12,11 +12,12 @@ import http.client
 import logging
 import os
 import shutil
+import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 """Environment variable that names a mirror, as for the hub's own tools."""
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
+TOKEN_VARIABLE = "HF_TOKEN"
+CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""Environment variables that name a file of certificates to trust, as in networks that inspect what passes."""
+
+OnProgress = Callable[[float], object]
+"""Takes what share of a file is there, 0 to 1."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -91,7 +98,7 @@ def download_to_cache(file: HubFile, *, by_hand: str) -> Path:
     return path
 
 
-def download(file: HubFile, target: Path, *, by_hand: str) -> str:
+def download(file: HubFile, target: Path, *, by_hand: str, on_progress: OnProgress | None = None) -> str:
     """Download `file` to `target` and return its SHA-256.
 
     What arrives is kept beside it in a .part file, from where a later call continues; only the complete and checked
@@ -102,6 +109,7 @@ def download(file: HubFile, target: Path, *, by_hand: str) -> str:
         file: what to download.
         target: where to; its directory is made.
         by_hand: what to do with a file that was downloaded by hand, for the error messages.
+        on_progress: called now and then while the file arrives.
 
     Raises:
         DownloadError: no connection, no such file, no space, a redirect that must not be followed, or another content
@@ -115,19 +123,19 @@ def download(file: HubFile, target: Path, *, by_hand: str) -> str:
                 part, on_wait=lambda: _LOG.warning("another process downloads %s: waiting", file.name)
             ) as held:
                 if is_at(held, part):
-                    return _download_held(file, part, target, by_hand)
+                    return _download_held(file, part, target, by_hand, on_progress)
                 if is_at(held, target):  # which the other process has finished
                     return hash_file(target)
     except OSError as error:
         raise DownloadError(
-            f"{target} could not be written ({error.strerror or error}): free some space or choose another place, then "
-            "run the command again; it continues where it stopped"
+            f"{target} could not be written ({error.strerror or error}): free some space or choose another place (the "
+            "cache is in XDG_CACHE_HOME), then run the command again; it continues where it stopped"
         ) from error
 
 
-def _download_held(file: HubFile, part: Path, target: Path, by_hand: str) -> str:
+def _download_held(file: HubFile, part: Path, target: Path, by_hand: str, on_progress: OnProgress | None) -> str:
     try:
-        stated_sha256 = _complete(file, part, by_hand)
+        stated_sha256 = _complete(file, part, by_hand, on_progress)
         sha256 = hash_file(part)
         expected = file.sha256 or stated_sha256
         if expected is not None and sha256 != expected:
@@ -172,13 +180,13 @@ class _UnreachableError(_ConnectionLostError):
     """There was no connection."""
 
 
-def _complete(file: HubFile, part: Path, by_hand: str) -> str | None:
+def _complete(file: HubFile, part: Path, by_hand: str, on_progress: OnProgress | None) -> str | None:
     """Append to `part` until it is whole; return the SHA-256 that the hub states, if it does."""
     first_size = size = _size(part)
     failures = 0
     while True:
         try:
-            return _append_rest(file, part, by_hand)
+            return _append_rest(file, part, by_hand, on_progress)
         except _ConnectionLostError as error:
             size, size_before = _size(part), size
             # If the machine is offline, fail at once; a connection that was lost midway may come back.
@@ -196,7 +204,7 @@ def _complete(file: HubFile, part: Path, by_hand: str) -> str | None:
             time.sleep(_WAITS_S[failures - 1])
 
 
-def _append_rest(file: HubFile, part: Path, by_hand: str) -> str | None:
+def _append_rest(file: HubFile, part: Path, by_hand: str, on_progress: OnProgress | None) -> str | None:
     offset = _size(part)
     redirects = Redirects(file.url)
     with _open(file, offset, redirects, by_hand) as answer:
@@ -219,6 +227,8 @@ def _append_rest(file: HubFile, part: Path, by_hand: str) -> str | None:
             while piece := _read(answer):
                 out.write(piece)
                 bar.update(len(piece))
+                if on_progress is not None and total:
+                    on_progress(out.tell() / total)
     if total is not None and _size(part) < total:
         raise _ConnectionLostError("the connection was closed early")
     return redirects.sha256
@@ -235,8 +245,10 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
     request = urllib.request.Request(file.url, headers={"User-Agent": f"metric3d_ros/{__version__}"})
     if offset:
         request.add_header("Range", f"bytes={offset}-")
+    if token := os.environ.get(TOKEN_VARIABLE):
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        answer = urllib.request.build_opener(redirects).open(request, timeout=_TIMEOUT_S)
+        answer = urllib.request.build_opener(redirects, *_https()).open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == _RANGE_NOT_SATISFIABLE:
@@ -254,10 +266,31 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
             f"{file.page} by hand and {by_hand}"
         ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            raise DownloadError(
+                f"the certificate of {_host(file)} is not trusted here ({error}): set SSL_CERT_FILE to your network's "
+                f"file of certificates, or get {file.page} by hand and {by_hand}"
+            ) from error
         raise _UnreachableError(str(getattr(error, "reason", error))) from error
     with answer:
         redirects.note(answer.geturl(), answer.headers)
         yield answer
+
+
+def _https() -> list[urllib.request.BaseHandler]:
+    """Return what makes HTTPS connections trust the certificates that the environment names."""
+    named = next((value for name in CERTIFICATE_VARIABLES if (value := os.environ.get(name))), None)
+    if named is None:
+        return []
+    try:
+        is_folder = Path(named).is_dir()
+        context = ssl.create_default_context(cafile=None if is_folder else named, capath=named if is_folder else None)
+    except OSError as error:
+        raise DownloadError(
+            f"certificates {named} cannot be read ({error}), expected a PEM file: correct one of "
+            f"{', '.join(CERTIFICATE_VARIABLES)}"
+        ) from error
+    return [urllib.request.HTTPSHandler(context=context)]
 
 
 def _read(answer: Any) -> bytes:

@@ -8,10 +8,12 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
+from metric3d_ros.assembly.steps import StepLog, describe_step
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.frame import Frame
+from metric3d_ros.nodes.health.camera_health import LOADING
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
 from metric3d_ros.nodes.health.dropped_frames import Dropped
 from metric3d_ros.nodes.health.slowness import try_smaller_sizes
@@ -56,6 +58,9 @@ class DepthNode:
         self._sources = sources
         self._log = self.node.get_logger()
         self._log_bridge = LogBridge(self._log)
+        self._loading = LOADING
+        """What is done until the model is loaded."""
+        self._step_log = StepLog(self._log.info)
         self._estimator: Estimator | None = None
         self._trial: SpeedTrial | None = None
         self._line: Line | None = None
@@ -88,6 +93,7 @@ class DepthNode:
                 cameras=self._cameras,
                 switch=self._switch,
                 parameters=lambda: self._parameters.values,
+                loading=lambda: self._loading,
                 estimator=lambda: self._estimator,
                 trial=lambda: self._trial,
             )
@@ -143,7 +149,11 @@ class DepthNode:
         parameters = self._parameters.values
         self._log.info(f"loading model {parameters.model}")
         model = self._open_model(
-            parameters.model, provider=parameters.provider, threads=parameters.threads, tuning=parameters.tuning
+            parameters.model,
+            provider=parameters.provider,
+            threads=parameters.threads,
+            tuning=parameters.tuning,
+            report=self._report_step,
         )
         parameters.check_model(model.outputs)
         estimator = Estimator(model, inference_size=parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
@@ -161,6 +171,10 @@ class DepthNode:
             on_scaled=self._scale.publish,
         )
         self._model_is_ready.trigger()
+
+    def _report_step(self, text: str, share: float | None) -> None:
+        self._loading = describe_step(text, share)
+        self._step_log(text, share)
 
     def _may_overlap(self) -> bool:
         assert self._estimator is not None, "the model is loaded"

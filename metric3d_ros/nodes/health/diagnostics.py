@@ -15,7 +15,6 @@ from metric3d_ros.estimation.inference_size import AUTO_SIZE
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.camera_health import (
     DISABLED,
-    LOADING,
     RUNNING,
     CameraHealth,
     Judgement,
@@ -49,14 +48,16 @@ class Diagnostics:
         cameras: Sequence[WatchedCamera],
         switch: EnableSwitch,
         parameters: Callable[[], DepthParameters],
+        loading: Callable[[], str],
         estimator: Callable[[], Estimator | None],
         trial: Callable[[], SpeedTrial | None],
     ) -> None:
-        """Start the timer; `estimator()` and `trial()` are None until the model is ready."""
+        """Start the timer; `loading()` is what is done until `estimator()` and `trial()` are not None."""
         self._node = node
         self._health = {camera: CameraHealth() for camera in cameras}
         self._switch = switch
         self._parameters = parameters
+        self._loading = loading
         self._estimator = estimator
         self._trial = trial
         self._publisher = create_output(node, DiagnosticArray, DIAGNOSTICS_TOPIC)
@@ -73,7 +74,7 @@ class Diagnostics:
     def _describe_model(self) -> DiagnosticStatus:
         parameters, estimator = self._parameters(), self._estimator()
         values: dict[str, Any] = {"inference_size": parameters.inference_size, "cameras": len(self._health)}
-        text, provider = LOADING, parameters.provider
+        text, provider = self._loading(), parameters.provider
         if estimator is not None:
             text = RUNNING if self._switch.enabled else DISABLED
             provider = estimator.model.provider

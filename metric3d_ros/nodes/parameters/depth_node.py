@@ -57,7 +57,9 @@ class DepthParameters:
 
     model: str = parameter(
         DEMO_MODEL,
-        f"Path of an ONNX file, or {DEMO_MODEL!r} for the small model that comes with the package.",
+        "Path of an ONNX file, or the name of a published model (vit_small, vit_large, vit_giant2, convnext_tiny, "
+        f"convnext_large; with :fp16 for GPUs), or {DEMO_MODEL!r} for the small model that comes with the package. A "
+        "published model is downloaded and assembled when it is first used.",
         read_only=True,
     )
     provider: str = parameter(

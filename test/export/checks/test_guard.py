@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metric3d_export.checks.guard import describe_departures, measure_departures, require_faithful
-from metric3d_export.precision.limits import FLOAT16_LIMITS, INT8_LIMITS
+from metric3d_ros.comparison.precision_limits import FLOAT16_LIMITS, INT8_LIMITS
 from metric3d_ros.errors import ExportError
 
 DEPTH = np.linspace(1, 5, 10_000, dtype=np.float32).reshape(1, 100, 100)

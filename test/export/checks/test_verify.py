@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from metric3d_export.checks import verify
-from metric3d_export.checks.verify import LIMITS, measure, parse_size, require_acceptable
+from metric3d_export.checks.verify import measure, parse_size, require_acceptable
 from metric3d_ros.comparison.differences import Difference, Figure
+from metric3d_ros.comparison.precision_limits import EXACT_LIMITS, SIZES_NHW
 from metric3d_ros.errors import ConfigurationError, ExportError
 
 
@@ -52,7 +53,7 @@ def test_few_pixels_may_be_off_a_little_and_none_much():
 
 
 def off_by(output: str, case: str, *, largest: float, most: float) -> Difference:
-    limits = LIMITS[output]
+    limits = EXACT_LIMITS[output]
     figures = {Figure.LARGEST: largest, Figure.MOST: most, Figure.MEAN: most / 2}
     return Difference(output=output, case=case, measure=limits.measure, figures=figures, limits=limits.most)
 
@@ -79,7 +80,7 @@ def test_sizes_are_height_times_width():
 
 
 def test_every_verification_covers_a_batch_and_sizes_that_are_no_multiple():
-    sizes = verify.SIZES_NHW
+    sizes = SIZES_NHW
     assert len(sizes) >= 3
     assert any(n > 1 for n, _, _ in sizes)
     assert any(height % 28 and width % 28 and height % 32 and width % 32 for _, height, width in sizes)

@@ -13,8 +13,8 @@ from metric3d_export.checks.verify import measure
 from metric3d_export.exporter import export_model
 from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.network.variants import VARIANTS, DepthNetwork
-from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Silence
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.estimation.depth_model import open_model
 
 _DRAW = random.Random(20)
@@ -57,7 +57,7 @@ def test_extreme_aspects_agree_with_pytorch(engine, demo_network, size_hw):
 RUN = """
 import sys, numpy as np
 from metric3d_ros.engine.process_memory import peak_memory_bytes
-from metric3d_export.patterns import sample_image
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.estimation.depth_model import open_model
 model, side, out = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 engine = open_model(model, provider="cpu")

@@ -11,9 +11,9 @@ from metric3d_export.checks.verify import measure
 from metric3d_export.exporter import export_model
 from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.graph.tracing import OPSET, TRACED_SIZE_HW
-from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Silence
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.model_contract import Metadata
 

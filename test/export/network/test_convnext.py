@@ -15,11 +15,11 @@ from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.graph.tracing import TRACED_SIZE_HW
 from metric3d_export.network.hourglass import pixel_indices
 from metric3d_export.network.variants import build_network
-from metric3d_export.patterns import sample_image
 from metric3d_export.progress import Silence
 from metric3d_export.weights.checkpoints import Weights, load_network, stand_in_weights
 from metric3d_ros.camera import Camera
 from metric3d_ros.comparison.differences import Figure
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.errors import CheckpointError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from metric3d_export.patterns import sample_image
 from metric3d_export.precision import layer_inputs
 from metric3d_export.precision.layer_inputs import layers_of, measure_inputs
+from metric3d_ros.comparison.patterns import sample_image
 
 IMAGES = [(sample_image(56, 84, seed=1), 500.0), (sample_image(61, 45, seed=2), 800.0)]
 

@@ -14,7 +14,6 @@ from metric3d_export.exporter import export_model
 from metric3d_export.graph.stored_weights import Weight, write_inline
 from metric3d_export.graph.tracing import WEIGHT_PREFIX, TracedGraph, trace_graph
 from metric3d_export.network.roles import NO_ROLE, Place, Role
-from metric3d_export.patterns import sample_image
 from metric3d_export.precision import float16, weight_rounding
 from metric3d_export.precision.float16 import Kept, compute_in_half
 from metric3d_export.precision.int8 import channel_scales, compute_in_bytes
@@ -24,6 +23,7 @@ from metric3d_export.progress import Silence
 from metric3d_export.report.record import report_paths, write_report
 from metric3d_export.weights.checkpoints import Weights, load_network
 from metric3d_ros.comparison.differences import Difference, Figure, Measure
+from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import ExportError
 from metric3d_ros.estimation.depth_model import open_model

@@ -7,7 +7,6 @@ from torch import nn
 
 from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.roles import places_of_weights
-from metric3d_export.patterns import sample_image
 from metric3d_export.precision import float16, int8, weight_rounding
 from metric3d_export.precision.layer_inputs import Inputs
 from metric3d_export.precision.precisions import PRECISIONS
@@ -18,6 +17,7 @@ from metric3d_export.precision.weight_rounding import (
     round_with_feedback,
 )
 from metric3d_export.progress import Silence
+from metric3d_ros.comparison.patterns import sample_image
 
 IMAGES = [(sample_image(56, 84, seed=1), 500.0), (sample_image(61, 45, seed=2), 800.0)]
 

@@ -6,17 +6,17 @@ import re
 
 import pytest
 
-from metric3d_export.checks.verify import LIMITS
 from metric3d_export.report.record import ExportReport, write_report
 from metric3d_export.report.run_times import measure_runs
 from metric3d_ros.comparison.differences import Difference, Figure, Measure
+from metric3d_ros.comparison.precision_limits import EXACT_LIMITS
 from metric3d_ros.errors import ExportError, InferenceError
 from metric3d_ros.model_contract import Metadata
 
 
 def difference(output: str, case: str, largest: float, most: float, mean: float) -> Difference:
     """From PyTorch."""
-    limits = LIMITS[output]
+    limits = EXACT_LIMITS[output]
     figures = {Figure.LARGEST: largest, Figure.MOST: most, Figure.MEAN: mean}
     return Difference(output=output, case=case, measure=limits.measure, figures=figures, limits=limits.most)
 

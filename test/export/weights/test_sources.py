@@ -9,11 +9,12 @@ import torch
 from hub_server import serve_hub
 
 from metric3d_export.network.variants import VARIANTS
-from metric3d_export.weights import sources
 from metric3d_export.weights.checkpoints import stand_in_weights
-from metric3d_export.weights.sources import REPOSITORY, REVISION, published_file
+from metric3d_export.weights.sources import published_file
 from metric3d_ros.cli import main
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.hub import published
+from metric3d_ros.hub.published import REPOSITORY, REVISION
 
 VARIANT = "convnext_tiny"
 RESOLVED = f"{REPOSITORY}/resolve/{REVISION}/convtiny_hourglass_v1.pth"
@@ -30,7 +31,7 @@ def checkpoint() -> bytes:
 def hub(checkpoint, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setitem(sources.SHA256, VARIANT, hashlib.sha256(checkpoint).hexdigest())
+    monkeypatch.setitem(published.SHA256, VARIANT, hashlib.sha256(checkpoint).hexdigest())
     with serve_hub() as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         server.files[RESOLVED] = checkpoint

@@ -43,7 +43,7 @@ def assert_fails_with_one_line(process, text):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("missing", "does not exist: make one with `metric3d export"),
+        ("missing", "does not exist: name a file, 'demo', or a published model"),
         ("text", "cannot be loaded as an ONNX model"),
         ("unrelated", "which is no known depth model"),
     ],

@@ -1,10 +1,23 @@
-"""What a model of reduced precision may be off by from the float32 network."""
+"""What a model file may be off by from the network that it was made from, in float32 and in less."""
 
 import dataclasses
 from collections.abc import Mapping
 
 from metric3d_ros import model_contract
-from metric3d_ros.comparison.differences import Figure, Limits, Measure
+from metric3d_ros.comparison.differences import Figure, Limits, Measure, equality_limits
+
+SIZES_NHW = ((1, 168, 280), (2, 84, 252), (1, 231, 157), (3, 61, 30))
+"""Batches and image sizes of every comparison: none was traced, and the last two are no multiple of 28 or 32."""
+
+TOLERANCE = 1e-3
+
+EXACT_LIMITS = {
+    model_contract.DEPTH: equality_limits(TOLERANCE),
+    model_contract.CONFIDENCE: equality_limits(TOLERANCE),
+    model_contract.NORMAL: equality_limits(TOLERANCE, Measure.ANGLE),
+    model_contract.NORMAL_CONFIDENCE: equality_limits(TOLERANCE),
+}
+"""What is accepted of each output of a file in float32."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,167 @@
+"""The model files of published names in the cache: found and checked, or made once from the authors' checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from metric3d_ros.assembly.assembler import assemble
+from metric3d_ros.assembly.model_names import ModelName
+from metric3d_ros.assembly.model_writer import data_path_of
+from metric3d_ros.assembly.plan import load_plan
+from metric3d_ros.assembly.steps import Report
+from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
+from metric3d_ros.errors import CheckpointError, DownloadError, ModelError
+from metric3d_ros.hub.downloads import cache_folder, download, hash_file
+from metric3d_ros.hub.exclusive import hold_file
+from metric3d_ros.hub.published import LICENCE, find_in_hub_cache, published_checkpoint
+
+
+class Entry(enum.Enum):
+    """What the cache has of a model."""
+
+    MISSING = "missing"
+    OUTDATED = "made by another version"
+    DAMAGED = "damaged"
+    WHOLE = "whole"
+
+
+def model_path(name: ModelName) -> Path:
+    """Return where the cache keeps a model file."""
+    return cache_folder() / "models" / name.file_name
+
+
+def checkpoint_path(name: ModelName) -> Path:
+    """Return where the cache keeps the authors' checkpoint of a model."""
+    return published_checkpoint(name.variant).cached_path
+
+
+def look_up(name: ModelName) -> Entry:
+    """Return whether the cache has a model, and whether each of its bytes is as it was made."""
+    path = model_path(name)
+    record = _record_path(path)
+    if not path.is_file() or not record.is_file():
+        return Entry.MISSING
+    try:
+        stated = json.loads(record.read_text(encoding="utf-8"))
+        files = {path.with_name(str(file)): sha256 for file, sha256 in stated["files"].items()}
+        if stated["plan_sha256"] != load_plan(name.variant, name.precision).sha256:
+            return Entry.OUTDATED
+        whole = path in files and all(hash_file(file) == sha256 for file, sha256 in files.items())
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return Entry.DAMAGED
+    return Entry.WHOLE if whole else Entry.DAMAGED
+
+
+def obtain(name: ModelName, report: Report) -> Path:
+    """Return the model file of a name from the cache; if it is not there, download, assemble and check it first.
+
+    Of several processes that want one model, one makes it and the others wait.
+
+    Raises:
+        DownloadError: the checkpoint could not be downloaded.
+        CheckpointError, ExportError: as `assembler.assemble`.
+        ModelError: it is damaged at once again.
+    """
+    path = model_path(name)
+    if look_up(name) is Entry.WHOLE:
+        return path
+    with _one_process(path, lambda: report(f"waiting for another process that makes {name}", None)):
+        entry = look_up(name)
+        if entry is Entry.WHOLE:
+            return path
+        if entry is not Entry.MISSING:
+            report(f"{path} is {entry.value}: it is made anew", None)
+        _make(name, path, report)
+        if look_up(name) is not Entry.WHOLE:
+            raise ModelError(
+                f"{path} differs from what was written a moment ago: the disk or the memory of this machine is faulty; "
+                "set XDG_CACHE_HOME to another disk"
+            )
+    report(f"{name} is ready in {path}", None)
+    return path
+
+
+def remove(name: ModelName) -> int:
+    """Remove a model from the cache, and its checkpoint; return how many bytes that frees."""
+    path, checkpoint = model_path(name), checkpoint_path(name)
+    parts = checkpoint.parent.glob(f"{checkpoint.name}.*.part") if checkpoint.parent.is_dir() else ()
+    freed = 0
+    for file in (_record_path(path), path, data_path_of(path), checkpoint, *parts):
+        try:
+            if file.is_file():
+                freed += file.stat().st_size
+                file.unlink()
+        except OSError as error:
+            raise DownloadError(
+                f"{file} cannot be removed ({error.strerror}): change its folder's permissions"
+            ) from error
+    return freed
+
+
+def _make(name: ModelName, path: Path, report: Report) -> None:
+    _record_path(path).unlink(missing_ok=True)
+    checkpoint = _obtain_checkpoint(name, report)
+    assemble(name.variant, checkpoint, path, precision=name.precision, tell=lambda line: report(line, None))
+    files = [file for file in (path, data_path_of(path)) if file.is_file()]
+    stated = {
+        "files": {file.name: hash_file(file) for file in files},
+        "plan_sha256": load_plan(name.variant, name.precision).sha256,
+        "checkpoint_sha256": checkpoint.sha256,
+    }
+    part = path.with_name(f".{path.name}.record.part")
+    part.write_text(json.dumps(stated, indent=1), encoding="utf-8")
+    os.replace(part, _record_path(path))
+
+
+def _obtain_checkpoint(name: ModelName, report: Report) -> Checkpoint:
+    """Return the authors' checkpoint: from this cache, from that of the hub's own tools, or downloaded."""
+    file = published_checkpoint(name.variant)
+    for path in (file.cached_path, find_in_hub_cache(file)):
+        if path is not None and path.is_file():
+            report(f"reading {path}", None)
+            if hash_file(path) == file.sha256:
+                return dataclasses.replace(read_checkpoint(path), origin=file.origin)
+            report(f"{path} is not what was published: it is not used", None)
+    file.cached_path.unlink(missing_ok=True)
+    report(f"{name.variant}: {LICENCE}", None)
+    report(f"downloading {file.path} of {file.origin} to {file.cached_path}", None)
+    download(
+        file,
+        file.cached_path,
+        by_hand=f"copy it to {file.cached_path}",
+        on_progress=lambda share: report(f"downloading {name.variant}", share),
+    )
+    checkpoint = read_checkpoint(file.cached_path)
+    if checkpoint.sha256 != file.sha256:
+        raise CheckpointError(
+            f"{file.cached_path} has SHA-256 {checkpoint.sha256}, expected {file.sha256}: it was damaged on this "
+            "machine; run the command again, or set XDG_CACHE_HOME to another disk"
+        )
+    return dataclasses.replace(checkpoint, origin=file.origin)
+
+
+@contextlib.contextmanager
+def _one_process(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = hold_file(path.with_name(f".{path.name}.lock"), on_wait=on_wait)
+        held.__enter__()
+    except OSError as error:
+        raise DownloadError(
+            f"the cache {path.parent} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder "
+            "that can, or name a model file"
+        ) from error
+    try:
+        yield
+    finally:
+        held.__exit__(None, None, None)
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.record.json")

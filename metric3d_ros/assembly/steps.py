@@ -1,0 +1,39 @@
+"""What a long wait for a model consists of, told to people: on a terminal, in a node's log and in /diagnostics."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+Report = Callable[[str, "float | None"], object]
+"""Takes what is being done, and what share of it is done (0 to 1; None if that is not known)."""
+
+_EVERY_S = 10.0
+
+
+def describe_step(text: str, share: float | None) -> str:
+    """Return a step in one line, such as "downloading vit_small, 43 %"."""
+    return text if share is None else f"{text}, {100 * share:.0f} %"
+
+
+class StepLog:
+    """Writes a line for each new step, and one each ten seconds while it lasts."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        """Write with `write`, which takes a line."""
+        self._write = write
+        self._text = ""
+        self._written_s = 0.0
+
+    def __call__(self, text: str, share: float | None) -> None:
+        """Take a step."""
+        now_s = time.monotonic()
+        if text != self._text or now_s - self._written_s >= _EVERY_S:
+            self._text, self._written_s = text, now_s
+            self._write(describe_step(text, share))
+
+
+def tell_terminal() -> StepLog:
+    """Return what writes steps to standard error."""
+    return StepLog(lambda line: print(line, file=sys.stderr, flush=True))

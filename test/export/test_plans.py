@@ -1,0 +1,86 @@
+"""The plans in the package are what the exporter makes now, and a file assembled by them is the exporter's own."""
+
+import gzip
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from metric3d_export.graph.tracing import trace_graph
+from metric3d_export.plans import encode, make_plan, published_plans
+from metric3d_export.precision.precisions import find_precision, rewrite_and_store
+from metric3d_export.weights.checkpoints import load_network, stand_in_weights
+from metric3d_ros.assembly.assembler import assemble
+from metric3d_ros.assembly.plan_files import PLAIN, PLAN_FOLDER, plan_path
+from metric3d_ros.assembly.tensor_files import read_checkpoint
+from metric3d_ros.engine import open_engine
+from metric3d_ros.model_contract import DEPTH, FOCAL_LENGTH, IMAGE
+
+LARGE = {"vit_large", "vit_giant2", "convnext_large"}
+# ONNX Runtime adds up the products of a matrix and a vector in another order than PyTorch.
+ADDED_IN_ANOTHER_ORDER = "attn.proj.bias"
+
+
+def marked(variant, *more):
+    return pytest.param(variant, *more, marks=pytest.mark.slow if variant in LARGE else ())
+
+
+@pytest.mark.parametrize(("variant", "precision"), [marked(*plan) for plan in published_plans()])
+def test_the_plans_of_the_package_are_what_the_exporter_makes(variant, precision):
+    for part, model in make_plan(variant, precision).items():
+        stored = gzip.decompress(plan_path(variant, precision, part).read_bytes())
+        assert stored == gzip.decompress(encode(model)), f"run `python -m metric3d_export.plans {variant}`"
+
+
+def test_all_plans_together_have_at_most_four_megabytes():
+    files = list(PLAN_FOLDER.iterdir())
+    assert len(files) == 2 * len(list(published_plans()))
+    assert sum(file.stat().st_size for file in files) <= 4_000_000
+
+
+@pytest.mark.parametrize("variant", [marked(v) for v in ("vit_small", "convnext_tiny", *sorted(LARGE))])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_assembled_file_is_the_exported_one(variant, precision, tmp_path):
+    weights = stand_in_weights(variant)
+    torch.save({"model_state_dict": {f"module.{k}": v for k, v in weights.tensors.items()}}, tmp_path / "weights.pth")
+    network, _ = load_network(variant, weights)
+    kind = find_precision(precision)
+    with torch.no_grad():
+        traced = trace_graph(network, scales_in_weights=kind.scales_in_weights)
+        rewrite_and_store(traced, tmp_path / "exported.onnx", precision=precision)
+    assemble(variant, read_checkpoint(tmp_path / "weights.pth"), tmp_path / "assembled.onnx", precision=precision)
+    exported, assembled = onnx.load(tmp_path / "exported.onnx"), onnx.load(tmp_path / "assembled.onnx")
+    tensors = [{t.name: t for t in model.graph.initializer} for model in (exported, assembled)]
+    assert list(tensors[0]) == list(tensors[1])
+    for name, tensor in tensors[0].items():
+        found = tensors[1][name]
+        if precision == "fp32" and name.endswith(ADDED_IN_ANOTHER_ORDER):
+            a, b = numpy_helper.to_array(found), numpy_helper.to_array(tensor)
+            np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.abs(b).max())
+        else:
+            assert (found.data_type, found.dims, found.raw_data) == (tensor.data_type, tensor.dims, tensor.raw_data)
+    for model in (exported, assembled):
+        del model.graph.initializer[:], model.metadata_props[:]
+    assert exported == assembled
+    onnx.checker.check_model(str(tmp_path / "assembled.onnx"))
+
+
+def test_outputs_of_an_assembled_file_are_those_of_the_exported_one(small_onnx, tmp_path):
+    torch.save(dict(stand_in_weights("vit_small").tensors), tmp_path / "weights.pth")
+    metadata = assemble("vit_small", read_checkpoint(tmp_path / "weights.pth"), tmp_path / "assembled.onnx")
+    assert metadata.max_difference < 1e-2
+    image = np.random.default_rng(1).integers(0, 256, (1, 84, 126, 3), np.uint8)
+    feeds = {IMAGE: image, FOCAL_LENGTH: np.array([500], np.float32)}
+    engines = [open_engine(path, provider="cpu") for path in (small_onnx, tmp_path / "assembled.onnx")]
+    outputs = list(engines[0].outputs)
+    first, second = (engine.run(feeds, outputs) for engine in engines)
+    assert DEPTH in outputs
+    for name in outputs:
+        assert np.max(np.abs(first[name] - second[name]) / np.maximum(np.abs(first[name]), 1)) < 1e-4
+
+
+def test_every_plan_has_its_reference(tmp_path):
+    variants = {variant for variant, _ in published_plans()}
+    assert {variant for variant, precision in published_plans() if precision == PLAIN} == variants
