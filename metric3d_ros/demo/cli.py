@@ -25,8 +25,7 @@ _MARKER = ".metric3d_demo"
 
 DEMO_MODEL_LIMITS = (
     "The model that comes with the package was trained on rendered rooms only: on your pictures its depth is little "
-    "more than a guess. For real depth give a published model, MODEL=vit_small.onnx, made by "
-    "`metric3d export vit_small -o vit_small.onnx`."
+    "more than a guess. For real depth give a published model: MODEL=vit_small (or --model vit_small)."
 )
 
 
