@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write", default="png16", metavar="FORMATS", help=f"some of {','.join(FORMATS)} (default: %(default)s)"
     )
-    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)")
+    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, a name (vit_small), or 'demo' (default)")
     parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where it runs")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 (default): all cores")
     parser.add_argument("--inference-size", default="native", metavar="SIZE", help="as the node's parameter")
