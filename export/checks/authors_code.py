@@ -28,6 +28,7 @@ from metric3d_ros import model_contract
 from metric3d_ros.comparison.differences import Difference
 from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 
 COMPARED_SIZES_IN_MULTIPLES = ((3, 5), (5, 3), (4, 9))
 """Heights and widths of the compared images, as multiples of the variant's own."""
@@ -43,14 +44,14 @@ class AuthorsNetwork:
 
     network: nn.Module
     origin: str
-    """OWNER/NAME@COMMIT or FOLDER@COMMIT, `-dirty` where files differ from it; FOLDER where git knows no commit."""
+    """OWNER/NAME@COMMIT or FOLDER@COMMIT, `-dirty` if files differ from it; FOLDER if git finds no commit."""
 
 
 def load_authors_network(directory_or_repository: str, network: DepthNetwork) -> AuthorsNetwork:
     """Return the authors' network with the weights of ours. Runs their code.
 
     A branch or tag on GitHub is resolved to its commit first, and that commit is loaded: what is compared is what
-    `origin` says, not what torch.hub kept of the branch at an earlier time.
+    `origin` states, not what torch.hub kept of the branch at an earlier time.
 
     Args:
         directory_or_repository: a folder with their hubconf.py, or OWNER/NAME[:REF] on GitHub.
@@ -58,7 +59,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
 
     Raises:
         ConfigurationError: there is no such folder or repository, or it lacks the variant.
-        ExportError: GitHub does not say the commit, or their code cannot be loaded, or has parameters that ours does
+        ExportError: GitHub does not tell the commit, or their code cannot be loaded, or has parameters that ours does
             not have.
     """
     folder = Path(directory_or_repository)
@@ -116,7 +117,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
 
 
 def _folder_commit(folder: Path) -> str | None:
-    """Return the commit of a git working tree, marked where files differ from it; None where there is none."""
+    """Return the commit of a git working tree, marked if files differ from it; None if there is none."""
 
     def git(*words: str) -> str:
         command = ["git", "-C", str(folder), *words]
@@ -135,7 +136,7 @@ def _folder_commit(folder: Path) -> str | None:
 
 
 def _github_commit(repository: str, ref: str) -> str:
-    """Return the commit that a ref of OWNER/NAME stands for now; that of its default branch where `ref` is empty."""
+    """Return the commit that a ref of OWNER/NAME stands for now; that of its default branch if `ref` is empty."""
     if re.fullmatch("[0-9a-f]{40}", ref):
         return ref
     request = urllib.request.Request(
@@ -145,7 +146,9 @@ def _github_commit(repository: str, ref: str) -> str:
     if token := os.environ.get("GITHUB_TOKEN"):  # as torch.hub reads it
         request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        # A redirect to another address must not receive the token.
+        opener = urllib.request.build_opener(Redirects(request.full_url))
+        with opener.open(request, timeout=_TIMEOUT_S) as answer:
             commit = str(json.load(answer)["sha"])
         if not re.fullmatch("[0-9a-f]{40}", commit):
             raise ValueError(f"{commit!r} is no commit")
@@ -159,7 +162,7 @@ def _github_commit(repository: str, ref: str) -> str:
         reason = f"HTTP {error.code} {' '.join(str(error.reason).split())}"
         if error.code in (401, 403, 429):
             reason += ": set GITHUB_TOKEN to a valid token, since without one it answers a few questions an hour only"
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+    except (OSError, RedirectRefusedError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         reason = _in_one_line(error.reason if isinstance(error, urllib.error.URLError) else error)
     raise ExportError(
         f"GitHub does not say which commit {ref or 'the default branch'} of {repository} is at ({reason}): try again "
@@ -194,7 +197,7 @@ def compare_with_authors(
 ) -> list[Difference]:
     """Run both networks on one image of each size and return how far each output of ours is from theirs.
 
-    Raises ExportError when their code fails, or returns an output that ours has not, or none where ours has one.
+    Raises ExportError if their code fails, or returns an output that ours lacks, or lacks one that ours returns.
     """
     differences = []
     for seed, (rows, columns) in enumerate(sizes_in_multiples):

@@ -41,13 +41,13 @@ def judge(
     differences: list[Difference] = []
     departures: list[Difference] = []
 
-    def run_on(model: Path, kind: str, cases: Sequence[Case], case_limits: Mapping[str, Limits]) -> None:
-        engine = open_model(model, provider="cpu")
+    def run_on(file: Path, kind: str, cases: Sequence[Case], case_limits: Mapping[str, Limits]) -> None:
+        model = open_model(file, provider="cpu")
         for case in cases:
             name = f"{kind} {case.size}"
             progress.stage(f"running the reduced model on {name}")
-            found = engine.infer(case.image, case.focal_px, outputs=list(case.expected))
-            if model == path:
+            found = model.infer(case.image, case.focal_px, outputs=list(case.expected))
+            if file == path:
                 differences.extend(measure(output, case.size, found[output], case.expected[output]) for output in found)
             departures.extend(measure_departures(name, found, case.expected, case_limits))
 

@@ -79,11 +79,11 @@ def make_case(contract: ContractModel, image: np.ndarray, focal_px: np.ndarray) 
 
 def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Difference]:
     """Run the file on every case and return how far each output is off."""
-    engine = open_model(path, provider="cpu")
+    model = open_model(path, provider="cpu")
     differences = []
     for case in cases:
         progress.stage(f"running ONNX Runtime on {case.size}")
-        found = engine.infer(case.image, case.focal_px, outputs=list(case.expected))
+        found = model.infer(case.image, case.focal_px, outputs=list(case.expected))
         differences += [measure(name, case.size, found[name], expected) for name, expected in case.expected.items()]
     return differences
 

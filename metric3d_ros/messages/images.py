@@ -6,10 +6,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metric3d_ros.codecs.sixteen_bits import ToEightBit, to_8_bit
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.buffers import new_bytes, share_bytes, view_bytes
 from metric3d_ros.messages.encodings import Encoding, find_encoding
-from metric3d_ros.messages.sixteen_bits import ToEightBit, to_8_bit
 
 _GREATEST = np.finfo(np.float32).max
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import Calibration
-from metric3d_ros.messages.sixteen_bits import ToEightBit
+from metric3d_ros.codecs.sixteen_bits import ToEightBit
 
 Rgb = npt.NDArray[np.uint8]
 

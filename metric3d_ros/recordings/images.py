@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.codecs import decode_picture, recognise
+from metric3d_ros.codecs.sixteen_bits import fit_sample_range, to_8_bit
 from metric3d_ros.errors import DataError, ImageError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -34,7 +35,7 @@ def list_images(path: str | Path) -> list[Path]:
     `path` is one image, a folder (not searched deeper), or a shell pattern such as "run/*_rgb.png". Files are told by
     their suffix (`IMAGE_SUFFIXES`, any case); hidden files and depth images (`*_depth.*`) of a folder are left out.
 
-    Raises DataError when there is no such file, folder or match, or nothing in it is an image.
+    Raises DataError if there is no such file, folder or match, or nothing in it is an image.
     """
     path = Path(path).expanduser()
     if path.is_file():
@@ -63,18 +64,24 @@ def read_rgb(path: str | Path) -> RgbImage:
     """Read an image as it is stored: (H, W, 3) uint8, RGB.
 
     An EXIF orientation is not applied: the intrinsics belong to the pixels as the sensor wrote them. Grey images get
-    three equal channels, transparency is dropped, and 16-bit images keep their upper 8 bits.
+    three equal channels, and transparency is dropped. 16-bit samples become 8 bits over the range that fits the image,
+    as with the node's `sixteen_bit_range: auto`, but for each file on its own.
 
-    Raises ImageError when the file is missing, empty, truncated or no image.
+    Raises ImageError if the file is missing, empty, truncated or no image.
     """
-    image = decode_image(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = decode_image(path, flags | cv2.IMREAD_ANYDEPTH)
+    if image.dtype == np.uint16:
+        image = to_8_bit(image, fit_sample_range(image))
+    elif image.dtype != np.uint8:
+        image = decode_image(path, flags)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
 def write_rgb(path: str | Path, rgb: RgbImage) -> None:
     """Write (H, W, 3) uint8 RGB in the format that the suffix names, making the folder if need be.
 
-    Raises ImageError when the array has another shape or type, or the suffix names no format.
+    Raises ImageError if the array has another shape or type, or the suffix names no format.
     """
     path = Path(path)
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
@@ -87,7 +94,7 @@ def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
 
     Bytes after the picture, such as a phone's video, are ignored; a missing end mark is accepted.
 
-    Raises ImageError when the file is missing, empty, truncated or no image.
+    Raises ImageError if the file is missing, empty, truncated or no image.
     """
     path = Path(path)
     try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from message_classes import PLAIN, plain_image
 
+from metric3d_ros.codecs.sixteen_bits import to_8_bit
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import (
     COLOUR_ENCODINGS,
@@ -17,7 +18,6 @@ from metric3d_ros.messages import (
     image_to_rgb,
 )
 from metric3d_ros.messages.encodings import find_encoding
-from metric3d_ros.messages.sixteen_bits import to_8_bit
 
 MATRIX_ENCODINGS = tuple(
     f"{kind}C{channels}" for kind in ("8U", "8S", "16U", "16S", "32S", "32F", "64F") for channels in (1, 2, 3, 4)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from metric3d_ros.codecs.sixteen_bits import fit_sample_range, to_8_bit
 from metric3d_ros.errors import DataError, ImageError
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
 
@@ -60,13 +61,28 @@ def test_a_path_that_names_no_image_is_an_error_that_names_it(tmp_path):
         list_images(tmp_path / "notes.txt")
 
 
-def test_grey_transparent_and_16_bit_images_become_three_8_bit_channels(tmp_path):
+def test_grey_and_transparent_images_become_three_8_bit_channels(tmp_path):
     cv2.imwrite(str(tmp_path / "grey.png"), np.array([[10, 200]], np.uint8))
     cv2.imwrite(str(tmp_path / "alpha.png"), np.array([[[1, 2, 3, 0]]], np.uint8))
-    cv2.imwrite(str(tmp_path / "deep.png"), np.array([[0x1234, 0xFF00]], np.uint16))
     assert read_rgb(tmp_path / "grey.png").tolist() == [[[10] * 3, [200] * 3]]
     assert read_rgb(tmp_path / "alpha.png").tolist() == [[[3, 2, 1]]]
-    assert read_rgb(tmp_path / "deep.png").tolist() == [[[0x12] * 3, [0xFF] * 3]]
+
+
+def test_a_16_bit_file_is_shown_over_the_range_that_it_uses_as_the_node_shows_its_images(tmp_path):
+    thermal = np.linspace(7500, 7900, 60 * 80).astype(np.uint16).reshape(60, 80)
+    cv2.imwrite(str(tmp_path / "thermal.png"), thermal)
+    expected = to_8_bit(thermal, fit_sample_range(thermal))
+    assert len(np.unique(expected)) > 240
+    assert np.array_equal(read_rgb(tmp_path / "thermal.png"), np.repeat(expected[..., None], 3, axis=2))
+
+
+def test_a_16_bit_file_that_uses_its_full_range_is_divided_by_257(tmp_path):
+    full = np.zeros((16, 16, 3), np.uint16)
+    full[..., 0], full[..., 2] = 65535, np.arange(256).reshape(16, 16) * 257  # BGR
+    cv2.imwrite(str(tmp_path / "full.tiff"), full)
+    rgb = read_rgb(tmp_path / "full.tiff")
+    assert np.array_equal(rgb[..., 0], np.arange(256).reshape(16, 16))
+    assert (rgb[..., 2] == 255).all()
 
 
 def test_exif_orientation_is_not_applied(tmp_path):

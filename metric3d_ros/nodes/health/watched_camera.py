@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from metric3d_ros.messages.sixteen_bits import SampleRange
+from metric3d_ros.codecs.sixteen_bits import SampleRange
 from metric3d_ros.nodes.health.arrivals import Arrivals
 from metric3d_ros.nodes.health.calibration_watch import CalibrationReport
 from metric3d_ros.nodes.health.camera_progress import CameraProgress

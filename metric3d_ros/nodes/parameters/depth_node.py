@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE, parse_sample_range
 from metric3d_ros.corrections import CorrectionOptions
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
@@ -12,7 +13,6 @@ from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ
 from metric3d_ros.geometry import check_angle
 from metric3d_ros.messages import MAX_PIXELS
-from metric3d_ros.messages.sixteen_bits import AUTO_RANGE, parse_sample_range
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.compressed_depth import CompressedDepthParameters

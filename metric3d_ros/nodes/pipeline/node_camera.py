@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
+from metric3d_ros.codecs.sixteen_bits import SampleRange, SteadySampleRange
 from metric3d_ros.corrections import Corrected, CorrectionOptions, DepthCorrector
 from metric3d_ros.estimation.estimator import Estimate
-from metric3d_ros.messages.sixteen_bits import SampleRange, SteadySampleRange
 from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.arrivals import Arrivals

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.camera import Camera, described_size_hw, fit_camera
+from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE, SteadySampleRange
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.messages import compressed_to_rgb, image_to_rgb
-from metric3d_ros.messages.sixteen_bits import AUTO_RANGE, SteadySampleRange
 from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.ros.topic_names import camera_info_beside, is_rectified_topic, strip_transport
 from metric3d_ros.recordings.bags.message_classes import CameraInfo, camera_info_of, header_of

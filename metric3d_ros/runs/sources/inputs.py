@@ -5,8 +5,8 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE
 from metric3d_ros.errors import DataError, Metric3DError
-from metric3d_ros.messages.sixteen_bits import AUTO_RANGE
 from metric3d_ros.recordings.bags.reader import is_bag
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, list_images, natural_order
 from metric3d_ros.runs.sources.bag_images import BagImages

@@ -203,16 +203,21 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class GitHub(http.server.SimpleHTTPRequestHandler):
-    """Answers as it does, but with `status` to whoever asks for a commit."""
+    """Answers as it does, but with `status` to whoever asks for a commit, and redirects what has `moved`."""
 
     status: int | None = None
     authorizations: ClassVar[list[str | None]] = []
+    moved: ClassVar[dict[str, str]] = {}
 
     def do_GET(self):
         if "/commits/" in self.path:
             self.authorizations.append(self.headers["Authorization"])
         if self.status is not None and "/commits/" in self.path:
             self.send_error(self.status)
+        elif self.path in self.moved:
+            self.send_response(301)
+            self.send_header("Location", self.moved[self.path])
+            self.end_headers()
         else:
             super().do_GET()
 
@@ -290,6 +295,14 @@ def test_the_token_is_shown_to_github(github, monkeypatch, demo_network):
     monkeypatch.setattr(GitHub, "authorizations", [])
     load_authors_network("yvanyin/metric3d", demo_network)
     assert GitHub.authorizations == ["Bearer secret"]
+
+
+def test_a_redirect_does_not_hand_the_token_on(github, monkeypatch, demo_network):
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    monkeypatch.setattr(GitHub, "authorizations", [])
+    monkeypatch.setattr(GitHub, "moved", {"/repos/yvanyin/old/commits/HEAD": "/repos/yvanyin/metric3d/commits/HEAD"})
+    assert load_authors_network("yvanyin/old", demo_network).origin == f"yvanyin/old@{COMMIT}"
+    assert GitHub.authorizations == ["Bearer secret", None]
 
 
 def test_a_ref_that_does_not_exist_is_named(github, demo_network):

@@ -10,10 +10,10 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 import tiny_models
 
+from metric3d_ros.codecs.sixteen_bits import SteadySampleRange
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import ALL_OUTPUTS, DEPTH, Estimator
-from metric3d_ros.messages.sixteen_bits import SteadySampleRange
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.calibration_watch import CalibrationWatch
 from metric3d_ros.nodes.health.camera_progress import CameraProgress

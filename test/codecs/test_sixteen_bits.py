@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.messages.sixteen_bits import (
+from metric3d_ros.codecs.sixteen_bits import (
     FULL_RANGE,
     SampleRange,
     SteadySampleRange,
@@ -12,6 +11,7 @@ from metric3d_ros.messages.sixteen_bits import (
     parse_sample_range,
     to_8_bit,
 )
+from metric3d_ros.errors import ConfigurationError
 
 S = 1_000_000_000
 
