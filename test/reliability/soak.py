@@ -30,7 +30,7 @@ from metric3d_ros.outputs.table import OUTPUTS
 MOST_GROWTH_BYTES = 10 << 20
 _PHASES_S = (20.0, 5.0)
 """Busy and quiet; shorter ones if there is less time."""
-_LEAST_CYCLES = 6
+_LEAST_CYCLES = 3
 _WARM_UP_SHARE = 0.2
 _CAMERA = "depth_node: camera"
 

@@ -83,7 +83,7 @@ def test_figures_of_a_process_follow_what_it_does():
 def test_a_short_soak_of_real_processes_counts_every_image(tmp_path, monkeypatch):
     folders = os.pathsep.join([os.path.dirname(__file__), os.path.join(os.path.dirname(__file__), "../support")])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folders, os.environ.get("PYTHONPATH", "")]))
-    record = soak(seconds=6.0, rate_hz=10.0, seed=1, folder=tmp_path)
+    record = soak(seconds=9.0, rate_hz=10.0, seed=1, folder=tmp_path)
     lines, _ = verdict(record)
     broken = [line for line in lines if line.startswith("NOT KEPT")]
     # So short a run does not show whether memory and threads are constant.
