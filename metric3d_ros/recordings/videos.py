@@ -83,5 +83,5 @@ def _import_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise DataError("writing videos needs PyAV: pip install 'metric3d_ros[video]'") from error
+        raise DataError("writing videos needs PyAV: pip install '.[video]' in the source folder") from error
     return av

@@ -11,7 +11,7 @@ IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedIm
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _BAG_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
-_INSTALL = "reading bags needs rosbags: pip install 'metric3d_ros[bags]'"
+_INSTALL = "reading bags needs rosbags: pip install '.[bags]' in the source folder"
 
 
 def is_bag(path: Path) -> bool:

@@ -25,7 +25,7 @@ class BagPart:
             from rosbags.rosbag2 import StoragePlugin, Writer
             from rosbags.typesys import Stores, get_typestore
         except ImportError as error:
-            raise DataError("writing bags needs rosbags: pip install 'metric3d_ros[bags]'") from error
+            raise DataError("writing bags needs rosbags: pip install '.[bags]' in the source folder") from error
         plugin = StoragePlugin.MCAP if storage == MCAP else StoragePlugin.SQLITE3
         self._writer: Any = Writer(folder, version=9, storage_plugin=plugin)
         self._typestore: Any = get_typestore(Stores.ROS2_JAZZY)

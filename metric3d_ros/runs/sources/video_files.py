@@ -122,7 +122,7 @@ def _opened(source: str) -> Any:
     try:
         import av
     except ImportError as error:
-        raise DataError(f"{source}: reading videos needs PyAV: pip install 'metric3d_ros[video]'") from error
+        raise DataError(f"{source}: reading videos needs PyAV: pip install '.[video]' in the source folder") from error
     try:
         return av.open(str(Path(source)))
     except Exception as error:
