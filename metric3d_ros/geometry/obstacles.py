@@ -79,7 +79,7 @@ def obstacles_to_scan(
             f"scan ranges are {min_range_m:g} to {max_range_m:g} m in steps of {angle_increment_rad:g} rad, expected 0 "
             "<= least < greatest and a step above 0"
         )
-    forward, left = _level_axes(ground)
+    forward, left = level_axes(ground)
     flat = points.reshape(-1, 3)
     ahead, aside = (flat @ axis.astype(np.float32) for axis in (forward, left))
     valid = np.isfinite(ahead) & np.isfinite(aside)
@@ -100,7 +100,7 @@ def obstacles_to_scan(
     return Scan(ranges_m=ranges, angle_min_rad=least, angle_increment_rad=angle_increment_rad)
 
 
-def _level_axes(ground: GroundPlane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def level_axes(ground: GroundPlane) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return unit vectors (3,) along the ground, in the optical frame: where the camera looks, and to its left."""
     up = ground.normal
     for axis in ((0.0, 0.0, 1.0), (0.0, -1.0, 0.0)):

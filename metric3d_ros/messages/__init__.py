@@ -9,6 +9,7 @@ from metric3d_ros.messages.clouds import Cloud, NewCloud, cloud_to_points, point
 from metric3d_ros.messages.compressed import compressed_to_rgb
 from metric3d_ros.messages.compressed_depth import compressed_depth_to_depth, depth_to_compressed_depth
 from metric3d_ros.messages.encodings import COLOUR_ENCODINGS
+from metric3d_ros.messages.ground import ground_to_pose
 from metric3d_ros.messages.images import (
     MAX_PIXELS,
     RawImage,
@@ -34,6 +35,7 @@ __all__ = [
     "compressed_to_rgb",
     "depth_to_compressed_depth",
     "depth_to_image",
+    "ground_to_pose",
     "image_to_array",
     "image_to_depth",
     "image_to_rgb",

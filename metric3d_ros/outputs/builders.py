@@ -7,19 +7,20 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import described_size_hw
-from metric3d_ros.geometry import depth_to_points, depth_to_scan, voxel_means
+from metric3d_ros.geometry import NoGround, Scan, depth_to_points, depth_to_scan, obstacles_to_scan, voxel_means
 from metric3d_ros.messages import (
     NewCloud,
     array_to_image,
     camera_to_camera_info,
     depth_to_compressed_depth,
     depth_to_image,
+    ground_to_pose,
     points_to_cloud,
     ranges_to_scan,
     resize_camera_info,
 )
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.outputs.options import INFINITE
+from metric3d_ros.outputs.options import INFINITE, OBSTACLES
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
 
@@ -130,19 +131,49 @@ def _organized_points(result: Result[Any], sensor_msgs: Any, every: tuple[slice,
     return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs)
 
 
+def build_ground(result: Result[Any], classes: Any) -> Any:
+    """Return ground/plane; None if no ground is seen."""
+    if isinstance(result.ground, NoGround):
+        return None
+    return ground_to_pose(result.ground, header=result.header, classes=classes)
+
+
+def build_obstacles(result: Result[Any], sensor_msgs: Any) -> Any:
+    """Return points/obstacles; None if no ground is seen, for then nothing stands on it."""
+    if result.obstacles is None:
+        return None
+    points, are_obstacles = result.obstacles
+    return points_to_cloud(points[are_obstacles], header=result.header, sensor_msgs=sensor_msgs)
+
+
+def _obstacle_scan(result: Result[Any]) -> Scan | None:
+    if result.obstacles is None or isinstance(result.ground, NoGround):
+        return None
+    (points, are_obstacles), (min_range_m, max_range_m) = result.obstacles, result.parameters.scan_limits_m
+    if not np.isfinite(points).any():
+        return None
+    return obstacles_to_scan(points, are_obstacles, result.ground, min_range_m=min_range_m, max_range_m=max_range_m)
+
+
 def build_scan(result: Result[Any], sensor_msgs: Any) -> Any:
-    """Return scan."""
+    """Return scan; None if it is made from obstacles and no ground is seen."""
     options, (min_range_m, max_range_m) = result.parameters.scan, result.parameters.scan_limits_m
     # What is too far for the depth image is known to be no nearer than that, and the scan reaches no farther.
-    scan = depth_to_scan(
-        result.far_depth_m,
-        result.camera,
-        rotate_deg=result.parameters.rotate,
-        band_px=options.band_px,
-        max_offset_m=options.max_offset_m or float("inf"),
-        min_range_m=min_range_m,
-        max_range_m=max_range_m,
+    scan = (
+        _obstacle_scan(result)
+        if options.source == OBSTACLES
+        else depth_to_scan(
+            result.far_depth_m,
+            result.camera,
+            rotate_deg=result.parameters.rotate,
+            band_px=options.band_px,
+            max_offset_m=options.max_offset_m or float("inf"),
+            min_range_m=min_range_m,
+            max_range_m=max_range_m,
+        )
     )
+    if scan is None:
+        return None
     return ranges_to_scan(
         scan.ranges_m,
         angle_min_rad=scan.angle_min_rad,

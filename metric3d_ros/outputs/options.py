@@ -6,7 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.geometry import GroundOptions, ObstacleOptions
 
+ROWS, OBSTACLES = "rows", "obstacles"
+"""What the scan is made from."""
 INVALID, INFINITE = "invalid", "infinite"
 """What depth beyond its maximum becomes: NaN, or +Inf."""
 
@@ -90,9 +93,20 @@ class ScanOptions(Protocol):
     @property
     def frame_id(self) -> str: ...
     @property
+    def source(self) -> str: ...
+    @property
     def band_px(self) -> int: ...
     @property
     def max_offset_m(self) -> float: ...
+
+
+class ObstaclesOptions(Protocol):
+    """`obstacles.*` of docs/parameters.md."""
+
+    @property
+    def stride(self) -> int: ...
+    @property
+    def options(self) -> ObstacleOptions: ...
 
 
 class CompressedDepthOptions(Protocol):
@@ -119,6 +133,12 @@ class OutputOptions(Protocol):
     def scan(self) -> ScanOptions: ...
     @property
     def compressed_depth(self) -> CompressedDepthOptions: ...
+    @property
+    def obstacles(self) -> ObstaclesOptions: ...
+    @property
+    def ground_options(self) -> GroundOptions:
+        """What counts as ground."""
+
     @property
     def rotate(self) -> int:
         """Degrees, as `geometry.turning` has it."""

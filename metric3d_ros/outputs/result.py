@@ -1,6 +1,7 @@
 """A frame with its estimate; what several outputs share is computed once, and only if one of them is built."""
 
 import dataclasses
+import math
 import threading
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -10,7 +11,15 @@ import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.estimator import Estimate
-from metric3d_ros.geometry import filter_depth, normals_from_depth
+from metric3d_ros.geometry import (
+    GroundPlane,
+    NoGround,
+    depth_to_points,
+    filter_depth,
+    find_ground,
+    find_obstacles,
+    normals_from_depth,
+)
 from metric3d_ros.outputs.options import INFINITE, DecodedFrame, OutputOptions
 from metric3d_ros.pictures import SteadyRange
 
@@ -139,6 +148,23 @@ class Result(Generic[F]):
         return np.where(self._known, confidence, np.float32(0))
 
     @_computed_once
+    def ground(self) -> GroundPlane | NoGround:
+        """The ground plane, or why there is none."""
+        estimate = self._estimate
+        return find_ground(
+            estimate.depth_m, self.camera, normals=estimate.normals, options=self.parameters.ground_options
+        )
+
+    @_computed_once
+    def obstacles(self) -> tuple[Float32Array, npt.NDArray[np.bool_]] | None:
+        """Points (h, w, 3) at the stride of `obstacles.*`, and which of them are obstacles; None without ground."""
+        ground, options = self.ground, self.parameters.obstacles
+        if isinstance(ground, NoGround):
+            return None
+        points = depth_to_points(self.cloud_depth_m, self.camera, stride=options.stride)
+        return points, find_obstacles(points, ground, options=options.options)
+
+    @_computed_once
     def _known(self) -> npt.NDArray[np.bool_] | None:
         """(H, W), true where `depth_m` is finite; None if the limits of `depth.*` remove nothing."""
         return None if self.depth_m is self._estimate.depth_m and not self.is_corrected else np.isfinite(self.depth_m)
@@ -159,6 +185,14 @@ class Result(Generic[F]):
             no_ray = np.isnan(self.camera.ray_planes(stride=_STRIDE)[2])
             points = _share(np.isnan(cloud[::_STRIDE, ::_STRIDE]) | no_ray)
         return MissingDepth(depth=None if no_depth is None else _share(no_depth), points=points)
+
+    def describe_ground(self) -> str:
+        """Return what was found of the ground, or why nothing was; "" if no output asked for it."""
+        ground = vars(self).get("ground")
+        if ground is None or isinstance(ground, NoGround):
+            return f"none: {ground.reason}" if ground else ""
+        pitch, roll = math.degrees(ground.pitch_rad), math.degrees(ground.roll_rad)
+        return f"{ground.height_m:.2f} m below the camera, pitch {pitch:.1f}, roll {roll:.1f} degrees"
 
     @property
     def _estimate(self) -> Estimate:

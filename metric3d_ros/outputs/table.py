@@ -11,12 +11,14 @@ from metric3d_ros.outputs.builders import (
     build_depth_camera_info,
     build_depth_colour,
     build_depth_image,
+    build_ground,
     build_normals_colour,
     build_normals_image,
+    build_obstacles,
     build_points,
     build_scan,
 )
-from metric3d_ros.outputs.options import OutputOptions
+from metric3d_ros.outputs.options import OBSTACLES, OutputOptions
 from metric3d_ros.outputs.result import Result
 
 SCAN = "scan"
@@ -34,7 +36,7 @@ class Output:
     switch: str
     """Its field in `SwitchParameters`."""
     kind: str
-    """The message class, of sensor_msgs."""
+    """The message class, of sensor_msgs or geometry_msgs."""
     description: str
     """What it holds, with its unit, for the README."""
     needs: Callable[[OutputOptions], frozenset[str]]
@@ -64,6 +66,15 @@ def _needs_points(parameters: OutputOptions) -> frozenset[str]:
     if parameters.points.min_confidence:
         needed |= {CONFIDENCE}
     return needed | {NORMALS} if parameters.points.with_normals else needed
+
+
+def _needs_scan(parameters: OutputOptions) -> frozenset[str]:
+    return _needs_obstacles(parameters) if parameters.scan.source == OBSTACLES else _needs_depth(parameters)
+
+
+def _needs_obstacles(parameters: OutputOptions) -> frozenset[str]:
+    needed = _needs_depth(parameters) | {NORMALS}
+    return needed | {CONFIDENCE} if parameters.points.min_confidence else needed
 
 
 DEPTH_TOPIC = "depth/image"
@@ -131,9 +142,29 @@ OUTPUTS: Sequence[Output] = (
         topic=SCAN,
         switch="scan",
         kind="LaserScan",
-        description="metres and radians, the nearest thing in each direction at the camera's height",
-        needs=_needs_depth,
+        description="metres and radians, the nearest thing in each direction at the camera's height, or with "
+        "`scan.source: obstacles` at any height that is in the way",
+        needs=_needs_scan,
         build=build_scan,
+    ),
+    Output(
+        topic="points/obstacles",
+        switch="obstacles",
+        kind="PointCloud2",
+        description="x y z in metres in the optical frame: what stands above the ground, `obstacles.*`; not organised; "
+        "nothing is published while no ground is seen",
+        needs=_needs_obstacles,
+        build=build_obstacles,
+    ),
+    Output(
+        topic="ground/plane",
+        switch="ground",
+        kind="PoseWithCovarianceStamped",
+        description="the ground in the optical frame: position is the point below the camera, metres; the z axis of "
+        "orientation is the normal, x is where the camera looks; covariance is that of height and tilt; nothing is "
+        "published while no ground is seen",
+        needs=_needs_obstacles,
+        build=build_ground,
     ),
     # Last: its PNG takes longer than anything before it, which need not wait.
     Output(

@@ -51,7 +51,14 @@ class RunOptions:
             raise ConfigurationError(
                 f"--batch is {self.batch} and --chunk {self.chunk_frames}, expected at least 1 of both"
             )
-        switches = [field.name for field in dataclasses.fields(self.node_parameters().outputs)]
+        if self.node_parameters().corrections().is_on:
+            raise ConfigurationError(
+                "edges.remove, sky.remove, scale.* or stability.* is set, expected all of them off: a run does not "
+                "correct depth, depth_node does"
+            )
+        switches = [
+            field.name for field in dataclasses.fields(self.node_parameters().outputs) if field.name != "ground"
+        ]
         wrong = [name for name in self.outputs if name not in switches]
         if wrong:
             raise ConfigurationError(f"--outputs {','.join(wrong)} is unknown, expected some of {', '.join(switches)}")

@@ -19,6 +19,8 @@ class CameraProgress:
         self.late = LateImages()
         self.missing_depth = MissingDepth()
         """Of the newest image whose outputs were built."""
+        self.ground = ""
+        """What was found of the ground in that image; "" if no output asked for it."""
         self.image_hw: tuple[int, int] | None = None
         """(height, width) of the image that the network saw last; None before the first."""
         self.inference_size_hw: tuple[int, int] | None = None

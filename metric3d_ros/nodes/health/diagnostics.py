@@ -139,6 +139,8 @@ class Diagnostics:
             values["inference size"] = f"{progress.inference_size_hw[1]}x{progress.inference_size_hw[0]}"
         if camera.sample_range_in_use is not None:
             values["16-bit range in use"] = str(camera.sample_range_in_use)
+        if progress.ground:
+            values["ground"] = progress.ground
         if camera.scale is not None:
             values |= {f"scale {name}": value for name, value in scale_values(camera.scale).items()}
         if arrivals.is_mistake:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import sensor_msgs.msg
 from rclpy.node import Node
 
 from metric3d_ros.estimation.estimator import ALL_OUTPUTS
 from metric3d_ros.nodes.frame import Frame
+from metric3d_ros.nodes.outlet.message_classes import CLASSES
 from metric3d_ros.nodes.outlet.publishers import OutputPublishers
 from metric3d_ros.nodes.outlet.snapshot_service import SnapshotService
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
@@ -64,7 +64,7 @@ class CameraOutlet:
 
     def build(self, topic: str, result: Result) -> Any:
         """Return the message of an output; None if this model cannot make it. May run on several threads at once."""
-        return find_output(topic).build(result, sensor_msgs.msg)
+        return find_output(topic).build(result, CLASSES)
 
     def publish(self, topic: str, message: Any) -> None:
         """Send the message of an output. May run on several threads at once, for different topics."""

@@ -11,12 +11,14 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ
-from metric3d_ros.geometry import check_angle
+from metric3d_ros.geometry import GroundOptions, check_angle
 from metric3d_ros.messages import MAX_PIXELS
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.compressed_depth import CompressedDepthParameters
 from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
+from metric3d_ros.nodes.parameters.corrections.ground import GroundParameters
+from metric3d_ros.nodes.parameters.corrections.obstacles import ObstaclesParameters
 from metric3d_ros.nodes.parameters.corrections.scale import ScaleParameters
 from metric3d_ros.nodes.parameters.corrections.sky import SkyParameters
 from metric3d_ros.nodes.parameters.corrections.stability import StabilityParameters
@@ -200,6 +202,8 @@ class DepthParameters:
     sky: SkyParameters = field(default_factory=SkyParameters)
     scale: ScaleParameters = field(default_factory=ScaleParameters)
     stability: StabilityParameters = field(default_factory=StabilityParameters)
+    ground: GroundParameters = field(default_factory=GroundParameters)
+    obstacles: ObstaclesParameters = field(default_factory=ObstaclesParameters)
     color: ColorParameters = field(default_factory=ColorParameters)
     points: PointsParameters = field(default_factory=PointsParameters)
     scan: ScanParameters = field(default_factory=ScanParameters)
@@ -256,6 +260,11 @@ class DepthParameters:
             average=self.stability.temporal,
             rotate_deg=self.rotate,
         )
+
+    @property
+    def ground_options(self) -> GroundOptions:
+        """What counts as ground."""
+        return self.ground.options(self.corrections().up)
 
     @property
     def tuning(self) -> Tuning:

@@ -16,4 +16,6 @@ class SwitchParameters:
     normals_color: bool = parameter(True, "Advertise normals/image_color.", read_only=True)
     confidence: bool = parameter(True, "Advertise confidence/image.", read_only=True)
     points: bool = parameter(True, "Advertise points.", read_only=True)
+    ground: bool = parameter(True, "Advertise ground/plane.", read_only=True)
+    obstacles: bool = parameter(True, "Advertise points/obstacles.", read_only=True)
     scan: bool = parameter(False, "Advertise scan; requires scan.frame_id.", read_only=True)

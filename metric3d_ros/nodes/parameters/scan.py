@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.ranges import FARTHEST_M, check_range
+from metric3d_ros.outputs.options import OBSTACLES, ROWS
 
 _OPTICAL = re.compile(r"(.*[_/])?optical(_frame)?", re.IGNORECASE)
 _EXPECTED_FRAME = "the frame at the camera's place with x forward, y left and z up (REP-103), such as camera_link"
@@ -53,6 +54,12 @@ class ScanParameters:
         "Frame of scan: at the camera's place, x forward, y left, z up (REP-103), such as camera_link; never the "
         "optical frame.",
         check=check_scan_frame,
+    )
+    source: str = parameter(
+        ROWS,
+        "What the scan is made from: rows is a band of image rows around the horizon; obstacles is everything of "
+        "points/obstacles, for a tilted camera. The scan is then level, from the camera's foot, x where it looks.",
+        choices=(ROWS, OBSTACLES),
     )
     band_px: int = parameter(
         10,

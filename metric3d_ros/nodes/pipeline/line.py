@@ -195,6 +195,7 @@ class Line:
                 task()
         published_s = time.monotonic()
         camera.progress.missing_depth = result.missing_depth()
+        camera.progress.ground = result.describe_ground()
         # The frame before may have served it while this one was being estimated.
         if frame.for_snapshot and camera.outlet.snapshot_is_wanted:
             camera.outlet.save_snapshot(result)

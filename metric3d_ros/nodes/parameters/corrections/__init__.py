@@ -1,1 +1,1 @@
-"""What corrects depth: `edges.*`, `sky.*`, `scale.*`, `stability.*`, one module for each prefix."""
+"""What corrects depth, and finds the ground and obstacles in it; one module for each prefix."""
