@@ -96,6 +96,7 @@ class LiteEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map a normalised image (N, 3, H, W) to maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of its size."""
+        # This ReLU6 is the encoder's own operator, so it is float32 in float16 files too.
         x, maps = F.relu6(self.stem(image)), []
         for index, stage in enumerate(self.stages):
             x = stage(x)

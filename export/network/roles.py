@@ -20,7 +20,7 @@ class Role(enum.Enum):
 
     CONTRACT = "padding, cropping and scaling"
     ENCODER = "an encoder: its own operators and weights are the position embedding and the tokens"
-    RESIDUAL_SUM = "a block of the encoder, or a layer's scale in it: its own operators are the residual sums"
+    RESIDUAL_SUM = "a block of a ViT encoder, or a layer's scale in it: its own operators are the residual sums"
     DECODER = "the decoder: its own operators are the depth's expectation, the state's sums and the upsampling"
     DEPTH_REFINEMENT = "the layers that refine depth at full size"
     SENSITIVE = "layers whose weights cost most accuracy for their size"

@@ -1,4 +1,9 @@
-"""What a few rays meet in a scene, all solids at once: for judging views and not for rendering them."""
+"""What a few rays meet in a scene, all solids at once: for judging views and not for rendering them.
+
+Not one with `ray_casting`, which goes through the solids one by one: with 63 rays that takes twelve times as long. It
+also rounds differently: of 756 rays in 12 scenes the distances of 122 differ in their last bits. Views are chosen by
+these distances, so the pictures of a seed could change.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
