@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
     "fetch": Verb("metric3d_ros.commands.fetch", "make a published model ahead of time, without PyTorch"),
+    "health": Verb("metric3d_ros.nodes.health_check", "tell whether depth_node works, for containers and supervisors"),
     "info": Verb("metric3d_ros.commands.info", "print what a model file is and where its weights come from"),
     "models": Verb("metric3d_ros.commands.models", "list the models that can be had by name, and where they are"),
     "run": Verb("metric3d_ros.runs.cli", "depth, clouds and bags of images, videos and bags, without ROS"),

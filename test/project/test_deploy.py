@@ -1,0 +1,63 @@
+"""The container files name programs, options and variables that exist; what can run without Docker runs."""
+
+import json
+import re
+import shlex
+from importlib import resources
+from pathlib import Path
+
+import pytest
+import yaml
+
+from metric3d_ros.cli import VERBS
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+SERVICE = COMPOSE["services"]["depth"]
+
+
+def instructions(name):
+    joined = DOCKERFILE.replace("\\\n", " ")
+    return [line.partition(" ")[2] for line in joined.splitlines() if line.startswith(f"{name} ")]
+
+
+def test_dockerfile_has_only_instructions_that_docker_knows_and_ends_without_root():
+    joined = [line for line in DOCKERFILE.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+    known = {"FROM", "RUN", "COPY", "ENV", "USER", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+    assert {line.partition(" ")[0] for line in joined} == known
+    assert joined[0].startswith("FROM ros:jazzy")
+    user = instructions("USER")
+    assert user == ["metric3d"]
+    assert any(f"useradd --system --uid 10001 --no-create-home {user[0]}" in line for line in instructions("RUN"))
+
+
+def test_shell_lines_of_the_dockerfile_are_whole():
+    for line in instructions("RUN"):
+        assert shlex.split(line), line
+    assert json.loads(instructions("CMD")[0])[0] == "metric3d_depth_node"
+
+
+def test_commands_exist():
+    scripts = re.findall(r'"(metric3d\w*)": "', (ROOT / "setup.py").read_text())
+    health = json.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])
+    assert health[1] in scripts
+    assert health[2] in VERBS
+    for command in (json.loads(instructions("CMD")[0]), SERVICE["command"]):
+        assert command[0] in scripts
+
+
+def test_container_may_write_nothing_and_gain_nothing():
+    assert SERVICE["read_only"] is True
+    assert SERVICE["cap_drop"] == ["ALL"]
+    assert SERVICE["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in SERVICE
+    assert SERVICE["ipc"] == SERVICE["network_mode"] == "host", "one without the other loses every image"
+
+
+def test_compose_file_fits_the_published_schema():
+    package = pytest.importorskip("check_jsonschema", reason="for the schema: pip install check-jsonschema")
+    import jsonschema
+
+    schema = resources.files(package) / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.validate(COMPOSE, json.loads(schema.read_text()))
