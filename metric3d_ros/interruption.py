@@ -20,15 +20,24 @@ _PROGRAMS = {"metric3d", "metric3d_ros.cli", "metric3d_ros.demo", "metric3d_expo
 
 
 class Interruptible:
-    """Inside it SIGINT and SIGTERM raise KeyboardInterrupt, so that work is cleaned up; later ones end the process."""
+    """Inside it SIGINT and SIGTERM raise KeyboardInterrupt, so that work is cleaned up; later ones end the process.
+
+    Libraries in C turn KeyboardInterrupt into errors of their own, such as an import that failed. Whatever comes out
+    after a signal is KeyboardInterrupt.
+    """
+
+    interrupted = False
 
     def __enter__(self) -> None:
+        Interruptible.interrupted = False
         for number in _SIGNALS:
             if _is_ours(number):
                 _signal.signal(number, _interrupt)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         _exit_at_signals(INTERRUPTED)
+        if error is not None and self.interrupted:
+            raise KeyboardInterrupt from error
 
 
 def _program() -> str:
@@ -61,6 +70,7 @@ def _exit_well(*_: object) -> None:
 
 
 def _interrupt(*_: object) -> None:
+    Interruptible.interrupted = True
     raise KeyboardInterrupt
 
 
