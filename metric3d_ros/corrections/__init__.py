@@ -1,6 +1,6 @@
 """What is done to the estimates of one camera before outputs are made: edges, sky, scale, stability. No ROS."""
 
 from metric3d_ros.corrections.corrector import Corrected, DepthCorrector
-from metric3d_ros.corrections.options import CorrectionOptions, KnownDistance, ScaleSource
+from metric3d_ros.corrections.options import CorrectionOptions, KnownDistance, ScaleSource, up_of_rotation
 
-__all__ = ["Corrected", "CorrectionOptions", "DepthCorrector", "KnownDistance", "ScaleSource"]
+__all__ = ["Corrected", "CorrectionOptions", "DepthCorrector", "KnownDistance", "ScaleSource", "up_of_rotation"]

@@ -11,6 +11,8 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import (
     GroundOptions,
+    GroundPlane,
+    NoGround,
     find_far,
     find_flying_pixels,
     find_ground,
@@ -45,6 +47,8 @@ class Corrected:
     """Removed depth is NaN, sky is +Inf."""
     scale: ScaleState | None = None
     """None if the scale is not corrected."""
+    ground: GroundPlane | NoGround | None = None
+    """The ground at the corrected scale, if it was looked for."""
 
 
 class DepthCorrector:
@@ -89,10 +93,15 @@ class DepthCorrector:
         if options.steady_scale or options.average:
             steady = self._stabiliser.update(known_m, rgb)
             factor = steady if options.steady_scale else 1.0
-        state = None
+        state = ground = None
         if options.scale.is_on:
-            state = self._follow_scale(estimate, known_m, factor, stamp_s, options, ranges)
+            if options.scale.camera_height_m:
+                ground = _find_ground(estimate, known_m, options)
+            steady_ground = ground.scaled(factor) if isinstance(ground, GroundPlane) else ground
+            state = self._follow_scale(estimate, known_m, factor, stamp_s, options, ranges, steady_ground)
             factor *= state.factor
+            if isinstance(ground, GroundPlane):
+                ground = ground.scaled(factor)
         if factor != 1:
             known_m = known_m * np.float32(factor)
         if options.average:
@@ -102,8 +111,8 @@ class DepthCorrector:
         if flying is not None and flying.any():
             known_m = np.where(flying, np.float32(np.nan), known_m)
         if known_m is depth_m:
-            return Corrected(estimate, state)
-        return Corrected(dataclasses.replace(estimate, depth_m=known_m), state)
+            return Corrected(estimate, state, ground)
+        return Corrected(dataclasses.replace(estimate, depth_m=known_m), state, ground)
 
     def _follow_scale(
         self,
@@ -113,12 +122,13 @@ class DepthCorrector:
         stamp_s: float,
         options: CorrectionOptions,
         ranges: npt.NDArray[np.float32] | ScaleRefusal | None,
+        ground: GroundPlane | NoGround | None,
     ) -> ScaleState:
         source = options.scale
         tracker = self._tracker_for(source)
         if steady != 1:
             depth_m = depth_m * np.float32(steady)
-        state = tracker.update(_measure(estimate, depth_m, options, ranges), stamp_s)
+        state = tracker.update(_measure(estimate, depth_m, options, ranges, ground), stamp_s)
         if source.file is not None and not state.age_s and abs(stamp_s - self._saved_s) >= _SAVE_EVERY_S:
             self._saved_s = stamp_s
             try:
@@ -150,6 +160,11 @@ class DepthCorrector:
             return None
 
 
+def _find_ground(estimate: Estimate, depth_m: Float32Array, options: CorrectionOptions) -> GroundPlane | NoGround:
+    what = options.ground or GroundOptions(up=options.up)
+    return find_ground(depth_m, estimate.camera, normals=estimate.normals, options=what)
+
+
 def _kind(source: ScaleSource | None) -> tuple[object, ...]:
     if source is None:
         return ()
@@ -161,14 +176,14 @@ def _measure(
     depth_m: Float32Array,
     options: CorrectionOptions,
     ranges: npt.NDArray[np.float32] | ScaleRefusal | None,
+    ground: GroundPlane | NoGround | None,
 ) -> Measured:
     source, camera = options.scale, estimate.camera
     if source.factor:
         return fixed_scale(source.factor)
     if source.known is not None:
         return scale_from_known_distance(depth_m, camera, distance_m=source.known.distance_m, box=source.known.box)
-    if source.camera_height_m:
-        ground = find_ground(depth_m, camera, normals=estimate.normals, options=GroundOptions(up=options.up))
+    if ground is not None:
         return scale_from_camera_height(ground, height_m=source.camera_height_m)
     if not source.ranges:
         return ScaleRefusal("none", "no source is set; the remembered factor is used")

@@ -5,10 +5,15 @@ from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS
-from metric3d_ros.geometry import FarOptions, FlyingPixelOptions
+from metric3d_ros.geometry import FarOptions, FlyingPixelOptions, GroundOptions
 from metric3d_ros.scale import ScaleOptions
 
 _UP_OF_ROTATION = {0: (0.0, -1.0, 0.0), 90: (-1.0, 0.0, 0.0), 180: (0.0, 1.0, 0.0), 270: (1.0, 0.0, 0.0)}
+
+
+def up_of_rotation(rotate_deg: int) -> tuple[float, float, float]:
+    """Return where up roughly is in the optical frame of a camera that is mounted turned, as in `geometry.turning`."""
+    return _UP_OF_ROTATION[rotate_deg]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,8 @@ class CorrectionOptions:
     """Averages the depth of still pixels over frames."""
     rotate_deg: int = 0
     """As `geometry.turning` has it; tells where up is."""
+    ground: GroundOptions | None = None
+    """What counts as ground for the camera's height; None: the default, with `up`."""
 
     @property
     def is_on(self) -> bool:

@@ -64,6 +64,8 @@ class Result(Generic[F]):
     """Those that it was estimated with."""
     is_corrected: bool = False
     """Whether the estimate may have invalid pixels, and infinite ones for sky."""
+    known_ground: GroundPlane | NoGround | None = None
+    """The ground, if it has been looked for already."""
     depth_range: SteadyRange = dataclasses.field(default_factory=SteadyRange)
     """The camera's own, from one image to the next."""
     lock: threading.RLock = dataclasses.field(default_factory=threading.RLock, repr=False, compare=False)
@@ -150,6 +152,8 @@ class Result(Generic[F]):
     @_computed_once
     def ground(self) -> GroundPlane | NoGround:
         """The ground plane, or why there is none."""
+        if self.known_ground is not None:
+            return self.known_ground
         estimate = self._estimate
         return find_ground(
             estimate.depth_m, self.camera, normals=estimate.normals, options=self.parameters.ground_options

@@ -9,7 +9,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, KnownDistance, ScaleSource
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import Estimate
-from metric3d_ros.geometry import FarOptions
+from metric3d_ros.geometry import FarOptions, GroundOptions, find_ground
 
 CAMERA = Camera(96, 72, 80.0, 80.0, 45.0, 34.0)
 RGB = np.full((72, 96, 3), 120, np.uint8)
@@ -47,6 +47,9 @@ def test_the_camera_height_gives_the_scale_however_the_camera_is_mounted(rotate,
     corrected = scaled_by(DepthCorrector(), options, seen)
     assert corrected.scale.factor == pytest.approx(0.8, rel=0.02)
     np.testing.assert_allclose(corrected.estimate.depth_m, seen.depth_m * corrected.scale.factor, rtol=1e-6)
+    anew = find_ground(corrected.estimate.depth_m, CAMERA, normals=seen.normals, options=GroundOptions(up=up))
+    assert corrected.ground.height_m == pytest.approx(anew.height_m, rel=1e-3)
+    np.testing.assert_allclose(corrected.ground.covariance, anew.covariance, rtol=0.01, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE, parse_sample_range
-from metric3d_ros.corrections import CorrectionOptions
+from metric3d_ros.corrections import CorrectionOptions, up_of_rotation
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE
@@ -259,12 +259,13 @@ class DepthParameters:
             scale=self.scale.source(camera),
             average=self.stability.temporal,
             rotate_deg=self.rotate,
+            ground=self.ground_options if self.scale.camera_height_m else None,
         )
 
     @property
     def ground_options(self) -> GroundOptions:
         """What counts as ground."""
-        return self.ground.options(self.corrections().up)
+        return self.ground.options(up_of_rotation(self.rotate))
 
     @property
     def tuning(self) -> Tuning:

@@ -163,7 +163,9 @@ class Line:
             self._on_scaled(camera, frame, corrected.scale)
         times_ms = {**corrected.estimate.timings_ms, CORRECT: (time.monotonic() - started_s) * 1e3}
         estimate = dataclasses.replace(corrected.estimate, timings_ms=times_ms)
-        return dataclasses.replace(_result(camera, frame, estimate, parameters), is_corrected=True)
+        return dataclasses.replace(
+            _result(camera, frame, estimate, parameters), is_corrected=True, known_ground=corrected.ground
+        )
 
     def _build_and_publish(self, camera: NodeCamera, result: Result) -> None:
         frame, estimate = result.frame, result.estimate
