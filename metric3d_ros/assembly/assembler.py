@@ -27,7 +27,7 @@ from metric3d_ros.assembly.plan_files import PLAIN, PLAN_PRECISIONS
 from metric3d_ros.assembly.self_check import describe_largest, judge_file, run_plain
 from metric3d_ros.assembly.tensor_files import Checkpoint, as_float32
 from metric3d_ros.errors import CheckpointError, ConfigurationError, ExportError
-from metric3d_ros.hub.published import VARIANTS
+from metric3d_ros.hub.variants import VARIANTS
 from metric3d_ros.model_contract import Metadata
 
 ASSEMBLED, CHECKED, PLAN_SHA256, WEIGHTS_SOURCE = "assembled", "checked", "plan_sha256", "weights_source"

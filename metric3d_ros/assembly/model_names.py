@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metric3d_ros.assembly.plan_files import PLAN_PRECISIONS
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.hub.published import VARIANTS
+from metric3d_ros.hub.variants import VARIANTS
 
 _USUAL = PLAN_PRECISIONS[0]
 

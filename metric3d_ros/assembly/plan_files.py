@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import gzip
 import zlib
 from pathlib import Path
 
@@ -36,6 +35,8 @@ def read_part(variant: str, precision: str, part: PlanPart) -> bytes:
     Raises:
         ModelError: it is not in the package, or damaged.
     """
+    import gzip  # only now: every start of a node would pay for it
+
     path = plan_path(variant, precision, part)
     try:
         return gzip.decompress(path.read_bytes())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metric3d_ros.errors import Metric3DError, ModelError
-from metric3d_ros.hub.published import VARIANTS
+from metric3d_ros.hub.variants import VARIANTS
 
 DEMO_MODEL = "demo"
 DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"

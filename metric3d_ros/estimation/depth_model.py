@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from metric3d_ros import model_contract
 from metric3d_ros.assembly.model_names import parse_model_name
-from metric3d_ros.assembly.model_store import obtain
 from metric3d_ros.assembly.steps import Report, tell_terminal
 from metric3d_ros.engine import AUTO, DEMO_MODEL, Engine, Tuning, open_engine
 from metric3d_ros.engine.model_file import one_line_about
@@ -160,6 +159,9 @@ def open_model(
     """
     name = parse_model_name(model)
     if name is not None:
+        # Loaded only now: it needs what downloads need, a few megabytes.
+        from metric3d_ros.assembly.model_store import obtain
+
         model = obtain(name, report or tell_terminal())
     engine = open_engine(model, provider=provider, threads=threads, tuning=tuning)
     path = engine.path or Path(model)

@@ -7,18 +7,10 @@ from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.hub.downloads import HubFile
+from metric3d_ros.hub.variants import FILES, VARIANTS
 
 REPOSITORY = "JUGGHM/Metric3D"
 REVISION = "80d2d1410afb4b23cd9d18c6be9144483d4b70b6"
-
-FILES = {
-    "vit_small": "metric_depth_vit_small_800k.pth",
-    "vit_large": "metric_depth_vit_large_800k.pth",
-    "vit_giant2": "metric_depth_vit_giant2_800k.pth",
-    "convnext_tiny": "convtiny_hourglass_v1.pth",
-    "convnext_large": "convlarge_hourglass_0.3_150_step750k_v1.1.pth",
-}
-VARIANTS = tuple(FILES)
 
 SHA256 = {
     "vit_small": "b34b2a2be9148054991cef7e417930e1320602ba7bc503b0ee4e7888543728f6",

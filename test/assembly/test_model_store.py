@@ -17,7 +17,8 @@ from metric3d_ros.cli import main
 from metric3d_ros.errors import CheckpointError, ConfigurationError, ModelError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.hub import published
-from metric3d_ros.hub.published import FILES, REPOSITORY, REVISION
+from metric3d_ros.hub.published import REPOSITORY, REVISION
+from metric3d_ros.hub.variants import FILES
 
 VARIANT = "vit_small"
 NAME = ModelName(VARIANT)
