@@ -27,6 +27,8 @@ from metric3d_ros import __version__
 from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.files.atomic import temporary_folder
+from metric3d_ros.files.exclusive import hold_folder, save_to_disk
 from metric3d_ros.model_contract import CONFIDENCE, DEPTH, Metadata
 
 WEIGHTS_SOURCE = "weights_source"
@@ -82,7 +84,7 @@ def export_model(
     kind = find_precision(precision)
     network.eval()
     variant = network.variant
-    with _writing(path), _directory_beside(path) as directory:
+    with _writing(path), temporary_folder(path.parent, path.name) as directory:
         _require_space(path, kind.bytes_per_weight * sum(tensor.numel() for tensor in network.state_dict().values()))
         sha256 = weights_sha256 or hash_tensors(dict(network.state_dict()))
         rooms: list[Case] = []
@@ -144,12 +146,17 @@ def export_model(
         stored.write_metadata(metadata, notes={name: note for name, note in notes.items() if note})
         file_bytes = stored.bytes
         # The data file first: there is never a model without its weights, nor with another's.
-        if stored.data_path is not None:
-            path.unlink(missing_ok=True)
-            os.replace(stored.data_path, data_path_of(path))
-        os.replace(stored.path, path)
-        if stored.data_path is None:
-            data_path_of(path).unlink(missing_ok=True)  # of the model that was overwritten
+        # Held, so that another export to this place cannot bring its weights to this model.
+        for file in filter(None, (stored.data_path, stored.path)):
+            save_to_disk(file)
+        with hold_folder(path.parent):
+            if stored.data_path is not None:
+                path.unlink(missing_ok=True)
+                os.replace(stored.data_path, data_path_of(path))
+            os.replace(stored.path, path)
+            if stored.data_path is None:
+                data_path_of(path).unlink(missing_ok=True)  # of the model that was overwritten
+        save_to_disk(path.parent)
     return ExportReport(
         metadata=metadata,
         file=path.name,
@@ -203,16 +210,6 @@ def _require_space(path: Path, needed_bytes: int) -> None:
             f"{path} will have {needed_bytes / 1e6:.1f} MB, and {path.parent} has {free_bytes / 1e6:.1f} MB left: free "
             "some space, or choose another place"
         )
-
-
-@contextlib.contextmanager
-def _directory_beside(path: Path) -> Iterator[Path]:
-    """Make a directory on `path`'s own file system, from which finished files can be renamed, and remove it after."""
-    directory = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, get_type_hints
 
 from metric3d_ros.errors import ModelError
+from metric3d_ros.files.excerpts import excerpt
 
 IMAGE = "image"  # in:  uint8 (N, H, W, 3), RGB, any H and W
 FOCAL_LENGTH = "focal_length"  # in:  float32 (N,), pixels of this image
@@ -80,10 +81,9 @@ class Metadata:
                 found[field] = _parse(text, kind)
                 _check(field, found[field])
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                excerpt = text if len(text) <= _MOST_EXCERPT else text[: _MOST_EXCERPT - 3] + "..."
                 raise ModelError(
-                    f"the model's metadata has {METADATA_PREFIX + field} = {excerpt!r}, expected {_EXPECTED[kind]}: "
-                    "export it again with `metric3d export`"
+                    f"the model's metadata has {METADATA_PREFIX + field} = {excerpt(text)}, expected "
+                    f"{_EXPECTED[kind]}: export it again with `metric3d export`"
                 ) from error
         if found["format_version"] > FORMAT_VERSION:
             raise ModelError(
@@ -93,7 +93,6 @@ class Metadata:
         return cls(**found)
 
 
-_MOST_EXCERPT = 80
 _MOST_WHOLE = 1_000_000
 """More than any size in pixels, operator set or format."""
 _EXPECTED = {

@@ -21,6 +21,7 @@ from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out
 from metric3d_export.weights.checkpoints import read_checkpoint
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.files.atomic import replacing
 
 DIVERGED = 3.0  # times the recent mean loss, many steps in a row
 PATIENCE = 50
@@ -114,9 +115,8 @@ class Run:
             "next_scene": self.next_scene,
         }
         for name, content in (("state.pt", state), ("weights.pt", self.averaged_weights())):
-            draft = self.folder / f"{name}.part"
-            torch.save(content, draft)
-            draft.replace(self.folder / name)
+            with replacing(self.folder / name, durable=True) as file:
+                torch.save(content, file)
 
     def averaged_weights(self) -> dict[str, Tensor]:
         """Return the averaged network under its own names, as float32 on the CPU."""

@@ -13,6 +13,7 @@ from metric3d_export.report.html_page import make_page
 from metric3d_export.report.run_times import Run
 from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.errors import ExportError
+from metric3d_ros.files.atomic import write_text
 from metric3d_ros.model_contract import Metadata
 
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy")
@@ -100,12 +101,9 @@ def write_report(report: ExportReport, model: Path) -> tuple[Path, Path]:
     paths = report_paths(model)
     record = report.to_json()
     for path, text in zip(paths, (record, make_page(json.loads(record))), strict=True):
-        part = path.with_name(f".{path.name}.part")
         try:
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
+            write_text(path, text, durable=True)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise ExportError(
                 f"the report {path} could not be written ({error}), the model {model} was: free some space"
             ) from error

@@ -6,7 +6,7 @@ import pickle
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from torch import Tensor
 
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, build_network
 from metric3d_ros.errors import CheckpointError
+from metric3d_ros.files.boundary import one_line_about, reason_of
+from metric3d_ros.files.excerpts import excerpt, some
 from metric3d_ros.hub.downloads import hash_file
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 
@@ -54,14 +56,19 @@ def read_checkpoint(path: Path) -> Weights:
             f"checkpoint {path} is text (a web page, an error message or a pointer file), not weights: download the "
             "file itself"
         )
-    stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    with one_line_about(path, CheckpointError, what="checkpoint", remedy="download it again"):
+        stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        return _to_weights(path, stored)
+
+
+def _to_weights(path: Path, stored: Mapping[str, object]) -> Weights:
     state = stored.get(_STATE_DICT_KEY, stored)
     named = state.items() if isinstance(state, Mapping) else ()
     tensors = {str(name).removeprefix("module."): value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(
-            f"checkpoint {path} holds no weights (its keys: {_some(map(str, stored))}), expected named tensors, at the "
-            f"top or under {_STATE_DICT_KEY}"
+            f"checkpoint {path} holds no weights (its keys: {some(map(excerpt, stored))}), expected named tensors, "
+            f"at the top or under {_STATE_DICT_KEY}"
         )
     return Weights(tensors, path.name, hash_file(path))
 
@@ -78,7 +85,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
         return safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"checkpoint {path} is not readable as safetensors ({error}): download it again"
+            f"checkpoint {path} is not readable as safetensors ({reason_of(error)}): download it again"
         ) from error
 
 
@@ -194,8 +201,3 @@ def _name_fitting(tensors: Mapping[str, Tensor]) -> str:
         if _find_mismatch(network, tensors) is None:
             return f"it fits {variant}"
     return f"it fits none of {', '.join(VARIANTS)}"
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -36,6 +36,7 @@ from metric3d_ros.bench.plan import (
 from metric3d_ros.bench.table import comparison_table, stage_table
 from metric3d_ros.engine import PROVIDERS
 from metric3d_ros.errors import ConfigurationError, InferenceError
+from metric3d_ros.files.atomic import check_writable, write_text
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
 from metric3d_ros.world.held_out import HeldOutScenes
 
@@ -183,13 +184,10 @@ def _check_writable(option: str, path: Path | None) -> None:
         return
     if not path.parent.is_dir():
         raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    existed = path.exists()
     try:
-        path.open("a").close()
+        check_writable(path)
     except OSError as error:
         raise ConfigurationError(f"{option} {path} cannot be written ({error.strerror}); name another file") from error
-    if not existed:
-        path.unlink()
 
 
 def _teller(started_s: float) -> Callable[[str], None]:
@@ -258,7 +256,7 @@ def _finish(report: BenchReport, args: argparse.Namespace) -> None:
     for refusal in report.left_out:
         print(f"left out: {refusal.label}: {refusal.reason}")
     if args.json is not None:
-        args.json.write_text(report.to_json(), encoding="utf-8")
+        write_text(args.json, report.to_json(), durable=True)
         print(f"every figure: {args.json}")
     if args.picture is not None:
         write_rgb(args.picture, draw_report(report))

@@ -7,18 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.codecs import jpeg, png, tiff, webp
-from metric3d_ros.codecs.recognition import JPEG, PNG, TIFF, WEBP, picture_size, recognise
+from metric3d_ros.codecs.recognition import BMP, JPEG, PNG, PNM, TIFF, WEBP, picture_size, recognise_in_file
 from metric3d_ros.errors import ImageError
 
 Bytes = NDArray[np.uint8]
+
+MAX_PIXELS = 1 << 26
+"""Of a picture or an image message, 67 million: larger than those of any camera, and at most some 2 GB of memory."""
 
 AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def decode_picture(
-    data: Bytes, *, what: str, remedy: str, flags: int = AS_STORED, max_pixels: int | None = None
+    data: Bytes, *, what: str, remedy: str, flags: int = AS_STORED, max_pixels: int = MAX_PIXELS
 ) -> NDArray[Any]:
-    """Decode the (N,) bytes of a JPEG, PNG, TIFF or WebP to (H, W) gray or (H, W, 3) BGR, of the depth it has.
+    """Decode the (N,) bytes of a picture to (H, W) gray or (H, W, 3) BGR, of the depth it has.
+
+    It is a JPEG, PNG, TIFF, WebP, BMP or PNM, whatever its name says.
 
     A picture ends where its format defines it: bytes after it, such as a phone's video or a trailer, are ignored, and a
     missing end mark is no fault. EXIF orientation is not applied, because intrinsics belong to the pixels as they lie
@@ -36,21 +41,23 @@ def decode_picture(
     height, width = picture_size(data, what=what, remedy=remedy)
     if height < 1 or width < 1:
         raise ImageError(f"{what} is {width} x {height} pixels by its header, expected at least 1 x 1")
-    if max_pixels is not None and height * width > max_pixels:
+    if height * width > max_pixels:
         raise ImageError(
             f"{what} is {width} x {height} pixels, expected at most {max_pixels} pixels: "
             "lower the camera's resolution or raise the limit"
         )
-    kind = recognise(data)
+    kind = recognise_in_file(data)
     if kind == JPEG:
         picture = _decode_jpeg(data, flags, what=what, remedy=remedy)
     elif kind == PNG:
         picture = _decode_png(data, flags, what=what, remedy=remedy)
     elif kind == TIFF:
         picture = _decode_tiff(data, flags, what=what, remedy=remedy)
-    else:
-        assert kind == WEBP, "picture_size knows no other"
+    elif kind == WEBP:
         picture = _decode(webp.with_end(data, what=what, remedy=remedy), flags)
+    else:
+        assert kind in (BMP, PNM), "picture_size knows no other"
+        picture = _decode(data, flags)
     if picture is None:
         raise ImageError(f"{what} is a {kind} of {len(data)} bytes that cannot be decoded: it is damaged; {remedy}")
     if picture.shape[:2] != (height, width):

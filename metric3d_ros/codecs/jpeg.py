@@ -4,6 +4,7 @@ Decoders fill up what is missing with gray and call it success, or refuse a comp
 which of the two depends on OpenCV's version. So the end is found here, and what was decoded is judged here.
 """
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,8 +31,10 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """Tables, comments and application data, all with a length."""
-_MOST_SCANS = 100
-"""Each of a progressive picture's scans may pass over all pixels; encoders write some ten."""
+_MOST_SCANS = 24
+"""Each of a progressive picture's scans may pass over all pixels; encoders write some ten, for CMYK 18."""
+_MOST_MARKERS = 4000
+"""More than a phone's colour profiles, previews and maps take; each costs time, and may be two bytes."""
 _LAST_COEFFICIENT = 63
 _BLOCK_PX = 8
 _GRAY = 128
@@ -99,19 +102,24 @@ class JpegLayout:
         return all((c, k) in complete for c in self.frame.sampling for k in range(_LAST_COEFFICIENT + 1))
 
 
-def read_size(data: Bytes) -> tuple[int, int] | None:
+def read_size(data: Bytes, *, what: str) -> tuple[int, int] | None:
     """Return (height, width); None if the header is not there."""
-    frame = read_layout(data, what="", frame_only=True).frame
+    frame = read_layout(data, what=what, frame_only=True).frame
     return None if frame is None else frame.size_hw
 
 
 def read_layout(data: Bytes, *, what: str, frame_only: bool = False) -> JpegLayout:
     """Read the markers up to the end of the picture, and no further.
 
-    Raises ImageError for more scans than any encoder writes, whose decoding would take minutes.
+    Raises ImageError for more scans or parts than any encoder writes, which would take seconds.
     """
     buffer, layout, at, interval = _buffer(data), JpegLayout(), 2, 0
-    while (found := _MARKER.search(buffer, at)) is not None:
+    for count in itertools.count():
+        found = _MARKER.search(buffer, at)
+        if found is None:
+            break
+        if count == _MOST_MARKERS:
+            raise ImageError(f"{what} has more than {_MOST_MARKERS} parts, expected some twenty: it is damaged")
         at, marker = found.start(), buffer[found.start() + 1]
         if marker == _END_OF_IMAGE:
             layout.has_end = bool(layout.scans)

@@ -19,6 +19,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """First row, first column, and the steps between rows and between columns of each pass."""
 _PIECE_BYTES = 1 << 10
+_MOST_CHUNKS = 1 << 16
+"""Of 8 KiB each, as encoders write them, in 512 MiB; each costs time, and may be 12 bytes."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ def check_rows(data: Bytes, *, what: str, remedy: str) -> bytes:
 
 def _chunks(data: Bytes) -> Iterator[_Chunk]:
     at = len(START)
-    while at + 8 <= len(data):
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            return
         head = data[at : at + 8].tobytes()
         length = int.from_bytes(head[:4], "big")
         yield _Chunk(head[4:], at, data[at + 8 : at + 8 + length], at + 12 + length)

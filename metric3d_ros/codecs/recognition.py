@@ -3,17 +3,24 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from metric3d_ros.codecs import jpeg, png, tiff, webp
+from metric3d_ros.codecs import jpeg, plain, png, tiff, webp
 from metric3d_ros.errors import ImageError
 
 Bytes = NDArray[np.uint8]
 
 JPEG, PNG, TIFF, WEBP = "JPEG", "PNG", "TIFF", "WebP"
+BMP, PNM = "BMP", "PNM"
+"""Plain pixels with a header, in files only."""
 UNDERSTOOD = f"{JPEG}, {PNG}, {TIFF} or {WEBP}"
 
 _OTHERS = (
     (0, b"GIF8", "a GIF"),
     (0, b"BM", "a BMP"),
+    (0, b"v/1\x01", "an OpenEXR picture"),
+    (0, b"#?RADIANCE", "a Radiance picture"),
+    (0, b"PF", "a PFM"),
+    (0, b"Pf", "a PFM"),
+    (0, b"P7", "a PAM"),
     (0, b"qoif", "a QOI picture"),
     (0, b"\xff\x0a", "a JPEG XL picture"),
     (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
@@ -44,6 +51,13 @@ def recognise(data: Bytes) -> str:
     return TIFF if tiff.is_tiff(data) else ""
 
 
+def recognise_in_file(data: Bytes) -> str:
+    """Return what `recognise` returns, or BMP or PNM, which a file may hold too."""
+    if plain.is_bmp(data):
+        return BMP
+    return PNM if plain.is_pnm(data) else recognise(data)
+
+
 def describe(data: Bytes) -> str:
     """Return in words what data hold that `recognise` does not know, with their first bytes."""
     start = data[:32].tobytes()
@@ -57,14 +71,18 @@ def picture_size(data: Bytes, *, what: str, remedy: str) -> tuple[int, int]:
     Raises ImageError when the data are of another kind or end before the size; `what` names them, `remedy` says what to
     do about a picture that was cut short.
     """
-    kind = recognise(data)
+    kind = recognise_in_file(data)
     size: tuple[int, int] | None
     if kind == JPEG:
-        size = jpeg.read_size(data)
+        size = jpeg.read_size(data, what=what)
     elif kind == PNG:
         size = png.read_size(data)
     elif kind == WEBP:
         size = webp.read_size(data)
+    elif kind == BMP:
+        size = plain.read_bmp_size(data)
+    elif kind == PNM:
+        size = plain.read_pnm_size(data)
     elif kind == TIFF:
         size = tiff.read_size(tiff.read_directory(data, what=what, remedy=remedy))
     else:

@@ -14,6 +14,9 @@ _WIDTH, _HEIGHT, _STRIPS, _ORIENTATION, _ROWS_PER_STRIP, _STRIP_BYTES = 256, 257
 _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 284, 322, 323, 324, 325
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 """Those that the tags above may have."""
+_READ = frozenset((_WIDTH, _HEIGHT, _STRIPS, _ORIENTATION, _ROWS_PER_STRIP, _STRIP_BYTES))
+_READ |= {_PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES}
+_MOST_ENTRIES = 4096
 _MOST_VALUES = 1 << 20
 _SEPARATE_PLANES = 2
 
@@ -69,6 +72,8 @@ def read_directory(data: Bytes, *, what: str, remedy: str) -> Directory:
     (at,) = _unpack(data, f"{order}{form.offset}", form.first_at) or (0,)
     (entries,) = _unpack(data, f"{order}{form.count}", at) or (0,)
     first = at + struct.calcsize(form.count)
+    if entries > _MOST_ENTRIES:
+        raise ImageError(f"{what} is a TIFF with {entries} tags, expected some twenty: it is damaged; {remedy}")
     if not at or first + entries * form.entry_bytes > len(data):
         raise ImageError(
             f"{what} is truncated: the directory of this TIFF, at byte {at} of {len(data)}, is missing, and "
@@ -78,7 +83,7 @@ def read_directory(data: Bytes, *, what: str, remedy: str) -> Directory:
     orientation_at = None
     for entry in range(first, first + entries * form.entry_bytes, form.entry_bytes):
         tag, kind, count = struct.unpack(f"{order}HH{form.offset}", data[entry : entry + form.value_at].tobytes())
-        if kind not in _TYPES or not 0 < count <= _MOST_VALUES:
+        if tag not in _READ or tag in values or kind not in _TYPES or not 0 < count <= _MOST_VALUES:
             continue
         layout, place = f"{order}{count}{_TYPES[kind]}", entry + form.value_at
         if struct.calcsize(layout) > form.entry_bytes - form.value_at:

@@ -10,6 +10,7 @@ from metric3d_ros.errors import ImageError
 Bytes = NDArray[np.uint8]
 
 _HEAD_BYTES = 12
+_MOST_CHUNKS = 1 << 16
 _PICTURES = (b"VP8 ", b"VP8L", b"ANMF")
 """Chunks that hold pixels."""
 
@@ -64,7 +65,9 @@ def _shortened(data: Bytes, end: int) -> Bytes:
 def _chunks(data: Bytes) -> Iterator[tuple[bytes, int]]:
     """Yield the name of each chunk and where it ends, padding included, whether or not all of it is there."""
     at = _HEAD_BYTES
-    while at + 8 <= len(data):
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            return
         head = data[at : at + 8].tobytes()
         length = int.from_bytes(head[4:], "little")
         at += 8 + length + length % 2

@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from metric3d_ros.demo.child_processes import running_children
@@ -18,6 +18,7 @@ from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
+from metric3d_ros.files.exclusive import hold_file
 
 FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
 FLIGHT_FRAMES = 60
@@ -86,11 +87,11 @@ def run(args: argparse.Namespace) -> int:
         check_viewer(args.viewer)
     started_s = time.monotonic()
     live = LiveView()
-    with _terminated_as_interrupted(), running_children() as children:
+    with _terminated_as_interrupted(), ExitStack() as held, running_children() as children:
         model, meaningless = _inspect_model(args)
         if meaningless:
             live.say(f"!!! {MEANINGLESS}")
-        output = _make_output(args.output)
+        output = _make_output(args.output, held)
         source = _open_source(args, output, live)
         for reason in source.left_out:
             live.say(f"left out: {reason}")
@@ -133,22 +134,32 @@ def _inspect_model(args: argparse.Namespace) -> tuple[str, bool]:
     return f"{model.name} ({metadata.variant}, {metadata.precision}) on {model.provider}", metadata.meaningless
 
 
-def _make_output(folder: Path) -> Path:
-    """Make the output folder, or empty one that an earlier run made; a folder with anything else in it is refused."""
+def _make_output(folder: Path, stack: ExitStack) -> Path:
+    """Make the output folder, or empty one that an earlier run made; it is this run's until `stack` is closed.
+
+    A folder with anything else in it is refused, and one in which another demo runs.
+    """
     marker = folder / _MARKER
     try:
-        if folder.is_dir() and any(folder.iterdir()) and not marker.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not marker.exists():
             raise ConfigurationError(
                 f"{folder} holds files that the demo did not write; name a new or empty folder with --output"
             )
-        if folder.is_dir():
-            # An older run's pictures would be taken for this one's.
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        marker.touch()
+        stack.enter_context(hold_file(marker, on_wait=lambda: _refuse_shared(folder)))
+        # An older run's pictures would be taken for this one's. The marker stays: this process may be killed here.
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != marker:
+                path.unlink()
     except OSError as error:
         raise ConfigurationError(f"cannot write to {folder} ({error.strerror}); choose another --output") from error
     return folder.resolve()
+
+
+def _refuse_shared(folder: Path) -> None:
+    raise ConfigurationError(f"another demo writes to {folder}: wait for it, or name another folder with --output")
 
 
 def _open_source(args: argparse.Namespace, output: Path, live: LiveView) -> FrameSource:

@@ -19,6 +19,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import ConfigurationError, DataError, ImageError
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
+from metric3d_ros.files.atomic import replacing, write_text
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
@@ -162,7 +163,7 @@ def render_flight(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_calibration(folder / "calibration.yaml", camera, camera_name="flight")
-    (folder / "dataset.yaml").write_text(yaml.safe_dump(_describe_flight(), sort_keys=False), encoding="utf-8")
+    write_text(folder / "dataset.yaml", yaml.safe_dump(_describe_flight(), sort_keys=False))
     far_m = 0.0
     # Processes, because NumPy holds the interpreter's lock most of the time here.
     workers = max(1, min(4, os.cpu_count() or 1))
@@ -187,7 +188,8 @@ def _render_frame(folder: Path, scene: Scene, camera: Camera, index: int, pose: 
     view = render(scene, pose, camera.rays(), noise_seed=index)
     write_rgb(_image_path(folder, index), view.rgb)
     write_depth(_beside(folder, index, "depth.png"), view.depth_m, units_per_metre=_DEPTH_UNITS_PER_METRE)
-    np.savez_compressed(_beside(folder, index, "normals.npz"), normals=view.normal.astype(np.float16))
+    with replacing(_beside(folder, index, "normals.npz")) as file:
+        np.savez_compressed(file, normals=view.normal.astype(np.float16))
     return float(np.nanquantile(view.depth_m, 0.98))
 
 

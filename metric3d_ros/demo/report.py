@@ -16,6 +16,7 @@ from metric3d_ros.demo.frame_record import FrameRecord, add_banner, draw_record
 from metric3d_ros.demo.html_page import Chart, PageFrame, Table, encode_frame, make_page
 from metric3d_ros.demo.overview import Overview
 from metric3d_ros.demo.world_map import WorldMap
+from metric3d_ros.files.atomic import write_text
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.pictures import DepthColours
 from metric3d_ros.recordings.images import write_rgb
@@ -136,9 +137,9 @@ class Report:
         overview = self._overview.draw(world_map=self._map, subtitle=subtitle)
         write_rgb(self.folder / "overview.png", add_banner(overview, self.warning))
         written.append(("overview", self.folder / "overview.png"))
-        (self.folder / "figures.json").write_text(self._figures_json(frames_per_s, wall_s), encoding="utf-8")
+        write_text(self.folder / "figures.json", self._figures_json(frames_per_s, wall_s))
         written.append(("figures", self.folder / "figures.json"))
-        (self.folder / "index.html").write_text(self._page(frames_per_s), encoding="utf-8")
+        write_text(self.folder / "index.html", self._page(frames_per_s))
         written.append(("the page to open", self.folder / "index.html"))
         return written
 

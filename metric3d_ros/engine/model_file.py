@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metric3d_ros.errors import Metric3DError, ModelError
+from metric3d_ros.files.boundary import reason_of
 from metric3d_ros.hub.variants import VARIANTS
 
 DEMO_MODEL = "demo"
 DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
-
-_MOST_REASON = 200
 
 
 def find_model(model: str | Path) -> Path:
@@ -36,12 +35,9 @@ def find_model(model: str | Path) -> Path:
 
 def damaged(path: Path, reason: object) -> ModelError:
     """Return the error about a file that cannot be loaded; `reason` is what a reader said of it."""
-    lines = str(reason).strip().splitlines() or [type(reason).__name__]
-    excerpt = lines[0] if len(lines[0]) <= _MOST_REASON else lines[0][: _MOST_REASON - 3] + "..."
-    printable = "".join(letter if letter.isprintable() else "?" for letter in excerpt)
     return ModelError(
-        f"{path} cannot be loaded as an ONNX model ({printable}): check that it is complete, with its .data file "
-        "beside it if it has one, or make it again with `metric3d export`"
+        f"{path} cannot be loaded as an ONNX model ({reason_of(reason)}): check that it is complete, with its .data "
+        "file beside it if it has one, or make it again with `metric3d export`"
     )
 
 

@@ -18,6 +18,7 @@ from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.error_table import Evaluation, ImageResult
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
+from metric3d_ros.files.atomic import check_writable, write_text
 from metric3d_ros.world.held_out import HeldOutScenes
 from metric3d_ros.world.scenes import PLAIN, WORLDS
 
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     evaluation = evaluate(source, estimator.estimate, limit=args.limit, max_depth_m=args.max_depth, settings=settings)
     print(evaluation.to_table(max_rows=args.rows))
     if args.json is not None:
-        args.json.write_text(evaluation.to_json() + "\n", encoding="utf-8")
+        write_text(args.json, evaluation.to_json() + "\n", durable=True)
         print(f"every figure: {args.json}")
     return 0
 
@@ -153,13 +154,10 @@ def _check_writable(path: Path) -> None:
     """Raise ConfigurationError for a file that cannot be written, before minutes are spent on what it would hold."""
     if not path.parent.is_dir():
         raise ConfigurationError(f"--json {path}: there is no folder {path.parent}; make it first")
-    existed = path.exists()
     try:
-        path.open("a").close()
+        check_writable(path)
     except OSError as error:
         raise ConfigurationError(f"--json {path} cannot be written ({error.strerror}); name another file") from error
-    if not existed:
-        path.unlink()
 
 
 def _open_source(args: argparse.Namespace) -> SampleSource:

@@ -1,6 +1,7 @@
 """Folders of images with measured depth, described by a dataset.yaml (docs/evaluate.md) or by options."""
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,14 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.camera import Camera, check_camera_info, fit_camera
-from metric3d_ros.camera.calibration.files import load_yaml_mapping, read_calibration, read_calibration_file
+from metric3d_ros.camera.calibration.files import read_calibration, read_calibration_file
 from metric3d_ros.comparison.labelled_images import Sample
 from metric3d_ros.errors import CameraError, DataError
+from metric3d_ros.files.boundary import one_line_about
+from metric3d_ros.files.excerpts import excerpt, shorten, some
+from metric3d_ros.files.yaml_text import read_mapping
 from metric3d_ros.recordings.depth_files import MILLIMETRES, PICTURE_SUFFIXES, read_depth, read_normals
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, natural_order, read_rgb
 
 INDEX_NAME = "dataset.yaml"
 _GROUP_KEYS = {"name", "rgb", "depth", "normals", "depth_units_per_metre", "camera", "max_depth_m"}
+_MOST_LETTERS, _MOST_STARS = 500, 8
+"""Of a pattern: more stars match one name in so many ways that it takes seconds."""
+_EXPECTED_PATTERN = "expected one such as run/*_rgb.png, relative to the folder"
 _CAMERA_KEYS = ({"fx", "fy", "cx", "cy"}, {"focal_px"}, {"hfov_deg"})
 
 
@@ -82,14 +89,18 @@ class LabelledFolder:
     def check(self) -> None:
         """Raise DataError if a group has no image, or an image no depth file, before any time is spent on inference."""
         for group in self.groups:
+            shown = f"{shorten(group.rgb, 80)} (group {shorten(group.name, 40)})"
             images = self._images(group)
             if not images:
-                raise DataError(f"{self.root} holds no image {group.rgb} (group {group.name}); correct the pattern")
+                raise DataError(f"{self.root} holds no image {shown}; correct the pattern")
             for image, stars in images:
                 for what, pattern in (("depth", group.depth), ("normals", group.normals)):
                     path = self._beside(pattern, stars)
-                    if path is not None and not path.is_file():
-                        raise DataError(f"{image} has no {what}: there is no file {path} (pattern {pattern})")
+                    if path is not None and not os.path.isfile(path):
+                        raise DataError(
+                            f"{image} has no {what}: there is no file {shorten(str(path))} (pattern "
+                            f"{shorten(str(pattern), 80)})"
+                        )
 
     def doubts(self) -> Iterator[str]:
         """Yield, in one line each, what is doubtful about the calibrations, and what is assumed of the depth's unit."""
@@ -106,10 +117,11 @@ class LabelledFolder:
     def _images(self, group: Group) -> list[tuple[Path, tuple[str, ...]]]:
         named = re.compile("([^/]*)".join(re.escape(part) for part in group.rgb.split("*")))
         found = []
-        for path in sorted(self.root.glob(group.rgb), key=natural_order):
-            match = named.fullmatch(path.relative_to(self.root).as_posix())
-            if match and path.suffix.lower() in IMAGE_SUFFIXES:
-                found.append((path, match.groups()))
+        with one_line_about(shorten(f"{self.root}/{group.rgb}"), DataError, what="pattern", remedy=_EXPECTED_PATTERN):
+            for path in sorted(self.root.glob(group.rgb), key=natural_order):
+                match = named.fullmatch(path.relative_to(self.root).as_posix())
+                if match and path.suffix.lower() in IMAGE_SUFFIXES:
+                    found.append((path, match.groups()))
         return found
 
     def _beside(self, pattern: str | None, stars: tuple[str, ...]) -> Path | None:
@@ -151,21 +163,28 @@ def open_folder(path: str | Path) -> LabelledFolder:
         )
     if not index.is_file():
         raise DataError(f"there is no folder or {INDEX_NAME} at {path}")
-    content = load_yaml_mapping(index, what="a description of images with depth")
+    content = read_mapping(index, what="a description of images with depth")
+    with one_line_about(index, DataError, what=INDEX_NAME, remedy="docs/evaluate.md shows one"):
+        return _parse_index(index, content)
+
+
+def _parse_index(index: Path, content: Mapping[str, Any]) -> LabelledFolder:
     _refuse_unknown(index, "the file", content, {"folder", "groups"})
     root = index.parent / Path(str(content.get("folder", "."))).expanduser()
-    if not root.is_dir():
-        raise DataError(f"{index}: folder is {root}, which does not exist")
+    if not os.path.isdir(root):
+        raise DataError(f"{index}: folder is {shorten(str(root))}, which does not exist")
     groups = content.get("groups")
     if not isinstance(groups, list) or not groups:
-        raise DataError(f"{index}: groups is {groups!r}, expected a list with rgb, depth and camera for each camera")
+        raise DataError(
+            f"{index}: groups is {excerpt(groups)}, expected a list with rgb, depth and camera for each camera"
+        )
     return LabelledFolder(root, tuple(_parse_group(index, entry, rank) for rank, entry in enumerate(groups, 1)))
 
 
 def _parse_group(index: Path, entry: Any, rank: int) -> Group:
     where = f"group {rank}"
     if not isinstance(entry, Mapping):
-        raise DataError(f"{index}: {where} is {entry!r}, expected a mapping with rgb, depth and camera")
+        raise DataError(f"{index}: {where} is {excerpt(entry)}, expected a mapping with rgb, depth and camera")
     _refuse_unknown(index, where, entry, _GROUP_KEYS)
     for key in ("rgb", "depth"):
         _check_pattern(index, where, key, entry.get(key))
@@ -174,7 +193,7 @@ def _parse_group(index: Path, entry: Any, rank: int) -> Group:
         _check_pattern(index, where, "normals", normals)
     units = entry.get("depth_units_per_metre")
     return Group(
-        name=str(entry.get("name", rank)),
+        name=shorten(str(entry.get("name", rank)), 80),
         rgb=entry["rgb"],
         depth=entry["depth"],
         normals=normals,
@@ -185,8 +204,9 @@ def _parse_group(index: Path, entry: Any, rank: int) -> Group:
 
 
 def _check_pattern(index: Path, where: str, key: str, value: Any) -> None:
-    if not isinstance(value, str) or not value or Path(value).is_absolute():
-        got = "missing" if value is None else repr(value)
+    is_pattern = isinstance(value, str) and value and not Path(value).is_absolute()
+    if not is_pattern or len(value) > _MOST_LETTERS or value.count("*") > _MOST_STARS or not value.isprintable():
+        got = "missing" if value is None else excerpt(value)
         raise DataError(f"{index}: {where} has {key} {got}, expected a pattern relative to the folder, as *_{key}.png")
 
 
@@ -195,7 +215,7 @@ def _parse_camera(index: Path, where: str, entry: Any) -> CameraSource:
         return CameraSource(calibration=entry if "://" in entry else str(index.parent / Path(entry).expanduser()))
     keys = set(entry) if isinstance(entry, Mapping) else set()
     if keys not in _CAMERA_KEYS:
-        got = "missing" if entry is None else repr(entry)
+        got = "missing" if entry is None else excerpt(entry)
         raise DataError(
             f"{index}: {where} has camera {got}; expected {{fx, fy, cx, cy}} or {{focal_px}} in pixels, {{hfov_deg}}, "
             "or the path of a calibration file"
@@ -208,14 +228,14 @@ def _parse_camera(index: Path, where: str, entry: Any) -> CameraSource:
 
 def _positive(index: Path, where: str, key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise DataError(f"{index}: {where} has {key} = {value!r}, expected a number above 0")
+        raise DataError(f"{index}: {where} has {key} = {excerpt(value)}, expected a number above 0")
     return float(value)
 
 
 def _refuse_unknown(index: Path, where: str, entry: Mapping[str, Any], known: set[str]) -> None:
     unknown = sorted(str(key) for key in entry if key not in known)
     if unknown:
-        raise DataError(f"{index}: {where} has {', '.join(unknown)}; expected only {', '.join(sorted(known))}")
+        raise DataError(f"{index}: {where} has {some(unknown)}; expected only {', '.join(sorted(known))}")
 
 
 def _check_size(image: Path, size_hw: tuple[int, int], other: Path, other_hw: tuple[int, ...]) -> None:

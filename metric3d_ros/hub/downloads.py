@@ -26,7 +26,9 @@ from tqdm import tqdm
 
 from metric3d_ros import __version__
 from metric3d_ros.errors import DownloadError
-from metric3d_ros.hub.exclusive import hold_file, is_at, save_to_disk
+from metric3d_ros.files.boundary import reason_of
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.exclusive import hold_file, is_at, save_to_disk
 from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
@@ -48,6 +50,9 @@ _WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Delays before the attempts after a failure; after any progress they start from the first again."""
 _PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
 _RANGE_NOT_SATISFIABLE = 416
+_MOST_BYTES = 32 << 30
+"""Of a file; the largest published one has 5.5 GB."""
+_MOST_DIGITS = 15
 
 
 def cache_folder() -> Path:
@@ -217,14 +222,15 @@ def _append_rest(file: HubFile, part: Path, by_hand: str, on_progress: OnProgres
             )
         if answer.status != http.client.PARTIAL_CONTENT:
             offset = 0  # the server knows no ranges: it sends all of it
-        length = answer.headers.get("Content-Length")
-        total = offset + int(length) if length else None
+        length = _stated_length(answer, file)
+        total = None if length is None else offset + length
         _require_space(part, (total or 0) - offset)
         with (
             part.open("ab" if offset else "wb") as out,
             tqdm(total=total, initial=offset, desc=file.name, unit="B", unit_scale=True, disable=None) as bar,
         ):
             while piece := _read(answer):
+                _require_sane(file, out.tell())
                 out.write(piece)
                 bar.update(len(piece))
                 if on_progress is not None and total:
@@ -251,13 +257,14 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
         answer = urllib.request.build_opener(redirects, *_https()).open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
+        answered = f"{_host(file)} answered {error.code} {shorten(str(error.reason), 80)}"
         if error.code == _RANGE_NOT_SATISFIABLE:
             yield None
             return
         if error.code in _PASSING_STATUSES:
-            raise _ConnectionLostError(f"{_host(file)} answered {error.code} {error.reason}") from error
+            raise _ConnectionLostError(answered) from error
         raise DownloadError(
-            f"{_host(file)} answered {error.code} {error.reason} for {file.path} of {file.origin}: look for the file "
+            f"{answered} for {file.path} of {file.origin}: look for the file "
             f"at {_endpoint()}/{file.repository}, get it by hand and {by_hand}"
         ) from error
     except RedirectRefusedError as error:
@@ -265,13 +272,13 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
             f"{_host(file)} redirects {file.name} {error}: check {ENDPOINT_VARIABLE} and HTTPS_PROXY, or get "
             f"{file.page} by hand and {by_hand}"
         ) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except Exception as error:  # whatever a host's headers make of the standard library
         if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
             raise DownloadError(
                 f"the certificate of {_host(file)} is not trusted here ({error}): set SSL_CERT_FILE to your network's "
                 f"file of certificates, or get {file.page} by hand and {by_hand}"
             ) from error
-        raise _UnreachableError(str(getattr(error, "reason", error))) from error
+        raise _UnreachableError(reason_of(getattr(error, "reason", None) or error)) from error
     with answer:
         redirects.note(answer.geturl(), answer.headers)
         yield answer
@@ -296,8 +303,25 @@ def _https() -> list[urllib.request.BaseHandler]:
 def _read(answer: Any) -> bytes:
     try:
         return bytes(answer.read(_PIECE_BYTES))
-    except (OSError, http.client.HTTPException) as error:
-        raise _ConnectionLostError(str(error) or type(error).__name__) from error
+    except Exception as error:
+        raise _ConnectionLostError(reason_of(error)) from error
+
+
+def _stated_length(answer: Any, file: HubFile) -> int | None:
+    """Return how many bytes the host says are to come; None if it does not say so."""
+    length = (answer.headers.get("Content-Length") or "").strip()
+    if not length.isascii() or not length.isdigit() or len(length) > _MOST_DIGITS:
+        return None
+    _require_sane(file, int(length))
+    return int(length)
+
+
+def _require_sane(file: HubFile, size: int) -> None:
+    if size > _MOST_BYTES:
+        raise DownloadError(
+            f"{_host(file)} sends more than {_MOST_BYTES >> 30} GiB as {file.name}, expected a model's size: check "
+            f"{ENDPOINT_VARIABLE} and HTTPS_PROXY"
+        )
 
 
 def _endpoint() -> str:

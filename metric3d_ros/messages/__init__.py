@@ -4,6 +4,7 @@ Where a function builds a message it takes `header` (used as it is) and `sensor_
 anything with the same message classes. Where it reads one, any object with the message's fields will do.
 """
 
+from metric3d_ros.codecs import MAX_PIXELS
 from metric3d_ros.messages.cameras import camera_to_camera_info, resize_camera_info
 from metric3d_ros.messages.clouds import Cloud, NewCloud, cloud_to_points, points_to_cloud
 from metric3d_ros.messages.compressed import compressed_to_rgb
@@ -11,7 +12,6 @@ from metric3d_ros.messages.compressed_depth import compressed_depth_to_depth, de
 from metric3d_ros.messages.encodings import COLOUR_ENCODINGS
 from metric3d_ros.messages.ground import ground_to_pose
 from metric3d_ros.messages.images import (
-    MAX_PIXELS,
     RawImage,
     array_to_image,
     depth_to_image,

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metric3d_ros.codecs import MAX_PIXELS
 from metric3d_ros.errors import MessageError
 from metric3d_ros.geometry.row_blocks import row_slices
 from metric3d_ros.messages.buffers import share_bytes, view_bytes
-from metric3d_ros.messages.images import MAX_PIXELS
 
 _FLOAT32 = 7  # PointField.FLOAT32
 _POINT_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros import codecs
+from metric3d_ros.codecs import MAX_PIXELS
 from metric3d_ros.codecs.sixteen_bits import ToEightBit, to_8_bit
 from metric3d_ros.errors import ImageError, MessageError
 from metric3d_ros.messages.buffers import view_bytes
 from metric3d_ros.messages.encodings import COLOUR_ENCODINGS, find_encoding
-from metric3d_ros.messages.images import MAX_PIXELS
 
 _WHAT = "the compressed image"
 _REMEDY = "it was cut short on its way or by its publisher"

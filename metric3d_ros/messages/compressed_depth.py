@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metric3d_ros.codecs import MAX_PIXELS
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.buffers import view_bytes
 from metric3d_ros.messages.compressed import decode_picture
-from metric3d_ros.messages.images import MAX_PIXELS, depth_to_millimetres, millimetres_to_depth
+from metric3d_ros.messages.images import depth_to_millimetres, millimetres_to_depth
 
 _HEADER = struct.Struct("<iff")
 _INVERSE_DEPTH = 0

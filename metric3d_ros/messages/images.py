@@ -6,15 +6,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metric3d_ros.codecs import MAX_PIXELS
 from metric3d_ros.codecs.sixteen_bits import ToEightBit, to_8_bit
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages.buffers import new_bytes, share_bytes, view_bytes
 from metric3d_ros.messages.encodings import Encoding, find_encoding
 
 _GREATEST = np.finfo(np.float32).max
-
-MAX_PIXELS = 1 << 26
-"""Images with more pixels than this (67 million) are refused before anything is allocated for them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

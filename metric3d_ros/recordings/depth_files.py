@@ -1,14 +1,15 @@
 """Depth and normals as files: 16-bit PNG with a scale, float TIFF, and NumPy arrays."""
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import replacing
 from metric3d_ros.recordings.images import decode_image, encode_image
+from metric3d_ros.recordings.numpy_files import read_array
 
 PICTURE_SUFFIXES = frozenset({".png", ".tif", ".tiff"})
 DEPTH_SUFFIXES = PICTURE_SUFFIXES | {".npy", ".npz"}
@@ -31,7 +32,7 @@ def read_depth(path: str | Path, *, units_per_metre: float | None = None) -> Flo
         raise DataError(f"{path}: depth scale is {units_per_metre}, expected units per metre above 0, such as 1000")
     suffix = path.suffix.lower()
     if suffix in {".npy", ".npz"}:
-        stored = _load_array(path, "depth")
+        stored = read_array(path, "depth")
     elif suffix in DEPTH_SUFFIXES:
         stored = decode_image(path, cv2.IMREAD_UNCHANGED)
     else:
@@ -56,8 +57,8 @@ def write_depth(path: str | Path, depth_m: FloatImage, *, units_per_metre: float
     if depth_m.ndim != 2:
         raise DataError(f"{path}: depth has shape {depth_m.shape}, expected (H, W)")
     if path.suffix.lower() == ".npy":
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, depth_m.astype(np.float32, copy=False))
+        with replacing(path) as file:
+            np.save(file, depth_m.astype(np.float32, copy=False))
     elif path.suffix.lower() == ".png":
         units = np.rint(depth_m.astype(np.float64) * units_per_metre)
         fits = np.isfinite(units) & (units > 0) & (units <= np.iinfo(np.uint16).max)
@@ -79,26 +80,9 @@ def read_normals(path: str | Path) -> FloatImage:
     path = Path(path)
     if path.suffix.lower() not in {".npy", ".npz"}:
         raise DataError(f"{path} is no file of normals by its suffix; expected .npy or .npz")
-    stored = _load_array(path, "normals")
+    stored = read_array(path, "normals")
     if stored.ndim != 3 or stored.shape[2] != 3:
         raise DataError(f"{path} has shape {stored.shape}; expected normals (H, W, 3)")
     normals = stored.astype(np.float32)
     length = np.linalg.norm(normals, axis=2, keepdims=True)
     return np.where(length > 0, normals / np.where(length > 0, length, 1), np.float32(np.nan)).astype(np.float32)
-
-
-def _load_array(path: Path, name: str) -> npt.NDArray[Any]:
-    """Return the array of a .npy file, or `name` (else the only array) of a .npz file; pickled objects are refused."""
-    try:
-        with path.open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            if isinstance(stored, np.ndarray):
-                return stored
-            names = list(stored.files)
-            if name not in names and len(names) != 1:
-                raise DataError(f"{path} holds the arrays {', '.join(names)}; expected one named {name}")
-            return np.asarray(stored[name if name in names else names[0]])
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path} is no readable NumPy file ({error}): write it again") from error

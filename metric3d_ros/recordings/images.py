@@ -9,14 +9,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.codecs import decode_picture, recognise
+from metric3d_ros.codecs import decode_picture, describe, recognise_in_file
 from metric3d_ros.codecs.sixteen_bits import fit_sample_range, to_8_bit
 from metric3d_ros.errors import DataError, ImageError
+from metric3d_ros.files.atomic import replacing
+from metric3d_ros.files.boundary import one_line_about, read_bytes
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 DEPTH_STEM_END = "_depth"
 """The end of a depth image's name before its suffix; such a file is not a camera image."""
+
+_MOST_BYTES = 1 << 29
+"""Of an encoded picture and what follows it, such as a phone's video."""
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -94,27 +99,17 @@ def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
 
     Bytes after the picture, such as a phone's video, are ignored; a missing end mark is accepted.
 
-    Raises ImageError if the file is missing, empty, truncated or no image.
+    Raises ImageError if the file is missing, empty, truncated, no image, or larger than any camera's.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}; expected an image file") from error
+    data = read_bytes(path, most_bytes=_MOST_BYTES, error=ImageError, remedy="expected an image file")
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); expected an image: copy or record it again")
     encoded = np.frombuffer(data, np.uint8)
-    if recognise(encoded):
+    if not recognise_in_file(encoded):
+        raise ImageError(f"{path} is no image that can be decoded: {describe(encoded)}, expected one of {_suffixes()}")
+    with one_line_about(path, ImageError, what="image", remedy="copy or record it again"):
         return decode_picture(encoded, what=str(path), remedy="copy or record it again", flags=flags)
-    try:
-        image = cv2.imdecode(encoded, flags)
-    except cv2.error as error:
-        raise ImageError(
-            f"{path} cannot be decoded ({error.err}); expected an image ending in {_suffixes()}"
-        ) from error
-    if image is None:
-        raise ImageError(f"{path} is no image that can be decoded; expected the content of {_suffixes()}")
-    return np.asarray(image)
 
 
 def encode_image(path: Path, image: npt.NDArray[Any]) -> None:
@@ -127,8 +122,8 @@ def encode_image(path: Path, image: npt.NDArray[Any]) -> None:
         ) from error
     if not done:
         raise ImageError(f"{path}: {image.dtype} {image.shape} does not fit this kind of file; use .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())
+    with replacing(path) as file:
+        file.write(data.tobytes())
 
 
 def _suffixes() -> str:

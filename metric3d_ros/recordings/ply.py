@@ -7,11 +7,17 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import replacing
+from metric3d_ros.files.boundary import one_line_about, read_bytes
+from metric3d_ros.files.excerpts import shorten
 
 _POSITION = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
 _NORMAL = [("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
 _COLOUR = [("red", "u1"), ("green", "u1"), ("blue", "u1")]
 _PLY_TYPES = {"<f4": "float", "u1": "uchar"}
+_END = b"end_header\n"
+_MOST_HEADER_BYTES = 1 << 16
+_MOST_BYTES = 1 << 33
 _NUMPY_TYPES = {
     name: numpy_type
     for numpy_type, names in {
@@ -68,8 +74,7 @@ def write_ply(
     header.append(f"element vertex {len(vertices)}")
     header += [f"property {_PLY_TYPES[kind]} {name}" for name, kind in fields]
     header.append("end_header\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    with replacing(path) as file:
         file.write("\n".join(header).encode())
         file.write(vertices.tobytes())
     return len(vertices)
@@ -81,10 +86,16 @@ def read_ply(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     Elements after the vertices (faces) are ignored. Raises DataError for any other kind of file, or a truncated one.
     """
     path = Path(path)
-    data = path.read_bytes()
-    head, mark, body = data.partition(b"end_header\n")
+    remedy = "write one with metric3d_ros, or convert it"
+    with one_line_about(path, DataError, what="binary little-endian PLY file", remedy=remedy):
+        return _parse(path, read_bytes(path, most_bytes=_MOST_BYTES, error=DataError, remedy=remedy))
+
+
+def _parse(path: Path, data: bytes) -> dict[str, npt.NDArray[Any]]:
+    end = data.find(_END, 0, _MOST_HEADER_BYTES)
+    head, body = data[: max(end, 0)], memoryview(data)[end + len(_END) :]
     lines = head.decode("ascii", errors="replace").splitlines()
-    if not mark or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
+    if end < 0 or lines[:1] != ["ply"] or "format binary_little_endian 1.0" not in lines:
         raise DataError(f"{path} is no binary little-endian PLY file; write one with metric3d_ros, or convert it")
     count, element = 0, ""
     fields: list[tuple[str, str]] = []
@@ -94,11 +105,17 @@ def read_ply(path: str | Path) -> dict[str, npt.NDArray[Any]]:
             element = words[1]
             if element == "vertex":
                 count = int(words[2])
+                if count < 0:
+                    raise DataError(f"{path} has {count} vertices, expected at least 0; write it again")
             elif not fields:
-                raise DataError(f"{path}: element {element} comes before the vertices; expected vertices first")
+                raise DataError(
+                    f"{path}: element {shorten(element, 40)} comes before the vertices; expected vertices first"
+                )
         elif words[:1] == ["property"] and element == "vertex":
             if words[1] not in _NUMPY_TYPES:
-                raise DataError(f"{path}: vertex property of type {words[1]}; expected one of {sorted(_NUMPY_TYPES)}")
+                raise DataError(
+                    f"{path}: vertex property of type {shorten(words[1], 40)}; expected one of {sorted(_NUMPY_TYPES)}"
+                )
             fields.append((words[2], _NUMPY_TYPES[words[1]]))
     kind = np.dtype(fields)
     if len(body) < count * kind.itemsize:

@@ -8,6 +8,9 @@ from pathlib import Path
 import yaml
 
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.files.atomic import write_text
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.yaml_text import read_mapping
 from metric3d_ros.scale.measurements import FIXED, Measured, ScaleRefusal
 
 # The first measurements are taken by their median, whatever their steps: none of them is known to be right.
@@ -158,10 +161,8 @@ class ScaleTracker:
 def save_scale(path: Path, state: ScaleState) -> None:
     """Write what a tracker has found, to go on with after a restart. Raises DataError if that fails."""
     content = {"scale": {"factor": state.factor, "source": state.source, "spread": state.spread}}
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        partial.replace(path)
+        write_text(path, yaml.safe_dump(content, sort_keys=False), durable=True)
     except OSError as error:
         raise DataError(f"{path} cannot be written ({error.strerror}); name a file in a folder that can be") from error
 
@@ -173,14 +174,19 @@ def load_scale(path: Path, *, options: ScaleOptions = ScaleOptions()) -> ScaleSt
     """
     if not path.exists():
         return ScaleState()
+    remedy = "delete it, or name another file"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))["scale"]
-        factor, source, spread = float(content["factor"]), str(content["source"]), float(content["spread"])
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} does not hold a saved scale: delete it, or name another file") from error
+        content = read_mapping(path, what="a saved scale")
+    except DataError as error:
+        raise DataError(f"{error}; {remedy}") from error
+    try:
+        saved = content["scale"]
+        factor, source, spread = float(saved["factor"]), str(saved["source"]), float(saved["spread"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} does not hold a saved scale: {remedy}") from error
     if not options.min_factor <= factor <= options.max_factor:
         raise DataError(
             f"{path} holds the scale factor {factor:g}, expected {options.min_factor:g} to {options.max_factor:g}: "
             "delete it to begin at 1"
         )
-    return ScaleState(factor=factor, source=source, spread=spread)
+    return ScaleState(factor=factor, source=shorten(source, 40), spread=spread)

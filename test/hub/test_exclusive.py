@@ -13,9 +13,9 @@ import time
 import pytest
 from hub_server import serve_hub
 
+from metric3d_ros.files.exclusive import hold_file, hold_folder, is_at, is_held
 from metric3d_ros.hub import downloads
 from metric3d_ros.hub.downloads import HubFile, download, part_path
-from metric3d_ros.hub.exclusive import hold_file, hold_folder, is_at, is_held
 
 CONTENT = os.urandom(2_000_000)
 FILE = HubFile(
@@ -99,7 +99,7 @@ def test_a_file_that_was_moved_is_not_at_its_place_any_more(tmp_path):
 
 def test_a_killed_process_holds_nothing(tmp_path):
     script = (
-        "import sys, time, pathlib; from metric3d_ros.hub.exclusive import hold_folder\n"
+        "import sys, time, pathlib; from metric3d_ros.files.exclusive import hold_folder\n"
         "with hold_folder(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE) as process:

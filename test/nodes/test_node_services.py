@@ -128,17 +128,38 @@ def test_a_snapshot_without_images_says_so(camera, session):
     assert "no image that can be used came within 1.5 s" in response.message
 
 
-def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(camera, session):
+def test_what_a_killed_process_has_left_refuses_no_snapshot_and_is_removed(camera, session):
     header = camera.header()
-    blocker = session[2] / f".{header.stamp.sec}.250000000.part"
-    blocker.write_text("in the way")
+    name = f"{header.stamp.sec}.250000000"
+    older, dead = session[2] / f".{name}.part", session[2] / f".{name}.1-0123abcd.part"
+    for left in (older, dead):
+        left.mkdir()
+        (left / "image.png").write_text("half of it")
     client = camera.bench.node.create_client(Trigger, "depth_node/save_snapshot")
     assert camera.bench.spin_until(client.service_is_ready)
     future = client.call_async(Trigger.Request())
     show_until(camera, future.done, picture(), header=header)
+    assert future.result().success, future.result().message
+    assert (session[2] / name / "parameters.yaml").is_file()
+    assert not dead.exists()
+    assert older.exists()  # nobody can tell whose that is
+
+
+def test_a_snapshot_that_cannot_be_written_says_so(camera, session):
+    header = camera.header()
+    away = session[2].rename(session[2].with_name("away"))
+    try:
+        session[2].write_text("in the way")
+        client = camera.bench.node.create_client(Trigger, "depth_node/save_snapshot")
+        assert camera.bench.spin_until(client.service_is_ready)
+        future = client.call_async(Trigger.Request())
+        show_until(camera, future.done, picture(), header=header)
+    finally:
+        session[2].unlink()
+        away.rename(session[2])
     assert not future.result().success
     assert "nothing was saved" in future.result().message
-    assert not (session[2] / f"{header.stamp.sec}.250000000").exists()
+    assert "File exists" in future.result().message
 
 
 def test_each_of_several_cameras_has_snapshots_of_its_own(tmp_path):

@@ -14,6 +14,9 @@ from metric3d_ros.camera.calibration.text import INI_FORMAT, read_calibration_te
 from metric3d_ros.camera.calibration.urls import resolve_calibration
 from metric3d_ros.camera.lenses.names import EQUIDISTANT, PLUMB_BOB, RATIONAL
 from metric3d_ros.errors import CameraError, DataError
+from metric3d_ros.files.atomic import write_text
+from metric3d_ros.files.boundary import one_line_about
+from metric3d_ros.files.excerpts import excerpt, some
 
 _NO_P = (0.0,) * 12
 _UNIT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -70,6 +73,11 @@ def read_calibration_file(url: str | Path, *, camera_name: str = "") -> Calibrat
     """
     path, wanted = resolve_calibration(url, camera_name=camera_name)
     content = read_calibration_text(path)
+    with one_line_about(path, DataError, what="calibration", remedy="calibrate the camera again, or mend the file"):
+        return _read_camera(path, content, wanted=wanted, camera_name=camera_name)
+
+
+def _read_camera(path: Path, content: Mapping[str, Any], *, wanted: str, camera_name: str) -> Calibration:
     cameras = dict(_cameras_of(content))
     where = str(path)
     if cameras:
@@ -103,7 +111,7 @@ def _cameras_of(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
 def _choose(where: str, cameras: Mapping[str, Mapping[str, Any]], *, wanted: str, camera_name: str) -> str:
     if wanted:
         if wanted not in cameras:
-            raise DataError(f"{where} has no camera '{wanted}', expected one of {', '.join(cameras)}")
+            raise DataError(f"{where} has no camera '{wanted}', expected one of {some(cameras)}")
         return wanted
     if len(cameras) == 1:
         return next(iter(cameras))
@@ -112,8 +120,8 @@ def _choose(where: str, cameras: Mapping[str, Mapping[str, Any]], *, wanted: str
         if len(called) == 1:
             return called[0]
     raise DataError(
-        f"{where} describes {len(cameras)} cameras ({', '.join(cameras)}); write # and a name behind it, as in "
-        f"{where}#{next(iter(cameras))}"
+        f"{where} describes {len(cameras)} cameras ({some(cameras)}); write # and a name behind it, as in "
+        f"{where}#{some([next(iter(cameras))])}"
     )
 
 
@@ -130,8 +138,8 @@ def _to_calibration(where: str, content: Mapping[str, Any]) -> Calibration:
     projection = values.text(names.CAMERA_MODEL)
     if projection is not None and projection.lower() != "pinhole":
         raise DataError(
-            f"{where}: camera_model is '{projection}', expected pinhole: calibrate as pinhole-radtan or pinhole-equi, "
-            "or rectify the images first"
+            f"{where}: camera_model is {excerpt(projection)}, expected pinhole: calibrate as pinhole-radtan or "
+            "pinhole-equi, or rectify the images first"
         )
     model = values.text(names.MODEL)
     is_fisheye = values.flag(names.FISHEYE)
@@ -176,7 +184,7 @@ def _region(where: str, roi: Any) -> Region:
 def _count(where: str, content: Mapping[str, Any], name: str) -> int:
     value = content.get(name, 0)
     if not isinstance(value, int) or not 0 <= value < 2**32:
-        raise DataError(f"{where}: {name} is {value!r}, expected a whole number of at least 0")
+        raise DataError(f"{where}: {name} is {excerpt(value)}, expected a whole number of at least 0")
     return value
 
 
@@ -195,23 +203,7 @@ def write_calibration(path: str | Path, camera: Camera, *, camera_name: str = "c
             3, [camera.fx, 0.0, camera.cx, 0.0, 0.0, camera.fy, camera.cy, 0.0, 0.0, 0.0, 1.0, 0.0]
         ),
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
-
-
-def load_yaml_mapping(path: Path, *, what: str) -> Mapping[str, Any]:
-    """Return the mapping that a YAML file holds; DataError, naming `what` was expected, when it holds none."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; expected {what} in YAML") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is no YAML that can be read ({reason}); expected {what}") from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"{path} holds {type(content).__name__}, expected {what}: a mapping of names to values")
-    return content
+    write_text(Path(path), yaml.safe_dump(content, sort_keys=False, default_flow_style=None), durable=True)
 
 
 def _matrix(rows: int, data: list[float]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.excerpts import excerpt
 
 # The first name of each is the one that messages use. Names are compared without case, dots, dashes and underscores.
 WIDTH = ("image_width", "width", "img_width", "Camera.width")
@@ -38,8 +39,8 @@ class NamedValues:
         for other in others:
             if found[other] != found[first]:
                 raise DataError(
-                    f"{self._where}: {first} and {other} are both given and differ ({str(found[first])[:60]} and "
-                    f"{str(found[other])[:60]}); leave out the wrong one"
+                    f"{self._where}: {first} and {other} are both given and differ ({excerpt(found[first], 60)} "
+                    f"and {excerpt(found[other], 60)}); leave out the wrong one"
                 )
         return found.get(first)
 
@@ -47,7 +48,7 @@ class NamedValues:
         """Return text; None if it is not given."""
         value = self.find(names)
         if value is not None and not isinstance(value, str):
-            raise DataError(f"{self._where}: {names[0]} is {value!r}, expected a name such as plumb_bob")
+            raise DataError(f"{self._where}: {names[0]} is {excerpt(value)}, expected a name such as plumb_bob")
         return value
 
     def flag(self, names: Sequence[str]) -> bool | None:
@@ -102,19 +103,19 @@ class NamedValues:
     def _to_numbers(self, name: str, value: Any) -> tuple[float, ...]:
         data = value.get("data") if isinstance(value, Mapping) else value
         if not isinstance(data, list):
-            raise DataError(f"{self._where}: {name} is {data!r}, expected a list of numbers (under `data:`)")
+            raise DataError(f"{self._where}: {name} is {excerpt(data)}, expected a list of numbers (under `data:`)")
         flat = [number for row in data for number in (row if isinstance(row, list) else [row])]
         if any(isinstance(number, bool) for number in flat):
-            raise DataError(f"{self._where}: {name} is {str(data)[:80]}, expected numbers only")
+            raise DataError(f"{self._where}: {name} is {excerpt(data)}, expected numbers only")
         try:
             return tuple(float(number) for number in flat)
         except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{self._where}: {name} is {str(data)[:80]}, expected numbers only") from error
+            raise DataError(f"{self._where}: {name} is {excerpt(data)}, expected numbers only") from error
 
     def _whole(self, name: str, value: Any) -> int:
         number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
         if number is None or not 1 <= number < 2**31 or number != int(number):
-            got = "missing" if value is None else repr(value)
+            got = "missing" if value is None else excerpt(value)
             raise DataError(f"{self._where}: {name} is {got}, expected a whole number of pixels above 0")
         return int(number)
 

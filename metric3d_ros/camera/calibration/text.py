@@ -9,6 +9,9 @@ from xml.etree import ElementTree
 import yaml
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.boundary import one_line_about, read_text
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.yaml_text import MOST_BYTES, LimitedLoader, describe_problem, load_first_document
 
 INI_FORMAT = "ini format"
 """Stands in the mapping of an INI file, which cannot name its lens model."""
@@ -17,8 +20,12 @@ _NAMES = "expected a YAML of camera_calibration, OpenCV or Kalibr, an XML of Ope
 _INI_SECTION = re.compile(r"^\s*\[\s*image\s*\]\s*$", re.MULTILINE | re.IGNORECASE)
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that knows the tags of OpenCV's FileStorage, and takes any other as the plain value that it marks."""
+_MOST_XML_DEPTH = 16
+_MOST_XML_ELEMENTS = 10_000
+
+
+class _Loader(LimitedLoader):
+    """Loader that knows the tags of OpenCV's FileStorage, and takes any other as the plain value that it marks."""
 
 
 def _construct_plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
@@ -34,19 +41,16 @@ _Loader.add_multi_constructor("", _construct_plain)
 
 def read_calibration_text(path: Path) -> Mapping[str, Any]:
     """Return what a calibration file holds; DataError, in one line, if its format is unknown."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}; {_NAMES}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text that can be read ({error.reason}); {_NAMES}") from error
+    text = read_text(path, error=DataError, most_bytes=MOST_BYTES, remedy=_NAMES)
     start = text.lstrip()[:200]
-    if start.startswith("<"):
-        content = _read_xml(path, text)
-    elif _INI_SECTION.search(text):
-        content = _read_ini(path, text)
-    else:
-        content = _read_yaml(path, text)
+    content: Any
+    with one_line_about(path, DataError, what="calibration", remedy=_NAMES):
+        if start.startswith("<"):
+            content = _read_xml(path, text)
+        elif _INI_SECTION.search(text):
+            content = _read_ini(path, text)
+        else:
+            content = _read_yaml(path, text)
     if not isinstance(content, Mapping):
         raise DataError(f"{path} holds {type(content).__name__}, {_NAMES}")
     return content
@@ -56,22 +60,44 @@ def _read_yaml(path: Path, text: str) -> Any:
     # OpenCV's directive is not YAML's (that has a space), and `ros2 topic echo` ends each message with ---.
     body = re.sub(r"\A\s*%YAML[: ][^\n]*\n(?:---[^\n]*\n)?", "", text)
     try:
-        documents = yaml.load_all(body, Loader=_Loader)
-        return next(iter(documents), None)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataError(
-            f"{path} is no YAML that can be read ({' '.join(str(error).split())[:200]}); {_NAMES}"
-        ) from error
+        return load_first_document(body, _Loader)
+    except yaml.YAMLError as error:
+        raise DataError(f"{path} is no YAML that can be read ({describe_problem(error, body)}); {_NAMES}") from error
 
 
 def _read_xml(path: Path, text: str) -> dict[str, Any]:
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise DataError(f"{path} declares entities, which can stand for any amount of text: remove its <!DOCTYPE ...>")
     try:
-        root = ElementTree.fromstring(text.lstrip())
+        root = _parse_xml(path, text.lstrip())
     except (ElementTree.ParseError, ValueError) as error:
         raise DataError(f"{path} is no XML that can be read ({error}); {_NAMES}") from error
     if root.tag != "opencv_storage":
-        raise DataError(f"{path} is an XML of {root.tag}, expected opencv_storage, as OpenCV's FileStorage writes it")
+        raise DataError(
+            f"{path} is an XML of {shorten(root.tag, 40)}, expected opencv_storage, as OpenCV's FileStorage writes it"
+        )
     return {element.tag: _read_element(element) for element in root}
+
+
+def _parse_xml(path: Path, text: str) -> ElementTree.Element:
+    """Return the root of an XML that is neither deeper nor larger than any calibration."""
+    parser: Any = ElementTree.XMLPullParser(events=("start", "end"))
+    parser.feed(text)
+    parser.close()
+    depth = elements = 0
+    root: ElementTree.Element | None = None
+    for event, element in parser.read_events():
+        root = element if root is None else root
+        depth += 1 if event == "start" else -1
+        elements += event == "start"
+        if depth > _MOST_XML_DEPTH or elements > _MOST_XML_ELEMENTS:
+            raise DataError(
+                f"{path} has elements more than {_MOST_XML_DEPTH} deep, or more than {_MOST_XML_ELEMENTS} of them: it "
+                f"is no calibration; {_NAMES}"
+            )
+    if root is None:
+        raise ValueError("no element found")
+    return root
 
 
 def _read_element(element: ElementTree.Element) -> Any:
@@ -99,7 +125,9 @@ def _read_ini(path: Path, text: str) -> dict[str, Any]:
 
     def close() -> None:
         if name in content:
-            raise DataError(f"{path} states '{name}' twice, for several cameras; give a file of one camera")
+            raise DataError(
+                f"{path} states '{shorten(name, 40)}' twice, for several cameras; give a file of one camera"
+            )
         if name and numbers:
             content[name] = numbers[0] if len(numbers) == 1 else list(numbers)
 

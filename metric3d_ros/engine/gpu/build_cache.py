@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from metric3d_ros.files.boundary import reason_of
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.exclusive import hold_folder, is_held
 from metric3d_ros.hub.downloads import hash_file
-from metric3d_ros.hub.exclusive import hold_folder, is_held
 
 T = TypeVar("T")
 
@@ -23,6 +25,7 @@ _MANIFEST = "manifest.json"
 _KEY, _FILES = "key", "files"
 _UNFINISHED = re.compile(r"[0-9a-f]{32}\..+")
 _MOST_ENTRIES = 8
+_MOST_MANIFEST_BYTES = 1 << 20
 _LEAST_FREE_BYTES = 4 << 30
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +100,8 @@ def _remove_abandoned(root: Path) -> None:
 def _find_problem(entry: Path, key: Mapping[str, str]) -> str | None:
     """Return why an entry cannot be trusted; None if it can."""
     try:
-        manifest = json.loads((entry / _MANIFEST).read_text())
+        with (entry / _MANIFEST).open("rb") as file:
+            manifest = json.loads(file.read(_MOST_MANIFEST_BYTES))
         if manifest[_KEY] != dict(key):
             return "it was built for something else"
         there = {path.name for path in entry.iterdir()} - {_MANIFEST}
@@ -105,9 +109,9 @@ def _find_problem(entry: Path, key: Mapping[str, str]) -> str | None:
             return "files are missing or were added"
         for name, sha256 in manifest[_FILES].items():
             if hash_file(entry / name) != sha256:
-                return f"{name} is not what was written"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"its description cannot be read ({error})"
+                return f"{shorten(name, 80)} is not what was written"
+    except Exception as error:  # whatever Python's reader makes of it, RecursionError included
+        return f"its description cannot be read ({reason_of(error)})"
     return None
 
 

@@ -1,6 +1,5 @@
 """Writes a snapshot: one image and everything that was made of it, into a folder. No ROS here."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from metric3d_ros import __version__
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import new_folder, write_text
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.nodes.parameter_server.file_writer import parameters_to_yaml
 from metric3d_ros.nodes.parameter_server.schema import flatten
@@ -23,26 +23,20 @@ _MOST_OF_ONE_STAMP = 1000
 def write_snapshot(parent: Path, name: str, result: Result) -> Path:
     """Write `result` into the new folder parent/name, or name-2 and so on if there is one; return the folder.
 
-    The folder appears when it is complete. Raises OSError or Metric3DError when something cannot be written; nothing
-    is left behind then.
+    The folder appears when it is complete and on the disk. Raises OSError or Metric3DError when something cannot be
+    written; nothing is left behind then.
     """
     parent.mkdir(parents=True, exist_ok=True)
     names = [name, *(f"{name}-{i}" for i in range(2, _MOST_OF_ONE_STAMP))]
-    folder = next((parent / each for each in names if not (parent / each).exists()), None)
-    if folder is None:
-        raise DataError(f"{parent} holds {_MOST_OF_ONE_STAMP} snapshots of the stamp {name}: remove some")
-    growing = folder.with_name(f".{folder.name}.part")
     try:
-        _write_files(growing, result)
-        growing.rename(folder)
-    except BaseException:
-        shutil.rmtree(growing, ignore_errors=True)
-        raise
-    return folder
+        with new_folder(parent, names, durable=True) as found:
+            _write_files(found[0], result)
+    except FileExistsError as error:
+        raise DataError(f"{parent} holds {_MOST_OF_ONE_STAMP} snapshots of the stamp {name}: remove some") from error
+    return found[0]
 
 
 def _write_files(folder: Path, result: Result) -> None:
-    folder.mkdir()
     write_rgb(folder / "image.png", result.rgb)
     write_depth(folder / "depth.npy", result.depth_m)
     write_depth(folder / "depth.png", result.depth_m)
@@ -57,4 +51,4 @@ def _write_files(folder: Path, result: Result) -> None:
     write_calibration(folder / "camera_info.yaml", result.camera)
     about = f"# metric3d_ros {__version__}: the parameters of this snapshot, as params_file:=parameters.yaml takes them"
     parameters = parameters_to_yaml(type(result.parameters), values=flatten(result.parameters), about=about)
-    (folder / "parameters.yaml").write_text(parameters, encoding="utf-8")
+    write_text(folder / "parameters.yaml", parameters)

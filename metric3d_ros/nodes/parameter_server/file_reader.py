@@ -8,8 +8,20 @@ from pathlib import Path
 import yaml
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.boundary import one_line_about
+from metric3d_ros.files.boundary import read_text as read_limited_text
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.yaml_text import (
+    MOST_BYTES,
+    LimitError,
+    compose_documents,
+    describe_problem,
+    load_first_document,
+)
 
 _PARAMETERS = "ros__parameters"
+_YAML_ERRORS = (yaml.YAMLError,)
+_REMEDY = "name a YAML file after --params-file"
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 _STR = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -62,20 +74,23 @@ def read_parameter_file(path: Path, *, is_accepted: bool, accepts: Accepts) -> P
 
     Raises ConfigurationError for a file that cannot be read or is no YAML.
     """
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        documents = [node for node in yaml.compose_all(text, Loader=yaml.SafeLoader) if node is not None]
-        entries = [entry for document in documents for entry in _sections(document, ())]
-    except OSError as error:
-        raise ConfigurationError(
-            f"parameter file {path} cannot be read ({error.strerror}): name a YAML file after --params-file"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        if is_accepted:
+        with one_line_about(
+            f"parameter file {path}", ConfigurationError, what="YAML", remedy=_REMEDY, passing=_YAML_ERRORS
+        ):
+            return _read_sections(path, text, is_accepted=is_accepted, accepts=accepts)
+    except yaml.YAMLError as error:
+        if is_accepted and not isinstance(error, LimitError):
             return ParameterFile(path, is_understood=False)
         raise ConfigurationError(
-            f"parameter file {path} is no YAML ({_first_problem(error)}): expected /**: with ros__parameters: below it"
+            f"parameter file {path} is no YAML ({describe_problem(error, text)}): expected /**: with ros__parameters: "
+            "below it"
         ) from error
+
+
+def _read_sections(path: Path, text: str, *, is_accepted: bool, accepts: Accepts) -> ParameterFile:
+    entries = [entry for document in compose_documents(text) for entry in _sections(document, ())]
     found = ParameterFile(path)
     needs_cleaning = not is_accepted
     kept: list[tuple[str, str, yaml.Node]] = []
@@ -99,10 +114,23 @@ def read_parameter_file(path: Path, *, is_accepted: bool, accepts: Accepts) -> P
     return found
 
 
+def read_text(path: Path) -> str:
+    """Return what stands in a parameter file; ConfigurationError if it cannot be read, is too large or is no text."""
+    return read_limited_text(
+        path,
+        error=ConfigurationError,
+        most_bytes=MOST_BYTES,
+        what="parameter file",
+        remedy=_REMEDY,
+    )
+
+
 def refused_value(text: str) -> str:
     """Return why ROS 2 takes no parameter with this YAML text; "" if nothing is known against it."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _compose(text)
+    except LimitError as error:
+        return describe_problem(error)
     except yaml.YAMLError:
         return ""
     return _refusal(node) if node is not None else "it has no value"
@@ -111,7 +139,7 @@ def refused_value(text: str) -> str:
 def with_items_of_one_type(text: str) -> str:
     """Return YAML for one value such that a list of whole and other numbers is one of numbers with a point."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _compose(text)
     except yaml.YAMLError:
         return text
     repaired = node if node is None else _of_one_type(node)
@@ -120,14 +148,18 @@ def with_items_of_one_type(text: str) -> str:
 
 def with_words_in_quotes(text: str) -> str:
     """Return YAML for a list such that each of its items is a string, even if it resembles a number."""
-    items = getattr(yaml.compose(text, Loader=yaml.SafeLoader), "value", [])
+    items = getattr(_compose(text), "value", [])
     return "[" + ", ".join(f'"{item.value}"' for item in items) + "]"
+
+
+def _compose(text: str) -> yaml.Node | None:
+    return next(iter(compose_documents(text)), None)
 
 
 def _sections(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.Node]]:
     """Yield each `ros__parameters`, and each value that has none above it, with the keys that lead there."""
     if not isinstance(node, yaml.MappingNode):
-        raise yaml.YAMLError(f"{_one_line(node)!r} in the place of a node's name")
+        raise yaml.YAMLError(f"{shorten(_one_line(node), 60)!r} in the place of a node's name")
     for key, value in _pairs(node):
         if key == _PARAMETERS or not isinstance(value, yaml.MappingNode):
             yield (*keys, key), value
@@ -178,10 +210,13 @@ def _of_one_type(node: yaml.Node) -> yaml.Node:
     """Return a list of whole and other numbers as one of numbers with a point, which ROS 2 takes."""
     if not isinstance(node, yaml.SequenceNode) or {item.tag for item in node.value} != {_INT, _FLOAT}:
         return node
-    items = [
-        yaml.ScalarNode(_FLOAT, repr(float(yaml.safe_load(item.value)))) if item.tag == _INT else item
-        for item in node.value
-    ]
+    try:
+        items = [
+            yaml.ScalarNode(_FLOAT, repr(float(load_first_document(item.value)))) if item.tag == _INT else item
+            for item in node.value
+        ]
+    except (yaml.YAMLError, TypeError, ValueError):
+        return node  # `!!int zz`, or more digits than any number has
     return yaml.SequenceNode(node.tag, items, flow_style=True)
 
 
@@ -206,9 +241,3 @@ def _one_line(node: yaml.Node) -> str:
         escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
         return f'"{escaped}"'
     return text
-
-
-def _first_problem(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{problem}, line {mark.line + 1}" if mark is not None else str(problem)

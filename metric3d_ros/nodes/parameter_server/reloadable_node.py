@@ -7,6 +7,8 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from metric3d_ros.files.yaml_text import load_first_document
+
 
 class ReloadableNode(Node):
     """A node whose own dump `ros2 param load` takes back without a failure."""
@@ -33,8 +35,8 @@ class ReloadableNode(Node):
 def _without_quotes(parameter: Parameter) -> Parameter:
     """Return what clients that load a file make of a word: they take the quotes off, so that '0' comes as 0."""
     try:
-        return Parameter(parameter.name, value=yaml.safe_load(parameter.value))
-    except (yaml.YAMLError, TypeError):
+        return Parameter(parameter.name, value=load_first_document(parameter.value))
+    except (yaml.YAMLError, TypeError, ValueError):
         return parameter
 
 

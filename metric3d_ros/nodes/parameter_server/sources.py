@@ -7,11 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.excerpts import some
 from metric3d_ros.nodes.parameter_server.file_reader import (
     SEVERAL_TYPES,
     ParameterFile,
     Setting,
     read_parameter_file,
+    read_text,
     refused_value,
     with_items_of_one_type,
 )
@@ -20,7 +22,6 @@ EVERY_NODE = "/**"
 _ASSIGNMENT = re.compile(r"(?:(?P<node>[^:=]+):)?(?P<name>[^:=]+):=(?P<value>.*)", re.DOTALL)
 _CLOSE = 0.75
 _NUMBER = "0123456789_"
-_MOST_NAMES = 8
 
 
 class ParameterSources:
@@ -53,6 +54,7 @@ class ParameterSources:
         self.argv = [word for position, word in enumerate(self.argv) if position not in drop]
 
     def _read_file(self, position: int, path: str) -> None:
+        read_text(Path(path))  # within limits, before ROS 2 reads it without any
         is_accepted = self._accepts(["node", "--ros-args", "--params-file", path])
         found = read_parameter_file(Path(path), is_accepted=is_accepted, accepts=self._accepts_text)
         self.files.append(found)
@@ -135,8 +137,7 @@ class ParameterSources:
             ours = [each for each in file.settings if matches(each.section, node_name)]
             names = list(dict.fromkeys(each.name for each in ours if each.name in known and not each.refusal))
             if names:
-                more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-                lines.append(f"parameter file {file.path} sets {', '.join(names[:_MOST_NAMES])}{more}")
+                lines.append(f"parameter file {file.path} sets {some(names)}")
             if not file.is_understood:
                 continue
             if file.strays and not file.sections:
@@ -147,7 +148,7 @@ class ParameterSources:
             elif not file.sections:
                 lines.append(f"parameter file {file.path} sets nothing: it holds no parameters")
             elif not ours:
-                keys = ", ".join(file.sections[:_MOST_NAMES])
+                keys = some(file.sections)
                 near = _near(file, node_name, known)
                 place = f" in place of {near}:" if near else ""
                 warnings.append(
@@ -169,8 +170,9 @@ class ParameterSources:
 
 def matches(section: str, node_name: str) -> bool:
     """Return whether a section of a parameter file is for the node; * is one part of its name, ** any number."""
-    pattern = ""
-    for part in section.strip("/").split("/"):
+    pattern, parts = "", section.strip("/").split("/")
+    # A ** beside another one adds nothing but time.
+    for part in (part for part, before in zip(parts, ["", *parts], strict=False) if (part, before) != ("**", "**")):
         pattern += {"*": r"/[^/]+", "**": r"(?:/[^/]+)*"}.get(part, "/" + re.escape(part))
     return re.fullmatch(pattern, node_name) is not None
 

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError, Metric3DError
+from metric3d_ros.files.atomic import check_writable
 from metric3d_ros.messages import cloud_to_points, compressed_to_rgb, image_to_array, image_to_depth, image_to_rgb
 from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.messages.stamps import stamp_ns
@@ -263,7 +264,6 @@ class View:
 def _check_file(path: Path) -> None:
     """Raise ConfigurationError if a recording cannot be written; Rerun would only log it."""
     try:
-        with path.open("wb"):
-            pass
+        check_writable(path)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path} ({error.strerror}): choose another file with --save") from error

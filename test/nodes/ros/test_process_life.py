@@ -74,7 +74,7 @@ def test_parameter_that_cannot_be_used_ends_the_node(environment, models, given,
     ("arguments", "text"),
     [
         (["--params-file", "{folder}/broken.yaml"], "parameter file {folder}/broken.yaml is no YAML ("),
-        (["--params-file", "{folder}/missing.yaml"], "parameter file {folder}/missing.yaml cannot be read ("),
+        (["--params-file", "{folder}/missing.yaml"], "cannot read parameter file {folder}/missing.yaml: "),
         (["--bogus"], "ROS 2 cannot start: "),
     ],
 )

@@ -1,0 +1,84 @@
+"""Whatever a library raises about a file of a user becomes one error of this package, in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from metric3d_ros.errors import Metric3DError
+from metric3d_ros.files.excerpts import shorten
+
+MOST_TEXT_BYTES = 1 << 20
+"""Of a JSON, XML or INI file: a hundred times what a calibration or a parameter file of every node takes."""
+
+
+@contextlib.contextmanager
+def one_line_about(
+    path: Path | str,
+    error: type[Metric3DError],
+    *,
+    what: str,
+    remedy: str,
+    passing: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
+    """Read a file in this context: whatever is raised about it becomes one `error`.
+
+    A damaged file can make a library raise anything, from KeyError to RecursionError and MemoryError.
+
+    Args:
+        path: the file, which the message names.
+        error: the class to raise. An error of this package passes as it is.
+        what: what the file should be, as in "is no readable NumPy file".
+        remedy: ends the message.
+        passing: what is raised as it is, for the caller.
+    """
+    try:
+        yield
+    except passing:
+        raise
+    except Metric3DError:
+        raise
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror or shorten(str(problem))}; {remedy}") from problem
+    except Exception as problem:
+        raise error(f"{path} is no readable {what} ({reason_of(problem)}): {remedy}") from problem
+
+
+def reason_of(problem: object) -> str:
+    """Return the first line of what a library raised, or the exception's name if it has no words."""
+    lines = str(problem).strip().splitlines()
+    return shorten(lines[0]) if lines else type(problem).__name__
+
+
+def read_bytes(path: Path, *, most_bytes: int, error: type[Metric3DError], remedy: str, what: str = "") -> bytes:
+    """Return a file's content; `error` if it is no file, cannot be read or is larger than `most_bytes`.
+
+    `what` stands before the file's name in messages, as in "parameter file".
+    """
+    named = f"{what} {path}".lstrip()
+    with one_line_about(named, error, what="file", remedy=remedy):
+        # Without O_NONBLOCK a pipe would make this wait for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISCHR(status.st_mode)):  # /dev/null is as good as any
+                raise error(f"{named} is no file: {remedy}")
+            data = file.read(most_bytes + 1) if status.st_size <= most_bytes else b""
+        size = max(status.st_size, len(data))
+        if size > most_bytes:
+            raise error(f"{named} has {size} bytes, expected at most {most_bytes}: {remedy}")
+        return data
+
+
+def read_text(
+    path: Path, *, error: type[Metric3DError], remedy: str, most_bytes: int = MOST_TEXT_BYTES, what: str = ""
+) -> str:
+    """Return the content of a UTF-8 text file, without a byte order mark; `error` as `read_bytes` raises it."""
+    data = read_bytes(path, most_bytes=most_bytes, error=error, remedy=remedy, what=what)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        named = f"{what} {path}".lstrip()
+        raise error(f"{named} is no text that can be read ({problem.reason}); {remedy}") from problem
