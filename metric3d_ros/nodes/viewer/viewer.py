@@ -33,6 +33,8 @@ from metric3d_ros.pictures import normals_to_rgb
 READY = "watching"
 _FLUSH_S = 2.0
 _CLOSE_S = 15.0
+_CLOSE_EMPTY_S = 1.5
+"""For Rerun, which may still be starting, if nothing has come that could be lost."""
 _QUIET_S = 10.0
 _LOOK_AFTER_VIEWER_S = 0.5
 _LOOK_FOR_LATCHED_S = 1.0
@@ -103,7 +105,7 @@ class View:
     def close(self) -> bool:
         """Finish the recording; False if Rerun is still busy with it."""
         self._closing.set()
-        done = self._scheduler.stop(timeout_s=_CLOSE_S)
+        done = self._scheduler.stop(timeout_s=_CLOSE_S if self._taken else _CLOSE_EMPTY_S)
         if done and self._recording is not None:
             done = self._finish_recording(self._recording)
         self._close_viewer()
