@@ -3,11 +3,13 @@
 import dataclasses
 import hashlib
 import pickle
+import pickletools
 import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import safetensors
@@ -24,6 +26,9 @@ from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 
 _STATE_DICT_KEY = "model_state_dict"
 # PyTorch's words for it, of any case.
+_PICKLES_OF_A_FILE = 5
+"""Before the tensors' bytes, in the form that PyTorch wrote until 1.6."""
+_MOST_NAME_LETTERS = 256
 _SIGNS_OF_CODE = ("unsupported global", "unsupported class", "unrecognized function")
 
 
@@ -93,6 +98,7 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_types()):
             warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error says it all
+            _refuse_long_names(path)
             # Mapped where the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
@@ -107,6 +113,29 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
     if not isinstance(stored, Mapping):
         raise CheckpointError(f"checkpoint {path} holds a {type(stored).__name__}, expected a dict of weights")
     return stored
+
+
+def _refuse_long_names(path: Path) -> None:
+    """Raise UnpicklingError for a class name that none has: PyTorch searches its own message about it for minutes."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith("data.pkl"):
+                    with archive.open(name) as file:
+                        _check_names(file)
+        return
+    with path.open("rb") as file:
+        for _ in range(_PICKLES_OF_A_FILE):
+            _check_names(file)
+
+
+def _check_names(file: IO[bytes]) -> None:
+    try:
+        for operation, argument, _ in pickletools.genops(file):
+            if operation.name in ("GLOBAL", "INST") and len(str(argument)) > _MOST_NAME_LETTERS:
+                raise pickle.UnpicklingError(f"a class has a name of {len(str(argument))} letters")
+    except ValueError:
+        pass  # a damaged one, about which PyTorch's own error is as good
 
 
 def _numpy_scalar_types() -> list[object]:

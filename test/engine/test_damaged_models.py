@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import tiny_models
+from mutations import damage
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
@@ -25,37 +26,6 @@ def files(tmp_path_factory):
         tiny_models.save_authors_model(folder / "authors.onnx", size_hw=(56, 84)).read_bytes(),
         tiny_models.save_onnx_community_model(folder / "community.onnx").read_bytes(),
     ]
-
-
-def damage(content: bytes, chance: random.Random) -> bytes:
-    """Return the content with one or a few changes of the kinds that disks, downloads and attackers make."""
-    changed = bytearray(content)
-    kind = chance.choice(["bytes", "bits", "cut", "drop", "repeat", "zeros", "swap", "number"])
-    place = chance.randrange(len(changed))
-    length = chance.choice([1, 2, 8, 64])
-    if kind == "bytes":
-        for _ in range(chance.choice([1, 3, 20])):
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
-    elif kind == "bits":
-        for _ in range(chance.choice([1, 2, 5])):
-            changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
-    elif kind == "cut":
-        del changed[place:]
-    elif kind == "drop":
-        del changed[place : place + length]
-    elif kind == "repeat":
-        changed[place:place] = changed[place : place + length]
-    elif kind == "zeros":
-        changed[place : place + length] = bytes(len(changed[place : place + length]))
-    elif kind == "swap":
-        other = chance.randrange(len(changed))
-        changed[place], changed[other] = changed[other], changed[place]
-    else:
-        # Digits in the metadata, which stay readable as JSON.
-        digits = [index for index, byte in enumerate(changed) if chr(byte).isdigit()]
-        for index in chance.sample(digits, min(3, len(digits))):
-            changed[index] = ord(chance.choice('0123456789-e.[]"'))
-    return bytes(changed)
 
 
 def check(path, files, seeds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from mutator import check_damaged
+from damaged_copies import check_damaged
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import read_calibration_file, write_calibration

@@ -18,7 +18,35 @@ _WORDS = (
     b"\n",
     b"\t",
     b": ",
+    *(
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b"<",
+        b">",
+        b"(",
+        b"- ",
+        b"? ",
+        b"&a ",
+        b"*a",
+        b"<<: *a",
+        b"|\n",
+        b"%",
+        b"@",
+        b"#",
+        b'"',
+        b"'",
+    ),
+    *(b"!!float ", b"!!timestamp ", b"!!binary ", b"!!python/object:os.system ", b"null", b"\n---\n", b"\n...\n"),
+    *(b"#", b'"', b"'", b"\0", b"\xff", b"\xef\xbb\xbf", b"\r", b"\xed\xa0\x80"),
 )
+_NUMBERS = (
+    *(b"0", b"-1", b"00", b"1_0", b"65536", b"2147483648", b"-2147483649", b"4294967295", b"18446744073709551616"),
+    *(b"1e308", b"-1e308", b"1e999", b"1e-320", b"0.0000001", b"nan", b".nan", b"inf", b"-.inf", b"", b"''", b"[1, 2]"),
+    *(b"9" * 30, b"9" * 400, b"9" * 5000, b"0x", b"0x" + b"f" * 3000, b"1:1:1:1:1:1", b"[]", b"{}"),
+)
+_BINARY = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x00010000, 0x01000000)
 _HEAD_BYTES = 256
 """Headers are short, and most of what a reader can get wrong is in them."""
 
@@ -52,6 +80,26 @@ def _write_extreme(data: bytearray, rng: random.Random) -> None:
     data[at : at + len(value)] = value
 
 
+def _write_number(data: bytearray, rng: random.Random) -> None:
+    """Write a telling number of 1 to 8 bytes, in either byte order, over what is there."""
+    at, length = _place(data, rng), rng.choice((1, 2, 4, 8))
+    value = rng.choice(_BINARY) & (1 << 8 * length) - 1
+    data[at : at + length] = value.to_bytes(length, rng.choice(("little", "big")))
+
+
+def _swap(data: bytearray, rng: random.Random) -> None:
+    """Exchange two parts of the data."""
+    one, other, length = _place(data, rng), _place(data, rng), rng.choice((1, 16, 256, 4096))
+    length = min(length, abs(one - other), len(data) - max(one, other))
+    data[one : one + length], data[other : other + length] = data[other : other + length], data[one : one + length]
+
+
+def _clear(data: bytearray, rng: random.Random) -> None:
+    """Write zeros over a part of the data, as a disk does that lost it."""
+    at, length = _place(data, rng), rng.choice((4, 64, 512, 4096))
+    data[at : at + length] = bytes(len(data[at : at + length]))
+
+
 def _cut(data: bytearray, rng: random.Random) -> None:
     at = _place(data, rng)
     del data[at : at + rng.choice((1, 2, 16, 200, len(data)))]
@@ -68,7 +116,7 @@ def _insert(data: bytearray, rng: random.Random) -> None:
 
 def _insert_word(data: bytearray, rng: random.Random) -> None:
     at = _place(data, rng)
-    data[at:at] = rng.choice(_WORDS)
+    data[at:at] = rng.choice(_WORDS) * rng.choice((1, 1, 2, 40, 5000))
 
 
 def _repeat(data: bytearray, rng: random.Random) -> None:
@@ -84,16 +132,19 @@ def _splice(data: bytearray, rng: random.Random) -> None:
 
 def _change_number(data: bytearray, rng: random.Random) -> None:
     """Replace a number that is written out."""
-    numbers = list(re.finditer(rb"-?\d[\d.]*", bytes(data[:4096])))
+    numbers = list(re.finditer(rb"-?\d[\d.]*(?:[eE][-+]?\d+)?", bytes(data[:4096])))
     if numbers:
         start, end = rng.choice(numbers).span()
-        data[start:end] = rng.choice((b"0", b"-1", b"1e308", b"nan", b"''", b"4294967295", b"0x", b"[]", b"9" * 30))
+        data[start:end] = rng.choice(_NUMBERS)
 
 
 _CHANGES = (
     _flip_bit,
     _set_byte,
     _write_extreme,
+    _write_number,
+    _swap,
+    _clear,
     _cut,
     _truncate,
     _insert,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
 import threading
 
 import pytest
+from mutations import damage
 
 from metric3d_ros.engine.gpu.build_cache import build_or_load
 
@@ -111,6 +113,30 @@ def test_an_entry_that_is_intact_but_does_not_load_is_built_again_once(tmp_path,
     assert "cannot deserialise" in warnings(caplog)[0]
     assert "\n" not in warnings(caplog)[0]
     assert load(tmp_path, factory) == "engine 1"
+
+
+def check_damaged_descriptions(root, seeds):
+    """Load beside a damaged description for each seed: it is right still, or what it describes is built again."""
+    factory = Factory()
+    load(root, factory)
+    (entry,) = root.iterdir()
+    good = (entry / "manifest.json").read_bytes()
+    for seed in seeds:
+        (entry / "manifest.json").write_bytes(damage(good, random.Random(f"manifest {seed}")))
+        before = factory.builds
+        assert load(root, factory) == f"engine {factory.builds}", f"seed {seed}"
+        assert factory.builds - before <= 1, f"seed {seed}"
+        good = (entry / "manifest.json").read_bytes()
+    return factory.builds
+
+
+def test_a_damaged_description_is_never_fatal(tmp_path):
+    assert check_damaged_descriptions(tmp_path, range(100)) > 30
+
+
+@pytest.mark.slow
+def test_two_thousand_damaged_descriptions_are_never_fatal(tmp_path):
+    assert check_damaged_descriptions(tmp_path, range(1000, 3000)) > 600
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path):
