@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.yaml_text import describe_problem, load_first_document
 from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
 from metric3d_ros.runs.options import FORMATS, RunOptions
 from metric3d_ros.runs.runner import Run, Summary, check_inputs
@@ -167,7 +169,13 @@ def _parameters_of(assignments: Sequence[str]) -> dict[str, Any]:
         name, mark, value = assignment.partition("=")
         if not mark:
             raise ConfigurationError(f"--param {assignment!r} has no value, expected NAME=VALUE such as depth.max_m=20")
-        values[name.strip()] = yaml.safe_load(value)
+        try:
+            values[name.strip()] = load_first_document(value)
+        except yaml.YAMLError as error:
+            raise ConfigurationError(
+                f"--param {shorten(assignment, 80)!r} is no YAML ({describe_problem(error)}), expected NAME=VALUE such "
+                "as depth.max_m=20"
+            ) from error
     return values
 
 

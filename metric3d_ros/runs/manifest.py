@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import write_text
+from metric3d_ros.files.boundary import one_line_about, read_text
+from metric3d_ros.files.excerpts import excerpt
 from metric3d_ros.runs.sources.frame import Chunk
 
 MANIFEST, SETTINGS = "manifest.jsonl", "run.json"
@@ -37,10 +40,7 @@ class Manifest:
                 raise DataError(f"{folder} holds a run already: give --resume to go on with it, or another folder")
             _check_settings(about, settings)
             self._load()
-        folder.mkdir(parents=True, exist_ok=True)
-        growing = folder / f".{SETTINGS}.part"
-        growing.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        os.replace(growing, about)
+        write_text(about, json.dumps(settings, indent=1) + "\n", durable=True)
 
     def _load(self) -> None:
         if not self._path.exists():
@@ -127,14 +127,13 @@ class Manifest:
 
 
 def _check_settings(about: Path, settings: Mapping[str, Any]) -> None:
-    try:
-        before = json.loads(about.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{about} cannot be read ({error}): the run cannot be resumed; give another folder") from error
+    remedy = "the run cannot be resumed; give another folder"
+    with one_line_about(about, DataError, what="settings of a run", remedy=remedy):
+        before = dict(json.loads(read_text(about, error=DataError, remedy=remedy)))
     now = json.loads(json.dumps(settings))
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise DataError(
-                f"the run in {about.parent} was begun with {name} {before.get(name)}, and is to go on with "
-                f"{now.get(name)}: give the same options, or another folder"
+                f"the run in {about.parent} was begun with {name} {excerpt(before.get(name))}, and is to go on with "
+                f"{excerpt(now.get(name))}: give the same options, or another folder"
             )

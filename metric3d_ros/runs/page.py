@@ -1,10 +1,11 @@
 """A page to scroll through the pictures of a run."""
 
 import html
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from metric3d_ros.files.atomic import write_text
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -29,9 +30,7 @@ def write_page(path: Path, frames: Sequence[dict[str, Any]]) -> None:
         parts.append(f"<h2>{html.escape(name)}</h2>")
         parts += [_figure(frame) for frame in own]
     parts.append("</body></html>\n")
-    growing = path.with_name(f".{path.name}.part")
-    growing.write_text("\n".join(parts), encoding="utf-8")
-    os.replace(growing, path)
+    write_text(path, "\n".join(parts))
 
 
 def _figure(frame: dict[str, Any]) -> str:

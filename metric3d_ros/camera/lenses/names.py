@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from metric3d_ros.errors import CameraError
+from metric3d_ros.files.excerpts import shorten
 
 PLUMB_BOB, RATIONAL, EQUIDISTANT = "plumb_bob", "rational_polynomial", "equidistant"
 
@@ -55,6 +56,7 @@ def read_lens(name: str, coefficients: Sequence[float]) -> tuple[str, tuple[floa
     Raises CameraError for a model that is not known and for coefficients that could mean several things.
     """
     plain = _plain(name)
+    name = shorten(name, 60)  # as messages show it
     if not any(coefficients):
         if _is_among(plain, _EQUIDISTANT_NAMES):
             return EQUIDISTANT, (0.0,) * 4

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import write_text
 from metric3d_ros.recordings.bags.message_classes import with_arrays
 
 MCAP, SQLITE3 = "mcap", "sqlite3"
@@ -137,9 +138,7 @@ def write_metadata(bag: Path, files: Sequence[str]) -> None:
         "topics_with_message_count": _merge_topics(parts),
         "files": [part["files"][0] for part in parts],
     }
-    growing = bag / ".metadata.yaml.part"
-    growing.write_text(yaml.safe_dump({_INFORMATION: merged}, sort_keys=False), encoding="utf-8")
-    os.replace(growing, bag / "metadata.yaml")
+    write_text(bag / "metadata.yaml", yaml.safe_dump({_INFORMATION: merged}, sort_keys=False), durable=True)
 
 
 def _merge_topics(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
