@@ -190,5 +190,44 @@ def test_each_of_several_cameras_has_snapshots_of_its_own(tmp_path):
         bench.close()
 
 
+def test_two_nodes_with_one_folder_save_each_image_twice_and_complete(tmp_path):
+    domain, pairs = next_domain(), 12
+    model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    folder = tmp_path / "shared"
+    environment = ros_environment(tmp_path, domain)
+    arguments = parameters(model=model, hfov_deg=60, snapshot__folder=folder)
+    bench = TestBench(domain)
+    try:
+        with (
+            running_node("depth_node", *arguments, "-r", "__node:=one", environment=environment) as one,
+            running_node("depth_node", *arguments, "-r", "__node:=two", environment=environment) as two,
+        ):
+            one.wait_for("ready")
+            two.wait_for("ready")
+            images = bench.advertise(Image, "image")
+            clients = [bench.node.create_client(Trigger, f"{name}/save_snapshot") for name in ("one", "two")]
+            assert bench.spin_until(
+                lambda: all(each.service_is_ready() for each in clients) and images.get_subscription_count() == 2
+            )
+            saved = []
+            for second in range(1, pairs + 1):
+                futures = [each.call_async(Trigger.Request()) for each in clients]
+                bench.spin_for(0.3)  # until both wait for an image
+                header = Header(frame_id="eye_optical_frame")
+                header.stamp.sec = second
+                images.publish(array_to_image(picture(second), "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
+                assert bench.spin_until(lambda: all(each.done() for each in futures))  # noqa: B023
+                answers = [each.result() for each in futures]
+                assert [each.success for each in answers] == [True, True], [each.message for each in answers]
+                saved += [each.message for each in answers]
+    finally:
+        bench.close()
+    expected = {f"{second}.000000000{end}" for second in range(1, pairs + 1) for end in ("", "-2")}
+    assert {path.name for path in folder.iterdir()} == expected
+    assert sorted(saved) == sorted(str(folder / name) for name in expected)
+    assert {len(list(each.iterdir())) for each in folder.iterdir()} == {len(list((folder / "1.000000000").iterdir()))}
+    assert len(list((folder / "1.000000000").iterdir())) >= 8
+
+
 def test_nothing_unexpected_was_logged(session):
     assert not [line for line in session[0].lines if "Traceback" in line or "[ERROR]" in line]
