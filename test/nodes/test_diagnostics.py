@@ -120,6 +120,7 @@ def test_model_is_named_with_provider_and_size(robot):
         "provider": "cpu",
         "inference_size": "native",
         "cameras": "1",
+        "messages and requests refused": "0",
     }
 
 

@@ -79,7 +79,8 @@ class Diagnostics:
             text = RUNNING if self._switch.enabled else DISABLED
             provider = estimator.model.provider
         values["messages and requests refused"] = self._node.faults.count
-        values["last refused"] = self._node.faults.last
+        if self._node.faults.count:
+            values["last refused"] = self._node.faults.last
         values["model"] = parameters.model if estimator is None else estimator.model.name
         values["provider"] = provider
         if estimator is not None and estimator.model.remark:

@@ -147,10 +147,13 @@ class Line:
                 return {camera: result for results in alone for camera, result in results.items()}
             self._drop(next(iter(batch)), error)
             return {}
-        return {
-            camera: self._correct(camera, frame, estimate, parameters)
-            for (camera, frame), estimate in zip(batch.items(), estimates, strict=True)
-        }
+        results: dict[NodeCamera, Result] = {}
+        for (camera, frame), estimate in zip(batch.items(), estimates, strict=True):
+            try:
+                results[camera] = self._correct(camera, frame, estimate, parameters)
+            except Exception as error:  # the other cameras' frames go on
+                self._drop(camera, error)
+        return results
 
     def _correct(self, camera: NodeCamera, frame: Frame, estimate: Estimate, parameters: DepthParameters) -> Result:
         """Return the result with the estimate as `edges.*`, `sky.*`, `scale.*` and `stability.*` have it."""

@@ -18,6 +18,7 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.calibration_watch import CalibrationWatch
 from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.dropped_frames import Dropped, FrameCounts
+from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.pictures import SteadyRange
@@ -197,6 +198,22 @@ def test_defect_is_logged_with_its_traceback_and_counted(engine):
     session.line.run({camera: broken})
     assert camera.counts.dropped[Dropped.BAD] == 1
     assert "ZeroDivisionError" in session.errors[0]
+
+
+def test_correction_that_fails_drops_the_frame_of_its_camera_alone(engine):
+    front, rear = Camera("front"), Camera("rear")
+
+    def fail(*_):
+        raise RuntimeError("no correction")
+
+    front.correct = fail
+    rear.correct = lambda frame, estimate, options, parameters: SimpleNamespace(scale=None, estimate=estimate)
+    session = Session(engine, edges=EdgesParameters(remove=True))
+    session.line.run({front: frame(100), rear: frame(200)})
+    assert (front.counts.dropped[Dropped.BAD], front.counts.published) == (1, 0)
+    assert (rear.counts.dropped[Dropped.BAD], rear.counts.published) == (0, 1)
+    assert "no correction" in session.errors[0]
+    assert not front.progress.is_busy
 
 
 def test_stamp_of_another_clock_gives_no_age(engine):
