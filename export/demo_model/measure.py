@@ -14,6 +14,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.comparison.labelled_images import SampleSource
 from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.evaluation.labelled_folder import open_folder
@@ -137,17 +138,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     options = parser.parse_args(arguments)
 
-    def open_model(model: str | Path) -> Estimator:
+    def open_estimator(model: str | Path) -> Estimator:
         return Estimator(open_model(model, provider="cpu", threads=options.threads))
 
     try:
         model = options.model if options.model == DEMO_MODEL else Path(options.model)
-        estimator = open_model(model)
+        estimator = open_estimator(model)
         estimates: dict[str, EstimateImage] = {}
         if options.baselines:
             estimates |= {"constant plane": constant_plane, "level floor": level_floor}
         if options.against is not None:
-            estimates[options.against.stem] = open_model(options.against).estimate
+            estimates[options.against.stem] = open_estimator(options.against).estimate
         estimates["this model"] = estimator.estimate
         print(f"| {options.scenes} scenes, mean (median) image | estimate | " + " | ".join(FIGURES) + " |")
         print("|---|---|" + "---|" * len(FIGURES), flush=True)
