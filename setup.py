@@ -31,6 +31,11 @@ TEST = [
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6",
     "psutil>=5.9",
+    # Recordings: the libraries of the extras `bags` and `video`, and other readers of what is written.
+    "rosbags>=0.11",
+    "av>=14",
+    "mcap>=1.1",
+    "plyfile>=1",
     "ruff==0.17.6",
     "mypy==2.4.1",
     "types-PyYAML",
