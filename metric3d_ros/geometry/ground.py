@@ -6,6 +6,8 @@ evenly near and far. So the plane is a linear least-squares problem in q, with w
 the ground. The network's normals are a second opinion of the tilt: where its depth is bent, they are the better one.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 
