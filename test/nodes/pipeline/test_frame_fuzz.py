@@ -178,6 +178,10 @@ def changes(draw):
             values[entry.name] = draw(st.sampled_from(["native", "trained", "28x28", "0.001MP", "10000x28"]))
         elif entry.kind is str:
             values[entry.name] = draw(texts)
+        elif isinstance(entry.default, tuple):
+            length = len(entry.default)
+            some = st.lists(st.floats(-1000, 1000), min_size=length, max_size=length)
+            values[entry.name] = draw(st.one_of(st.just(entry.default), some.map(tuple)))
         else:
             least, most = entry.minimum, entry.maximum
             numbers_within = st.integers(int(least), int(most)) if entry.kind is int else st.floats(least, most)

@@ -207,7 +207,9 @@ def test_correction_that_fails_drops_the_frame_of_its_camera_alone(engine):
         raise RuntimeError("no correction")
 
     front.correct = fail
-    rear.correct = lambda frame, estimate, options, parameters: SimpleNamespace(scale=None, estimate=estimate)
+    rear.correct = lambda frame, estimate, options, parameters: SimpleNamespace(
+        scale=None, ground=None, estimate=estimate
+    )
     session = Session(engine, edges=EdgesParameters(remove=True))
     session.line.run({front: frame(100), rear: frame(200)})
     assert (front.counts.dropped[Dropped.BAD], front.counts.published) == (1, 0)
