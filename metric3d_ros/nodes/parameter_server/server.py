@@ -95,7 +95,7 @@ class ParameterServer(Generic[T]):
             if name in declared and name in self._entries:
                 overrides[name] = self._accept_override(name, setting.source if setting else "")
             elif name not in self._entries and not name.startswith(_OF_RCLPY):
-                near = difflib.get_close_matches(name, self._entries, n=1)
+                near = difflib.get_close_matches(name, self._entries, n=1, cutoff=0.7)
                 if near or setting is None or setting.section != EVERY_NODE or setting.is_argument:
                     hint = f", did you mean {near[0]}?" if near else ""
                     self._node.get_logger().warning(f"parameter {name} is not known and has no effect{hint}")
