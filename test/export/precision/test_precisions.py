@@ -140,7 +140,7 @@ def small_model(weight: torch.Tensor, *, sum_role: Role | None = None) -> Traced
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     places = {"/any/MatMul": NO_ROLE, "/other/Add": Place(sum_role, frozenset())}
-    return TracedGraph(model, {"w": weight}, places, {"w": NO_ROLE})
+    return TracedGraph(model, {"w": weight}, places, {"w": NO_ROLE}, {"w": ("w", False)})
 
 
 def run(traced: TracedGraph, stored: list[Weight], path, x: np.ndarray) -> np.ndarray:
