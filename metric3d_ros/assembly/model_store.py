@@ -17,8 +17,8 @@ from metric3d_ros.assembly.plan import load_plan
 from metric3d_ros.assembly.steps import Report
 from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
 from metric3d_ros.errors import CheckpointError, DownloadError, ModelError
-from metric3d_ros.hub.downloads import cache_folder, download, hash_file
 from metric3d_ros.files.exclusive import hold_file
+from metric3d_ros.hub.downloads import cache_folder, download, hash_file
 from metric3d_ros.hub.published import LICENCE, find_in_hub_cache, published_checkpoint
 
 

@@ -102,7 +102,7 @@ class GroundPlane:
         """Standard deviation of the normal's direction in its worst direction."""
         return math.sqrt(max(float(np.linalg.eigvalsh(self.covariance[:3, :3])[-1]), 0.0))
 
-    def scaled(self, factor: float) -> "GroundPlane":
+    def scaled(self, factor: float) -> GroundPlane:
         """Return the plane of the same scene with all depth multiplied by `factor`."""
         by = np.array([1.0, 1.0, 1.0, factor])
         return dataclasses.replace(self, height_m=self.height_m * factor, covariance=self.covariance * np.outer(by, by))
