@@ -181,7 +181,7 @@ def test_frames_come_out_while_one_request_changes_two_thousand_parameters(bench
 
 
 @pytest.mark.xfail(
-    reason="of 30 calls at once 2 got no answer in some runs: a service's reader keeps 10 requests", strict=False
+    reason="of 30 calls at once 2 get no answer; the cause is not known", strict=False
 )
 def test_each_of_many_clients_that_call_at_once_gets_an_answer_or_a_refusal(bench, start):
     start("depth_node")
