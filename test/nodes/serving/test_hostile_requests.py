@@ -180,9 +180,7 @@ def test_frames_come_out_while_one_request_changes_two_thousand_parameters(bench
     assert [result.successful for result in answer.result().results] == [True] * 2000
 
 
-@pytest.mark.xfail(
-    reason="of 30 calls at once 2 get no answer; the cause is not known", strict=False
-)
+@pytest.mark.xfail(reason="of 30 calls at once 2 get no answer; the cause is not known", strict=False)
 def test_each_of_many_clients_that_call_at_once_gets_an_answer_or_a_refusal(bench, start):
     start("depth_node")
     clients = []
