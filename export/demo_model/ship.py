@@ -30,7 +30,7 @@ DESCRIPTION = (
 TRAINING_SIZE_HW = (252, 336)
 SIZES_HW = ((252, 336), (168, 280), (240, 320), (480, 640))
 MAX_BYTES = 12_000_000
-MOST_OF_A_BIAS, MOST_OF_A_WEIGHT = 2e-2, 5e-4
+MOST_OF_A_BIAS, MOST_OF_A_WEIGHT = 1e-2, 5e-4
 """How far a shipped value may be from the trained one, as part of the largest in its tensor (of a bias at least 1)."""
 
 
