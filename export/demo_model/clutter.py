@@ -3,22 +3,20 @@
 import torch
 from torch import Tensor
 
-from metric3d_export.demo_model.photography import Chance
+from metric3d_export.demo_model.photography import Chance, Randomness
 
 MOST_SHAPES, MOST_PATCHES = 4, 4
 OCTAVES = 5
 TEXTURES = 2  # made for each image
 
 
-def paste_clutter(
-    rgb: Tensor, depth: Tensor, normal: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def paste_clutter(rgb: Tensor, depth: Tensor, normal: Tensor, randomness: Randomness) -> tuple[Tensor, Tensor, Tensor]:
     """Return images with random textured shapes before them, and flat patches that change nothing of the depth.
 
     Takes and returns colour (N, 3, H, W) in 0..255, depth (N, H, W) and normals (N, 3, H, W). A shape is slanted at
     random and stands before everything that it hides; its normals are NaN, since no camera is known here.
     """
-    chance = Chance(len(rgb), generator, rgb.device)
+    chance = Chance(len(rgb), randomness)
     height, width = depth.shape[1:]
     down = torch.linspace(-1, 1, height, device=rgb.device)[:, None]
     across = torch.linspace(-1, 1, width, device=rgb.device)

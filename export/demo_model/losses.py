@@ -80,7 +80,8 @@ def network_loss(logits: Tensor, state: Tensor, mask: Tensor, decoder: LiteDecod
     known = batch.valid & batch.depth.isfinite()
     empty = batch.valid & ~known
     log_bins = decoder.log_bins
-    log_truth = torch.where(known, batch.depth, 1.0).log().clamp(float(log_bins[0]), float(log_bins[-1]))
+    nearest_m, farthest_m = decoder.depth_range_m
+    log_truth = torch.where(known, batch.depth, 1.0).clamp(nearest_m, farthest_m).log()
     pick = (..., slice(UPSAMPLING // 2, None, UPSAMPLING), slice(UPSAMPLING // 2, None, UPSAMPLING))
     total = BINS_WEIGHT * bins_loss(logits, log_bins, log_truth[pick], known[pick])
     fine = upsample_convexly(state.float(), mask.float())

@@ -1,7 +1,9 @@
 """What cameras do to pictures: rendered training images are photographed with a camera drawn at random for each."""
 
+import functools
 import math
 import random
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,28 +11,46 @@ from torch import Tensor
 
 BLOCK = 8  # pixels of a JPEG block's side
 LUMINANCE_QUANTA = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
+    *(16, 11, 10, 16, 24, 40, 51, 61),
+    *(12, 12, 14, 19, 26, 58, 60, 55),
+    *(14, 13, 16, 24, 40, 57, 69, 56),
+    *(14, 17, 22, 29, 51, 87, 80, 62),
+    *(18, 22, 37, 56, 68, 109, 103, 77),
+    *(24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101),
+    *(72, 92, 95, 98, 112, 100, 103, 99),
 )
-"""Table K.1 of the JPEG standard (ITU-T T.81)."""
+"""Table K.1 of the JPEG standard (ITU-T T.81), row by row."""
 
-YCC_FROM_RGB = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
-"""JFIF's colours."""
+YCC_FROM_RGB = (0.299, 0.587, 0.114, -0.168736, -0.331264, 0.5, 0.5, -0.418688, -0.081312)
+RGB_FROM_YCC = (1.0, 0.0, 1.402, 1.0, -0.344136, -0.714136, 1.0, 1.772, 0.0)
+"""JFIF's colours and back, 3 x 3 in rows."""
+
+SOFT = (0.25, 0.5, 0.25)
+"""The kernel of a slight blur."""
+
+
+class Randomness(NamedTuple):
+    """Where random numbers come from: on the images' device for each image, on the host for what a batch shares.
+
+    So nobody waits for a GPU to say how large a kernel is to be.
+    """
+
+    each: torch.Generator
+    shared: random.Random
+
+    @classmethod
+    def of(cls, seed: int, device: torch.device | str = "cpu") -> "Randomness":
+        """Return the random numbers of a seed."""
+        return cls(torch.Generator(device).manual_seed(seed), random.Random(seed))
 
 
 class Chance:
-    """Random numbers for every image of a batch, from one generator, on one device."""
+    """Random numbers for every image of a batch."""
 
-    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
-        self.count, self.generator, self.device = count, generator, device
-        # Numbers that the whole batch shares are drawn on the host, so that a GPU is asked only once.
-        self._shared = random.Random(int(torch.randint(2**31, (), generator=generator, device=device)))
+    def __init__(self, count: int, randomness: Randomness) -> None:
+        self.count, self.generator, self._shared = count, randomness.each, randomness.shared
+        self.device = self.generator.device
 
     def uniform(self, low: float, high: float, channels: int = 1) -> Tensor:
         """Return (N, channels, 1, 1) in low..high."""
@@ -55,13 +75,19 @@ class Chance:
         return self._shared.randint(low, high)
 
 
-def photograph(rgb: Tensor, generator: torch.Generator) -> Tensor:
+@functools.cache
+def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return numbers (K,) on a device, brought there once: a copy to a GPU waits for all that it has to do."""
+    return torch.tensor(values, device=device)
+
+
+def photograph(rgb: Tensor, randomness: Randomness) -> Tensor:
     """Return the images (N, 3, H, W), float32 in 0..255, as cameras of random faults would have taken them.
 
     In the order of a camera: light and colour of the scene, focus and motion, vignetting, exposure, noise that grows
     with gain, white balance, contrast and gamma, sharpening, JPEG. Each image draws its own camera.
     """
-    chance = Chance(len(rgb), generator, rgb.device)
+    chance = Chance(len(rgb), randomness)
     x = _recolour(rgb / 255, chance)
     x = _blur(x, chance)
     x = _expose(x, chance)
@@ -89,7 +115,7 @@ def _recolour(x: Tensor, chance: Chance) -> Tensor:
 
 def _blur(x: Tensor, chance: Chance) -> Tensor:
     """Blur some images a little: out of focus, or by motion along a row or a column."""
-    kernel = torch.tensor([1.0, 2.0, 1.0], device=x.device) / 4
+    kernel = constant(SOFT, x.device)
     soft = _filter_rows(_filter_columns(x, kernel), kernel)
     softer = _filter_rows(_filter_columns(soft, kernel), kernel)
     streak = torch.full((chance.integer(1, 3) * 2 + 1,), 1.0, device=x.device)
@@ -131,7 +157,7 @@ def _expose(x: Tensor, chance: Chance) -> Tensor:
 
 
 def _sharpen(x: Tensor, amount: Tensor) -> Tensor:
-    kernel = torch.tensor([1.0, 2.0, 1.0], device=x.device) / 4
+    kernel = constant(SOFT, x.device)
     return x + amount * (x - _filter_rows(_filter_columns(x, kernel), kernel))
 
 
@@ -142,16 +168,16 @@ def compress(x: Tensor, coarseness: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
-    ycc_from_rgb = torch.tensor(YCC_FROM_RGB, device=x.device)
+    ycc_from_rgb = constant(YCC_FROM_RGB, x.device).view(3, 3)
     planes = torch.einsum("ij,njhw->nihw", ycc_from_rgb, padded * 255 - 128)
     steps = torch.arange(BLOCK, device=x.device)
     basis = torch.cos((2 * steps + 1) * steps[:, None] * math.pi / (2 * BLOCK)) / 2  # (frequency, pixel)
     basis[0] /= math.sqrt(2)
     blocks = planes.unflatten(3, (-1, BLOCK)).unflatten(2, (-1, BLOCK))  # (N, 3, rows, 8, columns, 8)
     waves = torch.einsum("ui,vj,ncaibj->ncaubv", basis, basis, blocks)
-    quanta = torch.tensor(LUMINANCE_QUANTA, dtype=x.dtype, device=x.device) * coarseness.view(-1, 1, 1, 1)
+    quanta = constant(LUMINANCE_QUANTA, x.device).view(BLOCK, BLOCK) * coarseness.view(-1, 1, 1, 1)
     quanta = torch.cat([quanta, 2 * quanta, 2 * quanta], dim=1)[:, :, None, :, None, :].clamp(min=1)
     kept = (waves / quanta).round() * quanta
     planes = torch.einsum("ui,vj,ncaubv->ncaibj", basis, basis, kept).flatten(4, 5).flatten(2, 3)
-    restored = torch.einsum("ij,njhw->nihw", torch.linalg.inv(ycc_from_rgb), planes) + 128
+    restored = torch.einsum("ij,njhw->nihw", constant(RGB_FROM_YCC, x.device).view(3, 3), planes) + 128
     return (restored / 255)[:, :, :height, :width]

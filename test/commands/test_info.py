@@ -45,7 +45,7 @@ def test_stand_in_weights_are_called_meaningless(tmp_path, capsys):
 
 def test_the_model_that_comes_along_says_what_it_is_for(capsys):
     found = info("demo", capsys)
-    assert found["variant"] == "vit_demo"
+    assert found["variant"] == "lite_demo"
     assert "not for robots" in found["description"]
 
 

@@ -174,7 +174,7 @@ def test_wheel_installs_and_runs_without_network(wheel_names, tmp_path):
     command = [python.parent / "metric3d", "info", "demo"]
     done = subprocess.run(command, env=others, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "vit_demo" in done.stdout
+    assert "lite_demo" in done.stdout
     code = "import metric3d_ros; print(metric3d_ros.__file__)"
     shown = subprocess.run([python, "-c", code], env=others, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(tmp_path) in shown.stdout

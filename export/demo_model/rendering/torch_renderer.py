@@ -1,12 +1,13 @@
 """The renderer of the synthetic world on PyTorch: many views at once, for making training images.
 
-On a GPU whole images go through the compiled steps. On a CPU images are cut into tiles, and each tile is rendered with
-only the solids that matter to it.
+On a GPU images are cut into pieces of one size, so that the compiled steps fit images of every size. On a CPU they are
+cut into tiles, and each tile is rendered with only the solids that matter to it.
 """
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from metric3d_export.demo_model.rendering import render_steps
@@ -15,7 +16,7 @@ from metric3d_export.demo_model.rendering.torch_world import lengths, stack_tabl
 from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.rendering.ray_casting import Tables
 
-IMAGES = 16  # that a GPU renders at once: one number, so that batches of any size are compiled once for a size of image
+PIECE, PIECES = 4096, 128  # the pixels of a piece, and the pieces that a GPU renders at once
 
 
 def render_views(
@@ -46,24 +47,36 @@ def render_whole(
 ) -> Rendered:
     """Render images: rotations (N, 3, 3), positions (N, 3), camera rays (N, 3, H, W), pixel angles (N, H, W)."""
     count, _, height, width = rays.shape
+    pixels = height * width
     unit = rays / lengths(rays)[:, None]
-    direction = torch.bmm(rotation, unit.reshape(count, 3, -1))
-    angle = pixel_angle.reshape(count, -1)
+    each = -(-pixels // PIECE)
+
+    def cut(images: Tensor) -> Tensor:
+        """Return images (N, C, P) in pieces (N * each, C, PIECE), the last pixel repeated."""
+        whole = F.pad(images, (0, each * PIECE - pixels), mode="replicate")
+        return whole.unflatten(2, (each, PIECE)).transpose(1, 2).flatten(0, 1)
+
+    def join(pieces: Tensor) -> Tensor:
+        """Return pieces (N * each, C, PIECE) as images (N, C, H, W)."""
+        whole = pieces.unflatten(0, (count, each)).transpose(1, 2).flatten(2)
+        return whole[..., :pixels].unflatten(2, (height, width))
+
+    direction = cut(torch.bmm(rotation, unit.flatten(2)))
+    angle = cut(pixel_angle.flatten(1)[:, None])[:, 0]
     parts = []
-    for some in torch.arange(count, device=rays.device).split(IMAGES):
-        filled = torch.cat([some, some[-1:].expand(IMAGES - len(some))])
-        chosen = Tables(*(table[filled] for table in tables))
-        rendered = _render_images(steps, chosen, position[filled], direction[filled], angle[filled])
-        parts.append([part[: len(some)] for part in rendered])
-    rgb, distance, normal = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Rendered(
-        rgb.reshape(count, 3, height, width),
-        distance.reshape(count, height, width),
-        normal.reshape(count, 3, height, width),
-    )
+    for first in range(0, count * each, PIECES):
+        # The last ones are rendered again to fill a group: everything is compiled for one size.
+        some = torch.arange(first, first + PIECES, device=rays.device).clamp(max=count * each - 1)
+        owner = some // each
+        chosen = Tables(*(table[owner] for table in tables))
+        rgb, distance, normal = _render_pieces(steps, chosen, position[owner], direction[some], angle[some])
+        real = min(PIECES, count * each - first)
+        parts.append([rgb[:real], distance[:real, None], normal[:real]])
+    rgb, distance, normal = (join(torch.cat(column)) for column in zip(*parts, strict=True))
+    return Rendered(rgb, distance[:, 0], normal)
 
 
-def _render_images(
+def _render_pieces(
     steps: render_steps.Steps, tables: Tables, position: Tensor, direction: Tensor, pixel_angle: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return colours (N, 3, P), distances (N, P) and normals (N, 3, P)."""

@@ -14,6 +14,7 @@ from metric3d_export.demo_model import train
 from metric3d_export.demo_model.curves import draw_curves
 from metric3d_export.demo_model.learner import TYPICAL_WEIGHT, ChannelScale, Learner, plain_state
 from metric3d_export.demo_model.photograph_weights import fold
+from metric3d_export.demo_model.photography import Randomness
 from metric3d_export.demo_model.recipe import Recipe
 from metric3d_export.demo_model.ship import VARIANT, read_weights
 from metric3d_export.demo_model.training_images import (
@@ -22,6 +23,7 @@ from metric3d_export.demo_model.training_images import (
 )
 from metric3d_export.exporter import export_model
 from metric3d_export.network.variants import build_network
+from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.world.held_out import HeldOutScenes
@@ -35,7 +37,7 @@ def learner() -> "Learner":
 
 def test_every_weight_is_trained_by_finite_gradients(learner: "Learner") -> None:
     learner.zero_grad()
-    learner.loss(disguise(random_batch(count=4), torch.Generator().manual_seed(1))).backward()
+    learner.loss(disguise(random_batch(count=4), Randomness.of(1))).backward()
     for name, parameter in learner.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -106,6 +108,20 @@ def test_training_that_diverges_stops_and_keeps_the_last_good_state(
     assert (tmp_path / "state.pt").read_bytes() == good
 
 
+@pytest.mark.usefixtures("short_recipe")
+def test_a_step_without_finite_gradients_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = run_of(tmp_path)
+    run._take_step(random_batch())
+    before = [parameter.detach().clone() for parameter in run.learner.parameters()]
+    loss = Learner.loss
+    monkeypatch.setattr(Learner, "loss", lambda self, batch: loss(self, batch) * float("nan"))
+    run._take_step(random_batch())
+    assert all(torch.equal(a, b) for a, b in zip(before, run.learner.parameters(), strict=True))
+    monkeypatch.undo()
+    run._take_step(random_batch())
+    assert not all(torch.equal(a, b) for a, b in zip(before, run.learner.parameters(), strict=True))
+
+
 def test_curves_are_drawn(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     rows = [{"elapsed_s": t, "loss": 1.0 / (t + 1), "errors": {"84x56": {"abs_rel": 0.4}}} for t in (0, 60, 90)]
@@ -132,13 +148,13 @@ def test_weights_can_be_read_back_from_the_exported_model(tmp_path: Path) -> Non
 
 
 def test_training_goes_on_from_where_it_has_come() -> None:
-    learner = Learner(read_weights(train.IN_TRAINING))
+    learner = Learner(read_weights(DEMO_MODEL_PATH))
     with torch.no_grad():
         assert torch.isfinite(learner.loss(random_batch()))
 
 
 def test_sky_is_far_and_unsure_already() -> None:
-    estimator = Estimator(open_model(train.IN_TRAINING, provider="cpu"))
+    estimator = Estimator(open_model(provider="cpu"))
     of_sky, of_ground = [], []
     for sample in HeldOutScenes(count=8, size_hw=(168, 224), world="street", kind="street"):
         estimate = estimator.estimate(sample.rgb, sample.camera)

@@ -1,21 +1,29 @@
 """The demo model's training images: reproducible, none held out, disguised as photographs."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from training_batches import SMALL, random_batch
 
-from metric3d_export.demo_model import train
+from metric3d_export.demo_model import train, training_images
 from metric3d_export.demo_model.clutter import paste_clutter
-from metric3d_export.demo_model.photography import compress, photograph
+from metric3d_export.demo_model.photography import Randomness, compress, photograph
 from metric3d_export.demo_model.recipe import ON_A_CPU, ON_A_GPU, Recipe
 from metric3d_export.demo_model.training_images import (
     HELD_OUT_FROM,
     Course,
+    Frame,
     SampleStream,
+    Stored,
     disguise,
+    draw_many,
     draw_views,
     held_out,
+    prepare_many,
+    render_batch,
+    render_many,
 )
 from metric3d_ros.model_contract import MEAN_RGB
 
@@ -47,9 +55,27 @@ def test_batches_of_one_seed_are_the_same_and_new_images_come_in_each() -> None:
     again.close()
 
 
+def test_views_prepared_for_a_gpu_are_the_images_that_a_cpu_renders(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = Frame((64, 96), (56, 84))
+    plainly = functools.partial(training_images.render_views, compiled=False)
+    monkeypatch.setattr(training_images, "render_views", plainly)
+    monkeypatch.setattr(training_images, "TOGETHER", 4)
+    prepared = prepare_many(frame, range(40), 6)
+    assert [len(views.focal_px) for views in prepared] == [4, 2]
+    assert prepared[0].tables.boxes.shape[1] < prepared[1].tables.boxes.shape[1]  # no room for what the others have
+    drawn = sorted(draw_many(frame, range(40), 6), key=lambda view: len(view.scene.materials))
+    found = [Stored.of(render_batch(views, frame)) for views in prepared]
+    depth, valid = (torch.cat([getattr(part, name) for part in found]) for name in ("depth", "valid"))
+    monkeypatch.setattr(training_images, "draw_many", lambda *_: drawn)
+    expected = render_many(frame, [], 6)
+    assert torch.equal(valid, expected.valid)
+    same = (depth == expected.depth) | ((depth - expected.depth).abs() < 2e-3 * expected.depth)
+    assert same[valid].float().mean() > 0.998
+
+
 def test_mirrored_images_mirror_the_normals_too() -> None:
     batch = random_batch(count=40)
-    seen = disguise(batch, torch.Generator().manual_seed(0))
+    seen = disguise(batch, Randomness.of(0))
     kept = seen.normal.isfinite().all(dim=1)  # neither clutter nor blank
     assert 0.3 < float(kept.float().mean()) < 1.0
     mirror = torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
@@ -65,13 +91,13 @@ def test_mirrored_images_mirror_the_normals_too() -> None:
 
 
 def test_padding_keeps_the_mean_colour() -> None:
-    seen = disguise(random_batch(), torch.Generator().manual_seed(0))
+    seen = disguise(random_batch(), Randomness.of(0))
     torch.testing.assert_close(seen.rgb[:, :, 0, 0], torch.tensor(MEAN_RGB).expand(2, 3))
 
 
 def test_photographs_are_pictures_and_reproducible() -> None:
     rgb = random_batch(count=8).rgb
-    first, again, other = (photograph(rgb, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (photograph(rgb, Randomness.of(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert (first - other).abs().mean() > 5
     assert first.isfinite().all()
@@ -93,7 +119,7 @@ def test_clutter_stands_before_what_it_hides() -> None:
     depth = batch.depth.clone()
     depth[:, :20] = torch.inf  # sky
     for seed in range(6):
-        _, seen, normal = paste_clutter(batch.rgb, depth, batch.normal, torch.Generator().manual_seed(seed))
+        _, seen, normal = paste_clutter(batch.rgb, depth, batch.normal, Randomness.of(seed))
         changed = seen != depth
         assert (seen <= depth).all()
         assert (seen[changed] > 0).all()
@@ -103,6 +129,6 @@ def test_clutter_stands_before_what_it_hides() -> None:
 @pytest.mark.parametrize("recipe", [ON_A_CPU, ON_A_GPU])
 def test_training_sees_the_sizes_that_the_demo_and_the_tests_use(recipe: Recipe) -> None:
     assert sum(course.share for course in recipe.courses) == pytest.approx(1.0)
-    sizes = {course.frame.seen_hw or course.frame.size_hw for course in recipe.courses}
+    sizes = {course.frame.seen_hw for course in recipe.courses}
     assert {(252, 336), (168, 280), (240, 320), (480, 640)} <= sizes
     assert all(side % 32 == 0 for course in recipe.courses for side in course.frame.size_hw)

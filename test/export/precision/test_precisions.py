@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from metric3d_export.checks import guard, verify
-from metric3d_export.demo_model.ship import read_weights
+from metric3d_export.demo_model.ship import VARIANT, read_weights
 from metric3d_export.exporter import export_model
 from metric3d_export.graph.stored_weights import Weight, write_inline
 from metric3d_export.graph.tracing import WEIGHT_PREFIX, TracedGraph, trace_graph
@@ -37,9 +37,7 @@ NOTHING_KEPT = Kept(own=frozenset(), throughout=frozenset())
 @pytest.fixture(scope="module")
 def trained_network():
     """The network whose weights the package ships."""
-    weights = read_weights(DEMO_MODEL_PATH)
-    weights |= {name.replace("norm3", "downsample.1"): tensor for name, tensor in weights.items() if "norm3" in name}
-    return load_network("vit_demo", Weights(weights, "demo", ""))[0]
+    return load_network(VARIANT, Weights(read_weights(DEMO_MODEL_PATH), "demo", ""))[0]
 
 
 @pytest.fixture(scope="module")
