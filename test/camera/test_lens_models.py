@@ -76,6 +76,14 @@ def test_fisheye_with_several_roots_takes_the_one_next_to_the_axis():
     assert np.arctan(ray[0]) == pytest.approx(1.0, abs=0.003)
 
 
+def test_rays_a_million_pixels_off_the_axis_reproject_or_are_none():
+    """There single precision alone misses by more than a tenth of a pixel."""
+    distortion = (-0.03282562644356505, 0.06378161000952624, 0.00019265432920792237, -0.0001668301479851505)
+    for width, height, fx, cx in ((30, 2, 90.85885392701995, 1e6), (40, 30, 90.0, 5e5), (40, 30, 300.0, -9e5)):
+        camera = Camera(width, height, fx, fx, cx, 12.589041366118337, "plumb_bob", distortion)
+        check_rays(camera, rng=np.random.default_rng(0), most_pixels=2_000)
+
+
 def test_rays_end_where_a_fisheye_turns_around():
     """theta_d = theta - theta^3 is greatest at theta = 1 / sqrt(3), 33.08 degrees, where it is 0.3849."""
     camera = Camera(201, 5, 100.0, 100.0, 100.0, 2.0, "equidistant", (-1.0, 0.0, 0.0, 0.0))

@@ -17,7 +17,7 @@ Block = tuple[slice, slice]  # rows and columns
 # A ray whose reprojection misses its own pixel by more than this has no place on the lens model.
 _MAX_REPROJECTION_PX = 0.1
 # What misses by more than this is corrected or solved: on ordinary lenses nothing but the edge of the model.
-_ACCURATE_PX = 5e-4
+_ACCURATE_PX = 2e-3
 # Single precision misses by more than that on its own if an image lies thousands of pixels off the optical axis.
 _ROUNDING = float(np.finfo(np.float32).eps)
 _OFF_AXIS_PX = 2000
@@ -32,13 +32,13 @@ def invert_lens(lens: Lens, camera: Pinhole, inverted: Float32Array) -> None:
     Every point is checked as it is stored, in single precision: projected through `lens` it appears within a tenth of
     a pixel of its own pixel. Solving for each pixel instead takes three times as long.
 
-    A lens at 640 x 480 takes about 20 ms of one core; up to 50 ms if its model ends within the image, or bends so
-    sharply that interpolation misses.
+    A lens at 640 x 480 takes 10 to 20 ms of one core; more if its model ends within the image, or bends so sharply that
+    interpolation misses.
     """
     u, v = camera.plane_coordinates()
     grid, known, near = _solve_grid(lens, camera)
     farthest_px = float(max(np.abs(u).max() * camera.fx, np.abs(v).max() * camera.fy))
-    accurate_px = max(_ACCURATE_PX, 2 * _ROUNDING * farthest_px)
+    accurate_px = min(max(_ACCURATE_PX, 2 * _ROUNDING * farthest_px), _MAX_REPROJECTION_PX)
     dtype = np.float64 if farthest_px > _OFF_AXIS_PX else np.float32
     inverted[...] = np.nan
     unsolved = np.zeros((camera.height, camera.width), np.bool_)
