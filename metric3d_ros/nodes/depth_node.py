@@ -15,7 +15,7 @@ from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.camera_health import LOADING
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
-from metric3d_ros.nodes.health.dropped_frames import Dropped
+from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.health.slowness import try_smaller_sizes
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.intake.input_topics import input_endpoints

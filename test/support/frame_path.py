@@ -6,7 +6,7 @@ import numpy as np
 from rclpy.serialization import serialize_message
 
 from metric3d_ros.messages import cloud_to_points, image_to_depth
-from metric3d_ros.nodes.health.dropped_frames import Dropped
+from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.parameter_server.schema import build
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Mapping
 
-from metric3d_ros.nodes.health.dropped_frames import FrameCounts
+from metric3d_ros.nodes.health.frame_counts import FrameCounts
 from metric3d_ros.nodes.health.frame_times import DECODE, ESTIMATE_STAGES, OUTPUTS, TOTAL, FrameTimes
 from metric3d_ros.nodes.health.late_images import LateImages
 from metric3d_ros.outputs.result import MissingDepth

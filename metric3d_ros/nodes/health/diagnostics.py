@@ -21,7 +21,7 @@ from metric3d_ros.nodes.health.camera_health import (
     Level,
     Observation,
 )
-from metric3d_ros.nodes.health.dropped_frames import Dropped
+from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.health.missing_depth import explain_missing_depth
 from metric3d_ros.nodes.health.slowness import explain_lateness
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial

@@ -17,7 +17,7 @@ from metric3d_ros.messages.compressed import check_format, read_picture_size
 from metric3d_ros.messages.stamps import StampClock, stamp_ns
 from metric3d_ros.nodes.frame import Frame, Rgb
 from metric3d_ros.nodes.health.arrivals import Arrivals
-from metric3d_ros.nodes.health.dropped_frames import Dropped, FrameCounts
+from metric3d_ros.nodes.health.frame_counts import Dropped, FrameCounts
 from metric3d_ros.nodes.intake.camera_info_input import CameraInfoInput
 from metric3d_ros.nodes.intake.image_silence import ImageSilence
 from metric3d_ros.nodes.intake.lost_images import LostImages

@@ -12,7 +12,7 @@ from metric3d_ros.estimation.estimator import DEPTH, Estimate, Estimator
 from metric3d_ros.geometry import turned_size
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
 from metric3d_ros.nodes.frame import Frame
-from metric3d_ros.nodes.health.dropped_frames import Dropped
+from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.health.frame_times import AGE, CORRECT, DECODE, OUTPUTS, TOTAL, WAIT
 from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters

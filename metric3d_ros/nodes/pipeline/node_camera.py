@@ -12,7 +12,7 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.arrivals import Arrivals
 from metric3d_ros.nodes.health.calibration_watch import CalibrationReport, CalibrationWatch
 from metric3d_ros.nodes.health.camera_progress import CameraProgress
-from metric3d_ros.nodes.health.dropped_frames import FrameCounts
+from metric3d_ros.nodes.health.frame_counts import FrameCounts
 from metric3d_ros.nodes.intake.camera_intake import CameraIntake
 from metric3d_ros.nodes.intake.range_input import RangeInput
 from metric3d_ros.nodes.outlet.camera_outlet import CameraOutlet
@@ -21,7 +21,7 @@ from metric3d_ros.scale import ScaleState
 
 
 class NodeCamera:
-    """Holds both ends, which do not depend on each other, and what the camera's frames leave behind between them."""
+    """One camera of the node: its intake, its outputs, and what its frames leave behind between the two."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Each frame that is dropped is counted under its reason; of bad ones the log warns now and then, once a reason."""
 
 from metric3d_ros.errors import CameraError, MessageError
-from metric3d_ros.nodes.health.dropped_frames import Dropped, FrameCounts
+from metric3d_ros.nodes.health.frame_counts import Dropped, FrameCounts
 
 
 def test_frame_is_counted_under_the_one_reason_for_which_it_was_dropped():

@@ -1,4 +1,4 @@
-"""Why a frame is dropped, and what became of all of a camera's frames. No ROS here."""
+"""What became of all of a camera's frames, and why one is dropped. No ROS here."""
 
 import re
 import threading
