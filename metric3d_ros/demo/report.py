@@ -172,7 +172,7 @@ class Report:
         if self.facts.far_m is not None and record.truth is not None:
             near_m = min(0.5, self.facts.far_m / 4)
             return DepthColours(near_m=near_m, far_m=self.facts.far_m)
-        return DepthColours.fitting(record.depth_m)
+        return DepthColours.fitting(record.depth_m, scale="log")  # so that near things in streets differ in colour
 
     def _write_ply(
         self,

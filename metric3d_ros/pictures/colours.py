@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.geometry import FarOptions
 
 Rgb = NDArray[np.uint8]
 
@@ -83,14 +84,16 @@ class DepthColours:
 def fit_range(depth_m: NDArray[np.float32]) -> tuple[float, float] | None:
     """Return the metres between which 98 % of an image's valid depth lies, from about 20 000 of its pixels.
 
-    None if no pixel is valid.
+    Depth beyond a network's reach, mostly sky, does not count unless nothing is nearer: a street under it would have
+    one colour. None if no pixel is valid.
     """
     step = max(1, int((depth_m.size / 20_000) ** 0.5))
     sample = depth_m[::step, ::step]
     sample = sample[(sample > 0) & np.isfinite(sample)]
     if not sample.size:
         return None
-    near_m, far_m = (float(value) for value in np.percentile(sample, (1, 99)))
+    within_reach = sample[sample < FarOptions.ceiling_m]
+    near_m, far_m = (float(value) for value in np.percentile(within_reach if within_reach.size else sample, (1, 99)))
     # A flat scene still needs a range: a tenth of its depth.
     return near_m, max(far_m, near_m * 1.1)
 

@@ -74,6 +74,13 @@ def test_the_range_fits_the_image_without_its_outliers():
     assert 3.9 < colours.far_m <= 4.0
 
 
+def test_the_range_fits_what_stands_under_a_sky():
+    depth = np.linspace(2, 40, 10_000, dtype=np.float32).reshape(100, 100)
+    depth[:30] = 240.0
+    assert 39 < DepthColours.fitting(depth).far_m <= 40
+    assert DepthColours.fitting(depth[:30]).near_m == 240.0
+
+
 def test_a_flat_or_empty_image_still_has_a_range():
     assert DepthColours.fitting(np.full((5, 5), 3.0, np.float32)).far_m == pytest.approx(3.3)
     assert depth_to_rgb(np.full((5, 5), NAN, np.float32)).tolist() == [[list(INVALID_RGB)] * 5] * 5
