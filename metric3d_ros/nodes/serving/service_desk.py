@@ -1,6 +1,7 @@
 """Serves requests on a thread of its own, so that images go on coming in; what is too much is refused."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,10 @@ from rclpy.task import Future
 
 MOST_WAITING = 64
 """Requests that may wait; further ones are refused at once."""
+
+GAP_S = 0.01
+"""Between two answers. DDS hands each reply to every client of its service, and a client keeps the newest 10 by default:
+one that reads its replies later than after ten such gaps may lose its own to those of the others."""
 
 Answer = Callable[[], Any]
 
@@ -50,13 +55,17 @@ class ServiceDesk:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        answered_s = float("-inf")
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self.closing.is_set())
                 if self.closing.is_set():
                     return
                 answer, future = self._waiting.popleft()
-            future.set_result(answer())
+            response = answer()
+            self.closing.wait(max(0.0, answered_s + GAP_S - time.monotonic()))
+            answered_s = time.monotonic()
+            future.set_result(response)
             executor = self._node.executor
             if executor is not None:
                 executor.wake()
