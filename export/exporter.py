@@ -5,7 +5,6 @@ import dataclasses
 import importlib.util
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -193,8 +192,8 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
             raise ConfigurationError(f"output {file} exists: choose another name, or overwrite it with --force")
     try:
         # Asked of the file system itself: permissions say nothing of read-only mounts, or of root in /proc.
-        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent) as probe:
-            probe.write(bytes(PROBE_BYTES))
+        with temporary_folder(path.parent, path.name) as folder:
+            (folder / path.name).write_bytes(bytes(PROBE_BYTES))
     except OSError as error:
         raise ConfigurationError(
             f"output directory {path.parent} is not writable ({error.strerror or error}): choose another, or free some "

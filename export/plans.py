@@ -21,6 +21,7 @@ from metric3d_export.graph.tracing import trace_graph
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, build_network
 from metric3d_export.precision.precisions import find_precision
 from metric3d_ros.assembly.plan_files import PLAIN, PLAN_FOLDER, PLAN_PRECISIONS, PlanPart, plan_path
+from metric3d_ros.files.atomic import replacing
 
 
 def make_plan(variant: str, precision: str) -> dict[PlanPart, onnx.ModelProto]:
@@ -97,8 +98,10 @@ def main() -> int:
         if not args.variants or variant in args.variants:
             for part, model in make_plan(variant, precision).items():
                 path = plan_path(variant, precision, part, folder=args.output)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                print(path, path.write_bytes(encode(model)), len(model.SerializeToString()), "bytes")
+                content = encode(model)
+                with replacing(path) as file:
+                    file.write(content)
+                print(path, len(content), len(model.SerializeToString()), "bytes")
     return 0
 
 

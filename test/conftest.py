@@ -1,6 +1,7 @@
 """Shares the machine between pytest-xdist's workers."""
 
 import os
+import signal
 
 MOST_WORKERS = 8
 """Each worker holds PyTorch and a few nodes: about 2 GB."""
@@ -17,7 +18,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure() -> None:
-    """Give each worker its share of the cores: threads that wait for one another's core burn time on both."""
+    """Let programs of tests get SIGINT, and give each worker its share of the cores.
+
+    A shell's script lets what it starts in the background ignore SIGINT, and so would the programs that tests start.
+    Threads that wait for one another's core burn time on both.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from metric3d_export.progress import Progress
 from metric3d_export.weights.checkpoints import load_network, read_checkpoint
 from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import CheckpointError, Metric3DError
+from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.model_contract import METADATA_PREFIX
 
 VARIANT = "lite_demo"
@@ -90,10 +90,10 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     network.load_state_dict(numbered)  # the tracer merges weights that are equal, as many initial ones are
     traced = trace_graph(network, scales_in_weights=False)
     count = len(traced.weights)
-    with tempfile.TemporaryDirectory() as folder:
-        rewrite_and_store(traced, Path(folder) / "numbered.onnx")
+    with scratch_folder("metric3d_numbered") as folder:
+        rewrite_and_store(traced, folder / "numbered.onnx")
         # The weights come last, after the graph's own constants.
-        places = onnx.load(Path(folder) / "numbered.onnx").graph.initializer[-count:]
+        places = onnx.load(folder / "numbered.onnx").graph.initializer[-count:]
     stored = stored_model.graph.initializer[-count:]
     values = torch.full((total + 1,), torch.nan)
     for place, tensor in zip(places, stored, strict=False):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from metric3d_ros.assembly.plan_files import PLAIN, PLAN_PRECISIONS
 from metric3d_ros.assembly.self_check import describe_largest, judge_file, run_plain
 from metric3d_ros.assembly.tensor_files import Checkpoint, as_float32
 from metric3d_ros.errors import CheckpointError, ConfigurationError, ExportError
+from metric3d_ros.files.atomic import temporary_folder
 from metric3d_ros.hub.variants import VARIANTS
 from metric3d_ros.model_contract import Metadata
 
@@ -64,7 +63,7 @@ def assemble(
     weights = _Weights(plain, checkpoint, variant)
     needed = stored_bytes(plan) + stored_bytes(plain)
     try:
-        with _folder_beside(path) as folder:
+        with temporary_folder(path.parent, path.name) as folder:
             _require_space(folder, needed)
             tell(f"comparing with the published operations: {variant} as published")
             reference = folder / "published.onnx"
@@ -191,12 +190,3 @@ def _require_space(folder: Path, needed_bytes: int) -> None:
             f"{folder.parent} has {free_bytes / 1e6:.0f} MB free, and the model and its check need "
             f"{needed_bytes / 1e6:.0f} MB: free some space, or set XDG_CACHE_HOME to another place"
         )
-
-
-@contextlib.contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

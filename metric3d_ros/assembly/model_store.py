@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import enum
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +16,9 @@ from metric3d_ros.assembly.plan import load_plan
 from metric3d_ros.assembly.steps import Report
 from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
 from metric3d_ros.errors import CheckpointError, DownloadError, ModelError
+from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.exclusive import hold_file
-from metric3d_ros.hub.downloads import cache_folder, download, hash_file
+from metric3d_ros.hub.downloads import cache_folder, download, hash_file, part_paths
 from metric3d_ros.hub.published import LICENCE, find_in_hub_cache, published_checkpoint
 
 
@@ -90,9 +90,8 @@ def obtain(name: ModelName, report: Report) -> Path:
 def remove(name: ModelName) -> int:
     """Remove a model from the cache, and its checkpoint; return how many bytes that frees."""
     path, checkpoint = model_path(name), checkpoint_path(name)
-    parts = checkpoint.parent.glob(f"{checkpoint.name}.*.part") if checkpoint.parent.is_dir() else ()
     freed = 0
-    for file in (_record_path(path), path, data_path_of(path), checkpoint, *parts):
+    for file in (_record_path(path), path, data_path_of(path), checkpoint, *part_paths(checkpoint)):
         try:
             if file.is_file():
                 freed += file.stat().st_size
@@ -114,9 +113,7 @@ def _make(name: ModelName, path: Path, report: Report) -> None:
         "plan_sha256": load_plan(name.variant, name.precision).sha256,
         "checkpoint_sha256": checkpoint.sha256,
     }
-    part = path.with_name(f".{path.name}.record.part")
-    part.write_text(json.dumps(stated, indent=1), encoding="utf-8")
-    os.replace(part, _record_path(path))
+    write_text(_record_path(path), json.dumps(stated, indent=1), durable=True)
 
 
 def _obtain_checkpoint(name: ModelName, report: Report) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,7 @@ from metric3d_ros.engine import Tuning
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimator
+from metric3d_ros.files.atomic import scratch_folder
 
 FP32, UNKNOWN = "fp32", "unknown"
 HOST_PROVIDERS = ("cpu", "openvino")
@@ -178,9 +179,10 @@ class TorchRunner:
     fixed_size_hw: tuple[int, int] | None = None
 
     def __init__(self, candidate: Candidate, task: Task) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="metric3d_bench_")
+        self._open = contextlib.ExitStack()
+        self._folder = self._open.enter_context(scratch_folder("metric3d_bench"))
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the process)
-        image = Path(self._folder.name) / "image.npy"
+        image = self._folder / "image.npy"
         np.save(image, task.rgb)
         command = [sys.executable, "-m", "metric3d_export.pytorch_runner", candidate.model, str(image)]
         command += ["--focal", str(task.camera.focal_px), "--threads", str(task.threads)]
@@ -201,7 +203,7 @@ class TorchRunner:
 
     def maps(self, outputs: Collection[str]) -> Maps:
         """Run it once and return its outputs."""
-        path = Path(self._folder.name) / "outputs.npz"
+        path = self._folder / "outputs.npz"
         self._ask(f"save {path}")
         with np.load(path) as arrays:
             return {name: arrays[name] for name in arrays.files if name in outputs}
@@ -226,7 +228,7 @@ class TorchRunner:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._log.close()
-        self._folder.cleanup()
+        self._open.close()
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self._process.stdin is not None

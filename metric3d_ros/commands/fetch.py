@@ -14,6 +14,9 @@ from metric3d_ros.assembly.plan_files import PLAN_PRECISIONS
 from metric3d_ros.assembly.steps import tell_terminal
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.files.atomic import replacing
+
+_COPIED_BYTES = 1 << 24
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,12 +74,8 @@ def _copy(path: Path, output: Path) -> None:
     files = {path: output} | ({data: output.with_name(data.name)} if data.is_file() else {})
     try:
         for source, target in reversed(files.items()):  # the weights first: there is never a model without them
-            part = target.with_name(f".{target.name}.part")
-            try:
-                shutil.copyfile(source, part)
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
+            with source.open("rb") as original, replacing(target, durable=True) as copy:
+                shutil.copyfileobj(original, copy, _COPIED_BYTES)
     except OSError as error:
         raise ConfigurationError(
             f"output {output} cannot be written ({error.strerror}): free some space, or choose another place"

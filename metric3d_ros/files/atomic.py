@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import stat
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -118,6 +119,14 @@ def temporary_folder(parent: Path, stem: str) -> Iterator[Path]:
         if is_at(descriptor, folder):
             shutil.rmtree(folder, ignore_errors=True)
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def scratch_folder(stem: str) -> Iterator[Path]:
+    """Yield a new folder that only this user can read, in the system's folder for temporary files; see above."""
+    with temporary_folder(Path(tempfile.gettempdir()), stem) as folder:
+        folder.chmod(stat.S_IRWXU)
+        yield folder
 
 
 def check_writable(path: Path) -> None:

@@ -39,14 +39,17 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def is_held(folder: Path) -> bool:
-    """Return whether some process holds a folder, or may do so: a file system without locks cannot tell."""
-    try:
-        with _open_folder(folder) as descriptor:
+@contextlib.contextmanager
+def hold_folder_at_once(folder: Path) -> Iterator[None]:
+    """Hold a folder that exists until the context ends; BlockingIOError if another process holds it."""
+    with _open_folder(folder) as descriptor:
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # as above
+        yield
 
 
 def is_at(descriptor: int, path: Path) -> bool:

@@ -164,6 +164,11 @@ def part_path(file: HubFile, target: Path) -> Path:
     return target.with_name(f"{target.name}.{key}.part")
 
 
+def part_paths(target: Path) -> list[Path]:
+    """Return what unfinished downloads to `target` have left."""
+    return list(target.parent.glob(f"{target.name}.*.part")) if target.parent.is_dir() else []
+
+
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file."""
     digest = hashlib.sha256()

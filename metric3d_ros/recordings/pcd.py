@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import replacing
 
 _NORMALS = ("normal_x", "normal_y", "normal_z")
 
@@ -54,8 +55,7 @@ def write_pcd(
         f"POINTS {len(table)}",
         "DATA binary\n",
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    with replacing(path) as file:
         file.write("\n".join(header).encode())
         file.write(table.tobytes())
     return len(table)

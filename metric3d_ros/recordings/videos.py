@@ -1,6 +1,5 @@
 """Videos written with PyAV: H.264 in MP4, a frame at its own time."""
 
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import replacing
 
 _TIME_BASE = Fraction(1, 90_000)
 _LAST_FRAME_NS = 100_000_000
@@ -56,8 +56,7 @@ class VideoWriter:
 def join_videos(parts: Sequence[Path], target: Path) -> None:
     """Write one video of parts that one encoder made, without encoding anything again."""
     av = _import_av()
-    growing = target.with_name(f".{target.stem}.part.mp4")
-    with av.open(str(growing), "w") as output:
+    with replacing(target) as file, av.open(file, "w", format="mp4") as output:
         stream: Any = None
         offset = 0
         for part in parts:
@@ -76,7 +75,6 @@ def join_videos(parts: Sequence[Path], target: Path) -> None:
                     packet.time_base, packet.stream = _TIME_BASE, stream
                     output.mux(packet)
                 offset = end + round(_LAST_FRAME_NS * _TIME_BASE.denominator / 1e9)
-    os.replace(growing, target)
 
 
 def _import_av() -> Any:

@@ -1,5 +1,6 @@
 """A whole run: its plan, its chunks one after another or on Ray, its manifest, and its summary."""
 
+import contextlib
 import dataclasses
 import shutil
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.exclusive import hold_folder_at_once
 from metric3d_ros.recordings.bags.writer import write_metadata
 from metric3d_ros.recordings.videos import join_videos
 from metric3d_ros.runs.manifest import Manifest
@@ -70,9 +72,12 @@ class Run:
             limit: at most so many frames, of all recordings together; 0 for all.
             on_frame: gets the manifest's line of each frame.
 
-        Raises DataError if the folder holds a run and `resume` is false, or one with other settings.
+        Raises DataError if the folder holds a run and `resume` is false, or one with other settings, or if another
+        process works on it.
         """
         self.folder = Path(folder)
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(_hold(self.folder))
         self.options = options
         self.recordings = {recording.name: recording for recording in recordings}
         sources = {recording.name: recording.source for recording in recordings}
@@ -83,7 +88,7 @@ class Run:
         self._user_on_frame = on_frame
         self._pipeline: Pipeline | None = None
         self._stopped = threading.Event()
-        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)  # of a process that was killed
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -142,8 +147,9 @@ class Run:
                         self._pipeline.stop.set()
                     self._pipeline.run(self.missing(), self.part_folder, self.commit)
             finally:
-                shutil.rmtree(self.folder / PARTS, ignore_errors=True)
-                self._complete_files()
+                with self._open:
+                    shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+                    self._complete_files()
         self.summary.seconds = time.monotonic() - started_s
         self.summary.interrupted = self._stopped.is_set()
         self.summary.failed = {
@@ -191,6 +197,20 @@ class Run:
                 join_videos(parts, folder / f"{name}.mp4")
         if HTML in self.options.write and self.manifest.frames:
             write_page(self.folder / "index.html", self.manifest.frames)
+
+
+@contextlib.contextmanager
+def _hold(folder: Path) -> Iterator[None]:
+    """Hold a run's folder, made if it is not there, so that no two processes add to one run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold_folder_at_once(folder))
+        except BlockingIOError:
+            raise DataError(
+                f"another process works on the run in {folder}: wait for it, or give another folder"
+            ) from None
+        yield
 
 
 class _stopping_on_signals:

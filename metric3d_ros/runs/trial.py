@@ -1,12 +1,12 @@
 """How long a run will take and how much it will write, from its first frames."""
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.runs.options import RunOptions
 from metric3d_ros.runs.pipeline import Line, Pipeline
 from metric3d_ros.runs.sources.frame import Chunk, Recording
@@ -36,13 +36,13 @@ def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
         written += sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
         frames.extend(line for line in lines if "failed" not in line)
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("metric3d_trial") as folder:
         pipeline = Pipeline(estimator, options, {recording.name: recording})
         first = next(iter(recording.read(chunks[0])), None) if chunks else None
         if first is not None and hasattr(first, "rgb"):
             estimator.warm_up((first.rgb.shape[0], first.rgb.shape[1]))
         started_s = time.monotonic()
-        pipeline.run(((chunk, frozenset()) for chunk in chunks), lambda _: Path(folder) / "part", finish)
+        pipeline.run(((chunk, frozenset()) for chunk in chunks), lambda _: folder / "part", finish)
         took_s = time.monotonic() - started_s
     if not frames:
         raise DataError(f"{recording.source}: none of the first frames can be used; run without --dry-run for reasons")

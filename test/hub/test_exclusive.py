@@ -13,7 +13,7 @@ import time
 import pytest
 from hub_server import serve_hub
 
-from metric3d_ros.files.exclusive import hold_file, hold_folder, is_at, is_held
+from metric3d_ros.files.exclusive import hold_file, hold_folder, hold_folder_at_once, is_at
 from metric3d_ros.hub import downloads
 from metric3d_ros.hub.downloads import HubFile, download, part_path
 
@@ -95,6 +95,14 @@ def test_a_file_that_was_moved_is_not_at_its_place_any_more(tmp_path):
         assert is_at(held, tmp_path / "y")
         path.touch()
         assert not is_at(held, path)
+
+
+def is_held(folder):
+    try:
+        with hold_folder_at_once(folder):
+            return False
+    except BlockingIOError:
+        return True
 
 
 def test_a_killed_process_holds_nothing(tmp_path):

@@ -15,6 +15,7 @@ import tiny_models
 
 import metric3d_ros
 from metric3d_ros.cli import main
+from metric3d_ros.files.exclusive import hold_folder
 from metric3d_ros.recordings.exif import read_exif
 from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.recordings.ply import read_ply
@@ -184,3 +185,18 @@ def test_nothing_of_ros_is_imported(model, folder):
         "assert not loaded & {'rclpy', 'sensor_msgs', 'rosbags', 'av', 'ray'}, loaded\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_in_which_another_process_runs_is_refused_and_its_files_stay(model, folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(model, folder, "-o", out, "--focal", FOCAL, "--limit", 1) == 0
+    half = out / ".parts" / "pictures_1" / "half"
+    half.parent.mkdir(parents=True)
+    half.touch()
+    with hold_folder(out):
+        assert run(model, folder, "-o", out, "--focal", FOCAL, "--limit", 1, "--resume") == 1
+        assert f"another process works on the run in {out}" in capsys.readouterr().err
+        assert half.exists()
+    assert run(model, folder, "-o", out, "--focal", FOCAL, "--resume") == 0
+    assert len(manifest(out)) == 3
+    assert not (out / ".parts").exists()

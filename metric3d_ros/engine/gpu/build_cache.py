@@ -7,23 +7,21 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from metric3d_ros.files.atomic import temporary_folder
 from metric3d_ros.files.boundary import reason_of
 from metric3d_ros.files.excerpts import shorten
-from metric3d_ros.files.exclusive import hold_folder, is_held
+from metric3d_ros.files.exclusive import hold_folder
 from metric3d_ros.hub.downloads import hash_file
 
 T = TypeVar("T")
 
 _MANIFEST = "manifest.json"
 _KEY, _FILES = "key", "files"
-_UNFINISHED = re.compile(r"[0-9a-f]{32}\..+")
 _MOST_ENTRIES = 8
 _MOST_MANIFEST_BYTES = 1 << 20
 _LEAST_FREE_BYTES = 4 << 30
@@ -69,10 +67,7 @@ def build_or_load(
             if shutil.disk_usage(root).free < _LEAST_FREE_BYTES:
                 raise OSError(f"less than {_LEAST_FREE_BYTES >> 30} GiB are free")
             with hold_folder(root):
-                _remove_abandoned(root)
-                folder = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=root))
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                stack.enter_context(hold_folder(folder))
+                folder = stack.enter_context(temporary_folder(root, digest))
         except OSError as error:
             _LOG.info("what is built is not kept for the next start, because %s cannot be used: %s", root, error)
             return make(None)
@@ -88,13 +83,6 @@ def _identify(entry: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _remove_abandoned(root: Path) -> None:
-    """Remove the folders in which killed processes have built; `root` is held."""
-    for path in root.iterdir():
-        if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not is_held(path):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _find_problem(entry: Path, key: Mapping[str, str]) -> str | None:

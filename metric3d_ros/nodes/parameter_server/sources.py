@@ -1,12 +1,13 @@
 """The sources of a node's parameters: files and values after --ros-args, and which of them are for which node."""
 
+import contextlib
 import difflib
 import re
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.files.excerpts import some
 from metric3d_ros.nodes.parameter_server.file_reader import (
     SEVERAL_TYPES,
@@ -43,14 +44,19 @@ class ParameterSources:
         self.argv = list(argv)
         self.files: list[ParameterFile] = []
         self.settings: list[Setting] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._open = contextlib.ExitStack()
+        self._folder: Path | None = None
         self._accepts = accepts
         drop: list[int] = []
-        for position, option, words in _ros_options(argv):
-            if option == "--params-file":
-                self._read_file(position, words)
-            elif not self._read_assignment(position, words):
-                drop += [position - 1, position]
+        try:
+            for position, option, words in _ros_options(argv):
+                if option == "--params-file":
+                    self._read_file(position, words)
+                elif not self._read_assignment(position, words):
+                    drop += [position - 1, position]
+        except BaseException:
+            self.close()
+            raise
         self.argv = [word for position, word in enumerate(self.argv) if position not in drop]
 
     def _read_file(self, position: int, path: str) -> None:
@@ -69,8 +75,8 @@ class ParameterSources:
         """Write a file that is there until `close`; return its path."""
         try:
             if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="metric3d_parameters_")
-            path = Path(self._folder.name) / name
+                self._folder = self._open.enter_context(scratch_folder("metric3d_parameters"))
+            path = self._folder / name
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(
@@ -81,9 +87,8 @@ class ParameterSources:
 
     def close(self) -> None:
         """Remove the cleaned copies of files: ROS 2 has read them."""
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        self._open.close()
+        self._folder = None
 
     def _read_assignment(self, position: int, words: str) -> bool:
         """Note NAME:=VALUE; return whether ROS 2 takes it. What is no assignment at all is left to ROS 2."""

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
+from metric3d_ros.files.atomic import write_text
 from metric3d_ros.nodes.reference.pages import GENERATED
 
 for path, text in GENERATED.items():
-    Path(path).write_text(text(), encoding="utf-8")
+    write_text(Path(path), text())

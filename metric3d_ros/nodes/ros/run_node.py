@@ -88,25 +88,24 @@ def run_node(
     clean = True
     with _stopped_by_signals(stop):
         try:
-            sources = ParameterSources(argv, accepts=_ros_accepts)
-            argv = sources.argv
-            options = _parse(name, argv, parser)
-            options.parameter_sources = sources
-            report = prepare_for_large_messages(
-                rmw_implementation=get_rmw_implementation_identifier(),
-                shared_memory_mib=options.shared_memory_mib,
-                keep_buffers=options.keep_buffers,
-            )
-            without_files = explain_missing_log_files()
-            if without_files:
-                report = report.with_warning(without_files)
-            with _explained_ros_errors():
-                # Our own handlers: rclpy's shut the context down at once, while other threads publish.
-                rclpy.init(
-                    args=[*argv, *(WITHOUT_FILES if without_files else ())],
-                    signal_handler_options=SignalHandlerOptions.NO,
+            with contextlib.closing(ParameterSources(argv, accepts=_ros_accepts)) as sources:
+                argv = sources.argv
+                options = _parse(name, argv, parser)
+                options.parameter_sources = sources
+                report = prepare_for_large_messages(
+                    rmw_implementation=get_rmw_implementation_identifier(),
+                    shared_memory_mib=options.shared_memory_mib,
+                    keep_buffers=options.keep_buffers,
                 )
-            sources.close()
+                without_files = explain_missing_log_files()
+                if without_files:
+                    report = report.with_warning(without_files)
+                with _explained_ros_errors():
+                    # Our own handlers: rclpy's shut the context down at once, while other threads publish.
+                    rclpy.init(
+                        args=[*argv, *(WITHOUT_FILES if without_files else ())],
+                        signal_handler_options=SignalHandlerOptions.NO,
+                    )
             clean = _spin(make_node, options, stop, report)
         except Metric3DError as error:
             stop.fail(error)

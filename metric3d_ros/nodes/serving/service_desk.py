@@ -13,8 +13,8 @@ MOST_WAITING = 64
 """Requests that may wait; further ones are refused at once."""
 
 GAP_S = 0.01
-"""Between two answers. DDS hands each reply to every client of its service, and a client keeps the newest 10 by default:
-one that reads its replies later than after ten such gaps may lose its own to those of the others."""
+"""Between two answers. DDS hands each reply to every client of its service, and by default they keep the newest 10 of
+them: a client that reads its replies later than after ten such gaps may lose its own to those of the others."""
 
 Answer = Callable[[], Any]
 

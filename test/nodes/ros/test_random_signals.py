@@ -64,7 +64,11 @@ def wait_for_first_line(process):
 def files():
     """Return what is in the folders that a process must leave clean."""
     found = {f"/tmp/{name}" for name in os.listdir("/tmp")} | {f"/dev/shm/{name}" for name in os.listdir("/dev/shm")}
-    return {name for name in found if Path(name).name.startswith(("metric3d", "fastrtps", "fastdds", "sem.fast"))}
+    return {
+        name
+        for name in found
+        if Path(name).name.lstrip(".").startswith(("metric3d", "fastrtps", "fastdds", "sem.fast"))
+    }
 
 
 @pytest.mark.alone
