@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import signal
 import sys
 from pathlib import Path
 
@@ -74,10 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; return 0. Raises a Metric3DError that says in one line what is wrong and what to do."""
-    # These must clean up like Ctrl-C does, or a half-written file would stay behind; nohup's choice stands.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
     find_variant(args.variant)
     find_precision(args.precision)
     sizes_hw = [parse_size(text) for text in args.verify_size]

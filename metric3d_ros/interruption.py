@@ -1,4 +1,4 @@
-"""What SIGINT and SIGTERM do to this package's programs before and while they work: no traceback, 0 or 130.
+"""What SIGINT, SIGTERM and SIGHUP do to this package's programs before and while they work: no traceback, 0 or 130.
 
 Imported before anything else, so that a signal during imports, which take seconds, finds a handler. Hence it imports
 next to nothing itself: signal.py takes milliseconds, and the C module under it none.
@@ -14,19 +14,21 @@ INTERRUPTED = 130
 """The exit code of a program that a signal ended before its work was done, as shells have it."""
 
 _NODES = ("depth_node", "image_player", "view")
-_SIGNALS = (_signal.SIGINT, _signal.SIGTERM)
+_SIGNALS = (_signal.SIGINT, _signal.SIGTERM, *([_signal.SIGHUP] if hasattr(_signal, "SIGHUP") else []))
+_ALWAYS = (_signal.SIGINT, _signal.SIGTERM)
 _NODE_PROGRAMS = {f"{before}{node}" for node in _NODES for before in ("", "metric3d_", "metric3d_ros.nodes.")}
 _PROGRAMS = {"metric3d", "metric3d_ros.cli", "metric3d_ros.demo", "metric3d_export"} | _NODE_PROGRAMS
 
 
 class Interruptible:
-    """Inside it SIGINT and SIGTERM raise KeyboardInterrupt, so that work is cleaned up; later ones end the process.
+    """Inside it, signals that end a program raise KeyboardInterrupt, so that work is cleaned up; later ones end it.
 
     Libraries in C turn KeyboardInterrupt into errors of their own, such as an import that failed. Whatever comes out
-    after a signal is KeyboardInterrupt.
+    after a signal is KeyboardInterrupt. Nothing inside needs handlers of its own.
     """
 
     interrupted = False
+    """Whether a signal came since the last one began, whatever became of its KeyboardInterrupt."""
 
     def __enter__(self) -> None:
         Interruptible.interrupted = False
@@ -38,6 +40,11 @@ class Interruptible:
         _exit_at_signals(INTERRUPTED)
         if error is not None and self.interrupted:
             raise KeyboardInterrupt from error
+
+
+def ending_signals() -> tuple[int, ...]:
+    """Return the signals that ask a program to end; without SIGHUP under nohup."""
+    return tuple(each for each in _SIGNALS if each in _ALWAYS or _signal.getsignal(each) != _signal.SIG_IGN)
 
 
 def _program() -> str:

@@ -28,6 +28,7 @@ from metric3d_ros import model_contract
 from metric3d_ros.comparison.differences import Difference
 from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.files.boundary import MOST_TEXT_BYTES
 from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 
 COMPARED_SIZES_IN_MULTIPLES = ((3, 5), (5, 3), (4, 9))
@@ -149,7 +150,7 @@ def _github_commit(repository: str, ref: str) -> str:
         # A redirect to another address must not receive the token.
         opener = urllib.request.build_opener(Redirects(request.full_url))
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
-            commit = str(json.load(answer)["sha"])
+            commit = str(json.loads(answer.read(MOST_TEXT_BYTES))["sha"])
         if not re.fullmatch("[0-9a-f]{40}", commit):
             raise ValueError(f"{commit!r} is no commit")
         return commit

@@ -6,13 +6,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from metric3d_ros.errors import DataError
+from metric3d_ros.files.boundary import MOST_TEXT_BYTES, read_lines
+
 WIDTH, HEIGHT, MARGIN = 480, 300, 48
 COLOURS = ((180, 80, 20), (30, 120, 220), (60, 160, 60), (150, 60, 160))
 
 
 def draw_curves(log: Path, picture: Path) -> None:
     """Draw loss and held-out errors against minutes, one panel each, from a JSON-lines log into a PNG."""
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = read_lines(
+        log, most_bytes=1 << 28, most_line_bytes=MOST_TEXT_BYTES, error=DataError, remedy="train anew", what="log"
+    )
+    rows = [json.loads(line) for _, line in lines]
     minutes = [row["elapsed_s"] / 60 for row in rows]
     panels = {"loss": {"training": [row["loss"] for row in rows]}}
     for size, errors in rows[-1]["errors"].items():

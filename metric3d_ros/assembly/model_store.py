@@ -17,8 +17,9 @@ from metric3d_ros.assembly.steps import Report
 from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
 from metric3d_ros.errors import CheckpointError, DownloadError, ModelError
 from metric3d_ros.files.atomic import write_text
+from metric3d_ros.files.boundary import read_text
 from metric3d_ros.files.exclusive import hold_file
-from metric3d_ros.hub.downloads import cache_folder, download, hash_file, part_paths
+from metric3d_ros.hub.downloads import PART_SUFFIX, cache_folder, download, hash_file
 from metric3d_ros.hub.published import LICENCE, find_in_hub_cache, published_checkpoint
 
 
@@ -48,12 +49,12 @@ def look_up(name: ModelName) -> Entry:
     if not path.is_file() or not record.is_file():
         return Entry.MISSING
     try:
-        stated = json.loads(record.read_text(encoding="utf-8"))
+        stated = json.loads(read_text(record, error=ModelError, remedy="it is made anew"))
         files = {path.with_name(str(file)): sha256 for file, sha256 in stated["files"].items()}
         if stated["plan_sha256"] != load_plan(name.variant, name.precision).sha256:
             return Entry.OUTDATED
         whole = path in files and all(hash_file(file) == sha256 for file, sha256 in files.items())
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ModelError, ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return Entry.DAMAGED
     return Entry.WHOLE if whole else Entry.DAMAGED
 
@@ -91,7 +92,13 @@ def remove(name: ModelName) -> int:
     """Remove a model from the cache, and its checkpoint; return how many bytes that frees."""
     path, checkpoint = model_path(name), checkpoint_path(name)
     freed = 0
-    for file in (_record_path(path), path, data_path_of(path), checkpoint, *part_paths(checkpoint)):
+    for file in (
+        _record_path(path),
+        path,
+        data_path_of(path),
+        checkpoint,
+        *checkpoint.parent.glob(f"{checkpoint.name}.*{PART_SUFFIX}"),
+    ):
         try:
             if file.is_file():
                 freed += file.stat().st_size

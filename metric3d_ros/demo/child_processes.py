@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.files.boundary import read_end
+from metric3d_ros.interruption import ending_signals
 
 _PR_SET_PDEATHSIG = 1
 _STOP_STEPS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
@@ -77,7 +79,7 @@ def start_module(module: str, arguments: Sequence[str], *, log: Path, environmen
 def stop_children(children: Sequence[Child]) -> None:
     """End every child: SIGINT first, as ROS nodes expect, then harder; returns once all have ended."""
     # A second Ctrl-C, of an impatient user, must not leave a process behind.
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {ending: signal.signal(ending, signal.SIG_IGN) for ending in ending_signals()}
     try:
         for number, patience_s in _STOP_STEPS:
             alive = [child for child in children if child.exit_code is None]
@@ -89,14 +91,15 @@ def stop_children(children: Sequence[Child]) -> None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.process.wait(max(0.0, deadline - time.monotonic()))
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
 
 
 def read_tail(log: Path, *, lines: int = _TAIL_LINES) -> str:
     """Return the last lines of a log, indented; a word about it when it is empty or missing."""
     try:
-        text = log.read_text(encoding="utf-8", errors="replace")
+        with log.open("rb") as file:
+            text = read_end(file)
     except OSError as error:
         return f"  (cannot be read: {error.strerror})"
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (it is empty)"

@@ -2,10 +2,8 @@
 
 import argparse
 import shutil
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from metric3d_ros.demo.child_processes import running_children
@@ -88,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         check_viewer(args.viewer)
     started_s = time.monotonic()
     live = LiveView()
-    with _terminated_as_interrupted(), ExitStack() as held, running_children() as children:
+    with ExitStack() as held, running_children() as children:
         model, meaningless = _inspect_model(args)
         if meaningless:
             live.say(f"!!! {MEANINGLESS}")
@@ -183,20 +181,6 @@ def _open_source(args: argparse.Namespace, output: Path, live: LiveView) -> Fram
     )
     live.clear()
     return source
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, through every clean-up."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print_results(live: LiveView, report: Report, written: list[tuple[str, Path]], meaningless: bool) -> None:

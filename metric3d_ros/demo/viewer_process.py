@@ -9,6 +9,7 @@ from pathlib import Path
 from metric3d_ros.demo.child_processes import Child, read_tail, start_module
 from metric3d_ros.demo.terminal import LiveView
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.boundary import read_end
 from metric3d_ros.nodes.viewer.rerun_process import check_display, explain_missing_rerun
 
 WINDOW, WEB = "rerun", "web"
@@ -48,7 +49,7 @@ class DemoViewer:
         child = start_module(_MODULE, arguments, log=self._log, environment=environment)
         self._children.append(child)
         begun_s = time.monotonic()
-        while _READY not in (text := self._log.read_text(encoding="utf-8", errors="replace")):
+        while _READY not in (text := self._read_log()):
             waited_s = time.monotonic() - begun_s
             self._live.waiting("starting the viewer ...", waited_s)
             if child.exit_code is not None:
@@ -59,6 +60,10 @@ class DemoViewer:
         page = _PAGE.search(text)
         self._page = page.group() if page else ""
         self._live.say(f"open in a browser: {self._page}" if self._page else "watch it in Rerun's window")
+
+    def _read_log(self) -> str:
+        with self._log.open("rb") as file:
+            return read_end(file)
 
     def linger(self) -> None:
         """Keep a web viewer open until Ctrl-C, if there is a terminal."""

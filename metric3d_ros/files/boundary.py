@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.excerpts import shorten
@@ -70,6 +71,33 @@ def read_bytes(path: Path, *, most_bytes: int, error: type[Metric3DError], remed
         if size > most_bytes:
             raise error(f"{named} has {size} bytes, expected at most {most_bytes}: {remedy}")
         return data
+
+
+def read_lines(
+    path: Path, *, most_bytes: int, most_line_bytes: int, error: type[Metric3DError], remedy: str, what: str
+) -> Iterator[tuple[int, bytes]]:
+    """Yield a file's lines with their numbers and ends; `error` as `read_bytes` raises it, or for a line too long."""
+    named = f"{what} {path}"
+    with (
+        one_line_about(named, error, what="file", remedy=remedy),
+        open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file,
+    ):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{named} is no file: {remedy}")
+        if status.st_size > most_bytes:
+            raise error(f"{named} has {status.st_size} bytes, expected at most {most_bytes}: {remedy}")
+        for number, line in enumerate(iter(lambda: file.readline(most_line_bytes + 1), b""), start=1):
+            if len(line) > most_line_bytes:
+                raise error(f"{named}: line {number} has over {most_line_bytes} bytes, which no line has: {remedy}")
+            yield number, line
+
+
+def read_end(file: BinaryIO, *, most_bytes: int = MOST_TEXT_BYTES) -> str:
+    """Return the end of an open text file, such as a log, as far as it has at most `most_bytes`."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - most_bytes))
+    return file.read(most_bytes).decode("utf-8", errors="replace")
 
 
 def read_text(

@@ -41,6 +41,7 @@ CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"
 OnProgress = Callable[[float], object]
 """Takes what share of a file is there, 0 to 1."""
 
+PART_SUFFIX = ".part"
 _LOG = logging.getLogger(__name__)
 
 _HUB = "https://huggingface.co"
@@ -161,12 +162,7 @@ def _download_held(file: HubFile, part: Path, target: Path, by_hand: str, on_pro
 def part_path(file: HubFile, target: Path) -> Path:
     """Return where `download` keeps what has arrived; another file for the same target has another place."""
     key = hashlib.sha256(f"{file.origin}/{file.path}".encode()).hexdigest()[:8]
-    return target.with_name(f"{target.name}.{key}.part")
-
-
-def part_paths(target: Path) -> list[Path]:
-    """Return what unfinished downloads to `target` have left."""
-    return list(target.parent.glob(f"{target.name}.*.part")) if target.parent.is_dir() else []
+    return target.with_name(f"{target.name}.{key}{PART_SUFFIX}")
 
 
 def hash_file(path: Path) -> str:

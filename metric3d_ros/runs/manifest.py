@@ -10,7 +10,8 @@ from typing import Any
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.boundary import one_line_about, read_text
-from metric3d_ros.files.excerpts import excerpt
+from metric3d_ros.files.excerpts import excerpt, shorten
+from metric3d_ros.runs.manifest_lines import read_manifest
 from metric3d_ros.runs.sources.frame import Chunk
 
 MANIFEST, SETTINGS = "manifest.jsonl", "run.json"
@@ -45,13 +46,11 @@ class Manifest:
     def _load(self) -> None:
         if not self._path.exists():
             return
-        data = self._path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):  # the machine stopped while the line was written
-            with self._path.open("r+b") as file:
-                file.truncate(len(whole))
-        for line in whole.decode("utf-8").splitlines():
-            self._take(json.loads(line))
+        lines, size = read_manifest(self._path)
+        if size < self._path.stat().st_size:
+            os.truncate(self._path, size)
+        for line in lines:
+            self._take(line)
 
     def _take(self, line: dict[str, Any]) -> None:
         if "frame" not in line:
@@ -134,6 +133,6 @@ def _check_settings(about: Path, settings: Mapping[str, Any]) -> None:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise DataError(
-                f"the run in {about.parent} was begun with {name} {excerpt(before.get(name))}, and is to go on with "
+                f"the run of {about} was begun with {shorten(name, 80)} {excerpt(before.get(name))}, and is to go on with "
                 f"{excerpt(now.get(name))}: give the same options, or another folder"
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.exclusive import hold_folder_at_once
+from metric3d_ros.interruption import ending_signals
 from metric3d_ros.recordings.bags.writer import write_metadata
 from metric3d_ros.recordings.videos import join_videos
 from metric3d_ros.runs.manifest import Manifest
@@ -120,7 +121,7 @@ class Run:
             self._pipeline.stop.set()
 
     def run(self, *, ray_address: str = "", workers: int = 0) -> Summary:
-        """Do what is missing, and return what became of it; SIGINT and SIGTERM stop it in order.
+        """Do what is missing, and return what became of it; signals that end a program stop it in order.
 
         Args:
             ray_address: "local" or the address of a Ray cluster; "" for this process.
@@ -220,7 +221,7 @@ class _stopping_on_signals:
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ending_signals():
                 self._before[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, _: Any) -> None:

@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
+from metric3d_ros.interruption import Interruptible, ending_signals
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
 from metric3d_ros.nodes.ros.log_files import WITHOUT_FILES, explain_missing_log_files
 from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
@@ -74,7 +75,7 @@ def run_node(
     argv: Sequence[str] | None = None,
     parser: argparse.ArgumentParser | None = None,
 ) -> int:
-    """Run one node until it is done, fails, or gets SIGINT or SIGTERM; return the process's exit code.
+    """Run one node until it is done, fails, or a signal asks it to end; return the process's exit code.
 
     Args:
         name: the process's name in messages that come before there is a node.
@@ -212,9 +213,10 @@ def _explained_ros_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals(stop: Stop) -> Iterator[None]:
-    """Let SIGINT and SIGTERM request a stop, however often they come, and put the old handlers back afterwards."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop.finish()) for number in numbers}
+    """Let signals request a stop, however often they come, and put the old handlers back afterwards."""
+    before = {number: signal.signal(number, lambda *_: stop.finish()) for number in ending_signals()}
+    if Interruptible.interrupted:  # by one that came before, and was lost in an import that can do without
+        stop.finish()
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError
+from metric3d_ros.files.boundary import read_end
 
 LOOPBACK = "127.0.0.1"
 GRPC_PORT = 9876
@@ -158,8 +159,7 @@ class RerunProcess:
         )
 
     def _tail(self) -> str:
-        self._log.seek(0)
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [line.strip() for line in read_end(self._log).splitlines() if line.strip()]
         return " | ".join(lines[-_TAIL_LINES:]) or "it printed nothing"
 
     def _end(self) -> None:

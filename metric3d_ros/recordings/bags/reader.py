@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.boundary import MOST_TEXT_BYTES
 from metric3d_ros.recordings.bags.truncated_mcap import TruncatedMcap, is_truncated
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _BAG_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
+_MOST_METADATA_BYTES = 4 * MOST_TEXT_BYTES
+"""Twenty thousand files. `rosbags` reads it whole, a second for each 100 kB."""
 _INSTALL = "reading bags needs rosbags: pip install '.[bags]' in the source folder"
 
 
@@ -69,10 +72,15 @@ class Bag:
             return
         files = _storage_files(self.path)
         broken = [file for file in files if file.suffix == ".mcap" and is_truncated(file)]
-        if (self.path / "metadata.yaml").is_file() and not broken:
-            yield [self.path]
+        about = self.path / "metadata.yaml"
+        if about.is_file() and not broken:
+            size = about.stat().st_size
+            if size <= _MOST_METADATA_BYTES:
+                yield [self.path]
+            else:
+                failures.append(f"metadata.yaml has {size} bytes, expected at most {_MOST_METADATA_BYTES}")
             failures.append("metadata.yaml does not fit the bag; its files were read without it")
-        elif not (self.path / "metadata.yaml").is_file():
+        elif not about.is_file():
             failures.append("metadata.yaml is missing; the files of the folder were read without it")
         if files:
             yield [_repaired(file, failures) for file in files]

@@ -1,5 +1,6 @@
 """A rosbag2 that grows part by part: each part is a storage file of its own, and metadata.yaml names them all."""
 
+import operator
 import os
 import shutil
 from collections.abc import Sequence
@@ -10,6 +11,8 @@ import yaml
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
+from metric3d_ros.files.boundary import one_line_about
+from metric3d_ros.files.yaml_text import read_mapping
 from metric3d_ros.recordings.bags.message_classes import with_arrays
 
 MCAP, SQLITE3 = "mcap", "sqlite3"
@@ -114,7 +117,10 @@ def write_metadata(bag: Path, files: Sequence[str]) -> None:
     """Write metadata.yaml for the parts `files`, in this order, and remove the files of others."""
     parts: list[dict[str, Any]] = []
     for file in files:
-        loaded = yaml.safe_load((bag / f".{file}.yaml").read_text(encoding="utf-8"))[_INFORMATION]
+        about = bag / f".{file}.yaml"
+        stored = read_mapping(about, what="the metadata of a part of a bag")
+        with one_line_about(about, DataError, what="part of a bag's metadata", remedy="run again into another folder"):
+            loaded = _checked(stored[_INFORMATION])
         loaded["files"][0]["path"] = file
         if loaded["message_count"]:
             parts.append(loaded)
@@ -139,6 +145,21 @@ def write_metadata(bag: Path, files: Sequence[str]) -> None:
         "files": [part["files"][0] for part in parts],
     }
     write_text(bag / "metadata.yaml", yaml.safe_dump({_INFORMATION: merged}, sort_keys=False), durable=True)
+
+
+def _checked(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part's metadata; raises whatever comes of what `write_metadata` needs and is not there."""
+    part["files"][0]["path"] = ""
+    for count in (
+        part["message_count"],
+        part["starting_time"]["nanoseconds_since_epoch"],
+        part["duration"]["nanoseconds"],
+    ):
+        operator.index(count)
+    for each in part["topics_with_message_count"]:
+        operator.index(each["message_count"])
+        str(each["topic_metadata"])
+    return part
 
 
 def _merge_topics(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
