@@ -133,6 +133,6 @@ def _check_settings(about: Path, settings: Mapping[str, Any]) -> None:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             raise DataError(
-                f"the run of {about} was begun with {shorten(name, 80)} {excerpt(before.get(name))}, and is to go on with "
-                f"{excerpt(now.get(name))}: give the same options, or another folder"
+                f"the run of {about} was begun with {shorten(name, 80)} {excerpt(before.get(name))}, and is to go on "
+                f"with {excerpt(now.get(name))}: give the same options, or another folder"
             )
