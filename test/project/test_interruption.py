@@ -29,6 +29,7 @@ except KeyboardInterrupt:
 
 COMMAND = """
 import os, signal, sys
+signal.signal(int(sys.argv[2]), signal.SIG_DFL)  # whatever nohup or a shell has set for the tests
 from importlib import import_module
 from metric3d_ros.cli import VERBS, main
 from metric3d_ros.errors import ModelError
