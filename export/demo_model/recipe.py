@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from metric3d_export.demo_model.training_images import ON_ROADS, Course, Frame
+from metric3d_export.demo_model.rendering.drawn_views import ON_ROADS, Frame
+from metric3d_export.demo_model.training_images import Course
 
 
 @dataclass(frozen=True)

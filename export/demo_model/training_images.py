@@ -15,36 +15,22 @@ from torch import Tensor
 
 from metric3d_export.demo_model.clutter import paste_clutter
 from metric3d_export.demo_model.photography import Randomness, constant, photograph
+from metric3d_export.demo_model.rendering.drawn_views import (
+    Frame,
+    Prepared,
+    SizeHw,
+    draw_many,
+    draw_views,
+    prepare_many,
+    rays_of,
+)
 from metric3d_export.demo_model.rendering.torch_renderer import render_views
-from metric3d_export.demo_model.rendering.torch_world import stack_tables
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
-from metric3d_ros.world.description.randomness import Rng
-from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.rendering.ray_casting import Tables
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
-from metric3d_ros.world.rendering.viewpoint import Pose
-from metric3d_ros.world.scenes import FURNISHED, PLAIN, STREET
-from metric3d_ros.world.views import draw_focal_px, draw_training_views
 
-MOST_ENLARGED = 2.0  # training sees crops of images that are up to this many times as wide
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on
-VIEWS_PER_SCENE = 2
-TOGETHER = 32  # views that a GPU renders at once, at most
 BLANK_SHARE = 0.03  # images of nothing, by which confidence learns what nothing looks like
-
-EVERYWHERE = ((PLAIN, 0.35), (FURNISHED, 0.38), (STREET, 0.27))
-ON_ROADS = ((FURNISHED, 0.15), (STREET, 0.85))
-
-SizeHw = tuple[int, int]
-
-
-class Drawn(NamedTuple):
-    """A view that is not rendered yet."""
-
-    scene: Scene
-    pose: Pose
-    focal_px: float
-    centre: tuple[float, float]  # principal point x, y in pixels of the whole image; off the middle in crops
 
 
 class Batch(NamedTuple):
@@ -57,34 +43,6 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A size at which the network sees images, the size of the camera whose images are padded to it, and the worlds."""
-
-    size_hw: SizeHw
-    camera_hw: SizeHw | None = None
-    mix: tuple[tuple[str, float], ...] = EVERYWHERE
-    """The worlds that it sees, with their shares."""
-
-    @property
-    def seen_hw(self) -> SizeHw:
-        """The camera's size, in the middle of the image; around it is padding of the mean colour."""
-        return self.camera_hw or self.size_hw
-
-    @property
-    def margins(self) -> SizeHw:
-        """The rows above and the columns left of what the camera sees."""
-        (height, width), (seen_height, seen_width) = self.size_hw, self.seen_hw
-        return (height - seen_height) // 2, (width - seen_width) // 2
-
-    def seen_pixels(self) -> NDArray[np.bool_]:
-        """Return which pixels (H, W) the camera sees."""
-        (top, left), (height, width) = self.margins, self.seen_hw
-        seen = np.zeros(self.size_hw, bool)
-        seen[top : top + height, left : left + width] = True
-        return seen
-
-
-@dataclass(frozen=True)
 class Course:
     """One kind of batch and its share of the steps."""
 
@@ -92,59 +50,6 @@ class Course:
     share: float
     count: int  # images per batch
     fresh: int  # of which rendered anew
-
-
-def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
-    """Return up to two views of the scene of a seed, all with one random focal length; at times none.
-
-    `cropped` ones are pieces of larger images, as a network sees them that looks at a larger image.
-    """
-    rng = Rng(seed, 11)
-    (height, width), (top, left) = frame.seen_hw, frame.margins
-    enlarged = rng.uniform(1.0, MOST_ENLARGED) if cropped and rng.chance(0.4) else 1.0
-    focal_px = enlarged * draw_focal_px(rng, width)
-    views = draw_training_views(
-        seed, size_hw=(height, width), mix=dict(frame.mix), count=VIEWS_PER_SCENE, focal_px=focal_px
-    )
-    slack_x, slack_y = (enlarged - 1) * width / 2, (enlarged - 1) * height / 2
-    drawn = []
-    for pose in views.poses:
-        centre = (
-            left + (width - 1) / 2 + rng.uniform(-slack_x, slack_x),
-            top + (height - 1) / 2 + rng.uniform(-slack_y, slack_y),
-        )
-        drawn.append(Drawn(views.scene, pose, focal_px, centre))
-    return drawn
-
-
-class Prepared(NamedTuple):
-    """Views that any device can render at once: arrays with a row for each view."""
-
-    tables: Tables
-    rotation: NDArray[np.float32]  # (N, 3, 3) camera to world
-    position: NDArray[np.float32]  # (N, 3) metres
-    focal_px: NDArray[np.float32]  # (N,)
-    centre: NDArray[np.float32]  # (N, 2) principal point x, y in pixels of the whole image
-
-    @classmethod
-    def of(cls, drawn: Sequence[Drawn]) -> "Prepared":
-        """Stack views."""
-        return cls(
-            Tables(*(table.numpy() for table in stack_tables([view.scene for view in drawn]))),
-            np.stack([view.pose.rotation for view in drawn]),
-            np.stack([view.pose.position for view in drawn]),
-            np.array([view.focal_px for view in drawn], np.float32),
-            np.array([view.centre for view in drawn], np.float32),
-        )
-
-
-def rays_of(focal_px: Tensor, centre: Tensor, size_hw: SizeHw) -> Tensor:
-    """Return the rays (N, H, W, 3), z = 1, of pinhole cameras: focal lengths (N,) and principal points (N, 2)."""
-    height, width = size_hw
-    across = (torch.arange(width, device=centre.device) - centre[:, :1]) / focal_px[:, None]
-    down = (torch.arange(height, device=centre.device) - centre[:, 1:]) / focal_px[:, None]
-    x, y = across[:, None].expand(-1, height, -1), down[:, :, None].expand(-1, -1, width)
-    return torch.stack([x, y, torch.ones_like(x)], dim=-1)
 
 
 def render_batch(views: Prepared, frame: Frame, device: torch.device | str = "cpu") -> Batch:
@@ -293,23 +198,6 @@ class SampleStream:
         seeds = range(self.next_scene, self.next_scene + 2 * fresh)
         self.next_scene += len(seeds)
         return Wanted(course.frame, course.count, self._workers.submit(self._prepare, course.frame, seeds, fresh))
-
-
-def draw_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Drawn]:
-    """Return up to `count` views of the scenes of these seeds, of few scenes as many as it takes."""
-    views: list[Drawn] = []
-    for seed in seeds:
-        if len(views) >= count:
-            break
-        views += draw_views(seed, frame)
-    return views[:count]
-
-
-def prepare_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Prepared]:
-    """Return up to `count` views of the scenes of these seeds, those with alike numbers of solids together."""
-    torch.set_num_threads(1)
-    views = sorted(draw_many(frame, seeds, count), key=lambda view: len(view.scene.materials))
-    return [Prepared.of(views[first : first + TOGETHER]) for first in range(0, len(views), TOGETHER)]
 
 
 def render_compiled(frame: Frame, seeds: Sequence[int], count: int) -> Stored:

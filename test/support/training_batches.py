@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from metric3d_export.demo_model.rendering.drawn_views import Frame
 from metric3d_export.demo_model.training_images import (
     Batch,
-    Frame,
 )
 from metric3d_export.network.lite_unet import STAGES
 

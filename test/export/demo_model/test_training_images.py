@@ -11,17 +11,15 @@ from metric3d_export.demo_model import train, training_images
 from metric3d_export.demo_model.clutter import paste_clutter
 from metric3d_export.demo_model.photography import Randomness, compress, photograph
 from metric3d_export.demo_model.recipe import ON_A_CPU, ON_A_GPU, Recipe
+from metric3d_export.demo_model.rendering import drawn_views
+from metric3d_export.demo_model.rendering.drawn_views import Frame, draw_many, draw_views, prepare_many
 from metric3d_export.demo_model.training_images import (
     HELD_OUT_FROM,
     Course,
-    Frame,
     SampleStream,
     Stored,
     disguise,
-    draw_many,
-    draw_views,
     held_out,
-    prepare_many,
     render_batch,
     render_many,
 )
@@ -59,7 +57,7 @@ def test_views_prepared_for_a_gpu_are_the_images_that_a_cpu_renders(monkeypatch:
     frame = Frame((64, 96), (56, 84))
     plainly = functools.partial(training_images.render_views, compiled=False)
     monkeypatch.setattr(training_images, "render_views", plainly)
-    monkeypatch.setattr(training_images, "TOGETHER", 4)
+    monkeypatch.setattr(drawn_views, "TOGETHER", 4)
     prepared = prepare_many(frame, range(40), 6)
     assert [len(views.focal_px) for views in prepared] == [4, 2]
     assert prepared[0].tables.boxes.shape[1] < prepared[1].tables.boxes.shape[1]  # no room for what the others have
