@@ -28,7 +28,11 @@ OF_DEPTH_NODE = [
         "ONNX file, a published name such as vit_small, or demo for the model of the package",
     ),
     ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
-    ("inference_size", "", "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels (0.5MP)"),
+    (
+        "inference_size",
+        "",
+        "image size for the network: native, trained, published, auto, WIDTHxHEIGHT or megapixels (0.5MP)",
+    ),
     ("image_transport", "", "transport of the images: raw; or compressed, on the image topic + /compressed"),
     ("rectified", "", "whether images are rectified: true (P of camera_info), false (K and D) or auto (by topic name)"),
     ("log_level", "", "log level: debug, info, warn, error or fatal"),

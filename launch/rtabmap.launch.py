@@ -30,7 +30,11 @@ ARGUMENTS = [
     ("params_file", "", "YAML file with parameters of depth_node; config/depth.yaml lists all of them"),
     ("model", "", "ONNX file; the demo model that comes with the package is too inaccurate for mapping"),
     ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
-    ("inference_size", "", "image size for the network: native, trained, auto, WIDTHxHEIGHT or megapixels (0.5MP)"),
+    (
+        "inference_size",
+        "",
+        "image size for the network: native, trained, published, auto, WIDTHxHEIGHT or megapixels (0.5MP)",
+    ),
     ("image_transport", "", "transport of the images to depth_node: raw or compressed; RTAB-Map uses raw"),
     ("rectified", "", "whether images are rectified: true, false, or auto, which goes by the topic name"),
     ("rtabmap_args", "--delete_db_on_start", "command line arguments of RTAB-Map"),

@@ -31,6 +31,8 @@ FORMAT_VERSION = 1
 METADATA_PREFIX = "metric3d."
 STAND_IN_WEIGHTS = "stand-in"
 """Value of `Metadata.weights_file` for pseudo-random weights, with which depth is meaningless."""
+DEMO_WEIGHTS = "demo"
+"""Value of `Metadata.weights_file` for the demo model that comes with the package."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Metadata:
     training_size_hw: tuple[int, int]
     opset: int
     weights_file: str
-    """Base name of the checkpoint, or `STAND_IN_WEIGHTS`."""
+    """Base name of the checkpoint, or `STAND_IN_WEIGHTS`, or `DEMO_WEIGHTS`."""
     weights_sha256: str
     exporter_version: str
     max_difference: float
@@ -58,6 +60,11 @@ class Metadata:
     def meaningless(self) -> bool:
         """Whether the weights are stand-ins, so that the outputs say nothing about the scene."""
         return self.weights_file == STAND_IN_WEIGHTS
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether it is the demo model, which was trained on rendered images only."""
+        return self.weights_file == DEMO_WEIGHTS
 
     def to_properties(self) -> dict[str, str]:
         """Return the key-value strings to store: text as it is, everything else as JSON."""

@@ -20,7 +20,7 @@ from metric3d_export.weights.checkpoints import load_network, read_checkpoint
 from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import CheckpointError, Metric3DError
 from metric3d_ros.files.atomic import scratch_folder
-from metric3d_ros.model_contract import METADATA_PREFIX
+from metric3d_ros.model_contract import DEMO_WEIGHTS, METADATA_PREFIX
 
 VARIANT = "lite_demo"
 DESCRIPTION = (
@@ -45,7 +45,7 @@ def ship(weights: Path, model: Path) -> None:
         network,
         model,
         precision="fp32-half-weights",
-        weights_file="demo",
+        weights_file=DEMO_WEIGHTS,
         training_size_hw=TRAINING_SIZE_HW,
         overwrite=True,
         verified_sizes_hw=SIZES_HW,

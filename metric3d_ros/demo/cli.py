@@ -14,19 +14,14 @@ from metric3d_ros.demo.terminal import LiveView
 from metric3d_ros.demo.viewer_process import VIEWERS, DemoViewer, check_viewer
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.estimation.demo_limits import explain_demo_limits
+from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.files.exclusive import hold_file
 
 FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
 FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
-
-DEMO_MODEL_LIMITS = (
-    "The model that comes with the package is a small one for trying. On your pictures expect depth that is 10 to 20 % "
-    "off in rooms and on roads, and more elsewhere. For robots give a published model: MODEL=vit_small (or "
-    "--model vit_small)."
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where the model runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--inference-size", default=NATIVE, metavar="SIZE", help="native (default), trained, WIDTHxHEIGHT or 0.5MP"
+        "--inference-size",
+        default=NATIVE,
+        metavar="SIZE",
+        help="native (default), trained, published, WIDTHxHEIGHT or 0.5MP",
     )
     parser.add_argument("--viewer", choices=VIEWERS, help="watch it live in Rerun, in a window or a browser")
     parser.add_argument(
@@ -87,17 +85,20 @@ def run(args: argparse.Namespace) -> int:
     started_s = time.monotonic()
     live = LiveView()
     with ExitStack() as held, running_children() as children:
-        model, meaningless = _inspect_model(args)
-        if meaningless:
-            live.say(f"!!! {MEANINGLESS}")
+        model = open_model(args.model, provider=args.provider)  # a mistake shows before anything is rendered
+        meaningless = model.metadata is not None and model.metadata.meaningless
+        limits = explain_demo_limits(model, remedy="MODEL=vit_small (or --model vit_small)") if args.images else ""
+        if meaningless or limits:
+            live.say(f"!!! {MEANINGLESS if meaningless else limits}")
         output = _make_output(args.output, held)
         source = _open_source(args, output, live)
         for reason in source.left_out:
             live.say(f"left out: {reason}")
         facts = RunFacts(
             source=source.title,
-            model=model,
+            model=_describe(model),
             meaningless=meaningless,
+            limits=limits,
             has_truth=source.truth_of is not None,
             far_m=source.far_m,
             expected=len(source.paths),
@@ -114,23 +115,15 @@ def run(args: argparse.Namespace) -> int:
         live.progress("writing the report", 0, 1)
         written = report.finish(frames_per_s=frames_per_s, wall_s=time.monotonic() - started_s)
         _print_results(live, report, written, meaningless)
-        if args.images and args.model == DEMO_MODEL:
-            live.say(DEMO_MODEL_LIMITS)
         if viewer is not None:
             viewer.linger()
     return 0
 
 
-def _inspect_model(args: argparse.Namespace) -> tuple[str, bool]:
-    """Return the model's name with its variant and whether its weights are stand-ins; ModelError if it is unusable.
-
-    Raises for a wrong path or provider, before anything is rendered or started.
-    """
-    model = open_model(args.model, provider=args.provider)
-    metadata = model.metadata
-    if metadata is None:
-        return f"{model.name} on {model.provider}", False
-    return f"{model.name} ({metadata.variant}, {metadata.precision}) on {model.provider}", metadata.meaningless
+def _describe(model: DepthModel) -> str:
+    """Return the model's name with its variant and provider."""
+    kind = f" ({model.metadata.variant}, {model.metadata.precision})" if model.metadata is not None else ""
+    return f"{model.name}{kind} on {model.provider}"
 
 
 def _make_output(folder: Path, stack: ExitStack) -> Path:

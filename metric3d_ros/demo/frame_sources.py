@@ -18,6 +18,7 @@ import yaml
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import ConfigurationError, DataError, ImageError
+from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.files.atomic import replacing, write_text
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
@@ -58,7 +59,7 @@ class FrameSource:
     Attributes:
         title: what the frames show, in a few words.
         images: what image_player is given: a folder, an image or a pattern.
-        player_options: the options that give image_player the intrinsics.
+        player_options: the options that give image_player the intrinsics, and rendered images their frame_id.
         paths: the images in the order in which they are played.
         truth_of: returns a frame's truth by index; None if nothing is known.
         far_m: a depth that colours and views need not exceed; None if it is not known beforehand.
@@ -176,7 +177,7 @@ def render_flight(
     return FrameSource(
         title=f"a camera flight through a rendered {scene.kind} (scene {scene_seed})",
         images=f"{glob.escape(str(folder))}/*_rgb.png",
-        player_options=["--calibration", str(folder / "calibration.yaml")],
+        player_options=["--calibration", str(folder / "calibration.yaml"), "--frame-id", RENDERED_FRAME_ID],
         paths=[_image_path(folder, index) for index in range(frames)],
         truth_of=partial(_read_truth, folder, poses),
         far_m=far_m,
@@ -203,6 +204,7 @@ def _read_truth(folder: Path, poses: Sequence[Pose], index: int) -> Truth:
 
 def _describe_flight() -> dict[str, Any]:
     return {
+        "rendered": True,
         "groups": [
             {
                 "name": "flight",
@@ -212,7 +214,7 @@ def _describe_flight() -> dict[str, Any]:
                 "depth_units_per_metre": _DEPTH_UNITS_PER_METRE,
                 "camera": "calibration.yaml",
             }
-        ]
+        ],
     }
 
 

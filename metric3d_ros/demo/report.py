@@ -52,6 +52,7 @@ class RunFacts:
         source: what the frames show.
         model: the model's name with its variant.
         meaningless: the weights are stand-ins.
+        limits: what the model cannot do with these frames, in one sentence; "" if nothing is known.
         has_truth: the frames' depth and poses are known.
         far_m: a depth that nearly all of the frames lie within; None to take it from the frames.
         expected: how many frames were asked for.
@@ -60,6 +61,7 @@ class RunFacts:
     source: str
     model: str
     meaningless: bool
+    limits: str
     has_truth: bool
     far_m: float | None
     expected: int
@@ -86,8 +88,8 @@ class Report:
 
     @property
     def warning(self) -> str:
-        """A loud line for every picture; "" when the model is a real one."""
-        return MEANINGLESS if self.facts.meaningless else ""
+        """A loud line for every picture and the page; "" if the model is a real one, or sees what it was made for."""
+        return MEANINGLESS if self.facts.meaningless else self.facts.limits
 
     def add(self, record: FrameRecord) -> None:
         """Write a frame's picture and PLY, and remember what the page needs."""
@@ -181,7 +183,7 @@ class Report:
         rgb: npt.NDArray[np.uint8],
         normals: npt.NDArray[np.float32] | None,
     ) -> None:
-        comment = MEANINGLESS if self.facts.meaningless else f"metric3d_ros {__version__}, {self.facts.model}, metres"
+        comment = self.warning or f"metric3d_ros {__version__}, {self.facts.model}, metres"
         write_ply(self.folder / name, points, rgb=rgb, normals=normals, comment=comment)
 
     def _figures_json(self, frames_per_s: float, wall_s: float) -> str:
@@ -189,6 +191,7 @@ class Report:
             "source": self.facts.source,
             "model": self.facts.model,
             "stand_in_weights": self.facts.meaningless,
+            "model_limits": self.facts.limits or None,
             "metric3d_ros": __version__,
             "frames": len(self._names),
             "frames_expected": self.facts.expected,

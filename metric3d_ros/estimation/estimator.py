@@ -151,19 +151,19 @@ class Estimator:
         dialect = self.model.dialect
         started = time.perf_counter()
         image_hw = (images[0].shape[0], images[0].shape[1])
-        size_hw = self.size.choose(image_hw)
-        focal_px = [dialect.scale(camera, size_hw) for camera in cameras]
-        feeds = dialect.prepare([_resize_image(rgb, size_hw) for rgb in images], focal_px)
+        placed = self.size.place(image_hw)
+        focal_px = [placed.focal_px(camera, dialect) for camera in cameras]
+        feeds = dialect.prepare([placed.place(rgb) for rgb in images], focal_px)
         prepared = time.perf_counter()
-        with self.size.learn_memory(size_hw, images=len(images)):
+        with self.size.learn_memory(placed.canvas_hw, images=len(images)):
             results = self.model.run(feeds, outputs=wanted)
         inferred = time.perf_counter()
-        maps = self.model.finish(results, focal_px, size_hw)
+        maps = placed.crop(self.model.finish(results, focal_px, placed.canvas_hw))
         finished = [_finish({name: array[i] for name, array in maps.items()}, image_hw) for i in range(len(images))]
         timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
-        self.size.note_run(image_hw, size_hw, sum(timings_ms.values()))
+        self.size.note_run(image_hw, placed.size_hw, sum(timings_ms.values()))
         return [
-            Estimate(*parts, camera=camera, inference_size_hw=size_hw, timings_ms=timings_ms)
+            Estimate(*parts, camera=camera, inference_size_hw=placed.size_hw, timings_ms=timings_ms)
             for parts, camera in zip(finished, cameras, strict=True)
         ]
 
@@ -180,14 +180,6 @@ def _check_image(rgb: Any, camera: Camera) -> None:
             f"the camera is calibrated for {camera.width}x{camera.height}, but the image is {width}x{height}: publish "
             "the camera_info of this image, or resize both alike"
         )
-
-
-def _resize_image(rgb: RgbArray, size_hw: tuple[int, int]) -> RgbArray:
-    if rgb.shape[:2] == size_hw:
-        return np.ascontiguousarray(rgb)
-    shrinks = size_hw[0] * size_hw[1] < rgb.shape[0] * rgb.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(rgb, size_hw[::-1], interpolation=interpolation), np.uint8)
 
 
 def _finish(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from metric3d_ros.errors import ConfigurationError
 
 MIN_SIDE_PX = 28
-NATIVE, TRAINED, AUTO_SIZE = "native", "trained", "auto"
+NATIVE, TRAINED, PUBLISHED, AUTO_SIZE = "native", "trained", "published", "auto"
 
 FAR_ABOVE_TRAINED = 1.5
 """Past this many times the pixels that it was trained with, a network's depth is known to degrade."""
@@ -20,11 +20,13 @@ class InferenceSize:
     """At which size the network sees an image; outputs come back at the image's own size in every case.
 
     `max_width` x `max_height` and `max_pixels` are caps that keep the aspect and never enlarge; `trained` asks for the
-    largest size of the image's aspect within the pixel count that the network was trained with; `auto` for whatever
-    holds a rate, which `AdaptiveSize` finds.
+    largest size of the image's aspect within the pixel count that the network was trained with; `published` for the
+    training size itself, into which images are fitted and padded; `auto` for whatever holds a rate, which
+    `AdaptiveSize` finds.
     """
 
     trained: bool = False
+    published: bool = False
     auto: bool = False
     max_width: int | None = None
     max_height: int | None = None
@@ -32,7 +34,7 @@ class InferenceSize:
 
     @classmethod
     def parse(cls, text: str) -> InferenceSize:
-        """Read "native", "trained", "auto", "WIDTHxHEIGHT" (pixels) or megapixels such as "0.5MP".
+        """Read "native", "trained", "published", "auto", "WIDTHxHEIGHT" (pixels) or megapixels such as "0.5MP".
 
         Raises:
             ConfigurationError: any other text, or a size below 28 pixels.
@@ -42,6 +44,8 @@ class InferenceSize:
             return cls()
         if words == TRAINED:
             return cls(trained=True)
+        if words == PUBLISHED:
+            return cls(published=True)
         if words == AUTO_SIZE:
             return cls(auto=True)
         if size := re.fullmatch(r"(\d+)\s*x\s*(\d+)", words):
@@ -53,22 +57,27 @@ class InferenceSize:
             if pixels >= MIN_SIDE_PX**2:
                 return cls(max_pixels=pixels)
         raise ConfigurationError(
-            f"inference_size is '{text}', expected 'native', 'trained', 'auto', WIDTHxHEIGHT such as '640x480' (at "
-            f"least {MIN_SIDE_PX}x{MIN_SIDE_PX}) or megapixels such as '0.5MP'"
+            f"inference_size is '{text}', expected 'native', 'trained', 'published', 'auto', WIDTHxHEIGHT such as "
+            f"'640x480' (at least {MIN_SIDE_PX}x{MIN_SIDE_PX}) or megapixels such as '0.5MP'"
         )
 
     def choose(self, image_hw: tuple[int, int], *, training_size_hw: tuple[int, int] | None) -> tuple[int, int]:
-        """Return the (height, width) that an image of `image_hw` is resized to, the largest allowed if it is `auto`.
+        """Return the (height, width) that an image of `image_hw` is resized to.
+
+        The largest allowed if it is `auto`; what the image is fitted into if it is `published`.
 
         Raises:
-            ConfigurationError: "trained", for a model whose training size is not known.
+            ConfigurationError: "trained" or "published", for a model whose training size is not known.
         """
-        if self.trained:
+        if self.trained or self.published:
             if training_size_hw is None:
+                asked = TRAINED if self.trained else PUBLISHED
                 raise ConfigurationError(
-                    f"inference_size '{TRAINED}' needs a model that states its training size, and this one does not: "
+                    f"inference_size '{asked}' needs a model that states its training size, and this one does not: "
                     f"use '{NATIVE}' or WIDTHxHEIGHT"
                 )
+            if self.published:
+                return training_size_hw
             return scale_size(image_hw, math.sqrt(math.prod(training_size_hw) / math.prod(image_hw)))
         if self.auto and training_size_hw is not None:
             return limit_pixels(image_hw, FAR_ABOVE_TRAINED * math.prod(training_size_hw))

@@ -17,20 +17,20 @@ from metric3d_ros.estimation.inference_size import (
     FAR_ABOVE_TRAINED,
     MIN_SIDE_PX,
     NATIVE,
+    PUBLISHED,
     TRAINED,
     InferenceSize,
     fit_within,
 )
 from metric3d_ros.estimation.memory_limit import MemoryLimit
+from metric3d_ros.estimation.placement import Placement, Size
+from metric3d_ros.hub.variants import VARIANTS
 
 DEFAULT_RATE_HZ = 10.0
 _ROUNDS = 5
 """Rounds to take the median of: publishing takes longer now and then, and one such frame tells nothing of the next."""
 
 _LOG = logging.getLogger(__name__)
-
-Size = tuple[int, int]
-"""(height, width) in pixels."""
 
 
 class SizePolicy:
@@ -42,7 +42,7 @@ class SizePolicy:
     def __init__(self, model: DepthModel, asked: str = NATIVE, *, target_rate_hz: float = DEFAULT_RATE_HZ) -> None:
         """Start with what `ask` takes."""
         self._model = model
-        self._asked: tuple[str, float] | None = None
+        self._asked = ("", 0.0)
         self._busy_ms: dict[Size, float] = collections.defaultdict(float)
         self._runs: collections.Counter[Size] = collections.Counter()
         self._shares: dict[Size, collections.deque[float]] = {}
@@ -56,11 +56,11 @@ class SizePolicy:
         Forgets what was measured of this machine's speed and memory, unless nothing changes.
 
         Args:
-            text: "native", "trained", "auto", WIDTHxHEIGHT or megapixels.
+            text: "native", "trained", "published", "auto", WIDTHxHEIGHT or megapixels.
             target_rate_hz: images a second that "auto" holds.
 
         Raises:
-            ConfigurationError: another text, or "trained" for a model whose training size is not known.
+            ConfigurationError: another text, or "trained" or "published" for a model whose training size is not known.
         """
         if self._asked == (text, target_rate_hz):
             return
@@ -77,6 +77,8 @@ class SizePolicy:
         if self._model.fixed_size_hw is not None:
             return fit_within(image_hw, self._model.fixed_size_hw)[0]
         size_hw = self._size.choose(image_hw, training_size_hw=self._trained_hw)
+        if self._size.published:
+            return Placement.fitted(image_hw, self._memory.limit(size_hw)).size_hw
         if self._size.auto:
             if image_hw not in self._adaptive:
                 self._adaptive[image_hw] = self._make_adaptive(
@@ -84,6 +86,14 @@ class SizePolicy:
                 )
             size_hw = self._adaptive[image_hw].size_hw
         return self._memory.limit(size_hw)
+
+    def place(self, image_hw: Size) -> Placement:
+        """Return how the network gets an image of `image_hw`: at the size of `choose`, padded if it is "published"."""
+        size_hw = self.choose(image_hw)
+        if self._size.published and self._model.fixed_size_hw is None:
+            canvas_hw = self._size.choose(image_hw, training_size_hw=self._trained_hw)
+            return Placement.fitted(image_hw, self._memory.limit(canvas_hw))
+        return Placement.alone(size_hw)
 
     def split(self, images: int) -> list[slice]:
         """Return the parts of a batch of so many images that may go through the network together."""
@@ -100,6 +110,18 @@ class SizePolicy:
             f"inference runs at {width}x{height}, far above the {trained[1]}x{trained[0]} that "
             f"{self._model.name} was trained with: depth may degrade and takes longer; "
             f"inference_size '{TRAINED}' avoids both"
+        )
+
+    def explain_published(self) -> str:
+        """Return which size the model's published accuracy was measured with; "" if it is in use, or none is known."""
+        metadata, trained = self._model.metadata, self._trained_hw
+        if metadata is None or metadata.meaningless or metadata.variant not in VARIANTS or trained is None:
+            return ""
+        if self._size.published:
+            return ""
+        return (
+            f"the accuracy that was published for {metadata.variant} was measured with inference_size '{PUBLISHED}' "
+            f"(images fitted into {trained[1]}x{trained[0]} and padded); in use is '{self._asked[0]}'"
         )
 
     def alternatives(self, image_hw: Size, *, target_rate_hz: float) -> dict[str, list[Size]]:

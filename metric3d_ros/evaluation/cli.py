@@ -1,6 +1,7 @@
 """`metric3d evaluate`: a model against images whose depth is known, as a table and as JSON."""
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from metric3d_ros.comparison.labelled_images import Sample, SampleSource
 from metric3d_ros.comparison.metrics import measure_image
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.estimation.demo_limits import explain_demo_limits
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
-from metric3d_ros.evaluation.error_table import Evaluation, ImageResult
+from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
+from metric3d_ros.evaluation.error_table import Evaluation, ImageResult, compare_to_table
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
 from metric3d_ros.files.atomic import check_writable, write_text
 from metric3d_ros.world.held_out import HeldOutScenes
@@ -41,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where the model runs (default: %(default)s)"
     )
     parser.add_argument(
-        "--inference-size", default="native", metavar="SIZE", help="native (default), trained, WIDTHxHEIGHT or 0.5MP"
+        "--inference-size",
+        default=NATIVE,
+        metavar="SIZES",
+        help="native (default), trained, published, WIDTHxHEIGHT or 0.5MP; several, with commas, are compared",
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 (default): all cores")
     parser.add_argument(
@@ -87,8 +93,13 @@ def run(args: argparse.Namespace) -> int:
     source = _open_source(args)
     if args.json is not None:
         _check_writable(args.json)
+    sizes = list(dict.fromkeys(size.strip() for size in args.inference_size.split(",")))
+    for size in sizes:
+        InferenceSize.parse(size)
     model = open_model(args.model, provider=args.provider, threads=args.threads)
-    estimator = Estimator(model, inference_size=args.inference_size)
+    estimators = {size: Estimator(model, inference_size=size) for size in sizes}
+    if limits := explain_demo_limits(model, remedy="--model vit_small") if not _is_rendered(source) else "":
+        print(limits, file=sys.stderr)
     if model.metadata is not None and model.metadata.meaningless:
         print(f"{model.name} has stand-in weights: these figures are meaningless", file=sys.stderr)
     settings = {
@@ -96,17 +107,28 @@ def run(args: argparse.Namespace) -> int:
         "variant": model.metadata.variant if model.metadata else None,
         "weights_sha256": model.metadata.weights_sha256 if model.metadata else None,
         "provider": model.provider,
-        "inference_size": args.inference_size,
         "data": str(args.data),
         **({"world": args.world, "kind": args.kind} if args.data == SCENES else {}),
         "max_depth_m": args.max_depth,
         "metric3d_ros": __version__,
         "numpy": np.__version__,
     }
-    evaluation = evaluate(source, estimator.estimate, limit=args.limit, max_depth_m=args.max_depth, settings=settings)
-    print(evaluation.to_table(max_rows=args.rows))
+    evaluations = {
+        size: evaluate(
+            source,
+            estimator.estimate,
+            limit=args.limit,
+            max_depth_m=args.max_depth,
+            settings={**settings, "inference_size": size},
+        )
+        for size, estimator in estimators.items()
+    }
+    first = next(iter(evaluations.values()))
+    print(first.to_table(max_rows=args.rows) if len(sizes) == 1 else compare_to_table(evaluations))
     if args.json is not None:
-        write_text(args.json, evaluation.to_json() + "\n", durable=True)
+        by_size = {"inference_sizes": {size: each.content() for size, each in evaluations.items()}}
+        text = first.to_json() if len(sizes) == 1 else json.dumps(by_size, indent=2)
+        write_text(args.json, text + "\n", durable=True)
         print(f"every figure: {args.json}")
     return 0
 
@@ -158,6 +180,11 @@ def _check_writable(path: Path) -> None:
         check_writable(path)
     except OSError as error:
         raise ConfigurationError(f"--json {path} cannot be written ({error.strerror}); name another file") from error
+
+
+def _is_rendered(source: SampleSource) -> bool:
+    """Return whether this package has rendered the images."""
+    return source.rendered if isinstance(source, LabelledFolder) else True
 
 
 def _open_source(args: argparse.Namespace) -> SampleSource:

@@ -54,7 +54,11 @@ class Evaluation:
 
     def to_json(self) -> str:
         """Return settings, totals and images as JSON; figures that are None or not finite become null."""
-        content = {
+        return json.dumps(self.content(), indent=2)
+
+    def content(self) -> dict[str, Any]:
+        """Return what `to_json` writes."""
+        return {
             "settings": dict(self.settings),
             "totals": self.totals(),
             "images": [
@@ -68,7 +72,6 @@ class Evaluation:
                 for image in self.images
             ],
         }
-        return json.dumps(content, indent=2)
 
     def to_table(self, *, max_rows: int | None = None) -> str:
         """Return a table for a terminal: a row per image (the first `max_rows`), then the totals."""
@@ -76,10 +79,7 @@ class Evaluation:
         totals = self.totals()
         labels = [image.name for image in shown] + [f"{group}, median image" for group in totals]
         left = max(map(len, [*labels, "image"])) + 1
-        lines = [
-            " " * left + "".join(f"{title:^{_WIDTH * count}}" for title, count in _BANDS).rstrip(),
-            f"{'image':<{left}}" + "".join(f"{heading:>{_WIDTH}}" for _, heading, _ in _COLUMNS),
-        ]
+        lines = _heading("image", left)
         lines += [f"{image.name:<{left}}" + _cells(image.figures) for image in shown]
         if len(shown) < len(self.images):
             lines.append(f"... and {len(self.images) - len(shown)} more images")
@@ -87,6 +87,27 @@ class Evaluation:
         for group, total in totals.items():
             lines += [f"{f'{group}, {kind} image':<{left}}" + _cells(total[kind]) for kind in ("mean", "median")]
         return "\n".join(lines)
+
+
+def compare_to_table(evaluations: Mapping[str, Evaluation]) -> str:
+    """Return a table of the totals of several evaluations of the same images, side by side; the keys name them."""
+    rows = [
+        (f"{group}, {kind} image, {name}" if group != "all" else f"{kind} image, {name}", total[kind])
+        for group in next(iter(evaluations.values())).totals()
+        for kind in ("mean", "median")
+        for name, evaluation in evaluations.items()
+        for total in [evaluation.totals()[group]]
+    ]
+    left = max(len(label) for label, _ in rows) + 1
+    lines = _heading("inference size", left)
+    return "\n".join([*lines, "-" * len(lines[1]), *(f"{label:<{left}}" + _cells(figures) for label, figures in rows)])
+
+
+def _heading(what: str, left: int) -> list[str]:
+    return [
+        " " * left + "".join(f"{title:^{_WIDTH * count}}" for title, count in _BANDS).rstrip(),
+        f"{what:<{left}}" + "".join(f"{heading:>{_WIDTH}}" for _, heading, _ in _COLUMNS),
+    ]
 
 
 def _cells(figures: Mapping[str, float | None]) -> str:

@@ -76,6 +76,8 @@ class LabelledFolder:
 
     root: Path
     groups: tuple[Group, ...]
+    rendered: bool = False
+    """This package has rendered the images."""
 
     def __len__(self) -> int:
         return sum(len(self._images(group)) for group in self.groups)
@@ -169,7 +171,7 @@ def open_folder(path: str | Path) -> LabelledFolder:
 
 
 def _parse_index(index: Path, content: Mapping[str, Any]) -> LabelledFolder:
-    _refuse_unknown(index, "the file", content, {"folder", "groups"})
+    _refuse_unknown(index, "the file", content, {"folder", "groups", "rendered"})
     root = index.parent / Path(str(content.get("folder", "."))).expanduser()
     if not os.path.isdir(root):
         raise DataError(f"{index}: folder is {shorten(str(root))}, which does not exist")
@@ -178,7 +180,11 @@ def _parse_index(index: Path, content: Mapping[str, Any]) -> LabelledFolder:
         raise DataError(
             f"{index}: groups is {excerpt(groups)}, expected a list with rgb, depth and camera for each camera"
         )
-    return LabelledFolder(root, tuple(_parse_group(index, entry, rank) for rank, entry in enumerate(groups, 1)))
+    rendered = content.get("rendered", False)
+    if not isinstance(rendered, bool):
+        raise DataError(f"{index}: rendered is {excerpt(rendered)}, expected true or false")
+    parsed = tuple(_parse_group(index, entry, rank) for rank, entry in enumerate(groups, 1))
+    return LabelledFolder(root, parsed, rendered=rendered)
 
 
 def _parse_group(index: Path, entry: Any, rank: int) -> Group:

@@ -61,6 +61,7 @@ class DepthNode:
         self._loading = LOADING
         """What is done until the model is loaded."""
         self._step_log = StepLog(self._log.info)
+        self._told_size = ""
         self._estimator: Estimator | None = None
         self._trial: SpeedTrial | None = None
         self._line: Line | None = None
@@ -96,6 +97,7 @@ class DepthNode:
                 loading=lambda: self._loading,
                 estimator=lambda: self._estimator,
                 trial=lambda: self._trial,
+                doubt=lambda: self._line.doubt if self._line is not None else "",
             )
         except BaseException:
             self.node.destroy_node()
@@ -142,6 +144,7 @@ class DepthNode:
         if self._estimator is not None:
             parameters.check_model(self._estimator.model.outputs)
             self._estimator.size.ask(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
+            self._tell_published_size(self._estimator)
 
     # On the scheduler's threads.
 
@@ -161,6 +164,7 @@ class DepthNode:
         self._log.info(f"model {model.name} runs on {model.provider} (first inference: {seconds:.1f} s)")
         if model.metadata is not None and model.metadata.meaningless:
             self._log.warning(f"model {model.name} has stand-in weights: depth is meaningless")
+        self._tell_published_size(estimator)
         self._estimator, self._trial = estimator, SpeedTrial(estimator=estimator)
         self._line = Line(
             estimator,
@@ -171,6 +175,12 @@ class DepthNode:
             on_scaled=self._scale.publish,
         )
         self._model_is_ready.trigger()
+
+    def _tell_published_size(self, estimator: Estimator) -> None:
+        text = estimator.size.explain_published()
+        if text and text != self._told_size:
+            self._log.info(text)
+        self._told_size = text
 
     def _report_step(self, text: str, share: float | None) -> None:
         self._loading = describe_step(text, share)

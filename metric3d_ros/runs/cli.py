@@ -98,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"metric3d run: left out: {failure}", file=sys.stderr)
     check_inputs(recordings)
     _print_plan(recordings)
+    if options.limits:
+        print(options.limits, file=sys.stderr)
     if args.dry_run:
         return _dry_run(recordings, options, args)
     settings = {"selection": dataclasses.asdict(selection)}

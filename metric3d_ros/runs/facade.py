@@ -21,17 +21,20 @@ def load(
     """Load a model and return what estimates with it.
 
     Example:
-        >>> estimate = metric3d_ros.load("vit_small.onnx").estimate(rgb, camera)
+        >>> estimate = metric3d_ros.load("vit_small").estimate(rgb, camera)
         >>> estimate.depth_m  # float32 (H, W), metres
 
     Args:
-        model: an ONNX file, or "demo" for the small model that comes with the package.
+        model: an ONNX file, the name of a published model such as "vit_small", which is downloaded and assembled when
+            it is first used, or "demo" for the small model that comes with the package, which knows rendered rooms
+            only.
         provider: the execution provider, as docs/speed.md lists them.
         threads: CPU threads; 0 takes every core.
         inference_size: as the node's parameter of that name takes it.
 
     Raises:
         ModelError, ProviderError, ConfigurationError: with the remedy.
+        DownloadError, CheckpointError, ExportError: see `estimation.depth_model.open_model`.
     """
     return Estimator(open_model(model, provider=provider, threads=threads), inference_size=inference_size)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.estimation.demo_limits import describe_demo_limits
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.parameter_server.schema import build
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
@@ -62,6 +63,11 @@ class RunOptions:
         wrong = [name for name in self.outputs if name not in switches]
         if wrong:
             raise ConfigurationError(f"--outputs {','.join(wrong)} is unknown, expected some of {', '.join(switches)}")
+
+    @property
+    def limits(self) -> str:
+        """What the model cannot do, in one sentence; "" if nothing is known."""
+        return describe_demo_limits("--model vit_small") if self.model == DEMO_MODEL else ""
 
     def node_parameters(self) -> DepthParameters:
         """Return the node's parameters with these values.

@@ -15,16 +15,22 @@ body{{background:#0c0d10;color:#dfe2e8;font:15px/1.45 system-ui,sans-serif;margi
 h1{{font-size:1.25rem}} h2{{font-size:1.05rem;margin:2rem 0 .6rem}}
 figure{{margin:0 0 1.2rem}} img{{width:100%;max-width:1280px;height:auto;display:block;border-radius:4px}}
 figcaption{{color:#9aa0aa;padding-top:.3rem}}
+.warning{{background:#5a1d12;color:#ffe3d8;border-radius:4px;padding:.7rem 1rem;font-weight:600}}
 </style></head><body>
 <h1>{title}: {count} frames</h1>
 <p>The image, and its depth: near is warm, far is cold, invalid is dark gray.</p>
 """
 
 
-def write_page(path: Path, frames: Sequence[dict[str, Any]]) -> None:
-    """Write a page of all frames' pictures beside which it lies; pictures load when they are scrolled to."""
+def write_page(path: Path, frames: Sequence[dict[str, Any]], *, warning: str = "") -> None:
+    """Write a page of all frames' pictures beside which it lies; pictures load when they are scrolled to.
+
+    `warning` stands above them, if there is one.
+    """
     names = list(dict.fromkeys(str(frame["recording"]) for frame in frames))
     parts = [_HEAD.format(title=html.escape(", ".join(names)), count=len(frames))]
+    if warning:
+        parts.append(f'<p class="warning">{html.escape(warning)}</p>')
     for name in names:
         own = sorted((f for f in frames if f["recording"] == name), key=lambda f: (f["received_ns"], f["frame"]))
         parts.append(f"<h2>{html.escape(name)}</h2>")

@@ -197,7 +197,7 @@ class Run:
             if VIDEO in self.options.write and parts:
                 join_videos(parts, folder / f"{name}.mp4")
         if HTML in self.options.write and self.manifest.frames:
-            write_page(self.folder / "index.html", self.manifest.frames)
+            write_page(self.folder / "index.html", self.manifest.frames, warning=self.options.limits)
 
 
 @contextlib.contextmanager

@@ -95,11 +95,12 @@ def test_a_large_frame_is_thinned_on_the_page_with_intrinsics_that_still_fit():
     np.testing.assert_allclose(units * content["unit"], record.depth_m[start::step, start::step], atol=1e-3)
 
 
-def finish_report(tmp_path, records, *, meaningless=False):
+def finish_report(tmp_path, records, *, meaningless=False, limits=""):
     facts = RunFacts(
         source="a test </script> flight",
         model="tiny",
         meaningless=meaningless,
+        limits=limits,
         has_truth=records[0].truth is not None,
         far_m=5.0,
         expected=len(records),
@@ -222,3 +223,17 @@ def test_a_rendered_flight_is_a_folder_that_evaluate_reads_with_its_truth(tmp_pa
     ray = samples[1].camera.rays()[height - 1, width // 2]
     point = truth.world_from_camera[:, :3] @ (ray * truth.depth_m[height - 1, width // 2])
     assert truth.world_from_camera[2, 3] + point[2] < 0.8
+
+
+def test_what_the_model_cannot_do_stands_on_every_picture_and_on_the_page(tmp_path):
+    plain, _ = finish_report(tmp_path / "plain", [make_record(0)])
+    warned, written = finish_report(tmp_path / "warned", [make_record(0)], limits="only for rendered rooms")
+    assert (plain.warning, warned.warning) == ("", "only for rendered rooms")
+    assert page_data(tmp_path / "warned")["warning"] == "only for rendered rooms"
+    assert json.loads(written["figures"].read_text())["model_limits"] == "only for rendered rooms"
+    for name in ("overview.png", f"frames/{next((tmp_path / 'plain/frames').iterdir()).name}"):
+        before, after = (read_rgb(tmp_path / folder / name) for folder in ("plain", "warned"))
+        banner = after[: len(after) - len(before)].reshape(-1, 3)
+        assert len(banner)
+        red = (banner[:, 0] > 150) & (banner[:, 1:] < 80).all(axis=1)
+        assert red.mean() > 0.5

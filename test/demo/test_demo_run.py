@@ -153,6 +153,20 @@ def test_images_that_the_node_would_drop_are_left_out_and_named(environment, mod
     assert "c_broken.jpg is no image that can be decoded" in text
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["own images", "rendered flight"])
+def test_the_demo_model_is_explained_for_own_images(environment, tmp_path, own):
+    rng = np.random.default_rng(0)
+    write_rgb(tmp_path / "in" / "a.png", rng.integers(0, 255, (60, 90, 3), np.uint8))
+    images = ("--images", tmp_path / "in", "--focal", 100) if own else ("--frames", 1)
+    out = tmp_path / "out"
+    code, text = run_demo(*images, "--output", out, environment=environment, tmp_path=tmp_path)
+    assert code == 0, text
+    assert text.count("trained on rendered rooms only") == own
+    assert ("MODEL=vit_small (or --model vit_small) gives real depth" in text) == own
+    assert ("trained on rendered rooms only" in (out / "index.html").read_text()) == own
+    assert (out / "logs/depth_node.log").read_text().count("trained on rendered rooms only") == own
+
+
 def test_stand_in_weights_are_said_loudly_everywhere(environment, tmp_path):
     metadata = dataclasses.replace(tiny_models.METADATA, weights_file=STAND_IN_WEIGHTS)
     model = tiny_models.save_contract_model(tmp_path / "tiny.onnx", metadata=metadata)

@@ -150,3 +150,43 @@ def test_depth_of_another_size_is_named(model, folder, capsys):
     write_depth(folder / "b_depth.png", np.ones((40, 64), np.float32))
     assert evaluate(folder, "--depth", "*_depth.png", "--focal", "500", "--model", model) == 1
     assert "b_depth.png is 64x40, but its image" in capsys.readouterr().err
+
+
+def test_several_inference_sizes_are_compared_side_by_side(model, folder, tmp_path, capsys):
+    options = ("--depth", "*_depth.png", "--depth-scale", 1000, "--focal", 500, "--json", tmp_path / "out.json")
+    assert evaluate(folder, "--model", model, *options, "--inference-size", "native,published, 32x28") == 0
+    sizes = json.loads((tmp_path / "out.json").read_text())["inference_sizes"]
+    assert list(sizes) == ["native", "published", "32x28"]
+    # The tiny model's depth is the focal length of what it sees; a size of another focal length has another depth.
+    native, published = (sizes[name]["totals"]["all"]["mean"]["abs_rel"] for name in ("native", "published"))
+    factor = 112 / 48
+    assert native == pytest.approx(1 / 6, abs=1e-5)
+    assert published == pytest.approx((factor - 1 + 2 * factor / 1.5 - 1) / 2, rel=1e-4)
+    assert sizes["published"]["settings"]["inference_size"] == "published"
+    table = capsys.readouterr().out
+    assert [row.split("  ")[0] for row in table.splitlines()[3:]][:3] == [
+        "mean image, native",
+        "mean image, published",
+        "mean image, 32x28",
+    ]
+
+
+@pytest.mark.parametrize("rendered", [True, False])
+def test_the_demo_model_is_explained_for_images_that_were_not_rendered(folder, capsys, rendered):
+    group = {"rgb": "*_rgb.png", "depth": "*_depth.png", "camera": {"focal_px": 500}}
+    (folder / "dataset.yaml").write_text(yaml.safe_dump({"rendered": rendered, "groups": [group]}))
+    assert evaluate(folder, "--limit", 1) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "trained on rendered rooms only" in line]
+    assert len(warnings) == (not rendered)
+    assert all("--model vit_small gives real depth" in line for line in warnings)
+
+
+def test_rendered_scenes_are_what_the_demo_model_is_for(capsys):
+    assert evaluate("--scenes", 1) == 0
+    assert "rendered rooms only" not in capsys.readouterr().err
+
+
+def test_rendered_that_is_no_truth_is_refused(folder, capsys):
+    (folder / "dataset.yaml").write_text("rendered: perhaps\ngroups: [{}]\n")
+    assert evaluate(folder) == 1
+    assert "rendered is 'perhaps', expected true or false" in capsys.readouterr().err

@@ -51,8 +51,13 @@ class Diagnostics:
         loading: Callable[[], str],
         estimator: Callable[[], Estimator | None],
         trial: Callable[[], SpeedTrial | None],
+        doubt: Callable[[], str],
     ) -> None:
-        """Start the timer; `loading()` is what is done until `estimator()` and `trial()` are not None."""
+        """Start the timer.
+
+        `loading()` is what is done until `estimator()` and `trial()` are not None; `doubt()` is what the model cannot
+        do with the images that come, "" if nothing is known.
+        """
         self._node = node
         self._health = {camera: CameraHealth() for camera in cameras}
         self._switch = switch
@@ -60,6 +65,7 @@ class Diagnostics:
         self._loading = loading
         self._estimator = estimator
         self._trial = trial
+        self._doubt = doubt
         self._publisher = create_output(node, DiagnosticArray, DIAGNOSTICS_TOPIC)
         # Steady, so that a simulation that stands still can be explained too.
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
@@ -78,6 +84,9 @@ class Diagnostics:
         if estimator is not None:
             text = RUNNING if self._switch.enabled else DISABLED
             provider = estimator.model.provider
+        judgement = Judgement(Level.OK, text)
+        if self._doubt():
+            judgement = Judgement(Level.WARN, f"{text}, but {self._doubt()}")
         values["messages and requests refused"] = self._node.faults.count
         if self._node.faults.count:
             values["last refused"] = self._node.faults.last
@@ -91,7 +100,7 @@ class Diagnostics:
             memory = read_gpu_memory()
             if memory is not None:
                 values |= {"GPU memory in use [MiB]": memory.used_mib, "GPU memory [MiB]": memory.total_mib}
-        return _status(f"{_name(self._node)}: model", provider, Judgement(Level.OK, text), values)
+        return _status(f"{_name(self._node)}: model", provider, judgement, values)
 
     def _describe_camera(self, camera: WatchedCamera) -> DiagnosticStatus:
         health, parameters = self._health[camera], self._parameters()

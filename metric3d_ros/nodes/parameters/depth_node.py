@@ -87,8 +87,9 @@ class DepthParameters:
     )
     inference_size: str = parameter(
         NATIVE,
-        "Image size for the network: native, trained, auto (the largest that holds target_rate_hz), or a maximum "
-        "as WIDTHxHEIGHT or megapixels (0.5MP). Outputs always have the image's own size.",
+        "Image size for the network: native, trained, published (fitted into the training size and padded, as the "
+        "authors measured accuracy), auto (the largest that holds target_rate_hz), or a maximum as WIDTHxHEIGHT or "
+        "megapixels (0.5MP). Outputs always have the image's own size.",
         check=InferenceSize.parse,
     )
     target_rate_hz: float = parameter(

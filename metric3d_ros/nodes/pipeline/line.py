@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID, explain_demo_limits
 from metric3d_ros.estimation.estimator import DEPTH, Estimate, Estimator
 from metric3d_ros.geometry import turned_size
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
@@ -58,6 +59,9 @@ class Line:
         self._log = log
         self._on_scaled = on_scaled
         self._advised: set[tuple[int, int]] = set()
+        self._demo_limits = explain_demo_limits(estimator.model, remedy="model:=vit_small")
+        self.doubt = ""
+        """What the model cannot do with images like those that come, and the remedy; "" if nothing is known."""
         self._side_by_side = SideBySide()
 
     def run(self, frames: Mapping[NodeCamera, Frame]) -> None:
@@ -119,6 +123,7 @@ class Line:
             self._drop(camera, error)
             return None
         camera.calibration.check(camera_model, frame.description, rectified=is_rectified(frame, parameters))
+        self._doubt_model(frame)
         decode_ms = (time.monotonic() - started_s) * 1e3
         return frame.decoded(rgb, camera_model, times_ms={DECODE: decode_ms})
 
@@ -222,6 +227,12 @@ class Line:
             trace = "".join(traceback.format_exception(error))
             self._log.error(f"unexpected error, please report it: {trace}")
         camera.progress.counts.drop_bad(error)
+
+    def _doubt_model(self, frame: Frame) -> None:
+        """Warn once if the demo model gets an image that this package did not render."""
+        if self._demo_limits and not self.doubt and frame.header.frame_id != RENDERED_FRAME_ID:
+            self.doubt = self._demo_limits
+            self._log.warning(self.doubt)
 
     def _advise(self, image_hw: tuple[int, int]) -> None:
         """Warn once for each image size that is far above what the network was trained with."""

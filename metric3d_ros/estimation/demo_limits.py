@@ -1,0 +1,24 @@
+"""What the demo model cannot do, said to whoever gives it other images than rendered ones."""
+
+from metric3d_ros.estimation.depth_model import DepthModel
+
+RENDERED_FRAME_ID = "rendered_camera_optical_frame"
+"""frame_id of images that this package has rendered, which the demo model was made for."""
+
+
+def explain_demo_limits(model: DepthModel, *, remedy: str) -> str:
+    """Return, in one sentence, what to expect of the demo model on images that were not rendered; "" of other models.
+
+    Args:
+        model: the model in use.
+        remedy: the argument that names another model where the caller got this one, such as "model:=vit_small".
+    """
+    return describe_demo_limits(remedy) if model.metadata is not None and model.metadata.is_demo else ""
+
+
+def describe_demo_limits(remedy: str) -> str:
+    """Return that sentence for the demo model."""
+    return (
+        "the demo model was trained on rendered rooms only: on other images its depth is little more than a guess; "
+        f"{remedy} gives real depth"
+    )
