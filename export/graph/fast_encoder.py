@@ -83,7 +83,8 @@ class FastAttention(nn.Module):
         weights, biases = published.qkv.weight.chunk(3), list(published.qkv.bias.chunk(3))
         self.proj = published.proj
         if move_biases:
-            moved = published.proj.weight @ biases[2]
+            # In float64, so that float32 is left with one value, in whatever order a runtime adds the products up.
+            moved = (published.proj.weight.double() @ biases[2].double()).float()
             self.proj = linear(published.proj.weight, published.proj.bias + moved)
             biases[1:] = [None, None]
         self.q, self.k, self.v = (linear(w, b) for w, b in zip(weights, biases, strict=True))

@@ -24,6 +24,7 @@ _Key = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 _SAME = ("aten.detach.default", "aten.alias.default")
 _TO_THE_END = 2**62
+_KINDS = {torch.float32: TensorProto.FLOAT, torch.float64: TensorProto.DOUBLE}
 
 
 class Preparations:
@@ -141,6 +142,8 @@ class _Recorder(TorchDispatchMode):
             elif isinstance(args[0], Tensor) and len(known) < 2:
                 raise ExportError(f"a weight is made by {kind} with a tensor that no plan records")
             self._node(operator, known, result)
+        elif kind == "aten._to_copy.default" and kwargs["dtype"] in _KINDS:
+            self._node("Cast", known, result, to=_KINDS[kwargs["dtype"]])
         elif kind == "aten.unsqueeze.default":
             self._node("Unsqueeze", [known[0], self._integers([args[1]])], result)
         elif kind == "aten.cat.default":

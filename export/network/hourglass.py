@@ -127,7 +127,9 @@ class HourglassDecoder(nn.Module):
         )
         self.conv_up_2 = with_role(refinement, Role.DEPTH_REFINEMENT)
         # Pinned to the CPU, so that a network built on the meta device still has its values.
-        bins_m = torch.linspace(*(math.log(depth) for depth in depth_range_m), BINS, device="cpu").exp()
+        # In float64: the last bit of a float32 exponential depends on the processor.
+        logs = torch.linspace(*(math.log(depth) for depth in depth_range_m), BINS, dtype=torch.float64, device="cpu")
+        bins_m = logs.exp().float()
         self.register_buffer("bins_m", bins_m, persistent=False)
 
     def forward(self, maps: list[Tensor]) -> Prediction:

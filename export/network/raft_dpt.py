@@ -258,7 +258,9 @@ class RaftDptDecoder(nn.Module):
         self.context_zqr_convs = nn.ModuleList(nn.Conv2d(hidden, 3 * hidden, 3, padding=1) for _ in range(3))
         self.update_block = UpdateBlock(hidden)
         # Pinned to the CPU, so that a network built on the meta device still has its values.
-        bins_m = torch.linspace(*(math.log(depth) for depth in depth_range_m), BINS, device="cpu").exp()
+        # In float64: the last bit of a float32 exponential depends on the processor.
+        logs = torch.linspace(*(math.log(depth) for depth in depth_range_m), BINS, dtype=torch.float64, device="cpu")
+        bins_m = logs.exp().float()
         self.register_buffer("bins_m", bins_m, persistent=False)
 
     def forward(self, tokens: list[Tensor], gh: int, gw: int) -> Prediction:

@@ -29,14 +29,14 @@ from metric3d_ros.errors import DownloadError
 from metric3d_ros.files.boundary import reason_of
 from metric3d_ros.files.excerpts import shorten
 from metric3d_ros.files.exclusive import hold_file, is_at, save_to_disk
+from metric3d_ros.hub.certificates import trusting_handlers
 from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 
 ENDPOINT_VARIABLE = "HF_ENDPOINT"
 """Environment variable that names a mirror, as for the hub's own tools."""
 OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
 TOKEN_VARIABLE = "HF_TOKEN"
-CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-"""Environment variables that name a file of certificates to trust, as in networks that inspect what passes."""
+
 
 OnProgress = Callable[[float], object]
 """Takes what share of a file is there, 0 to 1."""
@@ -51,6 +51,14 @@ _WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Delays before the attempts after a failure; after any progress they start from the first again."""
 _PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
 _RANGE_NOT_SATISFIABLE = 416
+_LOOK = f"check {ENDPOINT_VARIABLE}, and whether its page has the file"
+_LOG_IN = f"set {TOKEN_VARIABLE} to a token that may read it"
+_REMEDIES = {
+    401: _LOG_IN,
+    403: _LOG_IN,
+    407: "the proxy wants a login: set HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT",
+}
+"""By what a host answers; any other gets `_LOOK`."""
 _MOST_BYTES = 32 << 30
 """Of a file; the largest published one has 5.5 GB."""
 _MOST_DIGITS = 15
@@ -115,7 +123,7 @@ def download(file: HubFile, target: Path, *, by_hand: str, on_progress: OnProgre
         file: what to download.
         target: where to; its directory is made.
         by_hand: what to do with a file that was downloaded by hand, for the error messages.
-        on_progress: called now and then while the file arrives.
+        on_progress: called now and then while the file arrives; None draws a bar on a terminal.
 
     Raises:
         DownloadError: no connection, no such file, no space, a redirect that must not be followed, or another content
@@ -168,13 +176,9 @@ def part_path(file: HubFile, target: Path) -> Path:
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
-    with (
-        path.open("rb") as file,
-        tqdm(total=path.stat().st_size, desc="hashing", unit="B", unit_scale=True, leave=False, disable=None) as bar,
-    ):
+    with path.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):
             digest.update(piece)
-            bar.update(len(piece))
     return digest.hexdigest()
 
 
@@ -226,9 +230,10 @@ def _append_rest(file: HubFile, part: Path, by_hand: str, on_progress: OnProgres
         length = _stated_length(answer, file)
         total = None if length is None else offset + length
         _require_space(part, (total or 0) - offset)
+        hidden = None if on_progress is None else True  # None: unless it is a terminal
         with (
             part.open("ab" if offset else "wb") as out,
-            tqdm(total=total, initial=offset, desc=file.name, unit="B", unit_scale=True, disable=None) as bar,
+            tqdm(total=total, initial=offset, desc=file.name, unit="B", unit_scale=True, disable=hidden) as bar,
         ):
             while piece := _read(answer):
                 _require_sane(file, out.tell())
@@ -255,7 +260,7 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
     if token := os.environ.get(TOKEN_VARIABLE):
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        answer = urllib.request.build_opener(redirects, *_https()).open(request, timeout=_TIMEOUT_S)
+        answer = urllib.request.build_opener(redirects, *trusting_handlers()).open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
         answered = f"{_host(file)} answered {error.code} {shorten(str(error.reason), 80)}"
@@ -264,9 +269,9 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
             return
         if error.code in _PASSING_STATUSES:
             raise _ConnectionLostError(answered) from error
+        remedy = _REMEDIES.get(error.code, _LOOK)
         raise DownloadError(
-            f"{answered} for {file.path} of {file.origin}: look for the file "
-            f"at {_endpoint()}/{file.repository}, get it by hand and {by_hand}"
+            f"{answered} for {file.path} of {file.origin}: {remedy}, or get {file.page} by hand and {by_hand}"
         ) from error
     except RedirectRefusedError as error:
         raise DownloadError(
@@ -283,22 +288,6 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
     with answer:
         redirects.note(answer.geturl(), answer.headers)
         yield answer
-
-
-def _https() -> list[urllib.request.BaseHandler]:
-    """Return what makes HTTPS connections trust the certificates that the environment names."""
-    named = next((value for name in CERTIFICATE_VARIABLES if (value := os.environ.get(name))), None)
-    if named is None:
-        return []
-    try:
-        is_folder = Path(named).is_dir()
-        context = ssl.create_default_context(cafile=None if is_folder else named, capath=named if is_folder else None)
-    except OSError as error:
-        raise DownloadError(
-            f"certificates {named} cannot be read ({error}), expected a PEM file: correct one of "
-            f"{', '.join(CERTIFICATE_VARIABLES)}"
-        ) from error
-    return [urllib.request.HTTPSHandler(context=context)]
 
 
 def _read(answer: Any) -> bytes:

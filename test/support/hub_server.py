@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -26,10 +28,17 @@ class HubServer:
     """Path and Range header of every request that came."""
     credentials: list[str] = field(default_factory=list)
     """Headers of requests that log somebody in, as they came."""
+    token: str | None = None
+    """What the hub, and not its storage, wants to see before it answers; None if it answers everybody."""
     storage_url: str | None = None
     """Where files are redirected to; None for /storage of this server."""
     storage_states: str | None = None
     """The SHA-256 that the storage states, which the hub has stated before."""
+    hold_after: int | None = None
+    """Number of bytes after which transfers wait for `go_on`; None lets them pass."""
+    go_on: threading.Event = field(default_factory=threading.Event)
+    holding: threading.Event = field(default_factory=threading.Event)
+    """A transfer waits."""
     url: str = ""
 
     @property
@@ -45,6 +54,8 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
             hub.credentials += [name for name in self.headers if "auth" in name.lower() or name.lower() == "cookie"]
             if self.path.startswith("/storage/"):
                 self._send_content(hub.files[self.path.removeprefix("/storage/")])
+            elif hub.token is not None and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                self._send_status(401)
             elif hub.statuses:
                 self._send_status(hub.statuses.pop(0))
             elif self.path.lstrip("/") in hub.files:
@@ -83,7 +94,15 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
             if asked and hub.ranges:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.end_headers()
-            self.wfile.write(rest[: hub.cut_after.pop(0)] if hub.cut_after else rest)
+            rest = rest[: hub.cut_after.pop(0)] if hub.cut_after else rest
+            if hub.hold_after is not None:
+                with contextlib.suppress(OSError):  # whoever was held may be gone
+                    self.wfile.write(rest[: hub.hold_after])
+                    hub.holding.set()
+                    hub.go_on.wait()
+                    self.wfile.write(rest[hub.hold_after :])
+                return
+            self.wfile.write(rest)
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -92,15 +111,24 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
 
 
 @contextlib.contextmanager
-def serve_hub() -> Iterator[HubServer]:
-    """Serve until the context ends; point HF_ENDPOINT at the server's `url`."""
+def serve_hub(certificate: Path | None = None) -> Iterator[HubServer]:
+    """Serve until the context ends; point HF_ENDPOINT at the server's `url`.
+
+    With a PEM file that holds a certificate of localhost and its key: over HTTPS.
+    """
     hub = HubServer()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _make_handler(hub)) as server:
         hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            hub.url = f"https://localhost:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
             yield hub
         finally:
+            hub.go_on.set()
             server.shutdown()
             thread.join()
