@@ -61,7 +61,7 @@ def assemble(
         )
     plan, plain = load_plan(variant, precision), load_plan(variant, PLAIN)
     weights = _Weights(plain, checkpoint, variant)
-    needed = stored_bytes(plan) + stored_bytes(plain)
+    needed = max(stored_bytes(plan), stored_bytes(plain))  # one is removed before the other is written
     try:
         with temporary_folder(path.parent, path.name) as folder:
             _require_space(folder, needed)

@@ -332,5 +332,5 @@ def _require_space(part: Path, needed_bytes: int) -> None:
     if needed_bytes > free_bytes:
         raise DownloadError(
             f"{part.parent} has {free_bytes / 1e6:.0f} MB free, and {needed_bytes / 1e6:.0f} MB are still to come: "
-            "free some space, or choose another place"
+            "free some space, or choose another place (the cache is in XDG_CACHE_HOME)"
         )

@@ -1,6 +1,7 @@
 """A published name becomes a checked file in the cache, once; whatever goes wrong is one line and leaves nothing."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 
@@ -9,14 +10,16 @@ import pytest
 from checkpoints import made_up_weights, write_pth
 from hub_server import serve_hub
 
+from metric3d_ros.assembly import model_store
 from metric3d_ros.assembly.assembler import assemble
 from metric3d_ros.assembly.model_names import ModelName, parse_model_name
 from metric3d_ros.assembly.model_store import Entry, checkpoint_path, look_up, model_path, obtain
 from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
 from metric3d_ros.cli import main
-from metric3d_ros.errors import CheckpointError, ConfigurationError, ModelError
+from metric3d_ros.errors import CheckpointError, ConfigurationError, ExportError, ModelError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.hub import published
+from metric3d_ros.hub.downloads import hash_file
 from metric3d_ros.hub.published import REPOSITORY, REVISION
 from metric3d_ros.hub.variants import FILES
 
@@ -111,6 +114,34 @@ def test_the_cache_of_the_hubs_own_tools_is_used(hub, cache, checkpoint, monkeyp
     assert hub.requests == []
 
 
+def test_a_model_that_is_damaged_at_once_again_is_refused(hub, cache, checkpoint, monkeypatch):
+    def write_and_lose_a_bit(variant, checkpoint, path, **_):
+        path.write_bytes(b"model")
+        monkeypatch.setattr(model_store, "hash_file", hash_twice(path))
+
+    def hash_twice(path):
+        hashes = iter(["as it was written"])
+        return lambda file: next(hashes, "as it is read") if file == path else hash_file(file)
+
+    monkeypatch.setattr(model_store, "assemble", write_and_lose_a_bit)
+    with pytest.raises(ModelError, match=r"differs from what was written a moment ago.*set XDG_CACHE_HOME") as caught:
+        obtain(NAME, lambda text, share: None)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_killed_process_has_left_is_removed(hub, cache, monkeypatch):
+    left = model_path(NAME).parent / f".{NAME.file_name}.abcdefgh"
+    left.mkdir(parents=True)
+    (left / NAME.file_name).write_bytes(b"half")
+    other = left.with_name(".vit_large.onnx.abcdefgh")
+    other.mkdir()
+    monkeypatch.setattr(model_store, "assemble", _stop)
+    with pytest.raises(ModelError, match="stopped with"):
+        obtain(NAME, lambda text, share: None)
+    assert not left.exists()
+    assert other.exists()
+
+
 def _stop(variant, checkpoint, *_, **__):
     raise ModelError(f"stopped with {len(checkpoint.tensors)} tensors")
 
@@ -135,6 +166,14 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(hub, tmp_path, monkeypat
     error = capsys.readouterr().err.strip()
     assert "set XDG_CACHE_HOME to a folder that can" in error
     assert error.count("\n") == 0
+
+
+def test_a_disk_without_room_for_the_model_is_said_and_stays_as_it_is(checkpoint, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=140_000_000))
+    with pytest.raises(ExportError, match=r"has 140 MB free.*need 150 MB: free some space, or set XDG_CACHE_HOME"):
+        assemble(VARIANT, read_checkpoint(checkpoint), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
