@@ -65,8 +65,19 @@ _MOST_DIGITS = 15
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be downloaded or built again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "metric3d"
+    """Return the folder for what can be downloaded or built again; see `user_cache`."""
+    return user_cache() / "metric3d"
+
+
+def user_cache() -> Path:
+    """Return the user's folder of caches. Raises DownloadError for a user without a home."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise DownloadError(
+            "there is no place for downloads, since this user has no home: set XDG_CACHE_HOME to a folder that can be "
+            "written, or name a model file"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

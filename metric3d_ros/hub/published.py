@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.hub.downloads import HubFile
+from metric3d_ros.hub.downloads import HubFile, user_cache
 from metric3d_ros.hub.variants import FILES, VARIANTS
 
 REPOSITORY = "JUGGHM/Metric3D"
@@ -37,7 +37,7 @@ def published_checkpoint(variant: str) -> HubFile:
 
 def find_in_hub_cache(file: HubFile) -> Path | None:
     """Return the file in the cache of the hub's own tools, of any commit, or None. Its content is not checked."""
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    home = os.environ.get("HF_HOME") or user_cache() / "huggingface"
     cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
     snapshots = cache / f"models--{file.repository.replace('/', '--')}" / "snapshots"
     found = [snapshots / file.revision / file.path, *sorted(snapshots.glob(f"*/{file.path}"))]

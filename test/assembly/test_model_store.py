@@ -176,6 +176,17 @@ def test_a_disk_without_room_for_the_model_is_said_and_stays_as_it_is(checkpoint
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch, capsys):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a number that no user has
+    for command in (["fetch", VARIANT], ["models"]):
+        assert main(command) == 1
+        error = capsys.readouterr().err.strip()
+        assert "this user has no home: set XDG_CACHE_HOME" in error
+        assert error.count("\n") == 0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,14 +1,17 @@
 """Where images lie in a canvas of one size, worked out by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tiny_models
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.errors import OutOfMemoryError
+from metric3d_ros.errors import ConfigurationError, OutOfMemoryError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.estimation.placement import Placement
+from metric3d_ros.estimation.size_policy import SizePolicy
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,26 @@ def test_a_batch_keeps_its_images_apart(model):
     depths = [estimate.depth_m for estimate in estimator.estimate_batch(images, cameras)]
     np.testing.assert_allclose(depths[0], 2, rtol=1e-5)
     np.testing.assert_allclose(depths[1], 4, rtol=1e-5)
+
+
+def test_which_size_accuracy_was_published_with_is_told_of_published_variants_only(tmp_path, model):
+    assert SizePolicy(model).explain_published() == ""
+    metadata = dataclasses.replace(tiny_models.METADATA, variant="vit_small")
+    real = open_model(tiny_models.save_contract_model(tmp_path / "real.onnx", metadata=metadata), provider="cpu")
+    policy = SizePolicy(real)
+    assert policy.explain_published() == (
+        "the accuracy that was published for vit_small was measured with inference_size 'published' (images fitted "
+        "into 168x112 and padded); in use is 'native'"
+    )
+    policy.ask("published")
+    assert policy.explain_published() == ""
+
+
+@pytest.mark.parametrize("asked", ["trained", "published"])
+def test_a_model_of_unknown_training_refuses_sizes_that_depend_on_it(tmp_path, asked):
+    foreign = open_model(tiny_models.save_onnx_community_model(tmp_path / "foreign.onnx"), provider="cpu")
+    with pytest.raises(ConfigurationError, match=f"inference_size '{asked}' needs a model that states its training"):
+        SizePolicy(foreign, asked)
 
 
 def test_if_memory_runs_out_the_whole_canvas_shrinks(model):

@@ -91,6 +91,7 @@ def test_the_step_is_told_and_depth_comes_in_the_end(hub, start, cache):
         node.wait_for("downloading vit_small, ")
         hub.go_on.set()
         node.wait_for("ready: waiting for", timeout_s=PATIENCE_S)
+        node.wait_for("published for vit_small was measured with inference_size 'published'")
         assert not any("\r" in line or "%|" in line for line in node.lines), "there is a bar"
         camera = CameraBench(bench, {"depth/image": Image})
         camera.connect()
