@@ -19,6 +19,6 @@ def explain_demo_limits(model: DepthModel, *, remedy: str) -> str:
 def describe_demo_limits(remedy: str) -> str:
     """Return that sentence for the demo model."""
     return (
-        "the demo model was trained on rendered rooms only; on other images its depth is little more than a guess: "
-        f"{remedy} gives real depth"
+        "the demo model learned depth from rendered scenes only: expect larger errors on other images, and let no "
+        f"robot rely on it; {remedy} gives the authors' depth"
     )

@@ -26,8 +26,8 @@ def load(
 
     Args:
         model: an ONNX file, the name of a published model such as "vit_small", which is downloaded and assembled when
-            it is first used, or "demo" for the small model that comes with the package, which knows rendered rooms
-            only.
+            it is first used, or "demo" for the small model that comes with the package, which is for
+            trying.
         provider: the execution provider, as docs/speed.md lists them.
         threads: CPU threads; 0 takes every core.
         inference_size: as the node's parameter of that name takes it.

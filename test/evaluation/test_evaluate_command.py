@@ -176,14 +176,16 @@ def test_the_demo_model_is_explained_for_images_that_were_not_rendered(folder, c
     group = {"rgb": "*_rgb.png", "depth": "*_depth.png", "camera": {"focal_px": 500}}
     (folder / "dataset.yaml").write_text(yaml.safe_dump({"rendered": rendered, "groups": [group]}))
     assert evaluate(folder, "--limit", 1) == 0
-    warnings = [line for line in capsys.readouterr().err.splitlines() if "trained on rendered rooms only" in line]
+    warnings = [
+        line for line in capsys.readouterr().err.splitlines() if "learned depth from rendered scenes only" in line
+    ]
     assert len(warnings) == (not rendered)
-    assert all("--model vit_small gives real depth" in line for line in warnings)
+    assert all("--model vit_small gives the authors' depth" in line for line in warnings)
 
 
 def test_rendered_scenes_are_what_the_demo_model_is_for(capsys):
     assert evaluate("--scenes", 1) == 0
-    assert "rendered rooms only" not in capsys.readouterr().err
+    assert "rendered scenes only" not in capsys.readouterr().err
 
 
 def test_rendered_that_is_no_truth_is_refused(folder, capsys):

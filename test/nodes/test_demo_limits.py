@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID
 
-LIMITS = "the demo model was trained on rendered rooms only"
+LIMITS = "the demo model learned depth from rendered scenes only"
 
 
 def show(bench, publishers, frame_id):
@@ -57,7 +57,7 @@ def test_the_demo_model_warns_once_of_a_cameras_images_and_not_of_rendered_ones(
             assert came("camera_optical_frame", 3)
             assert bench.spin_until(lambda: model_status().level == DiagnosticStatus.WARN)
             assert model_status().message.startswith(f"running, but {LIMITS}")
-            assert "model:=vit_small gives real depth" in model_status().message
+            assert "model:=vit_small gives the authors' depth" in model_status().message
             warnings = [line for line in node.lines if LIMITS in line]
             assert len(warnings) == 1
             assert "WARN" in warnings[0]
