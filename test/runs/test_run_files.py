@@ -88,11 +88,11 @@ def test_files_of_every_format_hold_the_estimate(model, folder, tmp_path):
 def test_a_run_with_the_demo_model_says_what_it_cannot_do(model, folder, tmp_path, capsys):
     arguments = (folder, "-o", tmp_path / "demo", "--focal", FOCAL, "--write", "html", "--limit", 1)
     assert run("demo", *arguments) == 0
-    assert capsys.readouterr().err.count("learned depth from rendered scenes only") == 1
+    assert capsys.readouterr().err.count("is a small one for trying, not for robots") == 1
     page = (tmp_path / "demo/index.html").read_text()
     assert "--model vit_small gives the authors&#x27; depth" in page
     assert run(model, folder, "-o", tmp_path / "other", "--focal", FOCAL, "--write", "html", "--limit", 1) == 0
-    assert "rendered scenes" not in capsys.readouterr().err + (tmp_path / "other/index.html").read_text()
+    assert "for trying" not in capsys.readouterr().err + (tmp_path / "other/index.html").read_text()
 
 
 def test_plyfile_reads_the_clouds(model, folder, tmp_path):
