@@ -129,19 +129,6 @@ def test_a_model_that_is_damaged_at_once_again_is_refused(hub, cache, checkpoint
     assert "\n" not in str(caught.value)
 
 
-def test_what_a_killed_process_has_left_is_removed(hub, cache, monkeypatch):
-    left = model_path(NAME).parent / f".{NAME.file_name}.abcdefgh"
-    left.mkdir(parents=True)
-    (left / NAME.file_name).write_bytes(b"half")
-    other = left.with_name(".vit_large.onnx.abcdefgh")
-    other.mkdir()
-    monkeypatch.setattr(model_store, "assemble", _stop)
-    with pytest.raises(ModelError, match="stopped with"):
-        obtain(NAME, lambda text, share: None)
-    assert not left.exists()
-    assert other.exists()
-
-
 def _stop(variant, checkpoint, *_, **__):
     raise ModelError(f"stopped with {len(checkpoint.tensors)} tensors")
 
