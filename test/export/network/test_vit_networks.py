@@ -34,14 +34,16 @@ def test_parameters_have_the_published_names_and_shapes(variant):
 
 @pytest.fixture(scope="module")
 def depth_limit(small_network) -> float:
-    """1e-4 where this CPU's kernels round as those that made the golden files did, which the encoder's tokens show.
+    """Of single pixels, if this CPU's kernels round as those that made the golden files did, as the tokens show: 2e-4.
+
+    The decoder's kernels depend on the number of threads too: with one thread 1.1e-4 and 1.2e-4 were seen.
 
     Elsewhere single pixels of the small network's differ by up to 5e-4, as the golden files themselves do from float64.
     """
     golden = Golden("vit_small_112x196")
     with torch.inference_mode():
         tokens = small_network.depth_model.encoder(small_network.normalise(torch.from_numpy(golden.rgb).float()))[-1]
-    return 1e-4 if torch.equal(tokens[:, :8], torch.from_numpy(golden.first_tokens)) else 1e-3
+    return 2e-4 if torch.equal(tokens[:, :8], torch.from_numpy(golden.first_tokens)) else 1e-3
 
 
 @pytest.mark.parametrize(
