@@ -171,7 +171,7 @@ def export_model(
 
 
 def check_output_path(path: Path, *, overwrite: bool) -> None:
-    """Raise ConfigurationError, before any work is done, where a model cannot be written to `path`."""
+    """Raise ConfigurationError, before any work is done, if a model cannot be written to `path`."""
     if importlib.util.find_spec("onnxruntime") is None:
         raise ExportError(
             "an export ends in a verification with ONNX Runtime, which is not installed: `pip install onnxruntime`"
@@ -202,7 +202,7 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
 
 
 def _require_space(path: Path, needed_bytes: int) -> None:
-    """Raise ExportError, before the long part of the work, where the file system cannot hold the model."""
+    """Raise ExportError, before the long part of the work, if the file system cannot hold the model."""
     free_bytes = shutil.disk_usage(path.parent).free
     if free_bytes < needed_bytes:
         raise ExportError(

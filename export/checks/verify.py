@@ -63,7 +63,7 @@ def make_cases(
 def make_case(contract: ContractModel, image: np.ndarray, focal_px: np.ndarray) -> Case:
     """Run a network in its contract on images (N, H, W, 3) uint8 and their focal lengths (N,) float32 in px.
 
-    Raises ExportError where it computes values that are not finite, which no file could be compared with.
+    Raises ExportError if it computes values that are not finite, which no file could be compared with.
     """
     with torch.inference_mode():
         outputs = contract(torch.from_numpy(image), torch.from_numpy(focal_px))

@@ -53,7 +53,7 @@ class Course:
 
 
 def render_batch(views: Prepared, frame: Frame, device: torch.device | str = "cpu") -> Batch:
-    """Render views on a device; where the camera is smaller than the image, the rest is the mean colour and invalid."""
+    """Render views on a device; if the camera is smaller than the image, the rest is the mean colour and invalid."""
     tables = Tables(*(to_device(table, device) for table in views.tables))
     rotation, position, focal_px, centre = (to_device(array, device) for array in views[1:])
     rgb, depth, normal = render_views(tables, rotation, position, rays_of(focal_px, centre, frame.size_hw))

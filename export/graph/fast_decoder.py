@@ -239,7 +239,7 @@ class FastGru(nn.Module):
 
 
 class FastUpdateBlock(nn.Module):
-    """`UpdateBlock` that convolves the pooled finer states once where two steps read them."""
+    """`UpdateBlock` that convolves the pooled finer states once if two steps read them."""
 
     def __init__(self, published: UpdateBlock, *, scale_mask: bool) -> None:
         super().__init__()

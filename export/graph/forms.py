@@ -76,7 +76,7 @@ def patch_positions(encoder: VisionTransformer, gh: int, gw: int) -> Tensor:
 def bicubic_weights(index: Tensor, as_stored: Tensor) -> Tensor:
     """Return the weight of each stored position, bordered by two on both sides, at each of `index`: (g, 41).
 
-    `index` is 0, 1, .. g - 1. The sampling step is 37 / (g + 0.1), as published, and 1 where `as_stored` holds: then
+    `index` is 0, 1, .. g - 1. The sampling step is 37 / (g + 0.1), as published, and 1 if `as_stored` holds: then
     the weights are exactly those of the identity.
     """
     count = index[-1] + 1

@@ -15,7 +15,7 @@ from torch import Tensor
 
 OnBytes = Callable[[int], object]
 
-_PAGE_BYTES = 4096  # ONNX Runtime maps external tensors into memory where they start on a page
+_PAGE_BYTES = 4096  # ONNX Runtime maps external tensors into memory if they start on a page
 
 UINT8_ZERO = 128
 """What 0 is stored as in a weight of unsigned bytes."""

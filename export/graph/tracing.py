@@ -77,7 +77,7 @@ def trace_graph(network: DepthNetwork, *, optimise: bool = True, scales_in_weigh
             opset_version=OPSET,
             input_names=[model_contract.IMAGE, model_contract.FOCAL_LENGTH],
             output_names=contract.output_names,
-            # Named only where it is used: PyTorch warns of one that is not.
+            # Named only if it is used: PyTorch warns of one that is not.
             custom_opsets={ATTENTION_DOMAIN: 1} if _has_fast_attention(network) else None,
             dynamic_axes={model_contract.IMAGE: {0: "N", 1: "H", 2: "W"}, model_contract.FOCAL_LENGTH: {0: "N"}},
         )
@@ -163,7 +163,7 @@ def _rename_input(readers: Mapping[str, list[onnx.NodeProto]], old: str, new: st
 
 
 def _explain_attention(model: onnx.ModelProto) -> None:
-    """Add the function that the attention operator stands for, where the graph has one."""
+    """Add the function that the attention operator stands for, if the graph has one."""
     heads = {
         attribute.i
         for node in model.graph.node

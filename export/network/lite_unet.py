@@ -53,7 +53,7 @@ class SameConv(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Expand the channels, filter each by itself, project back; with a skip where nothing changes size."""
+    """Expand the channels, filter each by itself, project back; with a skip if nothing changes size."""
 
     def __init__(self, channels: int, out_channels: int, *, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ GRID_OFFSET = 0.1  # published: the sampling step is 37 / (g + 0.1) along each a
 
 
 def attention_kernel(q: Tensor) -> contextlib.AbstractContextManager[None]:
-    """Return the context that multiplies queries and keys out, where that is cheap: float32 on a CPU, few tokens.
+    """Return the context that multiplies queries and keys out, if that is cheap: float32 on a CPU, few tokens.
 
     That is what the published model did, so its outputs come back to 1e-4 m. The fused kernel that PyTorch takes by
     itself rounds otherwise, by up to 3e-4 m in single pixels, and is what keeps memory linear in larger images.

@@ -27,9 +27,9 @@ class Precision:
     rewrite: Rewrite
     """Changes the graph in place; returns the weights to store."""
     read_back: ReadBack | None = None
-    """What the weights become by being stored as they are; None where they stay what they are."""
+    """What the weights become by being stored as they are; None if they stay what they are."""
     steps: Steps | None = None
-    """Of the values that weights can take; None where they are float32 or float16."""
+    """Of the values that weights can take; None if they are float32 or float16."""
     bytes_per_weight: int = 4
     """As a lower bound."""
     guard: GuardLimits | None = None

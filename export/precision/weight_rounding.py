@@ -57,7 +57,7 @@ def reduce_parameters(
     Args:
         network: with its weights; it is left as it is.
         read_back: of the precision; weights that it changes are the ones that are rounded.
-        steps: of the precision; None where weights are float16.
+        steps: of the precision; None if weights are float16.
     """
     layers = layers_of(network)
     weights: dict[str, Tensor] = {}
@@ -129,7 +129,7 @@ def round_with_feedback(weight: Tensor, moments: Tensor, *, step: Tensor | None 
             more; None stands for float16.
 
     Returns:
-        (outputs, inputs) float32 with values that can be stored; the nearest ones where the moments are not finite.
+        (outputs, inputs) float32 with values that can be stored; the nearest ones if the moments are not finite.
         A weight that is nearest to the last step stays there, so that the steps can be told from the result.
     """
     mean_moment = float(moments.diagonal().double().mean())

@@ -96,7 +96,7 @@ def report_paths(model: Path) -> tuple[Path, Path]:
 def write_report(report: ExportReport, model: Path) -> tuple[Path, Path]:
     """Write both files beside the model, each under its name only once it is whole; return their paths.
 
-    Raises ExportError where the file system refuses.
+    Raises ExportError if the file system refuses.
     """
     paths = report_paths(model)
     record = report.to_json()

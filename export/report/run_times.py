@@ -36,7 +36,7 @@ class Run:
 
 
 def measure_runs(path: Path, *, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW) -> list[Run]:
-    """Run the model on the CPU at every size; raises InferenceError with the process's own words where one fails."""
+    """Run the model on the CPU at every size; raises InferenceError with the process's own words if one fails."""
     runs = []
     for height, width in sizes_hw:
         command = [sys.executable, "-m", "metric3d_export.report.run_times", str(path), str(height), str(width)]

@@ -40,7 +40,7 @@ class Weights:
     file: str
     """Base name of the file, or `STAND_IN_WEIGHTS`."""
     sha256: str
-    """Of the file; of names and values where there is none."""
+    """Of the file; of names and values if there is none."""
     origin: str = ""
     """Repository and commit that the file was downloaded from, if it was."""
 
@@ -99,7 +99,7 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_types()):
             warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error says it all
             _refuse_long_names(path)
-            # Mapped where the format allows: a network larger than half of the memory can then be exported.
+            # Mapped if the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
         if any(sign in str(error).lower() for sign in _SIGNS_OF_CODE):
@@ -186,7 +186,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 def load_network(variant: str, weights: Weights) -> tuple[DepthNetwork, list[str]]:
     """Return the variant's network with these weights, in eval mode, and the names of weights that it has no place for.
 
-    The tensors are taken over, not copied, where they are float32. Raises CheckpointError that names a missing,
+    The tensors are taken over, not copied, if they are float32. Raises CheckpointError that names a missing,
     misshapen, sparse, complex or non-finite parameter, and the variant that the weights would fit.
     """
     with torch.device("meta"):

@@ -120,7 +120,7 @@ def _extent(rows: NDArray[np.float32], reach: NDArray[np.float32]) -> NDArray[np
 
 
 def box_bounds(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the bounding boxes (K, 6) of boxes; of cylinders too, though a little large where they are turned."""
+    """Return the bounding boxes (K, 6) of boxes; of cylinders too, though a little large if they are turned."""
     half = rows[:, HALF_SIZE : HALF_SIZE + 3] * _widest(rows)
     spokes = np.abs(rows[:, :9].reshape(-1, 3, 3)) * half[..., None]
     return _extent(rows, spokes.sum(axis=1))
@@ -133,7 +133,7 @@ def ellipsoid_bounds(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _widest(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return by what (K, 3) the half sizes grow where a cylinder is wider at its top."""
+    """Return by what (K, 3) the half sizes grow if a cylinder is wider at its top."""
     factor = np.ones((len(rows), 3), np.float32)
     factor[:, :2] = np.maximum(rows[:, TAPER, None], 1.0)
     return factor

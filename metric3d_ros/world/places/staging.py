@@ -134,7 +134,7 @@ def finish_room(stage: Stage, shell: Shell, *, seed: int, kind: str) -> StagedSc
     draft.below = colours.scaled(draft.above, rng.uniform(0.4, 0.9))
     if shell.outdoors:
         _daylight(draft, shell, rng, by_day=by_day, indoors=ambient)
-    # As cameras do: bright where the room is dark, though rarely quite right.
+    # As cameras do: bright if the room is dark, though rarely quite right.
     draft.exposure = colours.sizes(rng, 0.45, 1.9) / (ambient + power * math.sqrt(len(lamps)) / 3.0)
     margin = 0.25
     standpoints = RoomStandpoints(

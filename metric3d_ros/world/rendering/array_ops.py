@@ -72,7 +72,7 @@ class ArrayOps:
         xp: numpy, torch: where, abs, floor, sqrt, exp, minimum, maximum, clip, zeros_like.
         lookup: (table (..., N), ids (..., P)) -> (..., P).
         gather: (table, ids (..., P)) -> for each ray its `Row`.
-        matters: (mask) -> whether to compute what counts only where the mask is true.
+        matters: (mask) -> whether to compute what counts only if the mask is true anywhere.
         nearest: (table, distance, *rays) -> the least distance over the rows, FAR if there is none, and its row.
         product: (table, factor, *rays) -> the product of the factors over the rows.
         total: (table, parts, *rays) -> the sums of the parts over the rows; `Shares` among the rays differ by row.

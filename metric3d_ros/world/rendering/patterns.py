@@ -33,7 +33,7 @@ def albedo(ops: ArrayOps, materials: Array, hit: Hit, direction: Vectors, pixel_
     reach_u = pixel * xp.sqrt(1.0 + (along_u / slope) * (along_u / slope))
     reach_v = pixel * xp.sqrt(1.0 + (along_v / slope) * (along_v / slope))
 
-    # From the colour and not from the row: rows are numbered otherwise where tables are padded.
+    # From the colour and not from the row: rows are numbered otherwise if tables are padded.
     salt = ops.to_int32(column(m.RED) * 65536.0) + ops.to_int32(column(m.GREEN) * 65536.0)
     place, sky = hit.texture, column(m.SKY) > 0.0
     fractal, warp = column(m.FRACTAL), column(m.WARP)

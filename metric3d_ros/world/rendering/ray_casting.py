@@ -92,7 +92,7 @@ def _slab(ops: ArrayOps, half: Array, origin: Array, direction: Array) -> tuple[
 
 
 def box_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
-    """Return the distances at which rays enter and leave a box, entering being the larger where they miss."""
+    """Return the distances at which rays enter and leave a box, entering being the larger if they miss."""
     xp, half = ops.xp, solid.vector(s.HALF_SIZE)
     start, way = solid.to_local(minus(origin, solid.vector(s.CENTRE))), solid.to_local(direction)
     (x0, x1), (y0, y1), (z0, z1) = (_slab(ops, half[a], start[a], way[a]) for a in range(3))
@@ -100,7 +100,7 @@ def box_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors)
 
 
 def ellipsoid_interval(ops: ArrayOps, solid: Row, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
-    """Return the distances at which rays enter and leave an ellipsoid; NaN where they miss."""
+    """Return the distances at which rays enter and leave an ellipsoid; NaN if they miss."""
     radii = solid.vector(s.HALF_SIZE)
     start, way = solid.to_local(minus(origin, solid.vector(s.CENTRE))), solid.to_local(direction)
     x, y, z = (start[a] / radii[a] for a in range(3))
