@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from metric3d_ros.camera.lenses.equidistant import EquidistantLens
 from metric3d_ros.camera.lenses.lens import Lens, lens_of
 from metric3d_ros.camera.lenses.names import EQUIDISTANT, read_lens
 from metric3d_ros.camera.pinhole import Pinhole
 from metric3d_ros.camera.pixel_rays import compute_rays, pixel_rays, ray_planes
 from metric3d_ros.camera.roi_and_binning import apply_roi_and_binning, check_roi, described_size_hw
+from metric3d_ros.camera.unit_rays import project_directions, unit_rays
 from metric3d_ros.errors import CameraError
 
 Float32Array = npt.NDArray[np.float32]
@@ -46,6 +48,8 @@ class Camera(Pinhole):
             (OpenCV's fisheye model); other names of these are taken and become one of them.
         distortion: the model's coefficients in OpenCV's order, 4, 5, 8, 12 or 14; empty for a polynomial model
             if all are 0. An equidistant lens is none even then: r = f theta.
+        along_rays: depth of this camera's image is the range along each pixel's ray, not z along the optical axis, and
+            `rays` are unit vectors. For lenses that see 90 degrees off the axis, where z ends.
 
     Raises:
         CameraError: a size below one pixel, a focal length or principal point that no camera can have, or a
@@ -54,6 +58,7 @@ class Camera(Pinhole):
 
     distortion_model: str = ""
     distortion: tuple[float, ...] = ()
+    along_rays: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -177,6 +182,10 @@ class Camera(Pinhole):
         """Return the camera of the part `width` x `height` whose top left pixel is (x, y); negative offsets pad."""
         return replace(self, width=width, height=height, cx=self.cx - x, cy=self.cy - y)
 
+    def measured_along_rays(self) -> Camera:
+        """Return the same camera with depth measured along its rays."""
+        return replace(self, along_rays=True)
+
     def without_distortion(self) -> Camera:
         """Return the pinhole camera with the same intrinsics and a perfect lens."""
         return replace(self, distortion_model="", distortion=())
@@ -184,11 +193,12 @@ class Camera(Pinhole):
     def rays(self) -> Float32Array:
         """Return the direction that each pixel looks along: (H, W, 3) float32, optical frame, scaled to z = 1.
 
-        A point is its ray times its depth. NaN where the lens model gives a pixel no ray in front of the camera, on the
+        A point is its ray times its depth. With `along_rays` they are unit vectors, also up to 100 degrees off the axis
+        if the lens sees so far. NaN where the lens model gives a pixel no ray in front of the camera, on the
         branch of the model that starts at the optical axis.
         Computed once per camera; the array is shared and read-only.
         """
-        return pixel_rays(self, self.lens)
+        return unit_rays(self, self.lens) if self.along_rays else pixel_rays(self, self.lens)
 
     def ray_planes(self, *, stride: int = 1) -> tuple[Float32Array, Float32Array, Float32Array]:
         """Return x, y and z of the rays of every `stride`-th row and column, as planes for arithmetic by axis.
@@ -196,14 +206,20 @@ class Camera(Pinhole):
         Each broadcasts to (ceil(H / stride), ceil(W / stride)); a perfect lens needs no more than a row of x, a column
         of y and a single z. NaN in all three where a pixel has no ray. Cached; the arrays are shared and read-only.
         """
+        if self.along_rays:
+            rays = self.rays()[::stride, ::stride]
+            return rays[..., 0], rays[..., 1], rays[..., 2]
         return ray_planes(self, self.lens, stride)
 
     def project(self, points: npt.ArrayLike) -> Float64Array:
         """Return the pixels (..., 2) float64 (u, v) where `points` (..., 3) in the optical frame appear.
 
-        NaN for points that are not in front of the camera (z <= 0), or where the lens model has turned around.
+        NaN for points that are not in front of the camera (z <= 0), or where the lens model has turned around. With
+        `along_rays`, an equidistant lens also sees points up to 100 degrees off the axis.
         """
         xyz = np.asarray(points, np.float64)
+        if self.along_rays and isinstance(self.lens, EquidistantLens):
+            return project_directions(self, self.lens, xyz)
         flat = xyz.reshape(-1, 3)
         with np.errstate(divide="ignore", invalid="ignore"):
             x, y = np.where(flat[:, 2] > 0, flat[:, :2].T / flat[:, 2], np.nan)

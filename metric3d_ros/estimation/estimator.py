@@ -16,6 +16,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError, ImageError
 from metric3d_ros.estimation.depth_model import DepthModel
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX, NATIVE
+from metric3d_ros.estimation.lens_views import RECTIFY_AUTO, choose_views, estimate_views
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ, SizePolicy
 from metric3d_ros.geometry import turn_back, turn_normals_back, turn_upright, upright_camera
 
@@ -34,12 +35,13 @@ class Estimate:
     """The network's outputs for one image, at the image's own resolution.
 
     Attributes:
-        depth_m: float32 (H, W), metres along the optical axis (z), NaN where invalid.
+        depth_m: float32 (H, W), metres along the optical axis (z), or along the rays if `camera.along_rays`, NaN where
+            invalid.
         confidence: float32 (H, W), expected accuracy, 0 to 1, 0 where depth is invalid; None where not asked for or
             not in the model.
         normals: float32 (H, W, 3), unit vectors in the optical frame that face the camera, NaN where invalid; None
             where not asked for or not in the model.
-        camera: the image's camera.
+        camera: the image's camera; measured along rays if its lens was split into several views.
         inference_size_hw: (height, width) of the image that the network saw, before padding.
         timings_ms: milliseconds by stage: "prepare", "infer", "finish".
     """
@@ -74,21 +76,31 @@ class Estimator:
         self.estimate(grey, Camera.from_focal(image_hw[1], image_hw[0], focal_px=max(image_hw)))
         return time.perf_counter() - start
 
-    def estimate(self, rgb: RgbArray, camera: Camera, *, outputs: Collection[str] = ALL_OUTPUTS) -> Estimate:
+    def estimate(
+        self,
+        rgb: RgbArray,
+        camera: Camera,
+        *,
+        outputs: Collection[str] = ALL_OUTPUTS,
+        rectify: str = RECTIFY_AUTO,
+    ) -> Estimate:
         """Estimate one image.
 
         Args:
             rgb: uint8 (H, W, 3), RGB.
             camera: the camera of this image; its focal length sets the scale.
             outputs: what to return beside depth: "confidence", "normals". What the model lacks is None in the result.
+            rectify: whether the network sees the pinhole image that a camera with a lens would have taken: "auto" if
+                its lens bends the image by 2 %, "on" or "off". A lens of more than 110 degrees is split into several
+                images, and depth is then along the rays (`Estimate.camera.along_rays`).
 
         Raises:
             ImageError: not a uint8 (H, W, 3) image of at least 28 x 28 pixels.
-            CameraError: the camera is for another size.
+            CameraError: the camera is for another size, or with "on" has a lens model that cannot be used.
             OutOfMemoryError: memory ran out; the next image is estimated at a smaller size.
             InferenceError: the model failed on it in another way.
         """
-        return self.estimate_batch([rgb], [camera], outputs=outputs)[0]
+        return self.estimate_batch([rgb], [camera], outputs=outputs, rectify=rectify)[0]
 
     def estimate_batch(
         self,
@@ -97,6 +109,7 @@ class Estimator:
         *,
         outputs: Collection[str] = ALL_OUTPUTS,
         rotate_deg: int = 0,
+        rectify: str = RECTIFY_AUTO,
     ) -> list[Estimate]:
         """Estimate several images of one size in one run; as `estimate`, with a result for each image in order.
 
@@ -112,6 +125,18 @@ class Estimator:
             _check_image(rgb, camera)
             if rgb.shape != images[0].shape:
                 raise ImageError(f"images of a batch are {images[0].shape} and {rgb.shape}, expected one size")
+        views = [choose_views(camera, rectify) for camera in cameras]
+        if any(each is not None for each in views):
+
+            def estimate(images: Sequence[RgbArray], cameras: Sequence[Camera]) -> list[Estimate]:
+                return self._estimate_batch(images, cameras, outputs, rotate_deg)
+
+            return estimate_views(images, cameras, views, estimate)
+        return self._estimate_batch(images, cameras, outputs, rotate_deg)
+
+    def _estimate_batch(
+        self, images: Sequence[RgbArray], cameras: Sequence[Camera], outputs: Collection[str], rotate_deg: int
+    ) -> list[Estimate]:
         if rotate_deg:
             return self._estimate_turned(images, cameras, outputs, rotate_deg)
         wanted = self._contract_outputs(outputs)
@@ -122,9 +147,8 @@ class Estimator:
         self, images: Sequence[RgbArray], cameras: Sequence[Camera], outputs: Collection[str], rotate_deg: int
     ) -> list[Estimate]:
         upright = [turn_upright(rgb, rotate_deg) for rgb in images]
-        estimates = self.estimate_batch(
-            upright, [upright_camera(camera, rotate_deg) for camera in cameras], outputs=outputs
-        )
+        upright_cameras = [upright_camera(camera, rotate_deg) for camera in cameras]
+        estimates = self._estimate_batch(upright, upright_cameras, outputs, 0)
         return [
             replace(
                 each,

@@ -1,7 +1,7 @@
 """Depth images to points, normals, filtered depth, voxels and scans; pure NumPy, in the camera's optical frame."""
 
 from metric3d_ros.geometry.cell_normals import cell_normals_from_depth
-from metric3d_ros.geometry.deprojection import depth_to_points
+from metric3d_ros.geometry.deprojection import convert_depth, depth_to_points
 from metric3d_ros.geometry.far import FarOptions, find_far
 from metric3d_ros.geometry.filters import depth_edges, filter_depth
 from metric3d_ros.geometry.flying_pixels import FlyingPixelOptions, find_flying_pixels
@@ -29,6 +29,7 @@ __all__ = [
     "Scan",
     "cell_normals_from_depth",
     "check_angle",
+    "convert_depth",
     "depth_edges",
     "depth_to_points",
     "depth_to_scan",

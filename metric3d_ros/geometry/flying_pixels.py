@@ -2,7 +2,8 @@
 
 A smeared edge is a ramp in depth. So is a floor that is seen at a grazing angle; but a floor's normal shows the
 grazing angle, and a ramp's does not. For a plane with normal n, seen along rays r = (x, y, 1), log depth changes by
--n_x / (n . r) per unit of x, and by -n_y / (n . r) per unit of y. What depth changes beyond that is no surface.
+-n_x / (n . r) per unit of x, and by -n_y / (n . r) per unit of y. What depth changes beyond that is no surface. Of
+ranges along unit rays, the change per radian is the tangent of the angle between normal and ray.
 
 Depth is judged in cells of a few pixels, because networks of this kind predict depth at a quarter of the image's size:
 between neighbouring pixels their depth has steps that mean nothing. Every step costs the same for each cell.
@@ -81,13 +82,15 @@ def find_flying_pixels(
         depth_m if usable is None else np.where(usable, np.minimum(depth_m, np.float32(_INFINITY_M)), np.float32(0))
     )
     coarse = _mean_of_cells(depth_m, usable, cells)
-    x, y, _ = camera.scaled(*cells).ray_planes()
+    of_cells = camera.scaled(*cells)
+    rays = of_cells.ray_planes()
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.asarray(cv2.magnitude(*_slopes(np.log(coarse), x, y)), np.float32)
+        slopes = _slopes_by_angle if camera.along_rays else _slopes
+        slope = np.asarray(cv2.magnitude(*slopes(np.log(coarse), *rays)), np.float32)
         explained = _narrowest(slope)
         if normals is not None:
             means = np.asarray(cv2.resize(normals, cells, interpolation=cv2.INTER_AREA), np.float32)
-            of_normals = _slope_of_normals(means, x, y)
+            of_normals = _slope_of_normals(means, *rays, are_unit=camera.along_rays)
             explained = np.where(np.isnan(of_normals), explained, of_normals * np.float32(options.normals_share))
         steep = slope - explained > np.float32(options.max_tangent)
     if options.min_cluster_px:
@@ -117,7 +120,7 @@ def _mean_of_cells(depth_m: Array, usable: Mask | None, cells: tuple[int, int]) 
     return np.asarray(means / np.where(shares > 1e-3, shares, np.float32(np.nan)), np.float32)
 
 
-def _slopes(log_depth: Array, x: Array, y: Array) -> tuple[Array, Array]:
+def _slopes(log_depth: Array, x: Array, y: Array, _: Array) -> tuple[Array, Array]:
     """Return the change of log depth (h, w) per unit of the rays' x and of their y; 0 beside what is invalid.
 
     Both neighbours are two cells apart, which is what a ramp needs to show; at the image's ends it is one.
@@ -126,6 +129,17 @@ def _slopes(log_depth: Array, x: Array, y: Array) -> tuple[Array, Array]:
     for axis, rays in ((1, x), (0, y)):
         rays = np.broadcast_to(rays, log_depth.shape)
         change, step = (_across(values, axis) for values in (log_depth, rays))
+        slope = change / step
+        slopes.append(np.where(np.isfinite(slope), slope, np.float32(0)))
+    return slopes[0], slopes[1]
+
+
+def _slopes_by_angle(log_range: Array, x: Array, y: Array, z: Array) -> tuple[Array, Array]:
+    """Return the change of log range (h, w) per radian along rows and along columns; rays are unit vectors."""
+    slopes = []
+    for axis in (1, 0):
+        change = _across(log_range, axis)
+        step = np.sqrt(sum(_across(rays, axis) ** 2 for rays in (x, y, z)))
         slope = change / step
         slopes.append(np.where(np.isfinite(slope), slope, np.float32(0)))
     return slopes[0], slopes[1]
@@ -146,11 +160,16 @@ def _narrowest(slope: Array) -> Array:
     return np.asarray(cv2.morphologyEx(slope, cv2.MORPH_OPEN, square), np.float32)
 
 
-def _slope_of_normals(normals: Array, x: Array, y: Array) -> Array:
+def _slope_of_normals(normals: Array, x: Array, y: Array, z: Array, *, are_unit: bool) -> Array:
     """Return the slope of log depth per unit of the rays that each normal (h, w, 3) means: (h, w), at least 0."""
     n_x, n_y, n_z = cv2.split(normals)
-    towards = np.minimum(n_x * x + n_y * y + n_z, np.float32(-_LEAST_COSINE))
-    return np.asarray(cv2.magnitude(n_x, n_y) / -towards, np.float32)
+    towards = n_x * x + n_y * y + n_z * z
+    least = np.minimum(towards, np.float32(-_LEAST_COSINE))
+    if are_unit:  # what of the normal is not along the ray
+        across = np.sqrt(np.maximum(n_x * n_x + n_y * n_y + n_z * n_z - towards * towards, np.float32(0)))
+    else:
+        across = cv2.magnitude(n_x, n_y)
+    return np.asarray(across / -least, np.float32)
 
 
 def _with_islands(steep: Mask, *, max_cells: int) -> Mask:

@@ -2,7 +2,8 @@
 
 A plane at distance h whose normal n faces the camera holds the points with n . P = -h. With P = depth * (x, y, 1) that
 is 1 / depth = -n . (x, y, 1) / h: a linear function a x + b y + c of the ray, and n is -(a, b, c), normalised. So the
-slopes of inverse depth give a plane's normal exactly, however slanted the plane is.
+slopes of inverse depth give a plane's normal exactly, however slanted the plane is. The same holds for range and unit
+rays.
 """
 
 import numpy as np
@@ -46,11 +47,14 @@ def _normals_of_block(depth_m: Array, rays: Array, camera: Camera) -> Array:
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         inverse = np.where((depth_m > 0) & np.isfinite(depth_m), 1 / depth_m, np.float32(np.nan))
         along_v, along_u = (_slope(inverse, axis=axis) for axis in (0, 1))  # per pixel down, to the right
-        if camera.distortion:
-            a, b = _slopes_by_ray(along_u, along_v, rays)
+        if camera.along_rays:
+            a, b, c = _plane_by_directions(inverse, along_u, along_v, rays)
         else:
-            a, b = along_u * np.float32(camera.fx), along_v * np.float32(camera.fy)
-        c = inverse - a * rays[..., 0] - b * rays[..., 1]
+            if camera.distortion:
+                a, b = _slopes_by_ray(along_u, along_v, rays)
+            else:
+                a, b = along_u * np.float32(camera.fx), along_v * np.float32(camera.fy)
+            c = inverse - a * rays[..., 0] - b * rays[..., 1]
         scale = np.float32(-1) / np.sqrt(a * a + b * b + c * c)
         return np.dstack([a * scale, b * scale, c * scale])
 
@@ -94,6 +98,22 @@ def _slopes_by_ray(along_u: Array, along_v: Array, rays: Array) -> tuple[Array, 
     y_by_v, y_by_u = (_central(rays[..., 1], axis=axis) for axis in (0, 1))
     scale: Array = np.reciprocal(x_by_u * y_by_v - y_by_u * x_by_v)
     return (along_u * y_by_v - along_v * y_by_u) * scale, (along_v * x_by_u - along_u * x_by_v) * scale
+
+
+def _plane_by_directions(inverse: Array, along_u: Array, along_v: Array, rays: Array) -> tuple[Array, Array, Array]:
+    """Return the (a, b, c) whose product with each ray is 1 / depth, of rays that are not scaled to z = 1.
+
+    Three equations: for the ray itself, and for how it changes to the right and down, with Cramer's rule.
+    """
+    by_v, by_u = (np.stack([_central(rays[..., i], axis=axis) for i in range(3)], axis=-1) for axis in (0, 1))
+    across = np.cross(by_u, by_v)
+    scale = np.reciprocal(np.einsum("...i,...i->...", rays, across))[..., None]
+    plane = (
+        inverse[..., None] * across
+        + along_u[..., None] * np.cross(by_v, rays)
+        + along_v[..., None] * np.cross(rays, by_u)
+    ) * scale
+    return plane[..., 0], plane[..., 1], plane[..., 2]
 
 
 def _central(values: Array, *, axis: int) -> Array:

@@ -70,10 +70,10 @@ def depth_to_scan(
     quarters = -rotate_deg // 90  # np.rot90 turns counterclockwise, without a copy
     rays = turn_vectors_upright(np.rot90(camera.rays(), quarters)[rows], rotate_deg)
     depth = np.rot90(depth_m, quarters)[rows]
-    angles = -np.arctan(rays[..., 0].astype(np.float64))  # (band, W), left is positive
+    angles = -np.arctan2(rays[..., 0].astype(np.float64), rays[..., 2])  # (band, W), left is positive
     angle_min, angle_max, increment = _spacing(angles)
     count = round((angle_max - angle_min) / increment) + 1
-    ranges = depth * np.hypot(rays[..., 0], np.float32(1))
+    ranges = depth * np.hypot(rays[..., 0], rays[..., 2])
     with np.errstate(invalid="ignore"):
         off_level = np.abs(depth * rays[..., 1]) > max_offset_m
         unknown = ~(ranges > 0) | (off_level & np.isfinite(depth)) | np.isnan(angles)

@@ -29,7 +29,7 @@ def build_depth_image(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/image."""
     options = result.parameters.depth
     return depth_to_image(
-        result.far_depth_m,
+        result.as_published(result.far_depth_m),
         header=result.header,
         sensor_msgs=sensor_msgs,
         encoding=cast(Any, options.encoding),
@@ -42,7 +42,7 @@ def build_compressed_depth(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/image/compressedDepth."""
     options, encoding = result.parameters.compressed_depth, result.parameters.depth.encoding
     return depth_to_compressed_depth(
-        result.depth_m,
+        result.as_published(result.depth_m),
         header=result.header,
         sensor_msgs=sensor_msgs,
         encoding=cast(Any, encoding),

@@ -10,6 +10,8 @@ from metric3d_ros.geometry import GroundOptions, ObstacleOptions
 
 ROWS, OBSTACLES = "rows", "obstacles"
 """What the scan is made from."""
+Z, RANGE = "z", "range"
+"""What a depth image holds: distance along the optical axis, or along each pixel's ray."""
 INVALID, INFINITE = "invalid", "infinite"
 """What depth beyond its maximum becomes: NaN, or +Inf."""
 
@@ -39,6 +41,8 @@ class DepthOptions(Protocol):
 
     @property
     def encoding(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
     @property
     def min_m(self) -> float: ...
     @property

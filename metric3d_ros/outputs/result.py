@@ -14,13 +14,14 @@ from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import (
     GroundPlane,
     NoGround,
+    convert_depth,
     depth_to_points,
     filter_depth,
     find_ground,
     find_obstacles,
     normals_from_depth,
 )
-from metric3d_ros.outputs.options import INFINITE, DecodedFrame, OutputOptions
+from metric3d_ros.outputs.options import INFINITE, RANGE, DecodedFrame, OutputOptions
 from metric3d_ros.pictures import SteadyRange
 
 Float32Array = npt.NDArray[np.float32]
@@ -83,8 +84,8 @@ class Result(Generic[F]):
 
     @property
     def camera(self) -> Camera:
-        """The image's camera."""
-        return self.frame.camera
+        """The image's camera; measured along rays if its lens was split into several views."""
+        return self.frame.camera if self.estimate is None else self.estimate.camera
 
     @property
     def camera_info(self) -> Any:
@@ -93,7 +94,10 @@ class Result(Generic[F]):
 
     @_computed_once
     def far_depth_m(self) -> Float32Array:
-        """(H, W) metres, NaN outside of the limits of `depth.*`; beyond `depth.max_m` as it is, +Inf for sky."""
+        """(H, W) metres as the camera measures them, NaN outside of the limits of `depth.*`.
+
+        Beyond `depth.max_m` as it is, +Inf for sky.
+        """
         estimate, limits = self._estimate, self.parameters.depth
         if not (limits.min_m or limits.min_confidence or limits.max_jump):
             return estimate.depth_m
@@ -116,6 +120,10 @@ class Result(Generic[F]):
         if not (limits.max_m or self.is_corrected):
             return far_depth_m
         return filter_depth(far_depth_m, max_depth_m=limits.max_depth_m)
+
+    def as_published(self, depth_m: Float32Array) -> Float32Array:
+        """Return depth (H, W) as `depth.kind` has it: z, or range along the rays."""
+        return convert_depth(depth_m, self.camera, to_range=self.parameters.depth.kind == RANGE)
 
     @_computed_once
     def cloud_depth_m(self) -> Float32Array:

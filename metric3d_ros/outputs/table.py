@@ -84,7 +84,8 @@ OUTPUTS: Sequence[Output] = (
         topic=DEPTH_TOPIC,
         switch="depth",
         kind="Image",
-        description="32FC1, metres along the optical axis, NaN where invalid; or 16UC1, millimetres, 0 where invalid",
+        description="32FC1, metres along the optical axis (with `depth.kind: range` along the rays), NaN where "
+        "invalid; or 16UC1, millimetres, 0 where invalid",
         needs=_needs_depth,
         build=build_depth_image,
     ),
@@ -92,7 +93,8 @@ OUTPUTS: Sequence[Output] = (
         topic="depth/camera_info",
         switch="depth",
         kind="CameraInfo",
-        description="the camera of the depth image: the image's own, pixels",
+        description="the camera of the depth image, pixels: the image's own, or with `outputs_in: rectified` the "
+        "pinhole camera of the rectified one",
         needs=_needs_nothing,
         build=build_depth_camera_info,
     ),

@@ -64,7 +64,7 @@ class PartFiles:
         files: list[Path] = []
         if PNG16 in wanted:
             files.append(self._files / PNG16 / f"{frame.key}.png")
-            write_depth(files[-1], result.depth_m)
+            write_depth(files[-1], result.as_published(result.depth_m))
         if NPZ in wanted:
             files.append(self._files / NPZ / f"{frame.key}.npz")
             files[-1].parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[s
 def _arrays(result: Result[Frame]) -> dict[str, Any]:
     camera = result.camera
     arrays: dict[str, Any] = {
-        "depth": result.depth_m,
+        "depth": result.as_published(result.depth_m),
         "normals": result.normals,
         "intrinsics": np.array([camera.fx, camera.fy, camera.cx, camera.cy]),
         "stamp_ns": np.int64(result.frame.stamp_ns),

@@ -1,5 +1,6 @@
 """Decoding, inference and writing of chunks at the same time, each on a thread of its own."""
 
+import dataclasses
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,8 @@ import numpy as np
 
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimate, Estimator
+from metric3d_ros.estimation.lens_views import rectify_image
+from metric3d_ros.nodes.parameters.depth_node import RECTIFIED
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import SteadyRange
 from metric3d_ros.recordings.bags.reader import Bag
@@ -146,11 +149,14 @@ class Pipeline:
     def _estimate(self, frames: Sequence[Frame]) -> Iterator[Any]:
         rotate_deg = (frames[0].rotate_deg + self._parameters.rotate) % 360
         try:
+            if self._parameters.outputs_in == RECTIFIED:
+                frames = [_rectified(frame, self._parameters.rectify) for frame in frames]
             estimates = self._estimator.estimate_batch(
                 [frame.rgb for frame in frames],
                 [frame.camera for frame in frames],
                 outputs=self._needs,
                 rotate_deg=rotate_deg,
+                rectify=self._parameters.rectify,
             )
         except Metric3DError as error:
             if len(frames) > 1:
@@ -226,6 +232,11 @@ class Pipeline:
 
 def _alike(frame: Frame, other: Frame) -> bool:
     return frame.rgb.shape == other.rgb.shape and frame.rotate_deg == other.rotate_deg
+
+
+def _rectified(frame: Frame, rectify: str) -> Frame:
+    rgb, camera = rectify_image(frame.rgb, frame.camera, rectify)
+    return frame if camera is frame.camera else dataclasses.replace(frame, rgb=rgb, camera=camera, camera_info=None)
 
 
 def _describe(frame: Frame, estimate: Estimate, result: Result[Frame], files: Sequence[str]) -> Line:

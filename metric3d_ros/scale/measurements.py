@@ -86,8 +86,8 @@ def scale_from_known_distance(
         )
     part = slice(y, y + height), slice(x, x + width)
     depth = depth_m[part].astype(np.float64)
-    if not along_axis:
-        depth = depth * np.linalg.norm(camera.rays()[part].astype(np.float64), axis=2)
+    rays = camera.rays()[part].astype(np.float64)
+    depth = depth * (rays[..., 2] if along_axis else np.linalg.norm(rays, axis=2))
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(depth) & (depth > 0) & (depth_m[part] < far_m)
     if usable.sum() < max(1, usable.size / 2):
@@ -139,7 +139,8 @@ def scale_from_ranges(
     """
     xyz = np.asarray(points, np.float64).reshape(-1, 3)
     with np.errstate(invalid="ignore"):
-        known = np.isfinite(xyz).all(axis=1) & (xyz[:, 2] > 0) & (np.abs(xyz) < _MOST_RANGE_M).all(axis=1)
+        known = np.isfinite(xyz).all(axis=1) & (np.abs(xyz) < _MOST_RANGE_M).all(axis=1)
+        known &= camera.along_rays | (xyz[:, 2] > 0)
     if not known.any():
         return ScaleRefusal(RANGES, f"none of {len(xyz)} ranges is valid and before the camera")
     xyz = xyz[known]
@@ -148,7 +149,7 @@ def scale_from_ranges(
         u, v = np.rint(pixels[:, 0]), np.rint(pixels[:, 1])
         inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
     depth = depth_m[v[inside].astype(np.intp), u[inside].astype(np.intp)].astype(np.float64)
-    true = xyz[inside, 2]
+    true = np.linalg.norm(xyz[inside], axis=1) if camera.along_rays else xyz[inside, 2]
     with np.errstate(invalid="ignore"):
         usable = np.isfinite(depth) & (depth > 0) & (depth < far_m)
     if usable.sum() < min_count:

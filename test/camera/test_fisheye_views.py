@@ -7,19 +7,14 @@ import pytest
 from rendered_rooms import scene_and_pose
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.camera.views.fisheye_views import (
-    FisheyeViews,
-    field_of_view_deg,
-    fisheye_views,
-    project_directions,
-    wide_rays,
-)
+from metric3d_ros.camera.views.fisheye_views import FisheyeViews, field_of_view_deg, fisheye_views
 from metric3d_ros.errors import CameraError, ConfigurationError
 from metric3d_ros.world.rendering.renderer import render
 from metric3d_ros.world.rendering.viewpoint import Pose
 
 WIDTH, HEIGHT = 256, 192
 FISHEYE = Camera(WIDTH, HEIGHT, WIDTH / math.pi, WIDTH / math.pi, 126.3, 96.8, "equidistant", (1e-6, 0, 0, 0))
+WIDE = FISHEYE.measured_along_rays()
 
 
 def true_depths(views, scene, pose):
@@ -31,27 +26,27 @@ def true_depths(views, scene, pose):
 
 
 def true_range(scene, pose):
-    rays = wide_rays(FISHEYE)
+    rays = WIDE.rays()
     ahead = np.where(rays[..., 2:] > 0.02, rays, np.float32(np.nan))
     return render(scene, pose, ahead, samples=1).depth_m / rays[..., 2]
 
 
 def test_rays_of_a_fisheye_reach_beyond_90_degrees_and_project_back():
-    rays = wide_rays(FISHEYE)
+    rays = WIDE.rays()
     known = np.isfinite(rays[..., 0])
     assert rays[..., 2][known].min() < -0.1
     np.testing.assert_allclose(np.linalg.norm(rays[known], axis=1), 1, atol=1e-6)
     v, u = np.nonzero(known)
-    pixels = project_directions(FISHEYE, rays[known])
+    pixels = WIDE.project(rays[known])
     np.testing.assert_allclose(pixels, np.stack([u, v], axis=1), atol=1e-3)
     assert field_of_view_deg(FISHEYE) == pytest.approx(180, abs=4)
-    assert np.isnan(project_directions(FISHEYE, [0, 0.05, -1.0])).all()
+    assert np.isnan(WIDE.project([0, 0.05, -1.0])).all()
 
 
 def test_rays_in_front_are_the_cameras_own():
     narrow = Camera(160, 120, 90, 90, 80, 60, "equidistant", (0.02, -0.01, 0.003, 0))
     own = narrow.rays() / np.linalg.norm(narrow.rays(), axis=2, keepdims=True)
-    np.testing.assert_allclose(wide_rays(narrow), own, atol=1e-5)
+    np.testing.assert_allclose(narrow.measured_along_rays().rays(), own, atol=1e-5)
 
 
 def test_true_depth_of_the_views_is_merged_into_the_true_range_without_seams():
@@ -78,20 +73,17 @@ def test_views_of_different_scales_are_brought_in_line_with_the_one_ahead():
     assert np.nanmedian(np.abs(merged.range_m / truth - 1)) < 0.01
 
 
-def test_depth_ends_at_90_degrees_where_range_goes_on_and_points_lie_on_their_rays():
+def test_ranges_go_on_beyond_90_degrees():
     views = fisheye_views(FISHEYE, size_px=160)
     size = views.view_camera.size_hw
     rays = views.view_camera.rays()
     sphere = (3 / np.linalg.norm(rays, axis=2)).astype(np.float32)
     assert sphere.shape == size
     merged = views.merge([sphere] * 5)
-    directions = wide_rays(FISHEYE)
+    directions = WIDE.rays()
     seen = np.isfinite(merged.range_m)
     assert (directions[..., 2][seen] < 0).any()
     np.testing.assert_allclose(merged.range_m[seen], 3, rtol=0.01)
-    assert np.isnan(merged.depth_m[directions[..., 2] <= 0]).all()
-    along = np.einsum("ijk,ijk->ij", merged.points, directions)
-    np.testing.assert_allclose(along[seen], merged.range_m[seen], rtol=1e-5)
 
 
 def test_views_that_see_nothing_leave_their_pixels_unknown():
@@ -99,14 +91,41 @@ def test_views_that_see_nothing_leave_their_pixels_unknown():
     nothing = np.full(views.view_camera.size_hw, np.nan, np.float32)
     assert np.isnan(views.merge([nothing] * 5).range_m).all()
     one = views.merge([np.full(nothing.shape, 2, np.float32), *[nothing] * 4])
-    assert one.depth_m[97, 126] == pytest.approx(2, rel=1e-3)
+    assert one.range_m[97, 126] == pytest.approx(2, rel=1e-3)
     with pytest.raises(CameraError, match="expected one for each of 5 views"):
         views.merge([nothing])
 
 
+def test_confidence_is_blended_and_normals_are_turned_into_the_cameras_frame():
+    views = fisheye_views(FISHEYE, size_px=160)
+    size = views.view_camera.size_hw
+    normal = np.float32([0.6, 0, -0.8])
+    merged = views.merge(
+        [np.full(size, 2, np.float32)] * 5,
+        confidences=[np.full(size, 0.5, np.float32)] * 5,
+        normals=[np.broadcast_to(rotation.T.astype(np.float32) @ normal, (*size, 3)) for rotation in views.rotations],
+    )
+    seen = np.isfinite(merged.range_m)
+    np.testing.assert_allclose(merged.normals[seen], np.broadcast_to(normal, (seen.sum(), 3)), atol=1e-6)
+    np.testing.assert_allclose(merged.confidence[seen], 0.5, atol=1e-6)
+    assert np.isnan(merged.normals[~seen]).all()
+    assert not merged.confidence[~seen].any()
+
+
+def test_views_that_would_see_nothing_of_their_own_are_left_out():
+    narrow = Camera(300, 120, 120, 120, 150, 60, "equidistant", (1e-6, 0, 0, 0))  # 143 x 57 degrees
+    views = fisheye_views(narrow, size_px=112)
+    assert [round(float(rotation[0, 2]), 2) for rotation in views.rotations] == [0, 0.87, -0.87]
+
+
+def test_views_are_as_fine_as_the_image_ahead_or_bounded_together():
+    assert fisheye_views(FISHEYE, max_pixels=100).view_camera.width == 168  # 2 * 81.5 * tan(48 degrees) = 181
+    assert fisheye_views(FISHEYE, max_pixels=1.5).view_camera.width == 112  # sqrt(1.5 * 256 * 192 / 5) = 121
+
+
 def test_the_image_is_split_into_what_pinhole_cameras_would_take():
     scene, pose = scene_and_pose()
-    rays = wide_rays(FISHEYE)
+    rays = WIDE.rays()
     image = render(scene, pose, np.where(rays[..., 2:] > 0.02, rays, np.float32(np.nan))).rgb
     views = fisheye_views(FISHEYE, size_px=96)
     split = views.split(image)

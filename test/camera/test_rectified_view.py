@@ -35,7 +35,7 @@ def test_the_rectified_image_is_the_one_a_pinhole_camera_takes():
     rectified = view.rectify(render(scene, pose, BARREL.rays()).rgb).astype(int)
     truth = render(scene, pose, view.camera.rays()).rgb.astype(int)
     seen = rectified.any(axis=2)
-    assert seen.mean() > 0.9
+    assert seen.mean() > 0.85
     assert np.median(np.abs(rectified - truth)[seen]) <= 3
 
 
@@ -44,7 +44,9 @@ def test_the_centre_keeps_its_resolution_and_little_is_cropped():
     assert (view.camera.fx, view.camera.fy) == (150, 148)
     assert view.cropped_share <= 0.05
     small = rectified_view(BARREL, max_crop=0.02, max_pixels=1.0)
-    assert small.camera.width * small.camera.height <= 1.01 * 200 * 150
+    # Up to the next multiple of 28.
+    assert (small.camera.width - 28) * (small.camera.height - 28) <= 200 * 150
+    assert (small.camera.width % 28, small.camera.height % 28) == (0, 0)
     assert small.camera.fx < 150
 
 
@@ -79,5 +81,5 @@ def test_a_perfect_lens_is_its_own_view():
 
 def test_a_lens_too_wide_for_one_view_is_refused():
     camera = Camera(320, 320, 110, 110, 159.5, 159.5, "equidistant", (1e-6, 0, 0, 0))
-    with pytest.raises(CameraError, match="split the view into several"):
+    with pytest.raises(CameraError, match="leave `outputs_in` raw"):
         rectified_view(camera)

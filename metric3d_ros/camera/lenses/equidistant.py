@@ -38,7 +38,7 @@ class EquidistantLens:
         radius = np.hypot(x, y)
         angle = np.arctan(radius)
         with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(radius > 1e-12, self._angle(angle) / radius, 1.0)
+            scale = np.where(radius > 1e-12, self.image_radius(angle) / radius, 1.0)
         scale[~(angle <= self.widest_rad)] = np.nan
         return x * scale, y * scale
 
@@ -50,12 +50,12 @@ class EquidistantLens:
         target = np.hypot(x, y)
         top = self._widest_needed(float(np.max(target, initial=0.0)))
         angles = np.linspace(0, top, _TABLE_SIZE)
-        images = self._angle(angles)
+        images = self.image_radius(angles)
         theta = np.interp(target, images, angles)
         # Between two knots the model is nearly straight; near its turning point a step may lead out of the table.
         for _ in range(2):
             with np.errstate(divide="ignore", invalid="ignore"):
-                step = (self._angle(theta) - target) / self._slope(theta)
+                step = (self.image_radius(theta) - target) / self._slope(theta)
             theta = np.clip(theta - np.where(np.isfinite(step), step, 0.0), 0, top)
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.where(target > 1e-12, np.tan(theta) / target, 1.0)
@@ -67,13 +67,14 @@ class EquidistantLens:
         low, high = 0.0, self.widest_rad
         while high - low > 1e-3 * high:
             middle = (low + high) / 2
-            if float(self._angle(np.array(middle))) < target:
+            if float(self.image_radius(np.array(middle))) < target:
                 low = middle
             else:
                 high = middle
         return high
 
-    def _angle(self, theta: Float64Array) -> Float64Array:
+    def image_radius(self, theta: Float64Array) -> Float64Array:
+        """Return how far from the principal point, on the plane z = 1, rays `theta` radians off the axis appear."""
         k1, k2, k3, k4 = self._k
         square = theta * theta
         return np.asarray(theta * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4)))), np.float64)

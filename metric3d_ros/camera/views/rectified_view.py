@@ -5,6 +5,7 @@ camera has the depth of the place in the view that lies on its ray.
 """
 
 import functools
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -18,6 +19,8 @@ Float32Array = npt.NDArray[np.float32]
 
 # Bilinear sampling across a depth edge invents points between the two surfaces; nearest does not.
 _EDGE_RATIO = 1.03
+# Networks pad images to a multiple of this; what is padded is worse.
+VIEW_MULTIPLE_PX = 28
 # Half the field of view that one pinhole image can have with sense: 65 degrees; beyond it a pixel at the edge is
 # five times as wide as one at the centre.
 _WIDEST_TANGENT = 2.145
@@ -85,15 +88,19 @@ def rectified_view(camera: Camera, *, max_crop: float = 0.05, max_pixels: float 
     if crop > max_crop:
         raise CameraError(
             f"a pinhole image of 130 degrees leaves out {crop:.0%} of the camera's pixels, expected at most "
-            f"{max_crop:.0%}: split the view into several"
+            f"{max_crop:.0%}: leave `outputs_in` raw, for which the view is split into several"
         )
     extent = high - low
     scale = min(
         1.0, float(np.sqrt(max_pixels * camera.width * camera.height / (extent.prod() * camera.fx * camera.fy)))
     )
     fx, fy = camera.fx * scale, camera.fy * scale
-    width, height = max(2, round(extent[0] * fx)), max(2, round(extent[1] * fy))
-    view = Camera(width, height, fx, fy, float(-low[0] * fx - 0.5), float(-low[1] * fy - 0.5))
+    width, height = (
+        max(1, math.ceil(side * focal / VIEW_MULTIPLE_PX - 1e-6)) * VIEW_MULTIPLE_PX
+        for side, focal in zip(extent, (fx, fy), strict=True)
+    )
+    left, top = low - (np.array([width / fx, height / fy]) - extent) / 2
+    view = Camera(width, height, fx, fy, float(-left * fx - 0.5), float(-top * fy - 0.5))
     pixels = camera.project(view.rays()).astype(np.float32)
     pixels = np.nan_to_num(pixels, nan=-10.0)
     to_view = cv2.convertMaps(pixels[..., 0], pixels[..., 1], cv2.CV_16SC2)

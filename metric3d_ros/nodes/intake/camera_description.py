@@ -1,10 +1,11 @@
 """Which camera took a frame's image: from camera_info, from a calibration file, or from a few numbers."""
 
 from metric3d_ros.camera import Camera, fit_camera
+from metric3d_ros.estimation.lens_views import rectify_image
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.intake.pairing import SCALING_REMEDY
 from metric3d_ros.nodes.intake.rectification import Rectification
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node import RECTIFIED, DepthParameters
 
 
 def is_rectified(frame: Frame, parameters: DepthParameters) -> bool:
@@ -25,3 +26,14 @@ def describe_camera(frame: Frame, parameters: DepthParameters) -> Camera:
         return Camera.from_hfov(width, height, hfov_deg=parameters.hfov_deg)
     fx, fy, cx, cy = parameters.intrinsics
     return Camera(width, height, fx, fy, cx, cy)
+
+
+def show_rectified(frame: Frame, parameters: DepthParameters) -> Frame:
+    """Return a decoded frame as its outputs are to show it: rectified if `outputs_in` asks for that.
+
+    Raises CameraError for a lens that no pinhole image shows.
+    """
+    if parameters.outputs_in != RECTIFIED:
+        return frame
+    rgb, camera = rectify_image(frame.rgb, frame.camera, parameters.rectify)
+    return frame if camera is frame.camera else frame.rectified(rgb, camera)

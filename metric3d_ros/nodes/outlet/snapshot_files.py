@@ -38,8 +38,9 @@ def write_snapshot(parent: Path, name: str, result: Result) -> Path:
 
 def _write_files(folder: Path, result: Result) -> None:
     write_rgb(folder / "image.png", result.rgb)
-    write_depth(folder / "depth.npy", result.depth_m)
-    write_depth(folder / "depth.png", result.depth_m)
+    depth_m = result.as_published(result.depth_m)
+    write_depth(folder / "depth.npy", depth_m)
+    write_depth(folder / "depth.png", depth_m)
     write_rgb(folder / "depth_color.png", depth_to_rgb(result.depth_m))
     np.save(folder / "normals.npy", result.normals)
     write_rgb(folder / "normals_color.png", normals_to_rgb(result.normals))

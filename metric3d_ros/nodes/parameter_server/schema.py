@@ -56,9 +56,12 @@ class Entry:
         return KIND_NAMES[self.kind]
 
     @property
-    def takes_flags(self) -> bool:
-        """Whether it is a string whose choices include true and false, which YAML reads as a bool."""
-        return self.kind is str and {"true", "false"} <= set(self.choices)
+    def words_of_flags(self) -> Mapping[bool, str]:
+        """The choices that YAML reads as a bool (true and false, on and off) by what it reads; empty if it has none."""
+        for words in ({True: "true", False: "false"}, {True: "on", False: "off"}):
+            if self.kind is str and set(words.values()) <= set(self.choices):
+                return words
+        return {}
 
     @property
     def limits(self) -> str:
@@ -99,8 +102,8 @@ class Entry:
             return float(value)
         if type(value) is self.kind:
             return value
-        if self.takes_flags and isinstance(value, bool):
-            return format_value(value)
+        if self.words_of_flags and isinstance(value, bool):
+            return self.words_of_flags[value]
         is_list = isinstance(value, (list, tuple, array.array))  # rclpy gives any of them
         if is_list and self.kind == tuple[float, ...] and all(type(v) in (int, float) for v in value):
             return tuple(float(v) for v in value)

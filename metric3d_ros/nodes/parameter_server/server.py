@@ -142,8 +142,8 @@ class ParameterServer(Generic[T]):
             return given
         if entry.kind is float and given.type_ == Parameter.Type.INTEGER:
             return Parameter(given.name, Parameter.Type.DOUBLE, float(given.value))
-        if entry.takes_flags and given.type_ == Parameter.Type.BOOL:
-            return Parameter(given.name, Parameter.Type.STRING, format_value(given.value))
+        if entry.words_of_flags and given.type_ == Parameter.Type.BOOL:
+            return Parameter(given.name, Parameter.Type.STRING, entry.words_of_flags[given.value])
         return given
 
     def _accept(self, parameters: list[Parameter]) -> SetParametersResult:

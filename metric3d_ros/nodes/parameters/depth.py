@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.ranges import FARTHEST_M, check_range
-from metric3d_ros.outputs.options import INFINITE, INVALID
+from metric3d_ros.outputs.options import INFINITE, INVALID, RANGE, Z
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,13 @@ class DepthImageParameters:
         "Encoding of depth/image and depth/image/compressedDepth: 32FC1 is metres, NaN if invalid; 16UC1 is "
         "millimetres, 0 if invalid or above 65.535 m.",
         choices=("32FC1", "16UC1"),
+    )
+    kind: str = parameter(
+        Z,
+        "What depth/image and depth/image/compressedDepth hold: z is along the optical axis and ends 90 degrees off "
+        "it; range is along each pixel's ray. depth.min_m and max_m are z, or range for a lens of more than 110 "
+        "degrees.",
+        choices=(Z, RANGE),
     )
     min_m: float = parameter(0.0, "Minimum depth; nearer depth is invalid.", unit="m", minimum=0.0, maximum=FARTHEST_M)
     max_m: float = parameter(

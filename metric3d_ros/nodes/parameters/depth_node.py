@@ -10,6 +10,7 @@ from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
+from metric3d_ros.estimation.lens_views import RECTIFY, RECTIFY_AUTO
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ
 from metric3d_ros.geometry import GroundOptions, check_angle
 from metric3d_ros.messages import MAX_PIXELS
@@ -31,6 +32,7 @@ from metric3d_ros.nodes.parameters.scan import ScanParameters
 from metric3d_ros.nodes.parameters.snapshot import SnapshotParameters
 
 RAW, COMPRESSED = "raw", "compressed"
+RECTIFIED = "rectified"
 REFUSE, SCALE = "refuse", "scale"
 RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE = "auto", "true", "false"
 
@@ -154,6 +156,19 @@ class DepthParameters:
         "Whether images are rectified: true uses P of camera_info and no distortion, false K and D. auto decides "
         "by the topic's name after remapping: image_rect, image_rect_color or camera_rect/image are rectified.",
         choices=(RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE),
+    )
+    rectify: str = parameter(
+        RECTIFY_AUTO,
+        "Whether the network sees raw images as pinhole images, like those of its training: on, off, or auto: if the "
+        "lens moves a pixel by 2 % of the half diagonal. A lens of more than 110 degrees is split into several views. "
+        "At most 5 % of the pixels, at the corners, are left out. Rectified images pass untouched.",
+        choices=RECTIFY,
+    )
+    outputs_in: str = parameter(
+        RAW,
+        "Pixels of the outputs if images are rectified for the network: raw is the image's own; rectified those of the "
+        "pinhole image, with its camera on depth/camera_info (no distortion), for lenses up to 130 degrees.",
+        choices=(RAW, RECTIFIED),
     )
     camera_info_tolerance_s: float = parameter(
         0.02,

@@ -15,7 +15,7 @@ from metric3d_ros.messages.stamps import age_ms, stamp_ns
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.health.frame_times import AGE, CORRECT, DECODE, OUTPUTS, TOTAL, WAIT
-from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified
+from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified, show_rectified
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
@@ -124,8 +124,12 @@ class Line:
             return None
         camera.calibration.check(camera_model, frame.description, rectified=is_rectified(frame, parameters))
         self._doubt_model(frame)
-        decode_ms = (time.monotonic() - started_s) * 1e3
-        return frame.decoded(rgb, camera_model, times_ms={DECODE: decode_ms})
+        try:
+            frame = show_rectified(frame.decoded(rgb, camera_model, times_ms={}), parameters)
+        except Metric3DError as error:
+            self._drop(camera, error)
+            return None
+        return frame.timed({DECODE: (time.monotonic() - started_s) * 1e3})
 
     def _estimate(self, batch: Mapping[NodeCamera, Frame], parameters: DepthParameters) -> dict[NodeCamera, Result]:
         """Return the results of those frames that could be estimated, all of one size."""
@@ -144,6 +148,7 @@ class Line:
                 [frame.camera for frame in frames],
                 outputs=needs,
                 rotate_deg=parameters.rotate,
+                rectify=parameters.rectify,
             )
         except Exception as error:
             if len(batch) > 1:
