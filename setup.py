@@ -22,6 +22,7 @@ ROS_WHEELS = [
     "ros-geometry-msgs==5.3.6",
     "ros-diagnostic-msgs==5.3.6",
     "ros-std-srvs==5.3.6",
+    "ros-visualization-msgs==5.3.6",
 ]
 EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors>=0.4"]
 

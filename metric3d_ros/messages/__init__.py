@@ -20,6 +20,7 @@ from metric3d_ros.messages.images import (
     image_to_rgb,
     raw_to_image,
 )
+from metric3d_ros.messages.markers import normals_to_arrows
 from metric3d_ros.messages.scans import ranges_to_scan
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "image_to_array",
     "image_to_depth",
     "image_to_rgb",
+    "normals_to_arrows",
     "points_to_cloud",
     "ranges_to_scan",
     "raw_to_image",

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import described_size_hw
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.geometry import NoGround, Scan, depth_to_points, depth_to_scan, obstacles_to_scan, voxel_means
 from metric3d_ros.messages import (
     NewCloud,
@@ -15,6 +16,7 @@ from metric3d_ros.messages import (
     depth_to_compressed_depth,
     depth_to_image,
     ground_to_pose,
+    normals_to_arrows,
     points_to_cloud,
     ranges_to_scan,
     resize_camera_info,
@@ -92,6 +94,20 @@ def build_confidence_image(result: Result[Any], sensor_msgs: Any) -> Any:
     return array_to_image(result.confidence, "32FC1", header=result.header, sensor_msgs=sensor_msgs)
 
 
+def build_normals_arrows(result: Result[Any], classes: Any) -> Any:
+    """Return normals/arrows."""
+    options = result.parameters.normals
+    stride = options.arrow_stride
+    points = depth_to_points(result.cloud_depth_m, result.camera, stride=stride)
+    return normals_to_arrows(
+        points,
+        result.normals[::stride, ::stride],
+        length_m=options.arrow_length_m,
+        header=result.header,
+        classes=classes,
+    )
+
+
 def build_points(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return points."""
     options = result.parameters.points
@@ -106,28 +122,47 @@ def build_points(result: Result[Any], sensor_msgs: Any) -> Any:
         attributes["normals"] = result.normals[every]
         if options.voxel_m:  # points without a normal leave that of their cube to the others
             attributes["normals"] = np.nan_to_num(attributes["normals"])
+    if options.with_confidence:
+        attributes["confidence"] = _confidence(result)[every][..., None]
     if options.voxel_m:
         points, means = voxel_means(points, size_m=options.voxel_m, attributes=tuple(attributes.values()))
         attributes = dict(zip(attributes, means, strict=True))
         if options.with_normals:
             with np.errstate(invalid="ignore", divide="ignore"):
                 attributes["normals"] /= np.linalg.norm(attributes["normals"], axis=-1, keepdims=True)
+    if options.with_confidence:
+        attributes["confidence"] = attributes["confidence"][..., 0]
     return points_to_cloud(
         points, header=result.header, sensor_msgs=sensor_msgs, organized=options.organized, **attributes
     )
+
+
+def _confidence(result: Result[Any]) -> npt.NDArray[np.float32]:
+    if result.confidence is None:
+        raise ConfigurationError(
+            f"points.fields is {result.parameters.points.fields}, but the model gives no confidence: choose fields "
+            "without it"
+        )
+    return np.asarray(result.confidence, np.float32)
 
 
 def _organized_points(result: Result[Any], sensor_msgs: Any, every: tuple[slice, slice]) -> Any:
     """Write an organised cloud straight into its message's memory."""
     options = result.parameters.points
     rgb = result.rgb[every]
-    cloud = NewCloud(*rgb.shape[:2], with_rgb=options.with_colour, with_normals=options.with_normals)
+    cloud = NewCloud(
+        *rgb.shape[:2],
+        with_rgb=options.with_colour,
+        with_normals=options.with_normals,
+        with_confidence=options.with_confidence,
+    )
     colours = rgb if options.with_colour else None
     normals = result.normals[every] if options.with_normals else None
+    confidence = _confidence(result)[every] if options.with_confidence else None
     for rows in cloud.row_slices():
         depth_to_points(result.cloud_depth_m, result.camera, stride=options.stride, rows=rows, out=cloud.points[rows])
-        cloud.fill(rows, rgb=colours, normals=normals)
-        cloud.drop_normals_of_invalid(rows)
+        cloud.fill(rows, rgb=colours, normals=normals, confidence=confidence)
+        cloud.clear_invalid(rows)
     return cloud.to_message(header=result.header, sensor_msgs=sensor_msgs)
 
 
@@ -143,7 +178,11 @@ def build_obstacles(result: Result[Any], sensor_msgs: Any) -> Any:
     if result.obstacles is None:
         return None
     points, are_obstacles = result.obstacles
-    return points_to_cloud(points[are_obstacles], header=result.header, sensor_msgs=sensor_msgs)
+    stride = result.parameters.obstacles.stride
+    confidence = None
+    if result.parameters.points.with_confidence:
+        confidence = _confidence(result)[::stride, ::stride][are_obstacles]
+    return points_to_cloud(points[are_obstacles], header=result.header, sensor_msgs=sensor_msgs, confidence=confidence)
 
 
 def _obstacle_scan(result: Result[Any]) -> Scan | None:

@@ -12,6 +12,8 @@ ROWS, OBSTACLES = "rows", "obstacles"
 """What the scan is made from."""
 Z, RANGE = "z", "range"
 """What a depth image holds: distance along the optical axis, or along each pixel's ray."""
+FROM_NETWORK, FROM_DEPTH = "network", "depth"
+"""Where normals come from."""
 INVALID, INFINITE = "invalid", "infinite"
 """What depth beyond its maximum becomes: NaN, or +Inf."""
 
@@ -73,9 +75,24 @@ class PointsOptions(Protocol):
     @property
     def voxel_m(self) -> float: ...
     @property
+    def fields(self) -> str: ...
+    @property
     def with_colour(self) -> bool: ...
     @property
     def with_normals(self) -> bool: ...
+    @property
+    def with_confidence(self) -> bool: ...
+
+
+class NormalsOptions(Protocol):
+    """`normals.*` of docs/parameters.md."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def arrow_stride(self) -> int: ...
+    @property
+    def arrow_length_m(self) -> float: ...
 
 
 class ColourOptions(Protocol):
@@ -131,6 +148,8 @@ class OutputOptions(Protocol):
     def depth(self) -> DepthOptions: ...
     @property
     def points(self) -> PointsOptions: ...
+    @property
+    def normals(self) -> NormalsOptions: ...
     @property
     def color(self) -> ColourOptions: ...
     @property

@@ -12,13 +12,14 @@ from metric3d_ros.outputs.builders import (
     build_depth_colour,
     build_depth_image,
     build_ground,
+    build_normals_arrows,
     build_normals_colour,
     build_normals_image,
     build_obstacles,
     build_points,
     build_scan,
 )
-from metric3d_ros.outputs.options import OBSTACLES, OutputOptions
+from metric3d_ros.outputs.options import FROM_NETWORK, OBSTACLES, OutputOptions
 from metric3d_ros.outputs.result import Result
 
 SCAN = "scan"
@@ -36,7 +37,9 @@ class Output:
     switch: str
     """Its field in `SwitchParameters`."""
     kind: str
-    """The message class, of sensor_msgs or geometry_msgs."""
+    """The message class."""
+    package: str = "sensor_msgs"
+    """Where it is from."""
     description: str
     """What it holds, with its unit, for the README."""
     needs: Callable[[OutputOptions], frozenset[str]]
@@ -50,7 +53,8 @@ def _needs_nothing(_: OutputOptions) -> frozenset[str]:
 
 
 def _needs_normals(parameters: OutputOptions) -> frozenset[str]:
-    return _needs_depth(parameters) | {NORMALS}
+    needed = _needs_depth(parameters)
+    return needed | {NORMALS} if parameters.normals.source == FROM_NETWORK else needed
 
 
 def _needs_confidence(_: OutputOptions) -> frozenset[str]:
@@ -63,9 +67,9 @@ def _needs_depth(parameters: OutputOptions) -> frozenset[str]:
 
 def _needs_points(parameters: OutputOptions) -> frozenset[str]:
     needed = _needs_depth(parameters)
-    if parameters.points.min_confidence:
+    if parameters.points.min_confidence or parameters.points.with_confidence:
         needed |= {CONFIDENCE}
-    return needed | {NORMALS} if parameters.points.with_normals else needed
+    return needed | _needs_normals(parameters) if parameters.points.with_normals else needed
 
 
 def _needs_scan(parameters: OutputOptions) -> frozenset[str]:
@@ -74,7 +78,8 @@ def _needs_scan(parameters: OutputOptions) -> frozenset[str]:
 
 def _needs_obstacles(parameters: OutputOptions) -> frozenset[str]:
     needed = _needs_depth(parameters) | {NORMALS}
-    return needed | {CONFIDENCE} if parameters.points.min_confidence else needed
+    with_confidence = parameters.points.min_confidence or parameters.points.with_confidence
+    return needed | {CONFIDENCE} if with_confidence else needed
 
 
 DEPTH_TOPIC = "depth/image"
@@ -111,8 +116,8 @@ OUTPUTS: Sequence[Output] = (
         topic="points",
         switch="points",
         kind="PointCloud2",
-        description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z; organised, NaN where "
-        "invalid, the normal too",
+        description="x y z in metres in the optical frame, rgb, normal_x normal_y normal_z, and confidence if "
+        "`points.fields` has it; organised, NaN where invalid, the normal too",
         needs=_needs_points,
         build=build_points,
     ),
@@ -153,7 +158,8 @@ OUTPUTS: Sequence[Output] = (
         topic="points/obstacles",
         switch="obstacles",
         kind="PointCloud2",
-        description="x y z in metres in the optical frame: what stands above the ground, `obstacles.*`; not organised; "
+        description="x y z in metres in the optical frame, and confidence as in points: what stands above the ground, "
+        "`obstacles.*`; not organised; "
         "nothing is published while no ground is seen",
         needs=_needs_obstacles,
         build=build_obstacles,
@@ -162,11 +168,22 @@ OUTPUTS: Sequence[Output] = (
         topic="ground/plane",
         switch="ground",
         kind="PoseWithCovarianceStamped",
+        package="geometry_msgs",
         description="the ground in the optical frame: position is the point below the camera, metres; the z axis of "
         "orientation is the normal, x is where the camera looks; covariance is that of height and tilt; nothing is "
         "published while no ground is seen",
         needs=_needs_obstacles,
         build=build_ground,
+    ),
+    Output(
+        topic="normals/arrows",
+        switch="normals_arrows",
+        kind="MarkerArray",
+        package="visualization_msgs",
+        description="normals as arrows at their points in the optical frame, `normals.arrow_stride` pixels apart, for "
+        "RViz",
+        needs=_needs_normals,
+        build=build_normals_arrows,
     ),
     # Last: its PNG takes longer than anything before it, which need not wait.
     Output(

@@ -10,6 +10,7 @@ from metric3d_ros.estimation.demo_limits import describe_demo_limits
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.parameter_server.schema import build
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.recordings.bags.writer import MCAP
 from metric3d_ros.runs.facade import load
 
@@ -57,9 +58,8 @@ class RunOptions:
                 "edges.remove, sky.remove, scale.* or stability.* is set, expected all of them off: a run does not "
                 "correct depth, depth_node does"
             )
-        switches = [
-            field.name for field in dataclasses.fields(self.node_parameters().outputs) if field.name != "ground"
-        ]
+        # A bag's message classes are those of sensor_msgs.
+        switches = list(dict.fromkeys(output.switch for output in OUTPUTS if output.package == "sensor_msgs"))
         wrong = [name for name in self.outputs if name not in switches]
         if wrong:
             raise ConfigurationError(f"--outputs {','.join(wrong)} is unknown, expected some of {', '.join(switches)}")

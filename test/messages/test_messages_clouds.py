@@ -74,6 +74,24 @@ def test_only_the_fields_that_were_given_take_room(extras, names, point_step):
     assert len(message.data) == point_step * 3 * 5
 
 
+@pytest.mark.parametrize("organized", [True, False])
+def test_confidence_is_the_last_field_and_0_for_invalid_points(organized):
+    points, rgb, normals = grid()
+    confidence = np.linspace(0.1, 0.9, 15, dtype=np.float32).reshape(3, 5)
+    for extras in ({}, {"rgb": rgb}, {"normals": normals}, {"rgb": rgb, "normals": normals}):
+        extras |= {"header": None, "sensor_msgs": PLAIN, "confidence": confidence, "organized": organized}
+        message = points_to_cloud(points, **extras)
+        assert message.fields[-1].name == "confidence"
+        read = cloud_to_points(message)
+        expected = np.where(np.isfinite(points[..., 0]), confidence, 0)
+        kept = np.ones((3, 5), bool) if organized else np.isfinite(points[..., 0])
+        np.testing.assert_array_equal(read.confidence.ravel(), expected[kept])
+        if "normals" in extras:
+            np.testing.assert_array_equal(read.normals.reshape(-1, 3)[0], normals[0, 0])
+    with pytest.raises(MessageError, match="confidence has shape"):
+        points_to_cloud(points, header=None, sensor_msgs=PLAIN, confidence=confidence[:2])
+
+
 @pytest.mark.parametrize("extras", [{}, {"rgb": True}, {"rgb": True, "normals": True}, {"normals": True}])
 def test_an_organized_cloud_keeps_every_pixel_in_its_place(extras):
     points, rgb, normals = grid()

@@ -19,6 +19,7 @@ from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.compressed_depth import CompressedDepthParameters
 from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
 from metric3d_ros.nodes.parameters.corrections.ground import GroundParameters
+from metric3d_ros.nodes.parameters.corrections.normals import NormalsParameters
 from metric3d_ros.nodes.parameters.corrections.obstacles import ObstaclesParameters
 from metric3d_ros.nodes.parameters.corrections.scale import ScaleParameters
 from metric3d_ros.nodes.parameters.corrections.sky import SkyParameters
@@ -219,6 +220,7 @@ class DepthParameters:
     scale: ScaleParameters = field(default_factory=ScaleParameters)
     stability: StabilityParameters = field(default_factory=StabilityParameters)
     ground: GroundParameters = field(default_factory=GroundParameters)
+    normals: NormalsParameters = field(default_factory=NormalsParameters)
     obstacles: ObstaclesParameters = field(default_factory=ObstaclesParameters)
     color: ColorParameters = field(default_factory=ColorParameters)
     points: PointsParameters = field(default_factory=PointsParameters)
@@ -308,6 +310,11 @@ class DepthParameters:
             "depth.min_confidence": self.depth.min_confidence,
             "points.min_confidence": self.points.min_confidence,
         }
+        if self.points.with_confidence and CONFIDENCE not in outputs:
+            raise ConfigurationError(
+                f"parameter points.fields is {self.points.fields}, expected none with confidence with {self.model}, a "
+                "model that gives no confidence"
+            )
         for name, value in limits.items():
             if value and CONFIDENCE not in outputs:
                 raise ConfigurationError(

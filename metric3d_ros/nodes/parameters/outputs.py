@@ -18,4 +18,5 @@ class SwitchParameters:
     points: bool = parameter(True, "Advertise points.", read_only=True)
     ground: bool = parameter(True, "Advertise ground/plane.", read_only=True)
     obstacles: bool = parameter(True, "Advertise points/obstacles.", read_only=True)
+    normals_arrows: bool = parameter(False, "Advertise normals/arrows; requires visualization_msgs.", read_only=True)
     scan: bool = parameter(False, "Advertise scan; requires scan.frame_id.", read_only=True)

@@ -7,6 +7,7 @@ from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.ranges import FARTHEST_M
 
 XYZ, XYZRGB, XYZRGB_NORMALS = "xyz", "xyzrgb", "xyzrgb+normals"
+_AND_CONFIDENCE = "+confidence"
 
 _LEAST_VOXEL_M = 0.001
 
@@ -24,8 +25,9 @@ class PointsParameters:
     )
     fields: str = parameter(
         XYZRGB_NORMALS,
-        "Fields of each point: xyz is 12 bytes, xyzrgb 16, xyzrgb+normals 28.",
-        choices=(XYZ, XYZRGB, XYZRGB_NORMALS),
+        "Fields of each point: xyz is 12 bytes, xyzrgb 16, xyzrgb+normals 28; with +confidence 4 more (float32, 0 to 1), "
+        "also of points/obstacles. It requires a model with confidence.",
+        choices=tuple(fields + more for more in ("", _AND_CONFIDENCE) for fields in (XYZ, XYZRGB, XYZRGB_NORMALS)),
     )
     organized: bool = parameter(
         True,
@@ -68,9 +70,14 @@ class PointsParameters:
     @property
     def with_colour(self) -> bool:
         """Whether points have `rgb`."""
-        return self.fields in (XYZRGB, XYZRGB_NORMALS)
+        return self.fields.startswith(XYZRGB)
 
     @property
     def with_normals(self) -> bool:
         """Whether points have normals."""
-        return self.fields == XYZRGB_NORMALS
+        return self.fields.startswith(XYZRGB_NORMALS)
+
+    @property
+    def with_confidence(self) -> bool:
+        """Whether points have `confidence`."""
+        return self.fields.endswith(_AND_CONFIDENCE)

@@ -9,7 +9,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC
-from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC
 from metric3d_ros.nodes.parameters.outputs import SwitchParameters
 from metric3d_ros.nodes.parameters.qos import QosParameters
@@ -96,7 +95,7 @@ def _outputs() -> Iterator[tuple[str, ...]]:
         text = output.description
         if not getattr(switches, output.switch):
             text += f"; off unless `outputs.{output.switch}` is true"
-        yield f"`{output.topic}`", _type_name(message_class(output)), _describe(OUTPUT), text
+        yield f"`{output.topic}`", f"{output.package}/{output.kind}", _describe(OUTPUT), text
     for topic, kind, text in OTHERS:
         yield f"`{topic}`", _type_name(kind), _describe(OUTPUT), text
 

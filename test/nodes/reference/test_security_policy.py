@@ -89,7 +89,15 @@ def without(rights, *names):
 
 
 def test_depth_node_uses_what_its_enclave_may_use_and_nothing_else(graph):
-    given = {"use_sim_time": True, "outputs__scan": True, "scan__frame_id": "camera_link"}
+    pytest.importorskip(
+        "visualization_msgs", reason="visualization_msgs is not installed: pip install 'metric3d_ros[ros]'"
+    )
+    given = {
+        "use_sim_time": True,
+        "outputs__scan": True,
+        "scan__frame_id": "camera_link",
+        "outputs__normals_arrows": True,
+    }
     graph.start("metric3d_ros.bench.node.stub_node", *parameters(**given))
     compressed = parameters(**given, image_transport="compressed")
     graph.start("metric3d_ros.bench.node.stub_node", *compressed, "-r", "__ns:=/robot")
