@@ -25,8 +25,8 @@ class PointsParameters:
     )
     fields: str = parameter(
         XYZRGB_NORMALS,
-        "Fields of each point: xyz is 12 bytes, xyzrgb 16, xyzrgb+normals 28; with +confidence 4 more (float32, 0 to 1), "
-        "also of points/obstacles. It requires a model with confidence.",
+        "Fields of each point: xyz is 12 bytes, xyzrgb 16, xyzrgb+normals 28; with +confidence 4 more (float32, 0 to "
+        "1), also of points/obstacles. It requires a model with confidence.",
         choices=tuple(fields + more for more in ("", _AND_CONFIDENCE) for fields in (XYZ, XYZRGB, XYZRGB_NORMALS)),
     )
     organized: bool = parameter(

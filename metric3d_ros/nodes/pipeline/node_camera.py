@@ -14,7 +14,7 @@ from metric3d_ros.nodes.health.calibration_watch import CalibrationReport, Calib
 from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.frame_counts import FrameCounts
 from metric3d_ros.nodes.intake.camera_intake import CameraIntake
-from metric3d_ros.nodes.intake.range_input import RangeInput
+from metric3d_ros.nodes.intake.ranges.range_input import RangeInput
 from metric3d_ros.nodes.outlet.camera_outlet import CameraOutlet
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.scale import ScaleState
@@ -65,7 +65,12 @@ class NodeCamera:
     ) -> Corrected:
         """Correct the estimate of a frame; frames come in the order of their stamps."""
         stamp_s = stamp_ns(frame) / 1e9
-        ranges = self._ranges.at(stamp_s, max_age_s=parameters.scale.max_age_s, transform=parameters.scale.transform)
+        ranges = self._ranges.at(
+            stamp_s,
+            frame_id=str(frame.header.frame_id),
+            max_age_s=parameters.scale.max_age_s,
+            transform=parameters.scale.transform,
+        )
         corrected = self._corrector.apply(estimate, frame.rgb, stamp_s, options=options, ranges=ranges)
         self.scale = corrected.scale
         return corrected

@@ -78,6 +78,12 @@ class ScaleParameters:
         "sensor's frame. The default: the same place and direction, sensor x forward, z up.",
         check=check_transform,
     )
+    use_tf: bool = parameter(
+        False,
+        "Takes the place of scale.topic's sensor from tf2, at the stamp of its message, and not from scale.transform; "
+        "requires tf2_ros.",
+        read_only=True,
+    )
     max_age_s: float = parameter(
         0.2,
         "Maximum difference between the stamps of an image and of the ranges that are used with it.",

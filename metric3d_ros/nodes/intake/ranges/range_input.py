@@ -1,7 +1,6 @@
 """RangeInput: ranges of another sensor on `scale.topic`, as points in the camera's optical frame, by stamp."""
 
 import collections
-import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +10,10 @@ import numpy.typing as npt
 from rclpy.node import Node
 from sensor_msgs.msg import LaserScan, PointCloud2, Range
 
-from metric3d_ros.errors import MessageError
+from metric3d_ros.errors import DataError, MessageError
 from metric3d_ros.messages.ranges import cloud_to_ranges, range_to_points, scan_to_points
 from metric3d_ros.messages.stamps import stamp_ns
+from metric3d_ros.nodes.intake.ranges.transforms import GivenTransform, TfTransform, Transform
 from metric3d_ros.nodes.parameters.corrections.scale import LASER_SCAN, POINT_CLOUD, RANGE
 from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 from metric3d_ros.nodes.ros.qos import create_input, image_input
@@ -39,6 +39,7 @@ class RangeInput:
         topic, kind = parameters.scale.topic, parameters.scale.topic_type
         self._read = _READERS[kind]
         self._topic = topic
+        self._transform: Transform = TfTransform(node) if topic and parameters.scale.use_tf else GivenTransform()
         if topic:
             create_input(node, RANGE_TYPES[kind], topic, self._keep, profile=image_input(parameters.qos))
 
@@ -47,11 +48,12 @@ class RangeInput:
             self._messages.append(message)
 
     def at(
-        self, stamp_s: float, *, max_age_s: float, transform: Sequence[float]
+        self, stamp_s: float, *, frame_id: str, max_age_s: float, transform: Sequence[float]
     ) -> npt.NDArray[np.float32] | ScaleRefusal | None:
         """Return the points (N, 3), metres in the optical frame, of the message nearest in time; None without a topic.
 
-        `transform` is x y z, roll pitch yaw of the optical frame in the sensor's. A refusal says why there are none.
+        `frame_id` is the optical frame, `transform` is x y z, roll pitch yaw of it in the sensor's, for want of tf. A
+        refusal has the reason why there are none.
         """
         if not self._topic:
             return None
@@ -67,19 +69,6 @@ class RangeInput:
             )
         try:
             points = self._read(nearest)
-        except MessageError as error:
+            return self._transform.apply(points, nearest.header, frame_id=frame_id, given=transform)
+        except (MessageError, DataError) as error:
             return ScaleRefusal(RANGES, str(error))
-        return np.asarray((points - np.asarray(transform[:3], np.float32)) @ _rotation(*transform[3:]), np.float32)
-
-
-def _rotation(roll: float, pitch: float, yaw: float) -> npt.NDArray[np.float32]:
-    """Return the rotation (3, 3) of fixed axes: roll about x, then pitch about y, then yaw about z (REP-103)."""
-    (sr, cr), (sp, cp), (sy, cy) = ((math.sin(angle), math.cos(angle)) for angle in (roll, pitch, yaw))
-    return np.array(
-        [
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-            [-sp, cp * sr, cp * cr],
-        ],
-        np.float32,
-    )

@@ -1,0 +1,1 @@
+"""Ranges of another sensor, brought into the camera, to measure the scale by."""
