@@ -16,7 +16,7 @@ from rclpy.parameter import parameter_value_to_python
 from ros_process import TestBench
 
 ROOT = Path(__file__).parents[2]
-DEPTH, SEVERAL, RTABMAP = "depth.launch.py", "multi_camera.launch.py", "rtabmap.launch.py"
+DEPTH, SEVERAL, RTABMAP, NAV2 = "depth.launch.py", "multi_camera.launch.py", "rtabmap.launch.py", "nav2.launch.py"
 
 INCLUDE = """
 from launch import LaunchDescription
@@ -37,8 +37,11 @@ FORMS = [
     pytest.param(SEVERAL, {"cameras": "front"}, "/depth_node", id="several cameras in one node"),
     pytest.param(SEVERAL, {"cameras": "front", "one_node": "false"}, "/front/depth_node", id="a process for each"),
     pytest.param(RTABMAP, {}, "/depth_node", id="RTAB-Map"),
+    pytest.param(NAV2, {}, "/depth_node", id="Nav2"),
 ]
 """A launch file, arguments, and the full name that its node then has."""
+WITHOUT_FILE = FORMS[:-1]
+"""Those that set no parameters of their own; that for Nav2 has a file of them."""
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ def read(bench, node_name, *names):
     return [parameter_value_to_python(value) for value in values]
 
 
-@pytest.mark.parametrize(("file", "arguments", "node_name"), FORMS)
+@pytest.mark.parametrize(("file", "arguments", "node_name"), WITHOUT_FILE)
 def test_parameters_that_are_set_around_an_include_hold(include, bench, file, arguments, node_name):
     around = "SetParameter('depth.max_m', 4.0), SetParameter('use_sim_time', True), SetParameter('points.stride', 2)"
     include(file, around, **arguments).wait_for("ready")
@@ -101,7 +104,7 @@ def test_parameter_file_keeps_what_no_argument_sets(include, bench, tmp_path, fi
     assert read(bench, node_name, "depth.max_m", "use_sim_time", "max_batch") == [4.0, True, 2]
 
 
-@pytest.mark.parametrize(("file", "arguments", "node_name"), FORMS)
+@pytest.mark.parametrize(("file", "arguments", "node_name"), WITHOUT_FILE)
 def test_nothing_is_set_that_nobody_has_set(include, bench, file, arguments, node_name):
     process = include(file, "", **arguments)
     process.wait_for("ready")
