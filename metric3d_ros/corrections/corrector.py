@@ -20,6 +20,7 @@ from metric3d_ros.geometry import (
     turn_upright,
 )
 from metric3d_ros.scale import (
+    FocalSearch,
     Measured,
     ScaleRefusal,
     ScaleStabiliser,
@@ -62,6 +63,8 @@ class DepthCorrector:
         self._tracker: ScaleTracker | None = None
         self._source: ScaleSource | None = None
         self._saved_s = float("-inf")
+        self._focal = FocalSearch()
+        self._warned_of_focal = False
 
     def apply(
         self,
@@ -128,7 +131,13 @@ class DepthCorrector:
         tracker = self._tracker_for(source)
         if steady != 1:
             depth_m = depth_m * np.float32(steady)
-        state = tracker.update(_measure(estimate, depth_m, options, ranges, ground), stamp_s)
+        focal_ratio = 1.0
+        if source.ranges and isinstance(ranges, np.ndarray):
+            focal_ratio = self._focal.update(depth_m, estimate.camera, ranges)
+        state = tracker.update(_measure(estimate, depth_m, options, ranges, ground, focal_ratio), stamp_s)
+        if focal_ratio != 1:
+            state = dataclasses.replace(state, focal_ratio=focal_ratio)
+            self._warn_of_focal(estimate.camera.focal_px, focal_ratio)
         if source.file is not None and not state.age_s and abs(stamp_s - self._saved_s) >= _SAVE_EVERY_S:
             self._saved_s = stamp_s
             try:
@@ -136,6 +145,14 @@ class DepthCorrector:
             except DataError as error:
                 self._warn(str(error))
         return state
+
+    def _warn_of_focal(self, focal_px: float, ratio: float) -> None:
+        if not self._warned_of_focal:
+            self._warned_of_focal = True
+            self._warn(
+                f"the ranges fit a focal length of {focal_px / ratio:.0f} px, the calibration has {focal_px:.0f} px: "
+                "depth is corrected, but points are too far from the axis or too near to it; calibrate the camera"
+            )
 
     def _tracker_for(self, source: ScaleSource) -> ScaleTracker:
         tracker = self._tracker
@@ -177,6 +194,7 @@ def _measure(
     options: CorrectionOptions,
     ranges: npt.NDArray[np.float32] | ScaleRefusal | None,
     ground: GroundPlane | NoGround | None,
+    focal_ratio: float,
 ) -> Measured:
     source, camera = options.scale, estimate.camera
     if source.factor:
@@ -191,4 +209,4 @@ def _measure(
         return ranges
     if ranges is None:
         return ScaleRefusal("ranges", "none have come yet")
-    return scale_from_ranges(depth_m, camera, ranges, min_count=source.least_ranges)
+    return scale_from_ranges(depth_m, camera, ranges, min_count=source.least_ranges, focal_ratio=focal_ratio)

@@ -1,5 +1,6 @@
 """How large is the world? Factors that correct the scale of depth, and what keeps depth steady from frame to frame."""
 
+from metric3d_ros.scale.focal_search import FocalSearch
 from metric3d_ros.scale.measurements import (
     Measured,
     ScaleMeasurement,
@@ -14,6 +15,7 @@ from metric3d_ros.scale.temporal_filter import TemporalFilter, TemporalFilterOpt
 from metric3d_ros.scale.tracker import ScaleOptions, ScaleState, ScaleTracker, load_scale, save_scale
 
 __all__ = [
+    "FocalSearch",
     "Measured",
     "ScaleMeasurement",
     "ScaleOptions",

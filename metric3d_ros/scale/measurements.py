@@ -6,7 +6,7 @@ spread, and is refused with a reason if it cannot be one.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,12 +129,14 @@ def scale_from_ranges(
     far_m: float = math.inf,
     min_count: int = 5,
     max_spread: float = 0.15,
+    focal_ratio: float = 1.0,
 ) -> Measured:
     """Measure the factor by points that another sensor measured, of which up to a third may be wrong.
 
     `points` (N, 3) are metres in the camera's optical frame, NaN or infinite where a beam found nothing; those behind
     the camera or outside the image do not count. `depth_m` is (H, W) metres along the optical axis. The factor is the
-    median of the ratios at the points' pixels; the spread is that of the ratios, not of their median. Refused: fewer
+    median of the ratios at the points' pixels; the spread is that of the ratios, not of their median. Points are looked
+    up with the camera's focal length divided by `focal_ratio`, as `FocalSearch` gives it. Refused: fewer
     than `min_count` points that meet valid depth below `far_m`, or a spread above `max_spread`.
     """
     xyz = np.asarray(points, np.float64).reshape(-1, 3)
@@ -144,7 +146,10 @@ def scale_from_ranges(
     if not known.any():
         return ScaleRefusal(RANGES, f"none of {len(xyz)} ranges is valid and before the camera")
     xyz = xyz[known]
-    pixels = camera.project(xyz)
+    if focal_ratio != 1:
+        pixels = replace(camera, fx=camera.fx / focal_ratio, fy=camera.fy / focal_ratio).project(xyz)
+    else:
+        pixels = camera.project(xyz)
     with np.errstate(invalid="ignore"):
         u, v = np.rint(pixels[:, 0]), np.rint(pixels[:, 1])
         inside = (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)

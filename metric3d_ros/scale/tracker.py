@@ -61,6 +61,8 @@ class ScaleState:
     """There is no measurement yet, or the last one is older than `expire_s`."""
     refused: str = ""
     """Why the newest measurement was not followed; empty if it was."""
+    focal_ratio: float = 1.0
+    """The calibration's focal length divided by the one that fits the ranges best; 1 if it fits."""
 
 
 class ScaleTracker:

@@ -1,5 +1,6 @@
 """One camera's corrections: their order, what they leave alone, and what is kept from frame to frame."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -112,3 +113,17 @@ def test_two_sources_are_refused():
     with pytest.raises(ConfigurationError, match=r"scale.factor and scale.camera_height_m are set"):
         ScaleSource(factor=1.1, camera_height_m=1.0)
     assert math.isfinite(ScaleSource(factor=1.1).factor)
+
+
+def test_a_focal_length_that_ranges_contradict_is_warned_of_once_and_depth_is_right_all_the_same():
+    true = np.fmin(floor(1.0).depth_m, 3 + CAMERA.rays()[..., 0]).astype(np.float32)
+    points = (CAMERA.rays() * true[..., None])[::9, ::9].reshape(-1, 3)
+    camera = dataclasses.replace(CAMERA, fx=CAMERA.fx * 1.3, fy=CAMERA.fy * 1.3)
+    seen = dataclasses.replace(estimate(true * 1.3), camera=camera)
+    warnings = []
+    corrector = DepthCorrector(warn=warnings.append)
+    corrected = scaled_by(corrector, CorrectionOptions(scale=ScaleSource(ranges=True)), seen, frames=40, ranges=points)
+    assert corrected.scale.focal_ratio == pytest.approx(1.3, rel=0.05)
+    np.testing.assert_allclose(np.median(corrected.estimate.depth_m / true), 1, atol=0.02)
+    assert len(warnings) == 1
+    assert "the calibration has 104 px" in warnings[0]

@@ -56,7 +56,7 @@ class LoadProbe:
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._images = self._node.create_publisher(Image, "image", reliable)
         self._infos = self._node.create_publisher(CameraInfo, "camera_info", reliable)
-        kinds = {output.topic: message_class(output) for output in OUTPUTS}
+        kinds = {output.topic: message_class(output) for output in OUTPUTS if output.topic in topics}
         self._topics = topics
         for topic in topics:
             self._node.create_subscription(kinds[topic], topic, partial(self._on_output, topic), reliable)

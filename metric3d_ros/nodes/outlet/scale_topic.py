@@ -53,6 +53,7 @@ def scale_values(state: ScaleState) -> Mapping[str, str]:
         "source": state.source,
         "spread": f"{state.spread:.3g}",
         "age [s]": f"{state.age_s:.3g}",
+        "focal length ratio": f"{state.focal_ratio:.3g}",
         "frozen": str(state.frozen).lower(),
         "stale": str(state.stale).lower(),
         "refused": state.refused,

@@ -64,7 +64,10 @@ class ScaleParameters:
         check=check_box,
     )
     topic: str = parameter(
-        "", "Topic of ranges of another sensor, by which the factor is measured. '' is off.", read_only=True
+        "",
+        "Topic of ranges of another sensor, by which the factor is measured, and whether the focal length fits. '' is "
+        "off.",
+        read_only=True,
     )
     topic_type: str = parameter(
         LASER_SCAN,
