@@ -137,6 +137,7 @@ class DepthCorrector:
         state = tracker.update(_measure(estimate, depth_m, options, ranges, ground, focal_ratio), stamp_s)
         if focal_ratio != 1:
             state = dataclasses.replace(state, focal_ratio=focal_ratio)
+        if self._focal.is_sure:
             self._warn_of_focal(estimate.camera.focal_px, focal_ratio)
         if source.file is not None and not state.age_s and abs(stamp_s - self._saved_s) >= _SAVE_EVERY_S:
             self._saved_s = stamp_s

@@ -39,6 +39,7 @@ def test_the_focal_length_is_found_within_ten_frames_and_the_scale_with_it(ratio
         found = search.update(depth * noise.normal(1, 0.02, depth.shape).astype(np.float32), camera, ranges(rng))
     assert found == pytest.approx(ratio, rel=0.06)
     assert search.ratio == found
+    assert not search.is_sure, "a second is too short to tell a person"
     measured = scale_from_ranges(depth, camera, ranges(rng), focal_ratio=found)
     assert measured.factor == pytest.approx(1 / ratio, rel=0.03)
 
@@ -48,6 +49,7 @@ def test_a_scale_that_is_wrong_with_the_right_focal_length_is_no_wrong_focal_len
     for _ in range(10):
         found = search.update(TRUE_DEPTH * np.float32(1.3), CAMERA, ranges(rng))
     assert found == 1
+    assert not search.is_sure
 
 
 def test_a_wall_ahead_and_too_few_ranges_tell_nothing():
