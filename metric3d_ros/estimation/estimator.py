@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -15,6 +15,7 @@ from metric3d_ros import model_contract
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError, ImageError
 from metric3d_ros.estimation.depth_model import DepthModel
+from metric3d_ros.estimation.estimate import Estimate as Estimate
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX, NATIVE
 from metric3d_ros.estimation.lens_views import RECTIFY_AUTO, choose_views, estimate_views
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ, SizePolicy
@@ -28,30 +29,6 @@ ALL_OUTPUTS = frozenset({DEPTH, CONFIDENCE, NORMALS})
 
 # Bilinear upsampling across a depth edge invents points between the two surfaces; nearest does not.
 _EDGE_RATIO = 1.03
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """The network's outputs for one image, at the image's own resolution.
-
-    Attributes:
-        depth_m: float32 (H, W), metres along the optical axis (z), or along the rays if `camera.along_rays`, NaN where
-            invalid.
-        confidence: float32 (H, W), expected accuracy, 0 to 1, 0 where depth is invalid; None where not asked for or
-            not in the model.
-        normals: float32 (H, W, 3), unit vectors in the optical frame that face the camera, NaN where invalid; None
-            where not asked for or not in the model.
-        camera: the image's camera; measured along rays if its lens was split into several views.
-        inference_size_hw: (height, width) of the image that the network saw, before padding.
-        timings_ms: milliseconds by stage: "prepare", "infer", "finish".
-    """
-
-    depth_m: Float32Array
-    confidence: Float32Array | None
-    normals: Float32Array | None
-    camera: Camera
-    inference_size_hw: tuple[int, int]
-    timings_ms: dict[str, float]
 
 
 class Estimator:

@@ -10,7 +10,6 @@ import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +18,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.camera.views.fisheye_views import FisheyeViews, field_of_view_deg, fisheye_views
 from metric3d_ros.camera.views.rectified_view import RectifiedView, rectified_view
 from metric3d_ros.errors import CameraError
-
-if TYPE_CHECKING:
-    from metric3d_ros.estimation.estimator import Estimate
+from metric3d_ros.estimation.estimate import Estimate
 
 RECTIFY_AUTO, RECTIFY_ON, RECTIFY_OFF = "auto", "on", "off"
 RECTIFY = (RECTIFY_AUTO, RECTIFY_ON, RECTIFY_OFF)

@@ -12,7 +12,7 @@ import json
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,14 @@ from metric3d_ros.evaluation.flights import Flight, FlightFrame, HeldOutFlights
 from metric3d_ros.geometry import GroundPlane, ObstacleOptions, depth_to_points, find_obstacles
 from metric3d_ros.messages import cloud_to_points, image_to_array
 from metric3d_ros.model_contract import DEPTH as DEPTH_TENSOR
-from metric3d_ros.nodes.instruments.frame_exchange import SCALE, TIMING, FrameExchange, Values, read_values
 from metric3d_ros.world.rendering.viewpoint import Pose
 
+Values = Mapping[str, Any]
 FloatImage = npt.NDArray[np.float32]
 
 RATE_HZ = 10.0
 WRONG_SCALE = 1.3
+TIMING, SCALE = "depth_node/timing", "depth_node/scale"
 DEPTH, GROUND, OBSTACLES, NORMALS = "depth/image", "ground/plane", "points/obstacles", "normals/image"
 EVERYTHING: Values = {
     "edges.remove": True,
@@ -58,7 +59,7 @@ class Answers:
 
     def times_ms(self, stage: str) -> list[float]:
         """Return the node's milliseconds of a stage, frame by frame; 0 for frames without it."""
-        return [float(read_values(each[TIMING]).get(f"{stage}_ms", 0.0)) for each in self.messages]
+        return [float(each[TIMING].get(f"{stage}_ms", 0.0)) for each in self.messages]
 
 
 def fly(
@@ -69,6 +70,8 @@ def fly(
     with_ranges: bool = False,
 ) -> Answers:
     """Send the frames of a flight through a depth_node of its own; `camera` makes what camera_info tells of theirs."""
+    from metric3d_ros.nodes.instruments.frame_exchange import FrameExchange  # needs ROS, which the rest does not
+
     answers, rng = Answers(), np.random.default_rng(0)
     topics = (DEPTH, GROUND, OBSTACLES, NORMALS, "points")
     with FrameExchange(parameters=parameters, topics=topics, ranges=with_ranges) as node:
@@ -145,7 +148,7 @@ def measure_flight(frames: Sequence[FlightFrame], model: Values, fooled_model: V
         found[f"scale error after 1 s, {name}"] = float(np.median(late))
         found[f"largest scale error after 1 s, {name}"] = float(late.max())
         if SCALE in wrong.messages[-1]:
-            found[f"last factor, {name}"] = float(read_values(wrong.messages[-1][SCALE])["factor"])
+            found[f"last factor, {name}"] = float(wrong.messages[-1][SCALE]["factor"])
     return found
 
 

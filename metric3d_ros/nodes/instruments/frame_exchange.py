@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import rclpy
 import sensor_msgs.msg
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -38,6 +37,7 @@ from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messag
 from metric3d_ros.outputs.table import OUTPUTS
 
 TIMING, SCALE = (topic.replace("~", "depth_node") for topic in (TIMING_TOPIC, SCALE_TOPIC))
+"""Topics of the node that are always listened to."""
 RANGES = "ranges"
 """Topic of ranges of another sensor, points in the camera's optical frame; the node gets them as `scale.topic`."""
 
@@ -106,11 +106,13 @@ class FrameExchange:
     ) -> dict[str, Any]:
         """Send an image (H, W, 3) of the time `at_s`, and return the messages that came of it, by topic.
 
-        `ranges` (N, 3) are points in the camera's optical frame. Topics on which nothing was published are left out.
+        `ranges` (N, 3) are points in the camera's optical frame. Topics on which nothing was published are left out. Of
+        `TIMING` and `SCALE` there are the values, by name.
         Raises Metric3DError if the node does not answer.
         """
         stamp = _FIRST_STAMP_S + at_s
-        header = Header(frame_id=_FRAME_ID, stamp=Time(sec=int(stamp), nanosec=round(stamp % 1 * 1e9)))
+        header = Header(frame_id=_FRAME_ID)
+        header.stamp.sec, header.stamp.nanosec = int(stamp), round(stamp % 1 * 1e9)
         deadline_s = time.monotonic() + timeout_s
         while TIMING not in self._answers(header):
             if time.monotonic() > deadline_s or self._process.poll() is not None:
@@ -124,7 +126,8 @@ class FrameExchange:
             wait_s = 60.0 if any(self._heard.values()) else 0.5
             self._spin_until(lambda: TIMING in self._answers(header), timeout_s=wait_s)
         self._spin(_GRACE_S)
-        return self._answers(header)
+        answers = self._answers(header)
+        return {topic: _values(each) if topic in (TIMING, SCALE) else each for topic, each in answers.items()}
 
     def _answers(self, header: Any) -> dict[str, Any]:
         of = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
@@ -142,8 +145,7 @@ class FrameExchange:
             self._executor.spin_once(timeout_sec=0.02)
 
 
-def read_values(message: DiagnosticArray) -> dict[str, str]:
-    """Return the values of the first status, as ~/timing and ~/scale have them."""
+def _values(message: DiagnosticArray) -> dict[str, str]:
     return {each.key: each.value for each in message.status[0].values}
 
 
