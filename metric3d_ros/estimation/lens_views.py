@@ -54,15 +54,22 @@ def choose_views(camera: Camera, rectify: str) -> Views | None:
         raise
 
 
-def rectify_image(image: RgbArray, camera: Camera, rectify: str) -> tuple[RgbArray, Camera]:
-    """Return the pinhole image that a camera with a lens would have taken, and its camera; as they are with "off".
+def view_to_show(camera: Camera, rectify: str) -> RectifiedView | None:
+    """Return the view that outputs are to be in if they are to be rectified; None for the image as it is.
 
     Raises CameraError for a lens that no pinhole image shows.
     """
-    if rectify == RECTIFY_OFF or camera.lens is None:
-        return image, camera
-    view = rectified_view(camera)
-    return view.rectify(image), view.camera
+    return None if rectify == RECTIFY_OFF or camera.lens is None else rectified_view(camera)
+
+
+def leave_out_unseen(estimate: Estimate, seen: npt.NDArray[np.bool_]) -> Estimate:
+    """Return the estimate of a view with invalid pixels where its camera does not see: `seen` is (H, W)."""
+    return replace(
+        estimate,
+        depth_m=np.where(seen, estimate.depth_m, np.float32(np.nan)),
+        confidence=None if estimate.confidence is None else np.where(seen, estimate.confidence, np.float32(0)),
+        normals=None if estimate.normals is None else np.where(seen[..., None], estimate.normals, np.float32(np.nan)),
+    )
 
 
 def _bend(camera: Camera) -> float:

@@ -62,6 +62,8 @@ class Frame:
     """See `rgb`."""
     described: Camera | None = None
     """See `camera`."""
+    seen: npt.NDArray[np.bool_] | None = None
+    """(H, W), which pixels of a rectified image the camera sees; None for all."""
     times_ms: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Milliseconds by stage."""
 
@@ -81,9 +83,9 @@ class Frame:
         """Return the frame with the times of more stages."""
         return self._with(times_ms={**self.times_ms, **times_ms})
 
-    def rectified(self, rgb: Rgb, camera: Camera) -> "Frame":
+    def rectified(self, rgb: Rgb, camera: Camera, seen: npt.NDArray[np.bool_]) -> "Frame":
         """Return the frame with the pixels and the camera of the pinhole image in place of its own."""
-        return self._with(pixels=rgb, described=camera, camera_info=None)
+        return self._with(pixels=rgb, described=camera, camera_info=None, seen=seen)
 
     def _with(self, **added: Any) -> "Frame":
         # As dataclasses.replace does, in a sixth of its time for as many fields.

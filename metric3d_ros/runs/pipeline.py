@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from metric3d_ros.camera.views.rectified_view import RectifiedView
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimate, Estimator
-from metric3d_ros.estimation.lens_views import rectify_image
+from metric3d_ros.estimation.lens_views import leave_out_unseen, view_to_show
 from metric3d_ros.nodes.parameters.depth_node import RECTIFIED
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import SteadyRange
@@ -149,8 +150,8 @@ class Pipeline:
     def _estimate(self, frames: Sequence[Frame]) -> Iterator[Any]:
         rotate_deg = (frames[0].rotate_deg + self._parameters.rotate) % 360
         try:
-            if self._parameters.outputs_in == RECTIFIED:
-                frames = [_rectified(frame, self._parameters.rectify) for frame in frames]
+            views = [self._view_to_show(frame) for frame in frames]
+            frames = [_rectified(frame, view) for frame, view in zip(frames, views, strict=True)]
             estimates = self._estimator.estimate_batch(
                 [frame.rgb for frame in frames],
                 [frame.camera for frame in frames],
@@ -165,7 +166,13 @@ class Pipeline:
             else:
                 yield Failed(frames[0].key, str(error))
             return
-        yield from zip(frames, estimates, strict=True)
+        for frame, view, estimate in zip(frames, views, estimates, strict=True):
+            yield frame, estimate if view is None else leave_out_unseen(estimate, view.seen)
+
+    def _view_to_show(self, frame: Frame) -> RectifiedView | None:
+        if self._parameters.outputs_in != RECTIFIED:
+            return None
+        return view_to_show(frame.camera, self._parameters.rectify)
 
     def _write(
         self,
@@ -234,9 +241,10 @@ def _alike(frame: Frame, other: Frame) -> bool:
     return frame.rgb.shape == other.rgb.shape and frame.rotate_deg == other.rotate_deg
 
 
-def _rectified(frame: Frame, rectify: str) -> Frame:
-    rgb, camera = rectify_image(frame.rgb, frame.camera, rectify)
-    return frame if camera is frame.camera else dataclasses.replace(frame, rgb=rgb, camera=camera, camera_info=None)
+def _rectified(frame: Frame, view: RectifiedView | None) -> Frame:
+    if view is None:
+        return frame
+    return dataclasses.replace(frame, rgb=view.rectify(frame.rgb), camera=view.camera, camera_info=None)
 
 
 def _describe(frame: Frame, estimate: Estimate, result: Result[Frame], files: Sequence[str]) -> Line:

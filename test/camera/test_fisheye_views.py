@@ -119,8 +119,8 @@ def test_views_that_would_see_nothing_of_their_own_are_left_out():
 
 
 def test_views_are_as_fine_as_the_image_ahead_or_bounded_together():
-    assert fisheye_views(FISHEYE, max_pixels=100).view_camera.width == 168  # 2 * 81.5 * tan(48 degrees) = 181
-    assert fisheye_views(FISHEYE, max_pixels=1.5).view_camera.width == 112  # sqrt(1.5 * 256 * 192 / 5) = 121
+    assert fisheye_views(FISHEYE, max_pixels=100).view_camera.width == 192  # 2 * 81.5 * tan(48 degrees) = 181
+    assert fisheye_views(FISHEYE, max_pixels=1.5).view_camera.width == 128  # sqrt(1.5 * 256 * 192 / 5) = 121
 
 
 def test_the_image_is_split_into_what_pinhole_cameras_would_take():

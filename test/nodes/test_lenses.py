@@ -85,6 +85,8 @@ def test_outputs_in_the_rectified_view_have_its_own_camera(camera):
     depth = image_to_array(results[DEPTH]).array
     points = cloud_to_points(results[POINTS]).points
     np.testing.assert_allclose(points, view.rays() * depth[..., None], rtol=1e-5, equal_nan=True)
+    np.testing.assert_array_equal(np.isnan(depth), ~choose_views(BARREL, "on").seen)
+    assert np.isnan(depth).any(), "what the camera does not see is invalid"
     rectified = show(camera, BARREL.without_distortion())
     assert camera.results(rectified, [DEPTH])[DEPTH].width == WIDTH, "without distortion images pass untouched"
 

@@ -19,8 +19,8 @@ Float32Array = npt.NDArray[np.float32]
 
 # Bilinear sampling across a depth edge invents points between the two surfaces; nearest does not.
 _EDGE_RATIO = 1.03
-# Networks pad images to a multiple of this; what is padded is worse.
-VIEW_MULTIPLE_PX = 28
+# Networks pad images to a multiple of 14 or 32; what is padded is worse.
+VIEW_MULTIPLE_PX = 32
 # Half the field of view that one pinhole image can have with sense: 65 degrees; beyond it a pixel at the edge is
 # five times as wide as one at the centre.
 _WIDEST_TANGENT = 2.145
@@ -36,13 +36,19 @@ class RectifiedView:
     """The pinhole camera of the view."""
     cropped_share: float
     """Part of the camera's pixels with a ray that the view does not see."""
+    seen: npt.NDArray[np.bool_]
+    """(h, w), which pixels of the view the camera sees."""
     _to_view: tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]
     _to_raw: tuple[Float32Array, Float32Array]
 
     def rectify(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Return the view's image (h, w, 3) of the camera's image (H, W, 3); black where the camera sees nothing."""
-        first, second = self._to_view
-        return np.asarray(cv2.remap(image, first, second, cv2.INTER_LINEAR), np.uint8)
+        """Return the view's image (h, w, 3) of the camera's image (H, W, 3).
+
+        Where the camera sees nothing, its outermost pixels go on: with black there, the demo model's point error on
+        rendered rooms is 0.090 (k1 = -0.3), with this 0.069, and 0.066 through a pinhole.
+        """
+        remapped = cv2.remap(image, *self._to_view, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(remapped, np.uint8)
 
     def depth_to_raw(self, depth_m: Float32Array) -> Float32Array:
         """Return depth along the axis (H, W) at the camera's pixels, of the view's (h, w); NaN outside the view.
@@ -103,12 +109,14 @@ def rectified_view(camera: Camera, *, max_crop: float = 0.05, max_pixels: float 
     view = Camera(width, height, fx, fy, float(-left * fx - 0.5), float(-top * fy - 0.5))
     pixels = camera.project(view.rays()).astype(np.float32)
     pixels = np.nan_to_num(pixels, nan=-10.0)
+    u, v = pixels[..., 0], pixels[..., 1]
+    seen = (u > -0.5) & (u < camera.width - 0.5) & (v > -0.5) & (v < camera.height - 0.5)
     to_view = cv2.convertMaps(pixels[..., 0], pixels[..., 1], cv2.CV_16SC2)
     # A pixel without a ray is far outside the view, where sampling gives NaN.
     back = np.nan_to_num(view.project(rays), nan=-1e4).astype(np.float32)
     to_raw = np.ascontiguousarray(back[..., 0]), np.ascontiguousarray(back[..., 1])
     tables = np.asarray(to_view[0], np.int16), np.asarray(to_view[1], np.uint16)
-    return RectifiedView(camera, view, crop, tables, to_raw)
+    return RectifiedView(camera, view, crop, seen, tables, to_raw)
 
 
 def _choose_box(

@@ -1,7 +1,7 @@
 """Which camera took a frame's image: from camera_info, from a calibration file, or from a few numbers."""
 
 from metric3d_ros.camera import Camera, fit_camera
-from metric3d_ros.estimation.lens_views import rectify_image
+from metric3d_ros.estimation.lens_views import view_to_show
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.intake.pairing import SCALING_REMEDY
 from metric3d_ros.nodes.intake.rectification import Rectification
@@ -35,5 +35,5 @@ def show_rectified(frame: Frame, parameters: DepthParameters) -> Frame:
     """
     if parameters.outputs_in != RECTIFIED:
         return frame
-    rgb, camera = rectify_image(frame.rgb, frame.camera, parameters.rectify)
-    return frame if camera is frame.camera else frame.rectified(rgb, camera)
+    view = view_to_show(frame.camera, parameters.rectify)
+    return frame if view is None else frame.rectified(view.rectify(frame.rgb), view.camera, view.seen)

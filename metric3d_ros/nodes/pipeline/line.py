@@ -10,6 +10,7 @@ from typing import Any
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID, explain_demo_limits
 from metric3d_ros.estimation.estimator import DEPTH, Estimate, Estimator
+from metric3d_ros.estimation.lens_views import leave_out_unseen
 from metric3d_ros.geometry import turned_size
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
 from metric3d_ros.nodes.frame import Frame
@@ -167,6 +168,8 @@ class Line:
 
     def _correct(self, camera: NodeCamera, frame: Frame, estimate: Estimate, parameters: DepthParameters) -> Result:
         """Return the result with the estimate as `edges.*`, `sky.*`, `scale.*` and `stability.*` have it."""
+        if frame.seen is not None:
+            estimate = leave_out_unseen(estimate, frame.seen)
         options = parameters.corrections(camera.name)
         if not options.is_on:
             return _result(camera, frame, estimate, parameters)
