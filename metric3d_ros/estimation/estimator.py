@@ -15,10 +15,10 @@ from metric3d_ros import model_contract
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError, ImageError
 from metric3d_ros.estimation.depth_model import DepthModel
-from metric3d_ros.estimation.estimate import Estimate as Estimate
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX, NATIVE
-from metric3d_ros.estimation.lens_views import RECTIFY_AUTO, choose_views, estimate_views
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ, SizePolicy
+from metric3d_ros.estimation.views.estimate import Estimate as Estimate
+from metric3d_ros.estimation.views.lens_views import RECTIFY_AUTO, choose_views, estimate_views
 from metric3d_ros.geometry import turn_back, turn_normals_back, turn_upright, upright_camera
 
 Float32Array = npt.NDArray[np.float32]

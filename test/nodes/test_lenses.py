@@ -14,7 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.estimation.lens_views import choose_views
+from metric3d_ros.estimation.views.lens_views import choose_views
 from metric3d_ros.messages import cloud_to_points, image_to_array
 
 WIDTH, HEIGHT = 200, 150

@@ -1,7 +1,7 @@
 """Which camera took a frame's image: from camera_info, from a calibration file, or from a few numbers."""
 
 from metric3d_ros.camera import Camera, fit_camera
-from metric3d_ros.estimation.lens_views import view_to_show
+from metric3d_ros.estimation.views.lens_views import view_to_show
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.intake.pairing import SCALING_REMEDY
 from metric3d_ros.nodes.intake.rectification import Rectification

@@ -10,8 +10,8 @@ from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
-from metric3d_ros.estimation.lens_views import RECTIFY, RECTIFY_AUTO
 from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ
+from metric3d_ros.estimation.views.lens_views import RECTIFY, RECTIFY_AUTO
 from metric3d_ros.geometry import GroundOptions, check_angle
 from metric3d_ros.messages import MAX_PIXELS
 from metric3d_ros.nodes.parameter_server.schema import parameter

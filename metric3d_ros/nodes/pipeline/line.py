@@ -10,7 +10,7 @@ from typing import Any
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID, explain_demo_limits
 from metric3d_ros.estimation.estimator import DEPTH, Estimate, Estimator
-from metric3d_ros.estimation.lens_views import leave_out_unseen
+from metric3d_ros.estimation.views.lens_views import leave_out_unseen
 from metric3d_ros.geometry import turned_size
 from metric3d_ros.messages.stamps import age_ms, stamp_ns
 from metric3d_ros.nodes.frame import Frame

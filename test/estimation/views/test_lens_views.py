@@ -10,7 +10,7 @@ from metric3d_ros.camera.views.rectified_view import RectifiedView
 from metric3d_ros.errors import CameraError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
-from metric3d_ros.estimation.lens_views import choose_views
+from metric3d_ros.estimation.views.lens_views import choose_views
 
 BARREL = Camera(200, 150, 150, 148, 103.2, 71.4, "plumb_bob", (-0.3, 0.08, 0.001, -0.002, 0))
 MILD = Camera(200, 150, 150, 148, 103.2, 71.4, "plumb_bob", (-0.01, 0, 0, 0, 0))

@@ -18,7 +18,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.camera.views.fisheye_views import FisheyeViews, field_of_view_deg, fisheye_views
 from metric3d_ros.camera.views.rectified_view import RectifiedView, rectified_view
 from metric3d_ros.errors import CameraError
-from metric3d_ros.estimation.estimate import Estimate
+from metric3d_ros.estimation.views.estimate import Estimate
 
 RECTIFY_AUTO, RECTIFY_ON, RECTIFY_OFF = "auto", "on", "off"
 RECTIFY = (RECTIFY_AUTO, RECTIFY_ON, RECTIFY_OFF)

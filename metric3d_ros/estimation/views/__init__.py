@@ -1,0 +1,1 @@
+"""What is shown to the network of a lens, and what comes back for its image."""
