@@ -40,16 +40,21 @@ _FRAME = {
 
 
 def read_manifest(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """Return the lines of a manifest, and how many bytes they take; a last one that was not finished is left out.
+    """Return the lines of a manifest, and how many bytes they take; a last chunk that was not finished is left out.
+
+    A chunk's own line comes after those of its frames: without it nothing tells where their part of a bag or video is.
 
     Raises DataError for a file that is too large, or has a line that no run has written.
     """
-    found, size = [], 0
+    found: list[dict[str, Any]] = []
+    whole, size, read = 0, 0, 0
     for number, line in _lines(path):
         with one_line_about(f"{path}, line {number}", DataError, what="line of a manifest", remedy=_REMEDY):
             found.append(_checked(json.loads(line)))
-        size += len(line)
-    return found, size
+        read += len(line)
+        if "frame" not in found[-1]:
+            whole, size = len(found), read
+    return found[:whole], size
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -138,13 +138,16 @@ def test_an_interrupted_run_is_resumed_without_doing_anything_twice(model, tmp_p
     assert [line["frame"] for line in manifest(out) if "frame" in line] == frames
 
 
-def test_a_torn_line_of_the_manifest_is_done_again(model, tmp_path):
+@pytest.mark.parametrize("lines", [1, 2, 2.5, 3, 4, 5, 5.5])
+def test_a_torn_manifest_is_done_again(model, tmp_path, lines):
+    """Lines of two frames and one of their chunk, three times; cut in a line or between two."""
     bag, out = write_ros2(tmp_path / "drive"), tmp_path / "out"
     words = (bag, "-o", out, "--write", "png16,bag", "--chunk", 2)
     assert run(model, *words) == 0
     path = out / "manifest.jsonl"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
+    whole = path.read_bytes().splitlines(keepends=True)
+    half = whole[int(lines)][: len(whole[int(lines)]) // 2] if lines % 1 else b""
+    path.write_bytes(b"".join(whole[: int(lines)]) + half)
     assert run(model, *words, "--resume") == 0
     frames = [line["frame"] for line in manifest(out) if "frame" in line]
     assert len(frames) == len(set(frames)) == COUNT

@@ -94,7 +94,8 @@ def test_what_is_missing_on_the_hub_can_be_brought_by_hand(hub, tmp_path, capsys
     assert export(tmp_path / "model.onnx") == 1
     error = capsys.readouterr().err
     assert "answered 404" in error
-    assert f"look for the file at {hub.url}/{REPOSITORY}, get it by hand and give it with --checkpoint FILE" in error
+    assert f"get {hub.url}/{REPOSITORY}/blob/{REVISION}/convtiny_hourglass_v1.pth by hand" in error
+    assert "give it with --checkpoint FILE" in error
 
 
 def test_offline_says_what_to_do(hub, tmp_path, monkeypatch, capsys):
