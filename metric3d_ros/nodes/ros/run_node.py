@@ -22,6 +22,7 @@ from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
 from metric3d_ros.nodes.serving.faults import Faults, one_line
 from metric3d_ros.nodes.serving.serving_node import ServingNode
 from metric3d_ros.nodes.transport.large_messages import TransportReport, prepare_for_large_messages
+from metric3d_ros.nodes.transport.lost_ports import PortWatch
 from metric3d_ros.nodes.transport.security_settings import explain_unenforced_security, security_remedy
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
@@ -86,28 +87,28 @@ def run_node(
     """
     argv = list(sys.argv if argv is None else argv)
     stop = Stop()
-    clean = True
+    clean, rejoin, report = True, True, None
     with _stopped_by_signals(stop):
         try:
-            with contextlib.closing(ParameterSources(argv, accepts=_ros_accepts)) as sources:
-                argv = sources.argv
-                options = _parse(name, argv, parser)
-                options.parameter_sources = sources
-                report = prepare_for_large_messages(
-                    rmw_implementation=get_rmw_implementation_identifier(),
-                    shared_memory_mib=options.shared_memory_mib,
-                    keep_buffers=options.keep_buffers,
-                )
-                without_files = explain_missing_log_files()
-                if without_files:
-                    report = report.with_warning(without_files)
-                with _explained_ros_errors():
-                    # Our own handlers: rclpy's shut the context down at once, while other threads publish.
-                    rclpy.init(
-                        args=[*argv, *(WITHOUT_FILES if without_files else ())],
-                        signal_handler_options=SignalHandlerOptions.NO,
+            while rejoin:
+                with contextlib.closing(ParameterSources(argv, accepts=_ros_accepts)) as sources:
+                    options = _parse(name, sources.argv, parser)
+                    options.parameter_sources = sources
+                    report = report or prepare_for_large_messages(
+                        rmw_implementation=get_rmw_implementation_identifier(),
+                        shared_memory_mib=options.shared_memory_mib,
+                        keep_buffers=options.keep_buffers,
                     )
-            clean = _spin(make_node, options, stop, report)
+                    without_files = explain_missing_log_files()
+                    with _explained_ros_errors():
+                        # Our own handlers: rclpy's shut the context down at once, while other threads publish.
+                        rclpy.init(
+                            args=[*sources.argv, *(WITHOUT_FILES if without_files else ())],
+                            signal_handler_options=SignalHandlerOptions.NO,
+                        )
+                told = report.with_warning(without_files) if without_files else report
+                clean, rejoin = _spin(make_node, options, stop, told)
+                try_shutdown()
         except Metric3DError as error:
             stop.fail(error)
             print(f"{name}: error: {_with_remedy(error)}", file=sys.stderr)
@@ -123,8 +124,8 @@ def run_node(
     return exit_code
 
 
-def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: TransportReport) -> bool:
-    """Spin until `stop`; return whether everything could be closed."""
+def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: TransportReport) -> tuple[bool, bool]:
+    """Spin until `stop`; return whether everything could be closed, and whether to go on with a new participant."""
     try:
         runnable = make_node(options, stop)
     finally:
@@ -137,19 +138,30 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     executor = EnduringExecutor(runnable.node.faults)
     executor.add_node(runnable.node)
     try:
-        _spin_until(stop, executor, runnable.node.faults)
+        lost_port = _spin_until(stop, executor, runnable.node.faults)
         if stop.error is not None:
             logger.fatal(_with_remedy(stop.error))
+        elif lost_port:
+            logger.warning(
+                f"{lost_port} in shared memory was removed by a process that sends to a killed node: nothing would "
+                "come any more, so the node starts anew"
+            )
     finally:
         clean = runnable.close()
         executor.shutdown()
         runnable.node.destroy_node()
-    return clean
+    if lost_port and not clean:
+        stop.fail(NodeError(f"nothing can come, since {lost_port} was removed: start the node again"))
+    return clean, lost_port is not None and not stop.requested
 
 
-def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> None:
-    """Spin until `stop`, whatever others send; what the executor itself raises again and again ends the node."""
+def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> str | None:
+    """Spin until `stop`, whatever others send; what the executor itself raises again and again ends the node.
+
+    Return early with the name of a shared-memory port that was lost.
+    """
     failures = 0
+    watch = PortWatch()
     while not stop.requested:
         try:
             executor.spin_once(timeout_sec=_SPIN_S)
@@ -161,6 +173,10 @@ def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> None:
             faults.note("executor: what came", error)
             if failures == _MOST_FAILURES:
                 stop.fail(NodeError(f"ROS 2 can wait for nothing any more: {one_line(error)}; start the node again"))
+        lost_port = watch.lost()
+        if lost_port:
+            return lost_port
+    return None
 
 
 def create_node(name: str) -> ServingNode:

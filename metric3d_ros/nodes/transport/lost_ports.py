@@ -1,0 +1,76 @@
+"""Notices that another process removed the shared-memory port at which this one listens: nothing would come any more.
+
+Fast DDS gives a node that is restarted after a crash the port of the one that died. Those who sent to the dead one make
+its port anew with every message until its lease ends (20 s), and remove it, and the mutex that guards it, before the
+next. If the new node opens the port in between, two mutexes of one name exist: the sender then removes the new node's
+port by its name, and the node waits at a file without a name while all send to another. Nothing in Fast DDS notices
+(seen in 2.14 and in the source of 3.6). A new participant opens the port again, which may be needed more than once.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+
+_LOCK = re.compile(r"((?:fastrtps|fastdds)_port\d+)_el")
+_LOOK_S = 1.0
+_DELETED = " (deleted)"
+
+
+class PortWatch:
+    """Looks once a second whether this process's own ports can still be found by their names."""
+
+    def __init__(self, *, folder: Path = Path("/dev/shm"), process: Path = Path("/proc/self")) -> None:
+        """Watch the ports in `folder` that `process` reads, a directory of /proc."""
+        self._folder, self._process = folder, process
+        self._next_s = time.monotonic() + _LOOK_S
+        self._missing: set[str] = set()
+
+    def lost(self) -> str | None:
+        """Return the name of a port that was missing at two looks; call it as often as is convenient.
+
+        Fast DDS itself replaces a port that it finds damaged, which one look may see half done.
+        """
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return None
+        self._next_s = now_s + _LOOK_S
+        before, self._missing = self._missing, self.missing()
+        return min(before & self._missing, default=None)
+
+    def missing(self) -> set[str]:
+        """Return the ports that this process has locked and mapped, and whose names lead elsewhere or nowhere."""
+        try:
+            own = self._own()
+            mapped = self._mapped() if own else {}
+        except OSError:  # no such system
+            return set()
+        return {name for name in own & mapped.keys() if self._inode(name) not in mapped[name]}
+
+    def _own(self) -> set[str]:
+        """Return the ports whose lock files are open: the reader of a port holds its lock while it lives."""
+        names = set()
+        for descriptor in (self._process / "fd").iterdir():
+            try:
+                target = Path(os.readlink(descriptor))
+            except OSError:  # closed meanwhile
+                continue
+            match = _LOCK.fullmatch(target.name)
+            if match and target.parent == self._folder:
+                names.add(match[1])
+        return names
+
+    def _mapped(self) -> dict[str, set[int]]:
+        """Return the inodes of all ports that are mapped, whether or not they still have a name."""
+        inodes: dict[str, set[int]] = {}
+        for line in (self._process / "maps").read_text().splitlines():
+            words = line.split(maxsplit=5)
+            if len(words) == 6 and words[5].startswith(str(self._folder)):
+                inodes.setdefault(Path(words[5].removesuffix(_DELETED)).name, set()).add(int(words[4]))
+        return inodes
+
+    def _inode(self, name: str) -> int | None:
+        try:
+            return (self._folder / name).stat().st_ino
+        except OSError:
+            return None

@@ -1,0 +1,122 @@
+"""A node whose shared-memory port was removed by another process notices, and listens at a new one."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+
+import tiny_models
+from camera_bench import CameraBench
+from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from sensor_msgs.msg import Image
+
+from metric3d_ros.nodes.transport import lost_ports
+from metric3d_ros.nodes.transport.lost_ports import PortWatch
+
+PORT = "fastrtps_port7411"
+
+
+class Reader:
+    """A process that reads a port: folders that stand for /dev/shm and its /proc."""
+
+    def __init__(self, folder):
+        self.shm, self.proc = folder / "shm", folder / "proc"
+        (self.proc / "fd").mkdir(parents=True)
+        self.shm.mkdir()
+        (self.shm / PORT).touch()
+        (self.shm / f"{PORT}_el").touch()
+        (self.proc / "fd" / "7").symlink_to(self.shm / f"{PORT}_el")
+        (self.proc / "fd" / "8").symlink_to("socket:[3]")
+        self.map((self.shm / PORT).stat().st_ino)
+        self.watch = PortWatch(folder=self.shm, process=self.proc)
+
+    def map(self, inode, suffix=""):
+        line = f"7f00-7f10 rw-s 00000000 00:2a {inode}                 {self.shm}/{PORT}{suffix}\n"
+        (self.proc / "maps").write_text(f"55d0-55d1 r-xp 00000000 00:00 0\n{line}")
+
+    def replace(self):
+        """Do what a sender to a dead reader does: the name then leads to another file."""
+        (self.shm / "other").touch()
+        (self.shm / "other").rename(self.shm / PORT)
+
+
+@pytest.fixture
+def reader(tmp_path):
+    return Reader(tmp_path)
+
+
+def test_port_that_is_where_it_was_is_not_missing(reader):
+    assert reader.watch.missing() == set()
+
+
+def test_removed_and_replaced_ports_are_missing(reader):
+    inode = (reader.shm / PORT).stat().st_ino
+    reader.replace()
+    reader.map(inode, " (deleted)")
+    assert reader.watch.missing() == {PORT}
+    (reader.shm / PORT).unlink()
+    assert reader.watch.missing() == {PORT}
+
+
+@pytest.mark.parametrize("target", ["another_folder/fastrtps_port7411_el", "shm/fastrtps_0123456789abcdef_el"])
+def test_port_of_another_process_is_not_ours(reader, target):
+    lock = reader.proc / "fd" / "7"
+    lock.unlink()
+    lock.symlink_to(reader.shm.parent / target)
+    reader.replace()
+    assert reader.watch.missing() == set()
+
+
+def test_port_is_lost_if_two_looks_miss_it(reader, monkeypatch):
+    clock = iter(range(100, 200, 2))
+    monkeypatch.setattr(lost_ports.time, "monotonic", lambda: next(clock))
+    watch = PortWatch(folder=reader.shm, process=reader.proc)
+    assert watch.lost() is None
+    kept = (reader.shm / PORT).rename(reader.shm / "kept")
+    assert watch.lost() is None
+    kept.rename(reader.shm / PORT)
+    assert watch.lost() is None
+    reader.replace()
+    assert watch.lost() is None
+    assert watch.lost() == PORT
+
+
+def test_system_without_proc_has_lost_nothing(tmp_path):
+    assert PortWatch(folder=tmp_path, process=tmp_path / "none").missing() == set()
+
+
+def own_ports(pid):
+    """Return the ports of a living process."""
+    targets = [Path(os.readlink(each)) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    return [each.with_name(each.name.removesuffix("_el")) for each in targets if "_port" in each.name]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no /dev/shm")
+def test_node_whose_port_was_removed_starts_anew_and_serves_the_camera(tmp_path):
+    model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    domain = next_domain()
+    environment = ros_environment(tmp_path / "log", domain)
+    with running_node("depth_node", *parameters(model=model), environment=environment) as process:
+        process.wait_for("ready")
+        ports = own_ports(process.pid)
+        assert ports, "Fast DDS has no port in shared memory"
+        for port in ports:
+            port.unlink()
+        # After that: a camera that knew the port before would still reach it.
+        bench = TestBench(domain)
+        try:
+            camera = CameraBench(bench, {"depth/image": Image})
+            camera.connect()
+        finally:
+            bench.close()
+        assert any("so the node starts anew" in line for line in process.lines), "\n".join(process.lines)
+        after = len(process.lines)
+        time.sleep(3)  # three looks
+        assert not [line for line in process.lines[after:] if "starts anew" in line]
+        process.signal(signal.SIGINT)
+        assert process.wait() == 0
+    assert not [line for line in process.lines if "Traceback" in line]
