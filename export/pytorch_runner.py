@@ -68,13 +68,17 @@ class TorchModel:
         return named
 
     def count_gflop(self) -> float:
-        """Return 1e9 multiplications and additions of one image, those of matrix products and convolutions alone."""
-        contract = (
-            ContractModel(build_network(self._variant)).eval().to("meta")
-        )  # shapes without values: no time at all
-        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
-            contract(torch.zeros(self._image.shape, dtype=torch.uint8), torch.ones(1))
-        return float(counter.get_total_flops()) / 1e9
+        """Return 1e9 multiplications and additions of one image; see the function."""
+        return count_gflop(self._variant, (self._image.shape[1], self._image.shape[2]))
+
+
+def count_gflop(variant: str, size_hw: tuple[int, int]) -> float:
+    """Return 1e9 multiplications and additions of an image, those of matrix products and convolutions alone."""
+    # Shapes without values: no time at all.
+    contract = ContractModel(build_network(variant)).eval().to("meta")
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.inference_mode():
+        contract(torch.zeros((1, *size_hw, 3), dtype=torch.uint8), torch.ones(1))
+    return float(counter.get_total_flops()) / 1e9
 
 
 def answer(line: str, model: TorchModel) -> dict[str, Any]:

@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.benchmark_record import BenchReport, NodeOverhead, describe_setting, read_overhead_ms
-from metric3d_ros.bench.candidates import Task
-from metric3d_ros.bench.comparison import Compared, Refusal, Timed, compare_and_time
+from metric3d_ros.bench.comparison import Compared, Refusal, Timed, compare_and_time, make_task
+from metric3d_ros.bench.gpu.command import MINUTES, SECONDS, Options, write_gpu_report
 from metric3d_ros.bench.machine import describe_machine, describe_versions, usable_cores
 from metric3d_ros.bench.node.stages import SHOWN, NodeTask, measure_node, ros_missing
 from metric3d_ros.bench.picture import draw_report
@@ -34,15 +33,14 @@ from metric3d_ros.bench.plan import (
     parse_size,
 )
 from metric3d_ros.bench.table import comparison_table, stage_table
-from metric3d_ros.engine import PROVIDERS
+from metric3d_ros.engine import DEMO_MODEL, PROVIDERS
+from metric3d_ros.engine.providers import CUDA
 from metric3d_ros.errors import ConfigurationError, InferenceError
+from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.files.atomic import check_writable, write_text
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
-from metric3d_ros.world.held_out import HeldOutScenes
 
 TOLERANCE = 1e-3
-FOCAL_OF_WIDTH = 0.8
-_RENDERED_PIXELS = 300_000
 NODE_SCENARIOS = {"overhead-1080p": 15.0, "overhead-vga": 10.0, "slow-network": 15.0}
 """Seconds for each of `metric3d_ros.bench.node.overhead`'s scenarios, shorter than its own."""
 QUICK_NODE_SCENARIOS = {"overhead-vga": 3.0}
@@ -93,13 +91,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("what to write")
     out.add_argument("--json", type=Path, metavar="FILE", help="write every figure, with machine and versions")
     out.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the figures as bars")
+    gpu = parser.add_argument_group("what a GPU is worth, instead of all that")
+    gpu.add_argument(
+        "--gpu-report",
+        type=Path,
+        metavar="FILE.md",
+        help="measure models, the GPU's options one by one, correctness and the pipeline on --providers (default: "
+        "cuda), the most valuable first; the file, and --json, are rewritten after every row",
+    )
+    gpu.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        metavar="M",
+        help="what does not fit into this time is left out of the GPU report and named there (default: %(default)g)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write; return 0, or 1 where something differed from its baseline or nothing could be timed."""
     pace, request = _pace(args), _request(args)
     check_names(request)
-    for option, path in (("--json", args.json), ("--picture", args.picture)):
+    for option, path in (("--json", args.json), ("--picture", args.picture), ("--gpu-report", args.gpu_report)):
         _check_writable(option, path)
     if args.picture is not None and args.picture.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigurationError(f"--picture {args.picture}: no format is called '{args.picture.suffix}'; write .png")
@@ -121,6 +134,8 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     print("\n".join(describe_setting(report)), flush=True)
+    if args.gpu_report is not None:
+        return _report_gpu(report, args, request, threads=threads, tell=tell)
     plan = make_plan(request, tell=tell)
     report.left_out += plan.left_out
     for comparison in plan.comparisons:
@@ -140,14 +155,39 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.timed_any and not report.unequal else 1
 
 
-def make_task(size_hw: tuple[int, int], *, threads: int) -> Task:
-    """Return a rendered room at a size, always the same one; large ones are rendered smaller and enlarged."""
-    height, width = size_hw
-    factor = min(1.0, (_RENDERED_PIXELS / (height * width)) ** 0.5)
-    rendered_hw = (max(28, round(height * factor)), max(28, round(width * factor)))
-    sample = next(iter(HeldOutScenes(count=1, size_hw=rendered_hw, focal_factor=FOCAL_OF_WIDTH)))
-    rgb = np.asarray(cv2.resize(sample.rgb, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    return Task(rgb=rgb, camera=sample.camera.scaled(width, height), threads=threads)
+def _report_gpu(
+    report: BenchReport, args: argparse.Namespace, request: Request, *, threads: int, tell: Callable[[str], None]
+) -> int:
+    """Write the GPU report; ConfigurationError for options that it does not have."""
+    for option, value in (
+        ("--model", args.model),
+        ("--against", args.against),
+        ("--precisions", args.precisions),
+        ("--picture", args.picture),
+        ("--repeats", args.repeats),
+        ("--quick", args.quick),
+    ):
+        if value:
+            raise ConfigurationError(f"{option} is set, expected it to be left out: --gpu-report does not take it")
+    if len(args.providers or ()) > 1:
+        raise ConfigurationError(f"--providers has {' '.join(args.providers)}, expected one with --gpu-report")
+    provider = args.providers[0] if args.providers else CUDA
+    open_model(DEMO_MODEL, provider=provider)
+    options = Options(
+        path=args.gpu_report,
+        json_path=args.json,
+        minutes=args.minutes,
+        provider=provider,
+        variants=args.variants,
+        sizes_hw=request.sizes_hw,
+        seconds=args.seconds or SECONDS,
+        threads=threads,
+        pytorch=not args.no_pytorch,
+        node=not args.no_node,
+    )
+    status = write_gpu_report(report, options, tell=tell)
+    print(f"the GPU report: {args.gpu_report}")
+    return status
 
 
 def _request(args: argparse.Namespace) -> Request:
@@ -167,7 +207,7 @@ def _pace(args: argparse.Namespace) -> Pace:
     for option, value, least in (("threads", args.threads, 1), ("repeats", args.repeats, 1)):
         if value is not None and value < least:
             raise ConfigurationError(f"--{option} is {value}, expected at least {least}")
-    for option, value in (("seconds", args.seconds), ("tolerance", args.tolerance)):
+    for option, value in (("seconds", args.seconds), ("tolerance", args.tolerance), ("minutes", args.minutes)):
         if value is not None and not 0 < value < float("inf"):
             raise ConfigurationError(f"--{option} is {value:g}, expected a number above 0")
     pace = QUICK_PACE if args.quick else FULL_PACE

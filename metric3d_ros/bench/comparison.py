@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
@@ -16,7 +17,10 @@ from metric3d_ros.bench.statistics import PairedRatio, Summary
 from metric3d_ros.comparison.differences import Difference, Figure, Measure, compare, equality_limits
 from metric3d_ros.errors import InferenceError, Metric3DError
 from metric3d_ros.estimation.estimator import NORMALS
+from metric3d_ros.world.held_out import HeldOutScenes
 
+FOCAL_OF_WIDTH = 0.8
+_RENDERED_PIXELS = 300_000
 GPU_WARM_UP = 10
 """Runs before a GPU has chosen its kernels, reached its clock rate and captured its graphs."""
 
@@ -98,6 +102,16 @@ class Compared:
             "timed": [each.to_json() for each in self.timed],
             "refused": [dataclasses.asdict(each) for each in self.refused],
         }
+
+
+def make_task(size_hw: tuple[int, int], *, threads: int) -> Task:
+    """Return a rendered room at a size, always the same one; large ones are rendered smaller and enlarged."""
+    height, width = size_hw
+    factor = min(1.0, (_RENDERED_PIXELS / (height * width)) ** 0.5)
+    rendered_hw = (max(28, round(height * factor)), max(28, round(width * factor)))
+    sample = next(iter(HeldOutScenes(count=1, size_hw=rendered_hw, focal_factor=FOCAL_OF_WIDTH)))
+    rgb = np.asarray(cv2.resize(sample.rgb, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return Task(rgb=rgb, camera=sample.camera.scaled(width, height), threads=threads)
 
 
 def compare_and_time(

@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu_instructions": [flag for flag in _FLAGS if flag in flags],
         "cores": usable_cores(),
         "memory_mib": int(memory.split()[0]) // 1024 if memory else None,
-        "gpus": _gpus(),
+        "gpus": describe_gpus(),
         "busy_percent": busy_percent(),
     }
 
@@ -71,7 +71,7 @@ def describe_versions() -> dict[str, str]:
     return versions
 
 
-def _gpus() -> list[dict[str, str]]:
+def describe_gpus() -> list[dict[str, str]]:
     """Return name, driver and memory of each GPU that NVIDIA's driver tells of."""
     try:
         done = subprocess.run(_GPU_QUERY, capture_output=True, text=True, timeout=20, check=True)

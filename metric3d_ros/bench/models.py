@@ -69,6 +69,8 @@ def _hash_sources() -> str:
     assert spec.submodule_search_locations is not None
     folder = Path(spec.submodule_search_locations[0])
     digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.py"), *(folder / "network").glob("*.py")]):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(folder.rglob("*.py")):
+        name = path.relative_to(folder)
+        if name.parts[0] != "demo_model":
+            digest.update(bytes(name) + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -24,6 +24,9 @@ OPENVINO_PRECISIONS = (F32, BF16)
 CONV_SEARCHES = ("exhaustive", "heuristic", "default")
 """How cuDNN finds the algorithm of a convolution, the slowest search with the fastest result first."""
 
+PAGE_LOCKED, PAGEABLE, BY_RUNTIME = CUDA_STAGING = ("page-locked", "pageable", "runtime")
+"""Host memory that images and results go through: kept in place for the GPU, ordinary, or ONNX Runtime's own."""
+
 Options = dict[str, str]
 
 
@@ -45,6 +48,8 @@ class Tuning:
     """Convolutions in channels-last layout. cuda."""
     cuda_conv_search: str = CONV_SEARCHES[0]
     """One of CONV_SEARCHES. cuda."""
+    cuda_staging: str = PAGE_LOCKED
+    """One of CUDA_STAGING, for measurements; "runtime" goes without CUDA graphs. cuda."""
     tensorrt_fp16: bool = False
     """Let TensorRT compute a float32 model in float16 if that is faster. tensorrt."""
 
@@ -77,7 +82,7 @@ def _cuda_options(tuning: Tuning) -> Options:
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": tuning.cuda_conv_search.upper(),
         "prefer_nhwc": "1" if tuning.cuda_prefer_nhwc else "0",
-        "enable_cuda_graph": "1" if tuning.cuda_graphs else "0",
+        "enable_cuda_graph": "1" if tuning.cuda_graphs and tuning.cuda_staging != BY_RUNTIME else "0",
     }
 
 

@@ -14,8 +14,7 @@ from onnx import numpy_helper
 from metric3d_ros.bench import candidates, models
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import Candidate
-from metric3d_ros.bench.cli import make_task
-from metric3d_ros.bench.comparison import Comparison, compare_and_time
+from metric3d_ros.bench.comparison import Comparison, compare_and_time, make_task
 from metric3d_ros.bench.node import stages as node_stages
 from metric3d_ros.bench.plan import COMPUTED_IN, PRECISIONS, VARIANTS, Request, make_plan
 from metric3d_ros.cli import main

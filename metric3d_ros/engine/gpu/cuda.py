@@ -13,7 +13,7 @@ import numpy as np
 from metric3d_ros.engine.backend import Array, Backend, PlainRunner, Runner, SessionBackend
 from metric3d_ros.engine.gpu.driver import CudaDriver
 from metric3d_ros.engine.gpu.host_buffers import HostBuffers
-from metric3d_ros.engine.providers import CUDA, Tuning
+from metric3d_ros.engine.providers import BY_RUNTIME, CUDA, PAGE_LOCKED, Tuning
 from metric3d_ros.engine.sessions import Runtime, first_line
 from metric3d_ros.errors import ModelError
 
@@ -31,14 +31,18 @@ OutputShape = Callable[[str, Mapping[str, Array]], tuple[int, ...]]
 
 def open_cuda(runtime: Runtime, path: Path, tuning: Tuning) -> Backend:
     """Return the model on the CUDA provider; ProviderError or ModelError as `Runtime.open_session`."""
+    if tuning.cuda_staging == BY_RUNTIME:
+        session = runtime.open_session(path, CUDA, tuning)
+        return SessionBackend(CUDA, session, PlainRunner(session))
     session, graphs = _open_session(runtime, path, tuning)
     if graphs and read_output_shapes(session) is None:
         # A session that was opened to capture can be run in no other way.
         session, graphs = _open_session(runtime, path, replace(tuning, cuda_graphs=False))
-    return SessionBackend(CUDA, session, make_runner(runtime, session, graphs=graphs))
+    page_locked = tuning.cuda_staging == PAGE_LOCKED
+    return SessionBackend(CUDA, session, make_runner(runtime, session, graphs=graphs, page_locked=page_locked))
 
 
-def make_runner(runtime: Runtime, session: Any, *, graphs: bool) -> Runner:
+def make_runner(runtime: Runtime, session: Any, *, graphs: bool, page_locked: bool = True) -> Runner:
     """Return what runs a session on the GPU: a `CudaRunner` if the outputs' shapes are known before a run."""
     output_shape = read_output_shapes(session)
     if output_shape is None:
@@ -47,7 +51,7 @@ def make_runner(runtime: Runtime, session: Any, *, graphs: bool) -> Runner:
     return CudaRunner(
         runtime,
         session,
-        HostBuffers(driver),
+        HostBuffers(driver if page_locked else None),
         output_shape=output_shape,
         copy_to_host=driver.copy_to_host if driver is not None else None,
         graphs=graphs,

@@ -65,6 +65,20 @@ class CudaDriver:
             if device is not None:
                 self._cuda.cuMemHostUnregister(ctypes.c_void_p(address))
 
+    def take_memory(self, size_bytes: int) -> int | None:
+        """Take memory of the GPU, for `return_memory`, and return its address; None if there is not that much."""
+        address = ctypes.c_uint64()
+        with self._context() as device:
+            if device is None or self._cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(size_bytes)):
+                return None
+        return address.value
+
+    def return_memory(self, address: int) -> None:
+        """Give back what `take_memory` took."""
+        with self._context() as device:
+            if device is not None:
+                self._cuda.cuMemFree_v2(ctypes.c_uint64(address))
+
     def copy_to_host(self, device_address: int, host_address: int, size_bytes: int) -> bool:
         """Copy memory of the GPU into memory of the host and wait for it; return whether that worked."""
         with self._context() as device:

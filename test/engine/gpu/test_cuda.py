@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import fake_runtime
 import numpy as np
@@ -11,9 +12,10 @@ import tiny_models
 from fake_runtime import FakeError
 
 from metric3d_ros.engine import DEMO_MODEL_PATH
+from metric3d_ros.engine.gpu import cuda
 from metric3d_ros.engine.gpu.cuda import FRAMES_BEFORE_CAPTURE, CudaRunner, read_output_shapes
 from metric3d_ros.engine.gpu.host_buffers import HostBuffers
-from metric3d_ros.engine.providers import Tuning
+from metric3d_ros.engine.providers import Tuning, session_providers
 from metric3d_ros.engine.sessions import import_runtime
 
 NAMES = ["depth", "normal"]
@@ -164,3 +166,35 @@ def test_shapes_that_are_not_named_after_the_inputs_are_unknown(tmp_path):
 def test_the_models_of_our_exporter_name_their_dimensions():
     session = import_runtime().open_session(DEMO_MODEL_PATH, "cpu", Tuning())
     assert read_output_shapes(session)("normal", feeds(hw=(30, 41), batch=2)) == (2, 30, 41, 3)
+
+
+class SessionOnCpu:
+    """Opens a session of the CPU in place of CUDA's, and notes the tuning."""
+
+    module, errors, version = SimpleNamespace(), (FakeError,), "0"
+
+    def open_session(self, path, provider, tuning):
+        assert provider == "cuda"
+        self.asked = session_providers(provider, tuning)[0][1]
+        return import_runtime().open_session(path, "cpu", tuning)
+
+
+@pytest.mark.parametrize(("staging", "locked", "graphs"), [("page-locked", True, "1"), ("pageable", False, "1")])
+def test_staging_decides_whether_host_memory_is_page_locked(monkeypatch, staging, locked, graphs):
+    driver, lockers = SimpleNamespace(copy_to_host=fake_runtime.copy_to_host), []
+    monkeypatch.setattr(cuda.CudaDriver, "load", lambda: driver)
+    monkeypatch.setattr(cuda, "HostBuffers", lambda locker: lockers.append(locker) or HostBuffers(None))
+    runtime = SessionOnCpu()
+    cuda.open_cuda(runtime, DEMO_MODEL_PATH, Tuning(cuda_staging=staging))
+    assert lockers == [driver if locked else None]
+    assert runtime.asked["enable_cuda_graph"] == graphs
+
+
+def test_without_staging_of_our_own_there_are_no_graphs_and_no_buffers(monkeypatch):
+    monkeypatch.setattr(cuda, "HostBuffers", lambda _: pytest.fail("no buffers are needed"))
+    runtime = SessionOnCpu()
+    backend = cuda.open_cuda(runtime, DEMO_MODEL_PATH, Tuning(cuda_staging="runtime"))
+    assert runtime.asked["enable_cuda_graph"] == "0"
+    image = np.full((1, 56, 84, 3), 128, np.uint8)
+    (depth,) = backend.run(["depth"], {"image": image, "focal_length": np.array([80], np.float32)})
+    assert depth.shape == (1, 56, 84)

@@ -11,7 +11,7 @@ class Library:
     """Has one GPU; `failing` names a call that returns an error."""
 
     def __init__(self, failing=""):
-        self.failing, self.calls = failing, []
+        self.failing, self.calls, self.taken = failing, [], {}
 
     def __getattr__(self, name):
         def call(*arguments):
@@ -27,6 +27,11 @@ class Library:
             if name == "cuMemcpyDtoH_v2":
                 target, source, size = arguments
                 ctypes.memmove(target.value, source.value, size.value)
+            if name == "cuMemAlloc_v2":
+                ctypes.cast(arguments[0], ctypes.POINTER(ctypes.c_uint64))[0] = 0x7F0000000000
+                self.taken[0x7F0000000000] = arguments[1].value
+            if name == "cuMemFree_v2":
+                del self.taken[arguments[0].value]
             return 0
 
         return call
@@ -47,6 +52,19 @@ def test_pages_that_cannot_be_locked_are_said_to_be_unlocked(failing):
     library = Library(failing)
     assert not CudaDriver(library).lock_pages(0x1000, 4096)
     assert library.calls.count("cuDevicePrimaryCtxRetain") == library.calls.count("cuDevicePrimaryCtxRelease_v2")
+
+
+def test_memory_that_is_taken_can_be_returned_by_its_address():
+    library = Library()
+    address = CudaDriver(library).take_memory(3 << 30)
+    assert library.taken == {address: 3 << 30}
+    CudaDriver(library).return_memory(address)
+    assert library.taken == {}
+
+
+@pytest.mark.parametrize("failing", ["cuInit", "cuMemAlloc_v2"])
+def test_memory_that_there_is_not_is_none(failing):
+    assert CudaDriver(Library(failing)).take_memory(1 << 40) is None
 
 
 @pytest.mark.parametrize("failing", ["cuDeviceGet", "cuDeviceGetName", "cuDeviceGetAttribute", "cuDriverGetVersion"])

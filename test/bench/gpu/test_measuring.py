@@ -1,0 +1,218 @@
+"""The jobs of a GPU report with real files and sessions, on the CPU: what each finds."""
+
+import importlib.util
+import json
+import re
+
+import pytest
+import tiny_models
+
+from metric3d_ros.bench import machine
+from metric3d_ros.bench.gpu import command, correctness, jobs, timing
+from metric3d_ros.bench.gpu.command import Options, run_job, write_gpu_report
+from metric3d_ros.bench.gpu.correctness import compare_with_cpu
+from metric3d_ros.bench.gpu.pipeline import run_pipeline
+from metric3d_ros.bench.gpu.timing import explained_model, time_members
+from metric3d_ros.cli import main
+from metric3d_ros.errors import Metric3DError
+
+SIZE_HW = (56, 84)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+
+
+def member(model, name, **changes):
+    return {"name": name, "model": str(model), "precision": "fp32", "provider": "cpu"} | changes
+
+
+def timed(members, tmp_path, **changes):
+    rows = []
+    arguments = {"members": members, "size_hw": list(SIZE_HW), "threads": 1, "seconds": 0.05}
+    time_members("Speed", arguments | {"work": str(tmp_path / "work.json")} | changes, rows.append)
+    return {row.label: row for row in rows}
+
+
+def test_times_ratios_work_and_differences_are_in_the_row_of_each(model, tmp_path):
+    (tmp_path / "work.json").write_text(json.dumps({"56x84": 2.0}))
+    rows = timed([member(model, "first", reference=True), member(model, "second")], tmp_path)
+    first, second = rows["first"].figures, rows["second"].figures
+    assert first["rounds"] >= 5
+    assert first["p50 ms"] <= first["p99 ms"]
+    assert first["TFLOP/s"] == pytest.approx(2.0 / first["p50 ms"])
+    assert "of the data sheet's" not in first
+    assert "/ first" not in first
+    assert re.fullmatch(r"[\d.]+ \([\d.]+ to [\d.]+\)", second["/ first"])
+    assert second["depth off by"] == "0.0e+00 (0.0e+00)"
+    assert second["normals off by"].endswith(" deg")
+
+
+def test_defaults_that_a_piece_is_compared_with_have_no_row_of_their_own(model, tmp_path):
+    usual = member(model, "the defaults", reference=True, repeated=True)
+    rows = timed([usual, member(model, "NHWC", tuning={"cuda_prefer_nhwc": True})], tmp_path)
+    assert list(rows) == ["NHWC"]
+    assert rows["NHWC"].figures["the defaults, p50 ms"] > 0
+    assert "/ the defaults" in rows["NHWC"].figures
+
+
+def test_a_member_that_cannot_be_opened_is_a_reason_and_the_others_are_timed(model, tmp_path):
+    rows = timed([member(tmp_path / "none.onnx", "missing"), member(model, "there")], tmp_path)
+    assert "none.onnx" in rows["missing"].reason
+    assert not rows["missing"].figures
+    assert rows["there"].figures["p50 ms"] > 0
+
+
+def test_the_share_of_the_peak_is_that_of_the_precision(monkeypatch, model, tmp_path):
+    monkeypatch.setattr(timing, "describe_gpus", lambda: [{"name": "NVIDIA H100 80GB HBM3"}])
+    monkeypatch.setattr(timing, "HOST_PROVIDERS", ())
+    (tmp_path / "work.json").write_text(json.dumps({"56x84": 2.0}))
+    for precision, peak in (("fp16", 989.4), ("fp32", 494.7)):
+        found = timed([member(model, "one", precision=precision)], tmp_path)["one"].figures
+        assert found["of the data sheet's"] == pytest.approx(found["TFLOP/s"] / peak)
+
+
+def test_gpu_memory_is_what_a_model_adds(monkeypatch, model, tmp_path):
+    used = iter([1000, 1400])
+    monkeypatch.setattr(timing, "_used_mib", lambda: next(used))
+    assert timed([member(model, "one")], tmp_path)["one"].figures["GPU MiB"] == 400
+
+
+def test_a_model_without_attention_is_not_timed_as_one_with_a_function(model):
+    with pytest.raises(Metric3DError, match=r"tiny\.onnx has no attention operator"):
+        explained_model(model)
+
+
+def compared(model, **changes):
+    rows = []
+    arguments = {"model": str(model), "provider": "cpu", "sizes_hw": [[56, 84], [84, 56]], "threads": 1}
+    compare_with_cpu("Outputs", arguments | changes, rows.append)
+    return rows
+
+
+def test_every_output_is_compared_for_each_kind_of_frame(model):
+    rows = compared(model)
+    assert [row.label.partition(", ")[2] for row in rows] == [
+        "56x84, first frame",
+        "56x84, frame 7, from a CUDA graph if there is one",
+        "56x84, another image",
+        "then 84x56",
+        "then 56x84",
+        "then 84x56 again",
+        "56x84, a batch of 4",
+    ]
+    for row in rows:
+        assert row.figures["provider"] == "cpu"
+        compared_outputs = {name for name in row.figures if name.endswith(" off by")}
+        assert compared_outputs == {f"{name} off by" for name in ("depth", "confidence", "normal", "normal_confidence")}
+
+
+def test_a_provider_that_repeats_its_first_answer_is_found_out(model, monkeypatch):
+    real_open, real_run = correctness.open_model, correctness.run_model
+    opened, first_of_size = [], {}
+
+    def open_and_note(*words, **options):
+        opened.append(real_open(*words, **options))
+        return opened[-1]
+
+    def run(depth_model, images, focal_px):
+        found = real_run(depth_model, images, focal_px)
+        return first_of_size.setdefault(found["depth"].shape, found) if depth_model is opened[0] else found
+
+    monkeypatch.setattr(correctness, "open_model", open_and_note)
+    monkeypatch.setattr(correctness, "run_model", run)
+    rows = {row.label.partition(", ")[2]: row.figures for row in compared(model)}
+    assert rows["56x84, first frame"]["depth off by"] == "0.0e+00 (0.0e+00)"
+    assert float(rows["56x84, another image"]["depth off by"].split()[0]) > 0.01
+
+
+def test_the_pipeline_builds_all_messages_in_turn_and_overlapping(model):
+    rows = []
+    arguments = {"model": str(model), "provider": "cpu", "size_hw": list(SIZE_HW), "threads": 1, "seconds": 0.05}
+    run_pipeline("All", arguments, rows.append)
+    assert [row.label for row in rows] == ["tiny.onnx, in turn", "tiny.onnx, overlapping"]
+    for row in rows:
+        assert row.figures["frames"] >= 5
+        assert row.figures["p50 ms"] > row.figures["inference p50"]
+        assert row.figures["messages p50"] > 0
+
+
+def test_memory_that_runs_out_is_reported_and_given_back():
+    rows = []
+    arguments = {"model": "demo", "provider": "cpu", "size_hw": [1080, 1920], "threads": 1}
+    job = jobs.Job(kind=jobs.MEMORY, section="Memory", label="demo", least_s=1, most_s=200, arguments=arguments)
+    assert run_job(job, rows.append, seconds=200) == ""
+    refused, *_, given_back = (row.figures.get("came to", "") for row in rows)
+    assert re.match("refused: .*out of memory", refused)
+    assert given_back == "inference at 1080x1920"
+    assert rows[-1].label == "with the memory given back"
+
+
+def gpu_report(tmp_path, *words):
+    return main(["bench", "--gpu-report", str(tmp_path / "gpu.md"), "--providers", "cpu", *words])
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--model", "demo"], "--model is set"),
+        (["--providers", "cpu", "openvino"], "--providers has cpu openvino, expected one"),
+        (["--minutes", "0"], "--minutes is 0, expected a number above 0"),
+        (["--sizes", "small"], "--sizes has 'small'"),
+    ],
+)
+def test_options_that_the_report_does_not_have_are_refused(tmp_path, capsys, words, reason):
+    assert gpu_report(tmp_path, *words) == 1
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "gpu.md").exists()
+
+
+def test_a_provider_that_is_not_here_is_one_line(tmp_path, capsys):
+    if machine.describe_gpus():
+        pytest.skip("this machine has a GPU")
+    assert gpu_report(tmp_path, "--providers", "cuda") != 0
+    assert "provider 'cuda'" in capsys.readouterr().err
+
+
+def options(tmp_path, **changes):
+    facts = {"provider": "cpu", "seconds": 0.02, "threads": 1, "pytorch": False, "node": False, "camera_hw": SIZE_HW}
+    return Options(path=tmp_path / "gpu.md", json_path=tmp_path / "gpu.json", sizes_hw=[SIZE_HW], **(facts | changes))
+
+
+def test_without_the_export_tool_there_is_the_demo_model(tmp_path, monkeypatch, a_setting):
+    monkeypatch.setattr(command, "missing_for_export", lambda: "torch")
+    assert write_gpu_report(a_setting, options(tmp_path), tell=lambda _: None) == 0
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    assert record["state"] == "finished"
+    assert [row["reason"] for row in record["rows"] if row["reason"]] == []
+    sections = list(dict.fromkeys(row["section"] for row in record["rows"]))
+    assert sections == [
+        "Too little memory",
+        "demo model at 56x84",
+        "From a camera's message at 56x84 to all messages, without DDS",
+    ]
+    assert {"models and PyTorch", "over DDS"} <= {row["label"] for row in record["left_out"]}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_a_whole_report_has_every_section_and_no_failure(tmp_path, monkeypatch, a_setting):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    asked = options(tmp_path, variants=["vit_demo"], minutes=20.0)
+    assert write_gpu_report(a_setting, asked, tell=lambda _: None) == 0
+    record = json.loads((tmp_path / "gpu.json").read_text())
+    assert [row for row in record["rows"] if row["reason"]] == []
+    sections = {row["section"] for row in record["rows"]}
+    assert sections == {
+        "Models with stand-in weights",
+        "vit_demo at 56x84",
+        "Pieces, vit_demo in fp16 at 56x84: ratio to the defaults",
+        "Pieces, vit_demo: half weights",
+        "Outputs against the CPU's, same file",
+        "From a camera's message at 56x84 to all messages, without DDS",
+        "Too little memory",
+        "demo model at 56x84",
+    }
+    pieces = {row["label"] for row in record["rows"] if row["section"].startswith("Pieces, vit_demo in fp16")}
+    assert pieces == set(jobs.PIECES)
