@@ -82,7 +82,8 @@ def plan_jobs(wish: Wish) -> list[Job]:
     variants = [name for name in wish.variants if name != _GIANT] if wish.models else []
     jobs = [_speed(wish)] if wish.pytorch else []
     for variant in variants:
-        jobs += [_make(variant, wish), _times(variant, first_hw, wish)]
+        jobs += [_make(variant, wish, half_weights=variant == variants[0]), _times(variant, first_hw, wish)]
+    jobs += [_half_weights(variant, first_hw, wish) for variant in variants[:1]]
     jobs += [job for variant in variants[:1] for job in _pieces(variant, first_hw, wish)]
     jobs += [_compared(variant, precision, wish) for variant in variants[:1] for precision in ("fp32", "fp16")]
     jobs += [_pipeline(variant, wish) for variant in variants[:1]]
@@ -124,8 +125,8 @@ def _speed(wish: Wish) -> Job:
     )
 
 
-def _make(variant: str, wish: Wish) -> Job:
-    models = ["plain:fp32", "optimised:fp32", "optimised:fp16", "optimised:fp32-half-weights"]
+def _make(variant: str, wish: Wish, *, half_weights: bool = False) -> Job:
+    models = ["plain:fp32", "optimised:fp32", "optimised:fp16"]
     return Job(
         kind=MAKE,
         section="Models with stand-in weights",
@@ -134,7 +135,7 @@ def _make(variant: str, wish: Wish) -> Job:
         most_s=300 if variant == _GIANT else 150,
         arguments={
             "variant": variant,
-            "models": models[:3] if variant == _GIANT else models,
+            "models": [*models, "optimised:fp32-half-weights"] if half_weights else models,
             "folder": str(wish.folder),
             "sizes": [f"{height}x{width}" for height, width in wish.sizes_hw],
         },
@@ -168,14 +169,20 @@ def _demo(size_hw: tuple[int, int], wish: Wish) -> Job:
 def _pieces(variant: str, size_hw: tuple[int, int], wish: Wish) -> list[Job]:
     section = f"Pieces, {variant} in fp16 at {_size(size_hw)}: ratio to the defaults"
     usual = _member(variant, "optimised", "fp16", wish, name="the defaults", reference=True)
+    changes = [{"name": name, "reference": False, **piece} for name, piece in PIECES.items()]
     least_s = 25 if variant in _LARGE else 12
-    jobs = [
+    return [
         _time(section, variant, size_hw, [{**usual, "repeated": True}, {**usual, **change}], wish, least_s)
-        for change in ({"name": name, "reference": False, **piece} for name, piece in PIECES.items())
+        for change in changes
     ]
-    whole = _member(variant, "optimised", "fp32", wish, name="fp32, weights in fp32", reference=True)
-    half = _member(variant, "optimised", "fp32-half-weights", wish, name="fp32, weights in fp16")
-    return [*jobs, _time(f"Pieces, {variant}: half weights", variant, size_hw, [whole, half], wish, least_s)]
+
+
+def _half_weights(variant: str, size_hw: tuple[int, int], wish: Wish) -> Job:
+    members = [
+        _member(variant, "optimised", "fp32", wish, name="fp32, weights in fp32", reference=True),
+        _member(variant, "optimised", "fp32-half-weights", wish, name="fp32, weights in fp16"),
+    ]
+    return _time(f"Pieces, {variant}: half weights", variant, size_hw, members, wish, least_s=12)
 
 
 def _time(

@@ -149,6 +149,39 @@ def test_memory_that_runs_out_is_reported_and_given_back():
     assert rows[-1].label == "with the memory given back"
 
 
+class DriverOf:
+    """A GPU with so much memory, which it gives in blocks of 2 MiB."""
+
+    def __init__(self, free_bytes):
+        self.free_bytes, self.taken = free_bytes, {}
+
+    def read_memory_bytes(self):
+        return self.free_bytes, 80 << 30
+
+    def take_memory(self, size_bytes):
+        size_bytes = -(-size_bytes // (2 << 20)) * (2 << 20)
+        if size_bytes > self.free_bytes or size_bytes > 20 << 30:
+            return None
+        self.free_bytes -= size_bytes
+        self.taken[len(self.taken) + 1] = size_bytes
+        return len(self.taken)
+
+    def return_memory(self, address):
+        self.free_bytes += self.taken.pop(address)
+
+
+@pytest.mark.parametrize("free_bytes", [79 << 30, (3 << 30) + 12345, 65 << 20, 10 << 20])
+def test_a_gpu_is_filled_but_for_a_little_and_emptied_again(monkeypatch, free_bytes):
+    driver = DriverOf(free_bytes)
+    monkeypatch.setattr(correctness.CudaDriver, "load", lambda: driver)
+    with correctness._fill_gpu() as left_mib:
+        assert left_mib == driver.free_bytes >> 20
+        assert left_mib <= 66 if free_bytes > 66 << 20 else driver.free_bytes <= free_bytes
+        assert driver.free_bytes >= min(free_bytes, 62 << 20)
+    assert driver.free_bytes == free_bytes
+    assert driver.taken == {}
+
+
 def gpu_report(tmp_path, *words):
     return main(["bench", "--gpu-report", str(tmp_path / "gpu.md"), "--providers", "cpu", *words])
 
