@@ -25,6 +25,7 @@ from metric3d_ros.messages.images import image_to_rgb
 from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.compressed_depth import CompressedDepthParameters
 from metric3d_ros.nodes.parameters.corrections.ground import GroundParameters
+from metric3d_ros.nodes.parameters.corrections.normals import NormalsParameters
 from metric3d_ros.nodes.parameters.corrections.obstacles import ObstaclesParameters
 from metric3d_ros.nodes.parameters.depth import DepthImageParameters
 from metric3d_ros.nodes.parameters.points import PointsParameters
@@ -48,6 +49,7 @@ class _Parameters:
     compressed_depth: CompressedDepthParameters = field(default_factory=CompressedDepthParameters)
     obstacles: ObstaclesParameters = field(default_factory=ObstaclesParameters)
     ground: GroundParameters = field(default_factory=GroundParameters)
+    normals: NormalsParameters = field(default_factory=NormalsParameters)
     rotate: int = 0
 
     @property
