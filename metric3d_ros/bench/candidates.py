@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -242,9 +243,19 @@ class TorchRunner:
         if not answer:
             self._process.wait(20)
             self._log.seek(0)
-            reason = (self._log.read().strip() or f"it ended with {self._process.returncode}").splitlines()[-1]
+            reason = read_reason(self._log.read()) or f"it ended with {self._process.returncode}"
             raise InferenceError(f"PyTorch could not be timed: {reason}")
         return dict(json.loads(answer))
+
+
+def read_reason(said: str) -> str:
+    """Return the line, of what a process wrote before it failed, that tells why; "" if there is none.
+
+    It is the last one that names an exception, as hints may follow it, or else the last one at all.
+    """
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b: .", line)]
+    return (named or lines or [""])[-1]
 
 
 def available_outputs(model: DepthModel) -> frozenset[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from metric3d_ros.bench.benchmark_record import BenchReport
+from metric3d_ros.bench.candidates import read_reason
 from metric3d_ros.bench.gpu.jobs import CAMERA_HW, SIZES_HW, VARIANTS, Job, Wish, plan_jobs
 from metric3d_ros.bench.gpu.record import GpuReport, Row
 from metric3d_ros.bench.models import missing_for_export, models_folder
@@ -178,6 +179,6 @@ def _describe_end(status: int, said: str) -> str:
     """Return in one line why a process ended with `status`; "" for 0."""
     if status == 0:
         return ""
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
+    last = read_reason(said)
     how = f"it was ended by signal {-status}" if status < 0 else f"it ended with {status}"
     return f"{how}: {last}" if last and status < 0 else last or how

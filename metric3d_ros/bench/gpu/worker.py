@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from metric3d_ros.bench.candidates import read_reason
 from metric3d_ros.bench.gpu import jobs
 from metric3d_ros.bench.gpu.record import Figure, Row
 from metric3d_ros.errors import ExportError, Metric3DError
@@ -62,7 +63,7 @@ def measure_node(section: str, arguments: Mapping[str, Any], emit: Emit) -> None
 
 def do_job(job: Mapping[str, Any], emit: Emit) -> None:
     """Do one job; raises Metric3DError if it fails as a whole."""
-    # Loaded only now: making models must not take the memory of what times them.
+    # Loaded only now: a job needs one of them.
     if job["kind"] == jobs.TIME:
         from metric3d_ros.bench.gpu.timing import time_members as work
     elif job["kind"] == jobs.COMPARE:
@@ -79,7 +80,7 @@ def do_job(job: Mapping[str, Any], emit: Emit) -> None:
 def _run_export(words: list[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
     if done.returncode != 0:
-        reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        reason = read_reason(done.stderr) or f"it ended with {done.returncode}"
         raise ExportError(f"{words[0]}: {reason}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
