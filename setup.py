@@ -32,9 +32,10 @@ TEST = [
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6",
     "psutil>=5.9",
-    # Recordings: the libraries of the extras `bags` and `video`, and other readers of what is written.
+    # Recordings: the libraries of the extras `bags`, `video` and `exr`, and other readers of what is written.
     "rosbags>=0.11",
     "av>=14",
+    "OpenEXR>=3.3",
     "mcap>=1.1",
     "plyfile>=1",
     "ruff==0.17.6",
@@ -97,6 +98,7 @@ setup(
         "viewer": ["rerun-sdk>=0.30"],
         "bags": ["rosbags>=0.11"],
         "video": ["av>=14"],
+        "exr": ["OpenEXR>=3.3"],
         "ray": ["ray>=2.30"],
         "test": TEST,
     },

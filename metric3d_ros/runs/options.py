@@ -1,6 +1,7 @@
 """What a run does with each frame: the model, the outputs' options, and what is written."""
 
 import dataclasses
+import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +15,17 @@ from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.recordings.bags.writer import MCAP
 from metric3d_ros.runs.facade import load
 
-BAG, PNG16, NPZ, PLY, PCD, VIDEO, HTML = "bag", "png16", "npz", "ply", "pcd", "video", "html"
-FORMATS = (BAG, PNG16, NPZ, PLY, PCD, VIDEO, HTML)
+BAG, PNG16, NPZ, EXR, PLY, PCD = "bag", "png16", "npz", "exr", "ply", "pcd"
+VIDEO, HTML, RRD = "video", "html", "rrd"
+FORMATS = (BAG, PNG16, NPZ, EXR, PLY, PCD, VIDEO, HTML, RRD)
+
+_LIBRARIES = {
+    BAG: ("rosbags", "rosbags", "bags"),
+    EXR: ("OpenEXR", "OpenEXR", "exr"),
+    VIDEO: ("PyAV", "av", "video"),
+    RRD: ("Rerun", "rerun", "viewer"),
+}
+"""What formats are written with: the library, its module, and the extra that installs it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +59,8 @@ class RunOptions:
         unknown = [name for name in self.write if name not in FORMATS]
         if unknown:
             raise ConfigurationError(f"--write {','.join(unknown)} is unknown, expected some of {', '.join(FORMATS)}")
+        for name in self.write:
+            _check_library(name)
         if self.batch < 1 or self.chunk_frames < 1:
             raise ConfigurationError(
                 f"--batch is {self.batch} and --chunk {self.chunk_frames}, expected at least 1 of both"
@@ -84,3 +96,11 @@ class RunOptions:
         """Return them as JSON has them; equal ones give equal results."""
         values = dataclasses.asdict(self)
         return {**values, "write": list(self.write), "outputs": list(self.outputs), "parameters": dict(self.parameters)}
+
+
+def _check_library(name: str) -> None:
+    library, module, extra = _LIBRARIES.get(name, ("", "", ""))
+    if module and importlib.util.find_spec(module) is None:
+        raise ConfigurationError(
+            f"--write {name} needs {library}, which is not installed: pip install '.[{extra}]' in the source folder"
+        )

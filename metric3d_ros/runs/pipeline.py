@@ -19,7 +19,7 @@ from metric3d_ros.pictures import SteadyRange
 from metric3d_ros.recordings.bags.reader import Bag
 from metric3d_ros.recordings.bags.writer import is_latched
 from metric3d_ros.runs.options import BAG, RunOptions
-from metric3d_ros.runs.part_files import PartFiles, needs
+from metric3d_ros.runs.outputs.part_files import PartFiles, needs
 from metric3d_ros.runs.sources.bag_images import BagImages
 from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame, Recording
 from metric3d_ros.runs.topics import output_topics

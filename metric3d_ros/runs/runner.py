@@ -17,8 +17,8 @@ from metric3d_ros.recordings.bags.writer import write_metadata
 from metric3d_ros.recordings.videos import join_videos
 from metric3d_ros.runs.manifest import Manifest
 from metric3d_ros.runs.options import BAG, HTML, VIDEO, RunOptions
-from metric3d_ros.runs.page import write_page
-from metric3d_ros.runs.part_files import move_into_place
+from metric3d_ros.runs.outputs.page import write_page
+from metric3d_ros.runs.outputs.part_files import move_into_place
 from metric3d_ros.runs.pipeline import Line, Pipeline
 from metric3d_ros.runs.sources.frame import Chunk, Recording
 

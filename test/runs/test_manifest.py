@@ -9,7 +9,7 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.recordings.bags.writer import write_metadata
 from metric3d_ros.runs import manifest_lines
 from metric3d_ros.runs.manifest import Manifest
-from metric3d_ros.runs.page import write_page
+from metric3d_ros.runs.outputs.page import write_page
 from metric3d_ros.runs.sources.frame import Chunk
 
 CHUNK = Chunk(recording="drive", number=0, start=0, stop=2)

@@ -165,7 +165,7 @@ def test_sigint_leaves_a_run_that_can_be_resumed(model, folder, tmp_path):
 
 def test_a_full_disk_stops_cleanly_and_the_run_goes_on_after(model, folder, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    from metric3d_ros.runs import part_files
+    from metric3d_ros.runs.outputs import part_files
 
     write, written = part_files.write_depth, []
 

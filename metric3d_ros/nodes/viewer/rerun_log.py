@@ -35,21 +35,41 @@ _EYE_M, _TARGET_M, _UP = (1.2, -1.3, -1.8), (0.0, 0.2, 3.0), (0.0, -1.0, 0.0)
 
 
 class RerunLog:
-    """One recording, written to a viewer, a file or both. Its methods belong into one thread.
+    """One recording, written to a viewer, a file, both, or memory. Its methods belong into one thread.
 
     What cannot be logged raises whatever Rerun raises: its errors have no common type.
     """
 
-    def __init__(self, *, grpc_url: str | None = None, file: Path | None = None, max_points: int = 500_000) -> None:
-        """Open a recording; clouds with more than `max_points` points are thinned."""
+    def __init__(
+        self,
+        *,
+        grpc_url: str | None = None,
+        file: Path | None = None,
+        to_memory: bool = False,
+        recording_id: str | None = None,
+        max_points: int = 500_000,
+    ) -> None:
+        """Open a recording.
+
+        Args:
+            grpc_url: of a viewer.
+            file: an .rrd file.
+            to_memory: `take_bytes` returns what a file would get; the other two are not used then.
+            recording_id: recordings of one id are shown as one; None for one of its own.
+            max_points: clouds with more points are thinned.
+        """
         rr.set_strict_mode(True)
-        self._recording = rr.RecordingStream(_APPLICATION)
-        sinks: list[rr.GrpcSink | rr.FileSink] = []
-        if grpc_url is not None:
-            sinks.append(rr.GrpcSink(grpc_url))
-        if file is not None:
-            sinks.append(rr.FileSink(file))
-        self._recording.set_sinks(*sinks)
+        self._recording = rr.RecordingStream(_APPLICATION, recording_id=recording_id)
+        self._memory: rr.BinaryStream | None = None
+        if to_memory:
+            self._memory = rr.binary_stream(recording=self._recording)
+        else:
+            sinks: list[rr.GrpcSink | rr.FileSink] = []
+            if grpc_url is not None:
+                sinks.append(rr.GrpcSink(grpc_url))
+            if file is not None:
+                sinks.append(rr.FileSink(file))
+            self._recording.set_sinks(*sinks)
         self._recording.log("/", rr.ViewCoordinates.RDF, static=True)
         self._max_points = max_points
         self._cameras: dict[str, Camera] = {}
@@ -90,15 +110,19 @@ class RerunLog:
             self._recording.log(entity, rr.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
         self._shown.add(entity)
 
-    def log_depth(self, depth_m: npt.NDArray[np.float32]) -> None:
-        """Log (H, W) metres along the optical axis, NaN if invalid; colours follow the range slowly."""
-        fitting = DepthColours.fitting(depth_m)
-        before = self._range_m or (fitting.near_m, fitting.far_m)
-        self._range_m = (
-            _RANGE_INERTIA * before[0] + (1 - _RANGE_INERTIA) * fitting.near_m,
-            _RANGE_INERTIA * before[1] + (1 - _RANGE_INERTIA) * fitting.far_m,
-        )
-        image = rr.DepthImage(depth_m, meter=1.0, depth_range=self._range_m, colormap=rr.components.Colormap.Turbo)
+    def log_depth(self, depth_m: npt.NDArray[np.float32], *, range_m: tuple[float, float] | None = None) -> None:
+        """Log (H, W) metres along the optical axis, NaN if invalid.
+
+        `range_m` are the least and greatest depth that have colours of their own; without it they follow slowly.
+        """
+        if range_m is None:
+            fitting = DepthColours.fitting(depth_m)
+            before = self._range_m or (fitting.near_m, fitting.far_m)
+            range_m = self._range_m = (
+                _RANGE_INERTIA * before[0] + (1 - _RANGE_INERTIA) * fitting.near_m,
+                _RANGE_INERTIA * before[1] + (1 - _RANGE_INERTIA) * fitting.far_m,
+            )
+        image = rr.DepthImage(depth_m, meter=1.0, depth_range=range_m, colormap=rr.components.Colormap.Turbo)
         self._recording.log(DEPTH, image)
         self._shown.add(DEPTH)
 
@@ -135,6 +159,12 @@ class RerunLog:
                 raise
             return False
         return True
+
+    def take_bytes(self) -> bytes:
+        """Return all that was logged, as the bytes of a file; once, and only with `to_memory`."""
+        assert self._memory is not None
+        self._arrange()
+        return self._memory.read(flush=True) or b""
 
     def close(self) -> None:
         """Finish the file and leave the viewer."""

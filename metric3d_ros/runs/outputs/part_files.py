@@ -15,10 +15,11 @@ from metric3d_ros.pictures import DepthColours, depth_to_rgb
 from metric3d_ros.recordings.bags import message_classes
 from metric3d_ros.recordings.bags.writer import BagPart, add_part
 from metric3d_ros.recordings.depth_files import write_depth
+from metric3d_ros.recordings.exr import write_exr
 from metric3d_ros.recordings.pcd import write_pcd
 from metric3d_ros.recordings.ply import write_ply
 from metric3d_ros.recordings.videos import VideoWriter
-from metric3d_ros.runs.options import BAG, HTML, NPZ, PCD, PLY, PNG16, VIDEO, RunOptions
+from metric3d_ros.runs.options import BAG, EXR, HTML, NPZ, PCD, PLY, PNG16, RRD, VIDEO, RunOptions
 from metric3d_ros.runs.sources.frame import Frame
 
 _JPEG_QUALITY = 85
@@ -54,6 +55,7 @@ class PartFiles:
         self._outputs = bag_outputs(options)
         self.bag = BagPart(folder / "bag_part", storage=options.storage) if BAG in options.write else None
         self._video: VideoWriter | None = None
+        self._recording = recording
 
     def write(self, result: Result[Frame], topics: dict[str, str]) -> list[str]:
         """Write all that is wanted of a frame; return its files, relative to the run's folder.
@@ -69,6 +71,9 @@ class PartFiles:
             files.append(self._files / NPZ / f"{frame.key}.npz")
             files[-1].parent.mkdir(parents=True, exist_ok=True)
             np.savez(files[-1], **_arrays(result))
+        if EXR in wanted:
+            files.append(self._files / EXR / f"{frame.key}.exr")
+            write_exr(files[-1], result.as_published(result.depth_m))
         if PLY in wanted or PCD in wanted:
             files += self._write_clouds(result)
         if HTML in wanted or VIDEO in wanted:
@@ -82,6 +87,11 @@ class PartFiles:
                 if self._video is None:
                     self._video = VideoWriter(self.folder / "part.mp4", picture.shape[:2])
                 self._video.write(picture, frame.stamp_ns)
+        if RRD in wanted:
+            from metric3d_ros.runs.outputs.rerun_files import write_rrd
+
+            files.append(self._files / RRD / f"{frame.key}.rrd")
+            write_rrd(files[-1], result, recording=self._recording)
         if self.bag is not None:
             for output in self._outputs:
                 message = output.build(result, message_classes)
