@@ -93,6 +93,11 @@ def run(args: argparse.Namespace) -> int:
     if args.ray and args.limit:
         raise ConfigurationError("--limit and --ray exclude each other: use --end, or leave out --ray")
     options, selection = _options_of(args), _selection_of(args)
+    if args.ray and options.follows_frames:
+        raise ConfigurationError(
+            "--ray and a correction that follows frames (stability.*, scale.camera_height_m, scale.known_distance_m) "
+            "exclude each other: leave out --ray, or give scale.factor"
+        )
     recordings, failures = open_recordings(args.inputs, selection, strict=args.strict)
     for failure in failures:
         print(f"metric3d run: left out: {failure}", file=sys.stderr)

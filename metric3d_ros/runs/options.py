@@ -65,11 +65,13 @@ class RunOptions:
             raise ConfigurationError(
                 f"--batch is {self.batch} and --chunk {self.chunk_frames}, expected at least 1 of both"
             )
-        if self.node_parameters().corrections().is_on:
-            raise ConfigurationError(
-                "edges.remove, sky.remove, scale.* or stability.* is set, expected all of them off: a run does not "
-                "correct depth, depth_node does"
-            )
+        scale = self.node_parameters().scale
+        for given, word in (("scale.topic", scale.topic), ("scale.file", scale.file)):
+            if word:
+                raise ConfigurationError(
+                    f"--param {given} is {word!r}, expected none: only depth_node takes ranges and remembers a factor; "
+                    "use scale.factor, scale.camera_height_m or scale.known_distance_m"
+                )
         # A bag's message classes are those of sensor_msgs.
         switches = list(dict.fromkeys(output.switch for output in OUTPUTS if output.package == "sensor_msgs"))
         wrong = [name for name in self.outputs if name not in switches]
@@ -87,6 +89,13 @@ class RunOptions:
         Raises ConfigurationError for a name or a value that the node would refuse.
         """
         return build(DepthParameters, dict(self.parameters))
+
+    @property
+    def follows_frames(self) -> bool:
+        """Whether the correction of a frame's depth depends on the frames before it."""
+        corrections = self.node_parameters().corrections()
+        is_measured = corrections.scale.is_on and not corrections.scale.factor
+        return corrections.steady_scale or corrections.average or is_measured
 
     def estimator(self) -> Estimator:
         """Load the model."""

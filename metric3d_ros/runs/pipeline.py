@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from metric3d_ros.camera.views.rectified_view import RectifiedView
+from metric3d_ros.corrections import Corrected, DepthCorrector
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.estimation.views.lens_views import leave_out_unseen, view_to_show
@@ -38,7 +39,7 @@ class _End:
 
 
 class Pipeline:
-    """Does chunks one after another. What it remembers from frame to frame, such as the range of colours, goes on."""
+    """Does chunks one after another; what is remembered from frame to frame goes on (range of colours, corrections)."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Pipeline:
         self._recordings = recordings
         self._on_frame = on_frame
         self._depth_ranges: dict[tuple[str, str], SteadyRange] = {}
+        self._correctors: dict[tuple[str, str], DepthCorrector] = {}
         self.stop = threading.Event()
         """Set it, and the frames on their way are completed, but no other is begun."""
 
@@ -213,11 +215,32 @@ class Pipeline:
         if isinstance(item, Failed):
             return {**about, "frame": item.key, "failed": item.reason}
         frame, estimate = item
-        steady = self._depth_ranges.setdefault((chunk.recording, frame.stream), SteadyRange())
-        result = Result(frame=frame, estimate=estimate, parameters=self._parameters, depth_range=steady)
+        try:
+            corrected = self._correct(chunk.recording, frame, estimate)
+        except Metric3DError as error:
+            return {**about, "frame": frame.key, "failed": str(error)}
+        result = Result(
+            frame=frame,
+            estimate=corrected.estimate,
+            parameters=self._parameters,
+            is_corrected=self._parameters.corrections().is_on,
+            known_ground=corrected.ground,
+            depth_range=self._depth_ranges.setdefault((chunk.recording, frame.stream), SteadyRange()),
+        )
         topics = output_topics(recording, frame.stream, merge=self._options.merge)
         files = part.write(result, topics)
-        return {**about, **_describe(frame, estimate, result, files)}
+        line = {**about, **_describe(frame, estimate, result, files)}
+        if corrected.scale is not None:
+            line["scale"] = {"factor": corrected.scale.factor, "refused": corrected.scale.refused}
+        return line
+
+    def _correct(self, recording: str, frame: Frame, estimate: Estimate) -> Corrected:
+        """Correct an estimate as the node does; the frames of a camera come in the order of the recording."""
+        options = self._parameters.corrections()
+        if not options.is_on:
+            return Corrected(estimate)
+        corrector = self._correctors.setdefault((recording, frame.stream), DepthCorrector())
+        return corrector.apply(estimate, frame.rgb, frame.stamp_ns / 1e9, options=options)
 
     def _copy_topics(self, chunk: Chunk, part: PartFiles) -> None:
         """Copy what the bag's new topics are to be played with: all other topics, or at least the latched ones."""

@@ -16,6 +16,14 @@ from metric3d_ros.cli import main
 
 KINDS = {"Image": Image, "CameraInfo": CameraInfo, "PointCloud2": PointCloud2}
 OPTIONS = {"depth.max_m": 6.0, "points.max_jump": 0.2, "color.map": "viridis"}
+CORRECTIONS = {
+    "edges.remove": True,
+    "sky.remove": True,
+    "stability.scale": True,
+    "stability.temporal": True,
+    "scale.known_distance_m": 3.0,
+    "scale.known_box": [10.0, 8.0, 20.0, 12.0],
+}
 COUNT = 4
 
 
@@ -28,10 +36,11 @@ def messages_of(bag):
         ]
 
 
-@pytest.mark.parametrize("values", [{}, OPTIONS], ids=["defaults", "limits"])
+@pytest.mark.parametrize("values", [{}, OPTIONS, CORRECTIONS], ids=["defaults", "limits", "corrections"])
 def test_messages_equal_those_of_the_node(tmp_path, values):
     bag = write_ros2(tmp_path / "drive", COUNT)
     words = ["--write", "bag", "--outputs", "depth,depth_color,normals,normals_color,confidence,points"]
+    words += ["--chunk", "2"]  # what is remembered from frame to frame goes on from chunk to chunk
     words += [f"--param={name}={value}" for name, value in values.items()]
     assert main(["run", str(bag), "-o", str(tmp_path / "out"), "--provider", "cpu", "--threads", "1", *words]) == 0
     written = messages_of(tmp_path / "out/drive/bag")

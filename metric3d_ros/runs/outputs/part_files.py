@@ -39,7 +39,8 @@ def needs(options: RunOptions) -> frozenset[str]:
         wanted |= {"confidence", "normals"}
     if {PLY, PCD} & set(options.write):
         wanted |= {"normals"}
-    return wanted
+    corrections = parameters.corrections()
+    return wanted | corrections.needs if corrections.is_on else wanted
 
 
 class PartFiles:
