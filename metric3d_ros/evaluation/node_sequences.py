@@ -11,7 +11,6 @@ import itertools
 import json
 import math
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.evaluation.flights import Flight, FlightFrame, HeldOutFlights
+from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.geometry import GroundPlane, ObstacleOptions, depth_to_points, find_obstacles
 from metric3d_ros.messages import cloud_to_points, image_to_array
 from metric3d_ros.model_contract import DEPTH as DEPTH_TENSOR
@@ -240,13 +240,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     width, height = (int(side) for side in args.size.split("x"))
     all_figures = []
-    folder = tempfile.TemporaryDirectory()
-    wrong_model = fool_model(open_model(args.model, threads=1).path, Path(folder.name))
-    for flight in HeldOutFlights(count=args.flights, frames=args.frames, size_hw=(height, width)):
-        model, fooled = ({"model": each, "threads": args.threads} for each in (args.model, wrong_model))
-        figures = measure_flight(level_flight(flight), model, fooled)
-        all_figures.append(figures)
-        print(json.dumps({"flight": flight.name, **_rounded(figures)}), flush=True)
+    with scratch_folder("metric3d_sequences") as folder:
+        wrong_model = fool_model(open_model(args.model, threads=1).path, folder)
+        for flight in HeldOutFlights(count=args.flights, frames=args.frames, size_hw=(height, width)):
+            model, fooled = ({"model": each, "threads": args.threads} for each in (args.model, wrong_model))
+            figures = measure_flight(level_flight(flight), model, fooled)
+            all_figures.append(figures)
+            print(json.dumps({"flight": flight.name, **_rounded(figures)}), flush=True)
     names = dict.fromkeys(name for figures in all_figures for name in figures)
     means = {name: float(np.mean([each[name] for each in all_figures if name in each])) for name in names}
     print(json.dumps({"flight": "mean", **_rounded(means)}, indent=1))

@@ -24,6 +24,8 @@ _YOUNG_S = 1.0
 def remove_leftovers(folder: Path) -> int:
     """Remove the segments and profiles of this user's dead processes from `folder`; return how many bytes they held."""
     freed = 0
+    if any(_SEGMENT_LOCK.fullmatch(path.name) and _is_young_and_free(path) for path in _listed(folder)):
+        time.sleep(_YOUNG_S)  # the process lived for less than that, or it is just starting
     for path in _listed(folder):
         if _SEGMENT_LOCK.fullmatch(path.name):
             freed += _remove_if_dead(path, path.with_name(path.name.removesuffix("_el")))
@@ -44,6 +46,19 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
+def _is_young_and_free(lock: Path) -> bool:
+    """Whether a lock file is brand new and nobody is seen to hold it; to try it could disturb a process that starts."""
+    try:
+        status = lock.lstat()
+        return _is_young(status) and f":{status.st_ino} " not in Path("/proc/locks").read_text()
+    except OSError:
+        return False
+
+
+def _is_young(status: os.stat_result) -> bool:
+    return time.time() - status.st_mtime < _YOUNG_S
+
+
 def _remove_if_dead(lock: Path, *beside: Path) -> int:
     """Remove the files `beside` a lock file, then the lock file itself, if no process holds it; return their bytes."""
     with contextlib.suppress(OSError), _locked(lock) as free:
@@ -59,7 +74,7 @@ def _locked(path: Path) -> Iterator[bool]:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
-        if status.st_uid != os.geteuid() or time.time() - status.st_mtime < _YOUNG_S:
+        if status.st_uid != os.geteuid() or _is_young(status):
             yield False
             return
         try:

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from metric3d_ros.nodes.transport import leftovers
 from metric3d_ros.nodes.transport.leftovers import hold, remove_leftovers
 
 NAME = "fastrtps_0123456789abcdef"
@@ -62,11 +64,30 @@ def test_other_files_are_not_touched(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_lock_that_was_made_a_moment_ago_is_not_touched(tmp_path):
+def test_process_that_is_just_starting_has_time_to_lock(tmp_path):
+    make(tmp_path, NAME, data=b"x", age=False)
+    lock = make(tmp_path, f"{NAME}_el", age=False)
+    with lock.open() as held:
+        starting = threading.Timer(0.2, fcntl.flock, (held, fcntl.LOCK_EX))
+        starting.start()
+        assert remove_leftovers(tmp_path) == 0
+        starting.join()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_process_left_that_lived_for_a_moment_is_removed(tmp_path):
     make(tmp_path, NAME, data=b"x", age=False)
     make(tmp_path, f"{NAME}_el", age=False)
-    assert remove_leftovers(tmp_path) == 0
-    assert len(list(tmp_path.iterdir())) == 2
+    assert remove_leftovers(tmp_path) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_start_beside_another_waits_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers.time, "sleep", lambda _: pytest.fail("it waited"))
+    make(tmp_path, NAME, data=b"x", age=False)
+    with make(tmp_path, f"{NAME}_el", age=False).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert remove_leftovers(tmp_path) == 0
 
 
 def test_link_in_the_place_of_a_lock_is_not_followed(tmp_path):
