@@ -95,6 +95,7 @@ def own_ports(pid):
     return [each.with_name(each.name.removesuffix("_el")) for each in targets if "_port" in each.name]
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no /dev/shm")
 def test_node_whose_port_was_removed_starts_anew_and_serves_the_camera(tmp_path):
     model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
