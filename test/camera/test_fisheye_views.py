@@ -118,6 +118,13 @@ def test_views_that_would_see_nothing_of_their_own_are_left_out():
     assert [round(float(rotation[0, 2]), 2) for rotation in views.rotations] == [0, 0.87, -0.87]
 
 
+def test_a_camera_whose_image_lies_far_off_its_axis_has_only_the_views_that_see_it():
+    """The principal point is a whole image's width to the left, as in a crop or in a camera_info that is wrong."""
+    views = FisheyeViews(Camera(64, 48, 20.0, 20.0, -22.0, 24.0, "equidistant", (0.0, 0.0, 0.0, 0.0)), size_px=84)
+    merged = views.merge([np.full((84, 84), 2.0, np.float32) for _ in views.rotations])
+    assert 0.1 < np.isfinite(merged.range_m).mean() < 0.9
+
+
 def test_views_are_as_fine_as_the_image_ahead_or_bounded_together():
     assert fisheye_views(FISHEYE, max_pixels=100).view_camera.width == 192  # 2 * 81.5 * tan(48 degrees) = 181
     assert fisheye_views(FISHEYE, max_pixels=1.5).view_camera.width == 128  # sqrt(1.5 * 256 * 192 / 5) = 121

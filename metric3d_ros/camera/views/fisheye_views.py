@@ -79,7 +79,10 @@ class FisheyeViews:
         self._rays = self.raw.rays()
         if not np.isfinite(self._rays).any():
             raise CameraError("the camera's lens model gives no pixel a ray, so there are no views; correct D")
-        self._views = [self._make_view(rotation) for rotation in self._needed_rotations()]
+        views = [self._make_view(rotation) for rotation in self._needed_rotations()]
+        self._views = [view for view in views if view.weight.size]
+        if not self._views:
+            raise CameraError("none of the views sees a pixel of the camera; correct K and D")
 
     @property
     def rotations(self) -> list[Float64Array]:
