@@ -36,7 +36,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Something that was not timed, and why; `differs` where its outputs are not those of the baseline."""
+    """Something that was not timed, and why; `differs` if its outputs are not those of the baseline."""
 
     label: str
     reason: str

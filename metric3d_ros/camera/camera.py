@@ -194,7 +194,7 @@ class Camera(Pinhole):
         """Return the direction that each pixel looks along: (H, W, 3) float32, optical frame, scaled to z = 1.
 
         A point is its ray times its depth. With `along_rays` they are unit vectors, also up to 100 degrees off the axis
-        if the lens sees so far. NaN where the lens model gives a pixel no ray in front of the camera, on the
+        if the lens sees so far. NaN if the lens model gives a pixel no ray in front of the camera, on the
         branch of the model that starts at the optical axis.
         Computed once per camera; the array is shared and read-only.
         """

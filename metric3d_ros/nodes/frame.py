@@ -84,7 +84,7 @@ class Frame:
         return self._with(times_ms={**self.times_ms, **times_ms})
 
     def rectified(self, rgb: Rgb, camera: Camera, seen: npt.NDArray[np.bool_]) -> "Frame":
-        """Return the frame with the pixels and the camera of the pinhole image in place of its own."""
+        """Return the frame with its image and camera replaced by the rectified (pinhole) ones."""
         return self._with(pixels=rgb, described=camera, camera_info=None, seen=seen)
 
     def _with(self, **added: Any) -> "Frame":

@@ -43,7 +43,7 @@ class FocalSearch:
         """Return the calibration's focal length divided by the one that fits best.
 
         `depth_m` is (H, W) metres along the optical axis, NaN or infinite where invalid; `points` (N, 3) are ranges in
-        the camera's optical frame, metres, NaN where a beam found nothing. Depth along rays is not judged.
+        the camera's optical frame, metres, NaN if a beam found nothing. Depth along rays is not judged.
         """
         xyz = np.asarray(points, np.float64).reshape(-1, 3)
         with np.errstate(invalid="ignore"):

@@ -133,7 +133,7 @@ def scale_from_ranges(
 ) -> Measured:
     """Measure the factor by points that another sensor measured, of which up to a third may be wrong.
 
-    `points` (N, 3) are metres in the camera's optical frame, NaN or infinite where a beam found nothing; those behind
+    `points` (N, 3) are metres in the camera's optical frame, NaN or infinite if a beam found nothing; those behind
     the camera or outside the image do not count. `depth_m` is (H, W) metres along the optical axis. The factor is the
     median of the ratios at the points' pixels; the spread is that of the ratios, not of their median. Points are looked
     up with the camera's focal length divided by `focal_ratio`, as `FocalSearch` gives it. Refused: fewer

@@ -11,7 +11,6 @@ import time
 import cv2
 import numpy as np
 import pytest
-import tiny_models
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -21,20 +20,6 @@ from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.recordings.ply import read_ply
 
 FOCAL = 70
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Three pictures of 64 x 48."""
-    for number in range(3):
-        rgb = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
-        write_rgb(tmp_path / "pictures" / f"view_{number}.png", rgb)
-    return tmp_path / "pictures"
 
 
 def run(model, *words):

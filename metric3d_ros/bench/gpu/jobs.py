@@ -226,6 +226,16 @@ def _compared(variant: str, precision: str, wish: Wish) -> Job:
     )
 
 
+def _at_camera_size(variant: str, wish: Wish) -> dict[str, Any]:
+    """Return the arguments of a job that runs the optimised fp16 model on images of the camera's size."""
+    return {
+        "model": model_path(variant, "optimised", "fp16", wish.folder),
+        "provider": wish.provider,
+        "size_hw": list(wish.camera_hw),
+        "threads": wish.threads,
+    }
+
+
 def _memory(variant: str, wish: Wish) -> Job:
     return Job(
         kind=MEMORY,
@@ -233,12 +243,7 @@ def _memory(variant: str, wish: Wish) -> Job:
         label=variant,
         least_s=10,
         most_s=40,
-        arguments={
-            "model": model_path(variant, "optimised", "fp16", wish.folder),
-            "provider": wish.provider,
-            "size_hw": list(wish.camera_hw),
-            "threads": wish.threads,
-        },
+        arguments=_at_camera_size(variant, wish),
     )
 
 
@@ -250,10 +255,7 @@ def _pipeline(variant: str, wish: Wish) -> Job:
         least_s=15,
         most_s=60,
         arguments={
-            "model": model_path(variant, "optimised", "fp16", wish.folder),
-            "provider": wish.provider,
-            "size_hw": list(wish.camera_hw),
-            "threads": wish.threads,
+            **_at_camera_size(variant, wish),
             "seconds": wish.seconds,
         },
     )
@@ -267,10 +269,7 @@ def _node(variant: str, wish: Wish) -> Job:
         least_s=25,
         most_s=60,
         arguments={
-            "model": model_path(variant, "optimised", "fp16", wish.folder),
-            "provider": wish.provider,
-            "size_hw": list(wish.camera_hw),
-            "threads": wish.threads,
+            **_at_camera_size(variant, wish),
             "seconds": max(3.0, 2 * wish.seconds),
         },
     )

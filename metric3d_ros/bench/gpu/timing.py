@@ -33,7 +33,7 @@ Emit = Callable[[Row], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TunedCandidate(Candidate):
-    """A candidate with a tuning of its own."""
+    """A benchmark candidate with its own engine tuning."""
 
     tuned: Tuning
     reference: bool

@@ -60,9 +60,9 @@ class MergedViews:
     range_m: Float32Array
     """(H, W) distance from the camera along each pixel's ray, NaN where no view sees."""
     confidence: Float32Array | None
-    """(H, W), 0 where no view sees; None if the views have none."""
+    """(H, W), 0 if no view sees the pixel; None if the views have none."""
     normals: Float32Array | None
-    """(H, W, 3) in the camera's optical frame, NaN where no view sees; None if the views have none."""
+    """(H, W, 3) in the camera's optical frame, NaN if no view sees the pixel; None if the views have none."""
     scales: tuple[float, ...]
     """What each view was multiplied by to agree with the one ahead, which keeps its scale."""
 
@@ -199,7 +199,7 @@ class FisheyeViews:
         )
 
     def _align(self, logs: Sequence[Float32Array], weights: Sequence[Float32Array]) -> Float64Array:
-        """Return what to add to each view's log range, 0 for the first, so that views agree where they overlap.
+        """Return the offset of each view's log range, 0 for the first, that makes overlapping views agree.
 
         Least squares over the pairs of the median differences; pairs with next to no overlap do not count. The first
         view looks ahead as networks are trained to; straight up and down they are worse, which shall not pull it along.

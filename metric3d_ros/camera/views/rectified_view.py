@@ -44,7 +44,7 @@ class RectifiedView:
     def rectify(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return the view's image (h, w, 3) of the camera's image (H, W, 3).
 
-        Where the camera sees nothing, its outermost pixels go on: with black there, the demo model's point error on
+        Outside of the camera's image its border pixels are repeated. With black there, the demo model's point error on
         rendered rooms is 0.090 (k1 = -0.3), with this 0.069, and 0.066 through a pinhole.
         """
         remapped = cv2.remap(image, *self._to_view, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -51,7 +51,7 @@ Values = Mapping[str, Any]
 
 
 class FrameExchange:
-    """A context: the node runs as a process in a ROS domain of its own on this machine."""
+    """A context manager that runs the node as a process in its own ROS domain on this machine."""
 
     def __init__(self, *, parameters: Values, topics: Sequence[str], ranges: bool = False) -> None:
         """Prepare.

@@ -55,7 +55,7 @@ class RerunLog:
             grpc_url: of a viewer.
             file: an .rrd file.
             to_memory: `take_bytes` returns what a file would get; the other two are not used then.
-            recording_id: recordings of one id are shown as one; None for one of its own.
+            recording_id: the viewer merges recordings with the same id; None: a new id.
             max_points: clouds with more points are thinned.
         """
         rr.set_strict_mode(True)

@@ -34,7 +34,7 @@ class GivenTransform:
 
 
 class TfTransform:
-    """Asks tf2 where the frame of a message is in the camera's, at the message's stamp."""
+    """Looks up in tf2 the transform from a message's frame to the camera's, at the message's stamp."""
 
     def __init__(self, node: Node) -> None:
         """Subscribe to /tf and /tf_static. Raises ConfigurationError if tf2_ros is not installed."""
