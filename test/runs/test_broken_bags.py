@@ -7,7 +7,6 @@ import pytest
 
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
 
-import tiny_models
 from made_bags import StoragePlugin, write_ros1, write_ros2
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
@@ -16,11 +15,6 @@ from metric3d_ros.cli import main
 
 COUNT = 200
 """Enough images for several chunks of an mcap file."""
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
 
-import tiny_models
 from made_bags import (
     DELAY_NS,
     FX,
@@ -28,11 +27,6 @@ from metric3d_ros.cli import main
 from metric3d_ros.messages import image_to_array
 
 COUNT = 6
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 def run(model, *words):

@@ -5,7 +5,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-import tiny_models
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -15,11 +14,6 @@ from metric3d_ros.recordings.images import write_rgb
 FOCAL = 70
 COUNT = 5
 BOX = (20, 10, 16, 12)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ pytest.importorskip("ray", reason="ray is not installed: pip install 'metric3d_r
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
 
 import psutil
-import tiny_models
 from made_bags import write_ros2
 from rosbags.highlevel import AnyReader
 
@@ -21,11 +20,6 @@ from metric3d_ros.runs.runner import Run
 from metric3d_ros.runs.sources.inputs import open_recordings
 
 COUNT = 24
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
 
 import av
-import tiny_models
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -18,11 +17,6 @@ from metric3d_ros.recordings.videos import VideoWriter
 WIDTH, HEIGHT, FOCAL = 96, 64, 90
 TIMES_NS = [0, 100_000_000, 150_000_000, 400_000_000, 500_000_000, 900_000_000, 1_000_000_000, 1_100_000_000]
 """Not at an even rate."""
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture
