@@ -22,7 +22,7 @@ from metric3d_ros.nodes.serving.enduring_executor import EnduringExecutor
 from metric3d_ros.nodes.serving.faults import Faults, one_line
 from metric3d_ros.nodes.serving.serving_node import ServingNode
 from metric3d_ros.nodes.transport.large_messages import TransportReport, prepare_for_large_messages
-from metric3d_ros.nodes.transport.lost_ports import PortWatch
+from metric3d_ros.nodes.transport.lost_ports import PortWatch, keep_from_use
 from metric3d_ros.nodes.transport.security_settings import explain_unenforced_security, security_remedy
 
 # Python runs signal handlers between two calls of the executor, so this bounds how long Ctrl-C takes.
@@ -87,10 +87,10 @@ def run_node(
     """
     argv = list(sys.argv if argv is None else argv)
     stop = Stop()
-    clean, rejoin, report = True, True, None
+    clean, running, report = True, True, None
     with _stopped_by_signals(stop):
         try:
-            while rejoin:
+            while running:
                 with contextlib.closing(ParameterSources(argv, accepts=_ros_accepts)) as sources:
                     options = _parse(name, sources.argv, parser)
                     options.parameter_sources = sources
@@ -107,8 +107,11 @@ def run_node(
                             signal_handler_options=SignalHandlerOptions.NO,
                         )
                 told = report.with_warning(without_files) if without_files else report
-                clean, rejoin = _spin(make_node, options, stop, told)
+                clean, lost_ports = _spin(make_node, options, stop, told)
                 try_shutdown()
+                running = bool(lost_ports) and not stop.requested
+                for port in lost_ports:
+                    keep_from_use(port)
         except Metric3DError as error:
             stop.fail(error)
             print(f"{name}: error: {_with_remedy(error)}", file=sys.stderr)
@@ -124,8 +127,10 @@ def run_node(
     return exit_code
 
 
-def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: TransportReport) -> tuple[bool, bool]:
-    """Spin until `stop`; return whether everything could be closed, and whether to go on with a new participant."""
+def _spin(
+    make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: TransportReport
+) -> tuple[bool, list[str]]:
+    """Spin until `stop`; return whether everything could be closed, and the ports whose loss ended it early."""
     try:
         runnable = make_node(options, stop)
     finally:
@@ -138,27 +143,27 @@ def _spin(make_node: MakeNode, options: argparse.Namespace, stop: Stop, report: 
     executor = EnduringExecutor(runnable.node.faults)
     executor.add_node(runnable.node)
     try:
-        lost_port = _spin_until(stop, executor, runnable.node.faults)
+        lost_ports = _spin_until(stop, executor, runnable.node.faults)
         if stop.error is not None:
             logger.fatal(_with_remedy(stop.error))
-        elif lost_port:
+        elif lost_ports:
             logger.warning(
-                f"{lost_port} in shared memory was removed by a process that sends to a killed node: nothing would "
-                "come any more, so the node starts anew"
+                f"{' and '.join(lost_ports)} in shared memory was removed by a process that sends to a killed node: "
+                "nothing would come any more, so the node starts anew"
             )
     finally:
         clean = runnable.close()
         executor.shutdown()
         runnable.node.destroy_node()
-    if lost_port and not clean:
-        stop.fail(NodeError(f"nothing can come, since {lost_port} was removed: start the node again"))
-    return clean, lost_port is not None and not stop.requested
+    if lost_ports and not clean:
+        stop.fail(NodeError(f"nothing can come, since {' and '.join(lost_ports)} was removed: start the node again"))
+    return clean, lost_ports
 
 
-def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> str | None:
+def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> list[str]:
     """Spin until `stop`, whatever others send; what the executor itself raises again and again ends the node.
 
-    Return early with the name of a shared-memory port that was lost.
+    Return early with the names of shared-memory ports that were lost.
     """
     failures = 0
     watch = PortWatch()
@@ -173,10 +178,10 @@ def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> str |
             faults.note("executor: what came", error)
             if failures == _MOST_FAILURES:
                 stop.fail(NodeError(f"ROS 2 can wait for nothing any more: {one_line(error)}; start the node again"))
-        lost_port = watch.lost()
-        if lost_port:
-            return lost_port
-    return None
+        lost_ports = watch.lost()
+        if lost_ports:
+            return lost_ports
+    return []
 
 
 def create_node(name: str) -> ServingNode:

@@ -4,9 +4,11 @@ Fast DDS gives a node that is restarted after a crash the port of the one that d
 its port anew with every message until its lease ends (20 s), and remove it, and the mutex that guards it, before the
 next. If the new node opens the port in between, two mutexes of one name exist: the sender then removes the new node's
 port by its name, and the node waits at a file without a name while all send to another. Nothing in Fast DDS notices
-(seen in 2.14 and in the source of 3.6). A new participant opens the port again, which may be needed more than once.
+(seen in 2.14 and in the source of 3.6). A new participant helps, if it does not take the same port again, which goes on
+being removed until the lease ends; so the lost port is kept from it.
 """
 
+import fcntl
 import os
 import re
 import time
@@ -15,28 +17,29 @@ from pathlib import Path
 _LOCK = re.compile(r"((?:fastrtps|fastdds)_port\d+)_el")
 _LOOK_S = 1.0
 _DELETED = " (deleted)"
+_SHM = Path("/dev/shm")
 
 
 class PortWatch:
     """Looks once a second whether this process's own ports can still be found by their names."""
 
-    def __init__(self, *, folder: Path = Path("/dev/shm"), process: Path = Path("/proc/self")) -> None:
+    def __init__(self, *, folder: Path = _SHM, process: Path = Path("/proc/self")) -> None:
         """Watch the ports in `folder` that `process` reads, a directory of /proc."""
         self._folder, self._process = folder, process
         self._next_s = time.monotonic() + _LOOK_S
         self._missing: set[str] = set()
 
-    def lost(self) -> str | None:
-        """Return the name of a port that was missing at two looks; call it as often as is convenient.
+    def lost(self) -> list[str]:
+        """Return the names of ports that were missing at two looks; call it as often as is convenient.
 
         Fast DDS itself replaces a port that it finds damaged, which one look may see half done.
         """
         now_s = time.monotonic()
         if now_s < self._next_s:
-            return None
+            return []
         self._next_s = now_s + _LOOK_S
         before, self._missing = self._missing, self.missing()
-        return min(before & self._missing, default=None)
+        return sorted(before & self._missing)
 
     def missing(self) -> set[str]:
         """Return the ports that this process has locked and mapped, and whose names lead elsewhere or nowhere."""
@@ -74,3 +77,21 @@ class PortWatch:
             return (self._folder / name).stat().st_ino
         except OSError:
             return None
+
+
+def keep_from_use(port: str, *, folder: Path = _SHM) -> bool:
+    """Hold the lock of a lost port until this process ends; return whether that could be done.
+
+    A new participant then listens at the next free port, and those who still send to the lost one take it for one that
+    is read, and no longer remove it. To be called once the participant that lost the port is gone.
+    """
+    try:
+        lock = os.open(folder / f"{port}_el", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process listens there
+        os.close(lock)
+        return False
+    return True  # the lock ends with the process

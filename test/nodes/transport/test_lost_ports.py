@@ -1,5 +1,6 @@
 """A node whose shared-memory port was removed by another process notices, and listens at a new one."""
 
+import fcntl
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from ros_process import TestBench, next_domain, parameters, ros_environment, run
 from sensor_msgs.msg import Image
 
 from metric3d_ros.nodes.transport import lost_ports
-from metric3d_ros.nodes.transport.lost_ports import PortWatch
+from metric3d_ros.nodes.transport.lost_ports import PortWatch, keep_from_use
 
 PORT = "fastrtps_port7411"
 
@@ -75,18 +76,31 @@ def test_port_is_lost_if_two_looks_miss_it(reader, monkeypatch):
     clock = iter(range(100, 200, 2))
     monkeypatch.setattr(lost_ports.time, "monotonic", lambda: next(clock))
     watch = PortWatch(folder=reader.shm, process=reader.proc)
-    assert watch.lost() is None
+    assert watch.lost() == []
     kept = (reader.shm / PORT).rename(reader.shm / "kept")
-    assert watch.lost() is None
+    assert watch.lost() == []
     kept.rename(reader.shm / PORT)
-    assert watch.lost() is None
+    assert watch.lost() == []
     reader.replace()
-    assert watch.lost() is None
-    assert watch.lost() == PORT
+    assert watch.lost() == []
+    assert watch.lost() == [PORT]
 
 
 def test_system_without_proc_has_lost_nothing(tmp_path):
     assert PortWatch(folder=tmp_path, process=tmp_path / "none").missing() == set()
+
+
+def test_lost_port_is_kept_from_use_while_the_process_lives(tmp_path):
+    assert keep_from_use(PORT, folder=tmp_path)
+    with (tmp_path / f"{PORT}_el").open() as lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_port_that_another_process_reads_is_left_to_it(tmp_path):
+    with (tmp_path / f"{PORT}_el").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not keep_from_use(PORT, folder=tmp_path)
+    assert not keep_from_use(PORT, folder=tmp_path / "none")
 
 
 def own_ports(pid):
@@ -114,10 +128,9 @@ def test_node_whose_port_was_removed_starts_anew_and_serves_the_camera(tmp_path)
             camera.connect()
         finally:
             bench.close()
-        assert any("so the node starts anew" in line for line in process.lines), "\n".join(process.lines)
-        after = len(process.lines)
         time.sleep(3)  # three looks
-        assert not [line for line in process.lines[after:] if "starts anew" in line]
+        anew = [line for line in process.lines if "so the node starts anew" in line]
+        assert len(anew) == 1, "\n".join(process.lines)
         process.signal(signal.SIGINT)
         assert process.wait() == 0
     assert not [line for line in process.lines if "Traceback" in line]
