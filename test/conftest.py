@@ -1,7 +1,9 @@
-"""Shares the machine between pytest-xdist's workers."""
+"""Shares the machine between pytest-xdist's workers; a tiny model, and a ROS domain of a test's own."""
 
 import os
 import signal
+
+import pytest
 
 MOST_WORKERS = 8
 """Each worker holds PyTorch and a few nodes: about 2 GB."""
@@ -28,3 +30,33 @@ def pytest_configure() -> None:
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    import tiny_models  # once pytest has set the path
+
+    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture
+def domain():
+    from ros_process import next_domain  # imports rclpy, which few tests need
+
+    return next_domain()
+
+
+@pytest.fixture
+def environment(tmp_path, domain):
+    from ros_process import ros_environment
+
+    return ros_environment(tmp_path / "log", domain)
+
+
+@pytest.fixture
+def bench(domain):
+    from ros_process import TestBench
+
+    bench = TestBench(domain)
+    yield bench
+    bench.close()

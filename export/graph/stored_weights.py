@@ -13,6 +13,8 @@ import onnx
 from onnx import TensorProto
 from torch import Tensor
 
+from metric3d_ros.engine.protobuf import write_field_start
+
 OnBytes = Callable[[int], object]
 
 _PAGE_BYTES = 4096  # ONNX Runtime maps external tensors into memory if they start on a page
@@ -61,13 +63,13 @@ def write_inline(path: Path, model: onnx.ModelProto, weights: Sequence[Weight], 
     heads = []
     for weight in weights:
         head = weight.header().SerializeToString()
-        head += _field_start(TensorProto.RAW_DATA_FIELD_NUMBER, weight.stored_bytes)
+        head += write_field_start(TensorProto.RAW_DATA_FIELD_NUMBER, weight.stored_bytes)
         length = len(head) + weight.stored_bytes
-        heads.append(_field_start(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, length) + head)
+        heads.append(write_field_start(onnx.GraphProto.INITIALIZER_FIELD_NUMBER, length) + head)
     graph_bytes = len(graph) + sum(map(len, heads)) + sum(weight.stored_bytes for weight in weights)
     with path.open("wb") as file:
         file.write(model.SerializeToString())
-        file.write(_field_start(onnx.ModelProto.GRAPH_FIELD_NUMBER, graph_bytes))
+        file.write(write_field_start(onnx.ModelProto.GRAPH_FIELD_NUMBER, graph_bytes))
         file.write(graph)
         for head, weight in zip(heads, weights, strict=True):
             file.write(head)
@@ -92,17 +94,3 @@ def write_beside(
             weight.write_values(data)
             on_bytes(weight.stored_bytes)
     return path.write_bytes(model.SerializeToString())
-
-
-def _field_start(number: int, length: int) -> bytes:
-    return _varint(number * 8 + 2) + _varint(length)  # 2: bytes, whose length comes first
-
-
-def _varint(value: int) -> bytes:
-    """Encode seven bits a byte, the lowest first, the top bit set on all but the last."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import replacing
+from metric3d_ros.recordings.valid_points import keep_valid
 
 _NORMALS = ("normal_x", "normal_y", "normal_z")
 
@@ -27,20 +27,14 @@ def write_pcd(
     Raises DataError when the arrays do not fit together.
     """
     path = Path(path)
-    if points.shape[-1:] != (3,):
-        raise DataError(f"{path}: points have shape {points.shape}, expected (..., 3)")
-    for name, values in (("rgb", rgb), ("normals", normals)):
-        if values is not None and values.shape != points.shape:
-            raise DataError(f"{path}: {name} has shape {values.shape}, expected the points' {points.shape}")
-    flat = points.reshape(-1, 3)
-    kept = np.isfinite(flat).all(axis=1)
+    points, rgb, normals = keep_valid(path, points, rgb=rgb, normals=normals)
     names = ["x", "y", "z"] + ["rgb"] * (rgb is not None) + [*_NORMALS] * (normals is not None)
-    table = np.zeros((int(kept.sum()), len(names)), "<f4")
-    table[:, :3] = flat[kept]
+    table = np.zeros((len(points), len(names)), "<f4")
+    table[:, :3] = points
     if rgb is not None:
-        table.view(np.uint8)[:, 12:15] = rgb.reshape(-1, 3)[kept][:, ::-1]
+        table.view(np.uint8)[:, 12:15] = rgb[:, ::-1]
     if normals is not None:
-        table[:, -3:] = normals.reshape(-1, 3)[kept]
+        table[:, -3:] = normals
     count = len(names)
     header = [
         "# .PCD v0.7 - Point Cloud Data file format",

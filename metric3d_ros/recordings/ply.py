@@ -10,6 +10,7 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import replacing
 from metric3d_ros.files.boundary import one_line_about, read_bytes
 from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.recordings.valid_points import keep_valid
 
 _POSITION = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
 _NORMAL = [("nx", "<f4"), ("ny", "<f4"), ("nz", "<f4")]
@@ -51,20 +52,14 @@ def write_ply(
     Raises DataError when the arrays do not fit together.
     """
     path = Path(path)
-    if points.shape[-1:] != (3,):
-        raise DataError(f"{path}: points have shape {points.shape}, expected (..., 3)")
-    for name, values in (("rgb", rgb), ("normals", normals)):
-        if values is not None and values.shape != points.shape:
-            raise DataError(f"{path}: {name} has shape {values.shape}, expected the points' {points.shape}")
-    flat = points.reshape(-1, 3)
-    kept = np.isfinite(flat).all(axis=1)
-    columns = [(_POSITION, flat[kept])]
+    points, rgb, normals = keep_valid(path, points, rgb=rgb, normals=normals)
+    columns = [(_POSITION, points)]
     if normals is not None:
-        columns.append((_NORMAL, np.nan_to_num(normals.reshape(-1, 3)[kept], nan=0.0, posinf=0.0, neginf=0.0)))
+        columns.append((_NORMAL, np.nan_to_num(normals, nan=0.0, posinf=0.0, neginf=0.0)))
     if rgb is not None:
-        columns.append((_COLOUR, rgb.reshape(-1, 3)[kept]))
+        columns.append((_COLOUR, rgb))
     fields = [field for group, _ in columns for field in group]
-    vertices = np.empty(int(kept.sum()), dtype=fields)
+    vertices = np.empty(len(points), dtype=fields)
     for group, values in columns:
         for i, (name, _) in enumerate(group):
             vertices[name] = values[:, i]

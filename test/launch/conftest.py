@@ -67,20 +67,6 @@ def prefix(tmp_path_factory):
     return prefix
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    import tiny_models
-
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture
-def domain():
-    from ros_process import next_domain
-
-    return next_domain()
-
-
 @pytest.fixture
 def launch_file(tmp_path, prefix, domain):
     """Return a function that launches a file of the package with arguments and is undone after the test."""

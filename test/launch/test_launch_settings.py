@@ -57,13 +57,6 @@ def include(launch_file, prefix, tmp_path, model, rtabmap):
     return start
 
 
-@pytest.fixture
-def bench(domain):
-    bench = TestBench(domain)
-    yield bench
-    bench.close()
-
-
 def read(bench, node_name, *names):
     values = bench.call(GetParameters, f"{node_name}/get_parameters", GetParameters.Request(names=names)).values
     return [parameter_value_to_python(value) for value in values]

@@ -23,11 +23,6 @@ CANONICAL_M = GREY * tiny_models.METRES_PER_LEVEL
 TOPICS = {"depth/image": Image, "depth/camera_info": CameraInfo, "points": PointCloud2}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 def grey(width=WIDTH, height=HEIGHT):
     return np.full((height, width, 3), GREY, np.uint8)
 

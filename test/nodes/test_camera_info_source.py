@@ -82,11 +82,6 @@ def camera_info(frame, stamp_ns, *, focal_px=500.0, width=WIDTH, height=HEIGHT):
     return CameraInfo(header=header_of(frame, stamp_ns), width=width, height=height, k=k)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 @pytest.fixture
 def robot(tmp_path, model):
     """Return a function that starts depth_node on an image topic."""

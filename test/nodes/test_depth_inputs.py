@@ -21,11 +21,6 @@ from metric3d_ros.messages import image_to_array, image_to_depth
 MAX_PIXELS = 100_000
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 class CompressedCamera:
     """Publishes compressed images, and holds the depth that came back."""
 

@@ -19,11 +19,6 @@ from metric3d_ros.messages import array_to_image, cloud_to_points, image_to_arra
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
 def session(tmp_path_factory, model):
     """A running depth_node and a bench on its domain."""
     domain = next_domain()

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import sensor_msgs.msg
-import tiny_models
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
@@ -72,11 +71,6 @@ class Robot:
         future = service.call_async(request)
         assert self.bench.spin_until(future.done)
         return future.result()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture(scope="module")

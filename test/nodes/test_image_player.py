@@ -6,7 +6,7 @@ import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from ros_process import parameters, running_node
 from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.camera import Camera
@@ -30,21 +30,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def bench(domain):
-    bench = TestBench(domain)
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def play(tmp_path, domain):
+def play(environment):
     """Return a function that starts the player."""
-    environment = ros_environment(tmp_path / "log", domain)
     return lambda *arguments: running_node("image_player", *map(str, arguments), environment=environment)
 
 

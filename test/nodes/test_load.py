@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 import sensor_msgs.msg
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_process import RosProcess, TestBench, next_domain, parameters, ros_environment, running_node
+from ros_process import RosProcess, parameters, running_node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -23,23 +23,6 @@ from metric3d_ros.messages import array_to_image
 WIDTH, HEIGHT = 64, 48
 PROVIDERS = ["cpu", "cuda"]
 """One after the other on the processor; with the network on a GPU, neighbouring frames overlap."""
-
-
-@pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def environment(tmp_path, domain):
-    return ros_environment(tmp_path / "log", domain)
-
-
-@pytest.fixture
-def bench(domain):
-    bench = TestBench(domain)
-    yield bench
-    bench.close()
 
 
 @pytest.fixture

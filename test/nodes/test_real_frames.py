@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import tiny_models
-from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from ros_process import parameters, running_node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric3d_ros.messages import cloud_to_points, image_to_array, image_to_rgb
@@ -41,24 +41,17 @@ def frames(request, tmp_path):
     return list_images(tmp_path)
 
 
-def test_every_frame_comes_back_whole_on_every_topic(frames, tmp_path):
-    model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+def test_every_frame_comes_back_whole_on_every_topic(frames, model, environment, bench):
     pictures = [read_rgb(path) for path in frames]
-    domain = next_domain()
-    environment = ros_environment(tmp_path / "log", domain)
-    bench = TestBench(domain)
     heard = {topic: bench.listen(kind, topic) for topic, kind in TOPICS.items()}
     # Over and over, since the player starts as soon as the node is there, be this process there or not.
     play = [str(frames[0].parent), "--focal", str(FOCAL_PX), "--lockstep", "depth/image", "--loop"]
-    try:
-        with running_node("depth_node", *parameters(model=model), environment=environment) as node:
-            node.wait_for("ready")
-            with running_node("image_player", *play, environment=environment):
-                complete = bench.spin_until(lambda: len(complete_sets(heard)) >= 2 * len(frames), timeout_s=60)
-                counts = {topic: len(messages) for topic, messages in heard.items()}
-                assert complete, f"too few frames came on every topic; messages: {counts}"
-    finally:
-        bench.close()
+    with running_node("depth_node", *parameters(model=model), environment=environment) as node:
+        node.wait_for("ready")
+        with running_node("image_player", *play, environment=environment):
+            complete = bench.spin_until(lambda: len(complete_sets(heard)) >= 2 * len(frames), timeout_s=60)
+            counts = {topic: len(messages) for topic, messages in heard.items()}
+            assert complete, f"too few frames came on every topic; messages: {counts}"
     shown = {which_picture(came["image"], pictures): came for came in complete_sets(heard)}
     assert sorted(shown) == list(range(len(frames)))
     for i, came in shown.items():

@@ -103,11 +103,6 @@ def test_difference_of_k_and_p_is_the_largest_of_its_parts(changes, difference):
     assert projection_difference(camera_info(**changes)) == pytest.approx(difference)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 class Trial:
     """depth_node on one image topic, with a camera whose K and P differ."""
 

@@ -6,10 +6,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-import tiny_models
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
-from ros_process import TestBench, next_domain, ros_environment, running_node
+from ros_process import running_node
 from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.nodes.parameter_server.schema import build, entries
@@ -18,27 +17,9 @@ from metric3d_ros.nodes.parameters.depth_node import DepthParameters
 PROBLEM = re.compile(r"\[(?:WARN|FATAL|ERROR)\]|error: ")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 @pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def bench(domain):
-    bench = TestBench(domain)
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def node(tmp_path, domain, model):
+def node(tmp_path, environment, model):
     """Return a function that runs depth_node with parameters by name, and a parameter file of this text."""
-    environment = ros_environment(tmp_path / "log", domain)
 
     def run(settings, *words, file=""):
         command = ["--ros-args", "-p", f"model:={model}"]

@@ -1,15 +1,9 @@
-"""A small model and a folder of pictures that several tests of runs share."""
+"""A folder of pictures that several tests of runs share."""
 
 import numpy as np
 import pytest
-import tiny_models
 
 from metric3d_ros.recordings.images import write_rgb
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-import tiny_models
 from camera_bench import CameraBench, picture
-from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from ros_process import parameters, running_node
 from sensor_msgs.msg import Image
 
 
@@ -18,14 +17,11 @@ def health(environment, *options):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(tmp_path):
-    domain = next_domain()
-    environment = ros_environment(tmp_path / "log", domain)
+def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(model, environment, bench):
     silent = health(environment, "--timeout", "1")
     assert silent.returncode == 1
     assert silent.stderr.startswith("metric3d health: depth_node reported nothing on /diagnostics within 1 s")
     assert silent.stderr.count("\n") == 1
-    model = tiny_models.save_contract_model(tmp_path / "good.onnx")
     with running_node("depth_node", *parameters(model=model, max_pixels=1000), environment=environment) as process:
         process.wait_for("ready")
         well = health(environment)
@@ -33,21 +29,17 @@ def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fa
         assert "depth_node: model: running" in well.stdout
         other = health(environment, "--node", "/front/depth_node", "--timeout", "2")
         assert other.returncode == 1
-        bench = TestBench(domain)
-        try:
-            camera = CameraBench(bench, {"depth/image": Image})
+        camera = CameraBench(bench, {"depth/image": Image})
 
-            def failing():
-                camera.show(picture())
-                bench.spin_for(0.1)
-                return any("frame dropped" in line for line in process.lines)
+        def failing():
+            camera.show(picture())
+            bench.spin_for(0.1)
+            return any("frame dropped" in line for line in process.lines)
 
-            assert bench.spin_until(failing)
-            for _ in range(10):
-                camera.show(picture())
-                bench.spin_for(0.1)
-            ill = health(environment)
-            assert ill.returncode == 1
-            assert "failing: the image is 64 x 48 pixels" in ill.stdout
-        finally:
-            bench.close()
+        assert bench.spin_until(failing)
+        for _ in range(10):
+            camera.show(picture())
+            bench.spin_for(0.1)
+        ill = health(environment)
+        assert ill.returncode == 1
+        assert "failing: the image is 64 x 48 pixels" in ill.stdout

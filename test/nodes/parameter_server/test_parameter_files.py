@@ -6,10 +6,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-import tiny_models
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import GetParameters
-from ros_process import TestBench, next_domain, ros_environment, running_node
+from ros_process import TestBench, running_node
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_server.file_reader import read_parameter_file
@@ -204,20 +203,9 @@ def test_copy_of_a_file_is_removed_once_it_was_read(sources):
 # Real nodes.
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 @pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def node(tmp_path, domain, model):
+def node(tmp_path, environment, model):
     """Return a function that runs depth_node with a parameter file of this text."""
-    environment = ros_environment(tmp_path / "log", domain)
 
     def run(text, *words):
         path = tmp_path / "mine.yaml"

@@ -11,12 +11,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import tiny_models
-from ros_process import RosProcess, next_domain, parameters, ros_environment, running_node
-
-
-@pytest.fixture
-def environment(tmp_path):
-    return ros_environment(tmp_path / "log", next_domain())
+from ros_process import RosProcess, parameters, running_node
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,9 @@ import yaml
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
-import tiny_models
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from ros_process import parameters, running_node
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
@@ -18,27 +17,9 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=5, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny_models.save_contract_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
 @pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def bench(domain):
-    bench = TestBench(domain)
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def node(tmp_path, domain, model):
+def node(environment, model):
     """Return a function that runs depth_node with parameters."""
-    environment = ros_environment(tmp_path / "log", domain)
 
     def run(*more, **values):
         return running_node(
@@ -214,8 +195,7 @@ def test_value_that_is_no_reliability_ends_the_node(node):
         )
 
 
-def test_camera_info_is_heard_from_publishers_of_both_kinds(bench, tmp_path, domain, model):
-    environment = ros_environment(tmp_path / "log", domain)
+def test_camera_info_is_heard_from_publishers_of_both_kinds(bench, environment, model):
     with running_node("depth_node", *parameters(model=model), environment=environment) as process:
         process.wait_for("ready")
         for qos in (RELIABLE, BEST_EFFORT):

@@ -27,7 +27,7 @@ from rcl_interfaces.srv import (
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
-from ros_process import RosProcess, TestBench, next_domain, parameters, ros_environment
+from ros_process import RosProcess, parameters
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
@@ -51,21 +51,8 @@ SECONDS = [(-1, 0), (-(2**31), 2**32 - 1), (2**31 - 1, 2**32 - 1), (0, 0)]
 
 
 @pytest.fixture
-def domain():
-    return next_domain()
-
-
-@pytest.fixture
-def bench(domain):
-    bench = TestBench(domain)
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def start(tmp_path, domain):
+def start(tmp_path, environment):
     """Return a function that starts one of the three nodes and waits until it works."""
-    environment = ros_environment(tmp_path / "log", domain)
     started = []
 
     def start_node(name):

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import tiny_models
-from ros_process import RosProcess, next_domain, parameters, ros_environment
+from ros_process import RosProcess, parameters
 
 SHARED_MEMORY_MIB = 64  # what Docker gives
 _OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private"]
@@ -32,11 +32,6 @@ def in_container(script, *arguments, environment):
     """Start a shell script with mounts of its own, /dev/shm as in Docker among them."""
     mount = f"mount -t tmpfs -o size={SHARED_MEMORY_MIB}m tmpfs /dev/shm\n"
     return RosProcess([*_OWN_MOUNTS, "bash", "-ec", mount + script, "_", *arguments], environment)
-
-
-@pytest.fixture
-def environment(tmp_path):
-    return ros_environment(tmp_path / "log", next_domain())
 
 
 @pytest.fixture
