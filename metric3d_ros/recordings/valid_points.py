@@ -25,5 +25,5 @@ def keep_valid(
             raise DataError(f"{path}: {name} has shape {values.shape}, expected the points' {points.shape}")
     flat = points.reshape(-1, 3)
     kept = np.isfinite(flat).all(axis=1)
-    beside = (None if values is None else values.reshape(-1, 3)[kept] for values in (rgb, normals))
-    return flat[kept], *beside
+    colours, directions = (None if values is None else values.reshape(-1, 3)[kept] for values in (rgb, normals))
+    return flat[kept], colours, directions
