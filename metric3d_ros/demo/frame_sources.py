@@ -21,7 +21,7 @@ from metric3d_ros.errors import ConfigurationError, DataError, ImageError
 from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.files.atomic import replacing, write_text
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
 from metric3d_ros.world.description.solids import Scene

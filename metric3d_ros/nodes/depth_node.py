@@ -14,16 +14,17 @@ from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.camera_health import LOADING
-from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC, Diagnostics, TimingPublisher
+from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, Diagnostics
 from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.health.slowness import try_smaller_sizes
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.intake.input_topics import input_endpoints
 from metric3d_ros.nodes.outlet.output_topics import output_endpoints
 from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC, ScalePublisher
+from metric3d_ros.nodes.outlet.timing_topic import TIMING_TOPIC, TimingPublisher
 from metric3d_ros.nodes.parameter_server.server import ParameterServer
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.scheduler import Scheduler

@@ -25,8 +25,8 @@ from metric3d_ros.messages import array_to_image, camera_to_camera_info
 from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.parameter_server.schema import add_options, options_to_values
 from metric3d_ros.nodes.parameter_server.server import ParameterServer
-from metric3d_ros.nodes.parameters.depth_node import SCALE
-from metric3d_ros.nodes.parameters.image_player import PlayerParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import SCALE
+from metric3d_ros.nodes.parameters.image_player_parameters import PlayerParameters
 from metric3d_ros.nodes.ros.qos import OUTPUT, create_input, create_output
 from metric3d_ros.nodes.ros.qos_overrides import warn_of_unused_overrides
 from metric3d_ros.nodes.ros.run_node import Stop, create_node, run_node

@@ -10,7 +10,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.demo_limits import describe_demo_limits
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.parameter_server.schema import build
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.recordings.bags.writer import MCAP
 from metric3d_ros.runs.facade import load

@@ -10,7 +10,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 from metric3d_ros.nodes.health import camera_health
 from metric3d_ros.nodes.parameter_server.schema import build
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs/integration.md").read_text()

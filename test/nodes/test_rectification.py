@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from metric3d_ros.messages import array_to_image, cloud_to_points, image_to_depth
 from metric3d_ros.nodes.intake.rectification import Rectification, projection_difference
 from metric3d_ros.nodes.parameter_server.schema import build
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.ros.topic_names import is_rectified_topic
 
 RECTIFIED = [

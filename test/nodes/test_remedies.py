@@ -12,7 +12,7 @@ from ros_process import running_node
 from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.nodes.parameter_server.schema import build, entries
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 PROBLEM = re.compile(r"\[(?:WARN|FATAL|ERROR)\]|error: ")
 

@@ -12,8 +12,8 @@ import pytest
 
 from metric3d_ros.cli import VERBS
 from metric3d_ros.nodes.parameter_server.schema import add_options, entries
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
-from metric3d_ros.nodes.parameters.image_player import PlayerParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.nodes.parameters.image_player_parameters import PlayerParameters
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted({*ROOT.glob("metric3d_ros/**/*.py"), *ROOT.glob("export/**/*.py"), *ROOT.glob("launch/*.py")})

@@ -20,7 +20,7 @@ from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.evaluation.labelled_folder import open_folder
 from metric3d_ros.nodes.parameter_server.file_reader import read_parameter_file
 from metric3d_ros.nodes.parameter_server.file_writer import parameters_to_yaml
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.images import read_rgb
 from metric3d_ros.recordings.ply import read_ply, write_ply

@@ -11,7 +11,7 @@ from sensor_msgs.msg import CompressedImage, LaserScan
 
 from metric3d_ros.messages import image_to_array
 from metric3d_ros.nodes.parameter_server.schema import entries
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 DEPTH, COLOUR, POINTS, SCAN = "depth/image", "depth/image_color", "points", "scan"
 COMPRESSED = "depth/image/compressedDepth"

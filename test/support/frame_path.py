@@ -8,7 +8,7 @@ from rclpy.serialization import serialize_message
 from metric3d_ros.messages import cloud_to_points, image_to_depth
 from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.parameter_server.schema import build
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.outputs.table import OUTPUTS

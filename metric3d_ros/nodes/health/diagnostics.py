@@ -1,18 +1,16 @@
-"""Reports how the node and each camera are: /diagnostics once a second, ~/timing with every frame that is published."""
+"""/diagnostics: how the node and each camera are, once a second."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock
 from rclpy.clock_type import ClockType
-from rclpy.node import Node
 
 from metric3d_ros.engine.gpu.memory import read_gpu_memory
 from metric3d_ros.engine.providers import CUDA, TENSORRT
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.estimation.inference_size import AUTO_SIZE
-from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.camera_health import (
     DISABLED,
     RUNNING,
@@ -26,14 +24,15 @@ from metric3d_ros.nodes.health.missing_depth import explain_missing_depth
 from metric3d_ros.nodes.health.slowness import explain_lateness
 from metric3d_ros.nodes.health.speed_trial import SpeedTrial
 from metric3d_ros.nodes.health.watched_camera import WatchedCamera
+from metric3d_ros.nodes.outlet.diagnostic_status import build_status, status_name
 from metric3d_ros.nodes.outlet.scale_topic import scale_values
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.outlet.timing_topic import uses_sim_time
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.ros.enable_switch import EnableSwitch
 from metric3d_ros.nodes.ros.qos import create_output
 from metric3d_ros.nodes.serving.serving_node import ServingNode
 
 DIAGNOSTICS_TOPIC = "/diagnostics"
-TIMING_TOPIC = "~/timing"
 _PERIOD_S = 1.0
 _WARN_EVERY_S = 30.0
 
@@ -100,13 +99,13 @@ class Diagnostics:
             memory = read_gpu_memory()
             if memory is not None:
                 values |= {"GPU memory in use [MiB]": memory.used_mib, "GPU memory [MiB]": memory.total_mib}
-        return _status(f"{_name(self._node)}: model", provider, judgement, values)
+        return _status(status_name(self._node, "model"), provider, judgement, values)
 
     def _describe_camera(self, camera: WatchedCamera) -> DiagnosticStatus:
         health, parameters = self._health[camera], self._parameters()
         progress, arrivals, calibration = camera.progress, camera.arrivals(), camera.calibration_report
         counts, missing_depth = progress.counts, progress.missing_depth
-        other_clock = camera.explain_unknown_age(simulated=_uses_sim_time(self._node))
+        other_clock = camera.explain_unknown_age(simulated=uses_sim_time(self._node))
         # Without any images, why none come is the better answer.
         loss = arrivals.loss if health.rate_hz("received") else ""
         if loss:
@@ -165,50 +164,8 @@ class Diagnostics:
         for stage, times in progress.times.percentiles().items():
             values[f"{stage} p50 [ms]"] = f"{times.p50_ms:.1f}"
             values[f"{stage} p95 [ms]"] = f"{times.p95_ms:.1f}"
-        return _status(camera_name(self._node, camera), camera.image_topic, judgement, values)
-
-
-class TimingPublisher:
-    """Publishes how long each frame took, for scripts: a DiagnosticArray with the image's own header."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._publisher = create_output(node, DiagnosticArray, TIMING_TOPIC)
-
-    def publish(self, camera: WatchedCamera, frame: Frame, times_ms: Mapping[str, float]) -> None:
-        """Publish milliseconds by stage, as "infer_ms", if there is a subscriber; without an age if none is known."""
-        if not self._publisher.get_subscription_count():
-            return
-        values = {f"{stage}_ms": f"{time_ms:.3f}" for stage, time_ms in times_ms.items()}
-        reason = ""
-        if not frame.has_our_stamp:
-            simulated = _uses_sim_time(self._node)
-            reason = (
-                f"no age_ms: {camera.explain_unknown_age(simulated=simulated) or 'the stamp was not of this clock'}"
-            )
-        name, ok = camera_name(self._node, camera), Judgement(Level.OK, reason)
-        status = _status(name, camera.image_topic, ok, values)
-        self._publisher.publish(DiagnosticArray(header=frame.header, status=[status]))
-
-
-def camera_name(node: Node, camera: WatchedCamera) -> str:
-    """Return the name under which a camera is reported, such as "depth_node: camera front"."""
-    return f"{_name(node)}: camera {camera.name}".rstrip()
-
-
-def _uses_sim_time(node: Node) -> bool:
-    return bool(node.get_parameter("use_sim_time").value)
-
-
-def _name(node: Node) -> str:
-    return str(node.get_fully_qualified_name()).lstrip("/")
+        return _status(status_name(self._node, f"camera {camera.name}"), camera.image_topic, judgement, values)
 
 
 def _status(name: str, hardware_id: str, judgement: Judgement, values: Mapping[str, Any]) -> DiagnosticStatus:
-    return DiagnosticStatus(
-        level=bytes([judgement.level]),
-        name=name,
-        message=judgement.text,
-        hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )
+    return build_status(name, hardware_id=hardware_id, values=values, level=judgement.level, message=judgement.text)

@@ -1,6 +1,6 @@
 """What share of an image's pixels ends without depth and without a point, and which parameters leave them out."""
 
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.result import MissingDepth
 
 MOST = 0.5

@@ -9,7 +9,7 @@ from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.late_images import Lateness
 from metric3d_ros.nodes.health.speed_trial import SlowCase, SpeedTrial
 from metric3d_ros.nodes.health.watched_camera import WatchedCamera
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 # The first image of a size may take longer than all others, and busy is said of any.
 _CONSPICUOUS = 3.0

@@ -30,9 +30,9 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info, points_to_cloud
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.nodes.health.diagnostics import TIMING_TOPIC
 from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC
+from metric3d_ros.nodes.outlet.timing_topic import TIMING_TOPIC
 from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 from metric3d_ros.outputs.table import OUTPUTS
 

@@ -10,7 +10,7 @@ from metric3d_ros.messages.stamps import NS_PER_S
 from metric3d_ros.nodes.frame import Frame, PairedBy
 from metric3d_ros.nodes.intake.camera_info_source import CameraInfoSource
 from metric3d_ros.nodes.intake.pairing import CameraInfoPairing
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.ros.missing_messages import CAMERA_INFO_TYPE, WantedTopic, explain_silence
 from metric3d_ros.nodes.ros.qos import camera_info_input, create_input, subscribe_if_latched
 

@@ -23,7 +23,7 @@ from metric3d_ros.nodes.intake.image_silence import ImageSilence
 from metric3d_ros.nodes.intake.lost_images import LostImages
 from metric3d_ros.nodes.intake.oversized import LargeMessages
 from metric3d_ros.nodes.intake.rectification import Rectification
-from metric3d_ros.nodes.parameters.depth_node import COMPRESSED, DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.ros.missing_messages import COMPRESSED_TYPE, IMAGE_TYPE, WantedTopic
 from metric3d_ros.nodes.ros.qos import create_input, image_input
 from metric3d_ros.nodes.ros.topic_names import transport_topic

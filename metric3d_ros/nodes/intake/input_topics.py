@@ -6,7 +6,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from metric3d_ros.nodes.intake.ranges.range_input import RANGE_TYPES
-from metric3d_ros.nodes.parameters.depth_node import COMPRESSED, DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import COMPRESSED, DepthParameters
 from metric3d_ros.nodes.ros.topic_collisions import Endpoint
 from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX, camera_info_beside, transport_topic
 

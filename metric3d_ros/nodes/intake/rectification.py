@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from metric3d_ros.nodes.parameters.depth_node import RECTIFIED_AUTO, RECTIFIED_TRUE
+from metric3d_ros.nodes.parameters.depth_node_parameters import RECTIFIED_AUTO, RECTIFIED_TRUE
 from metric3d_ros.nodes.ros.topic_names import is_rectified_topic
 
 _LEAST_DIFFERENCE = 0.01

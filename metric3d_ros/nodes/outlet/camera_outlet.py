@@ -9,7 +9,7 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.outlet.message_classes import CLASSES
 from metric3d_ros.nodes.outlet.publishers import OutputPublishers
 from metric3d_ros.nodes.outlet.snapshot_service import SnapshotService
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.parameters.scan import explain_scan_frame, explain_turned_scan
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.outputs.table import DEPTH_TOPIC, SCAN, find_output

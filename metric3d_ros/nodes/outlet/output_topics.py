@@ -6,7 +6,7 @@ from rclpy.node import Node
 
 from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.outlet.publishers import output_topic
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.ros.topic_collisions import Endpoint
 from metric3d_ros.outputs.table import OUTPUTS
 

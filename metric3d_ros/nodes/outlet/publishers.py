@@ -7,7 +7,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy
 
 from metric3d_ros.nodes.outlet.message_classes import message_class
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.ros.publish_without_copy import publish_without_copy
 from metric3d_ros.nodes.ros.qos import create_output, output
 from metric3d_ros.nodes.ros.topic_names import transport_topic

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
 from metric3d_ros.nodes.frame import Frame
+from metric3d_ros.nodes.outlet.diagnostic_status import build_status, status_name
 from metric3d_ros.nodes.ros.qos import create_output
 from metric3d_ros.scale import ScaleState
 
@@ -35,13 +36,12 @@ class ScalePublisher:
         """Publish the state of a frame's scale, if there is a subscriber."""
         if not self._publisher.get_subscription_count():
             return
-        name = f"{self._node.get_fully_qualified_name()}: scale {camera.name}".lstrip("/").rstrip()
-        status = DiagnosticStatus(
-            level=bytes([1 if state.stale else 0]),
-            name=name,
-            message=state.refused,
+        status = build_status(
+            status_name(self._node, f"scale {camera.name}"),
             hardware_id=camera.image_topic,
-            values=[KeyValue(key=key, value=value) for key, value in scale_values(state).items()],
+            values=scale_values(state),
+            level=1 if state.stale else 0,
+            message=state.refused,
         )
         self._publisher.publish(DiagnosticArray(header=frame.header, status=[status]))
 

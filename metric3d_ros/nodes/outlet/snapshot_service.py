@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.messages.stamps import format_stamp
 from metric3d_ros.nodes.outlet.snapshot_files import write_snapshot
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.result import Result
 
 

@@ -17,7 +17,7 @@ from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.health.frame_counts import Dropped
 from metric3d_ros.nodes.health.frame_times import AGE, CORRECT, DECODE, OUTPUTS, TOTAL, WAIT
 from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rectified, show_rectified
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
 from metric3d_ros.outputs.result import Result

@@ -16,7 +16,7 @@ from metric3d_ros.nodes.health.frame_counts import FrameCounts
 from metric3d_ros.nodes.intake.camera_intake import CameraIntake
 from metric3d_ros.nodes.intake.ranges.range_input import RangeInput
 from metric3d_ros.nodes.outlet.camera_outlet import CameraOutlet
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.scale import ScaleState
 
 

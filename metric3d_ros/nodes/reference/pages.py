@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from metric3d_ros.nodes.parameter_server.file_writer import parameters_to_yaml
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.reference.parameter_page import parameter_page
 from metric3d_ros.nodes.reference.security_policy import policy_file
 from metric3d_ros.nodes.reference.topic_page import topic_page

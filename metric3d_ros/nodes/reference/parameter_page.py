@@ -1,8 +1,8 @@
 """docs/parameters.md: every parameter of the nodes, from the tables that declare them."""
 
 from metric3d_ros.nodes.parameter_server.schema import Entry, entries, format_value
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
-from metric3d_ros.nodes.parameters.image_player import PlayerParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.nodes.parameters.image_player_parameters import PlayerParameters
 
 _HEAD = """\
 # Parameters

@@ -8,10 +8,11 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
-from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC, TIMING_TOPIC
+from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC
 from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC
+from metric3d_ros.nodes.outlet.timing_topic import TIMING_TOPIC
 from metric3d_ros.nodes.parameters.outputs import SwitchParameters
-from metric3d_ros.nodes.parameters.qos import QosParameters
+from metric3d_ros.nodes.parameters.qos_parameters import QosParameters
 from metric3d_ros.nodes.ros.qos import OUTPUT, camera_info_input, image_input
 from metric3d_ros.outputs.table import OUTPUTS
 

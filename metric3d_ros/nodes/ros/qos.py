@@ -21,7 +21,7 @@ from rclpy.qos import (
 )
 from rclpy.subscription import Subscription
 
-from metric3d_ros.nodes.parameters.qos import BEST_EFFORT, RELIABLE, QosParameters
+from metric3d_ros.nodes.parameters.qos_parameters import BEST_EFFORT, RELIABLE, QosParameters
 from metric3d_ros.nodes.ros.qos_overrides import (
     PUBLISHER,
     SUBSCRIPTION,

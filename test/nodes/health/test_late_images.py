@@ -14,7 +14,7 @@ from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.health.late_images import LateImages
 from metric3d_ros.nodes.health.slowness import explain_delay, explain_slowness
 from metric3d_ros.nodes.health.speed_trial import SlowCase, SpeedTrial
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 
 class Clock:

@@ -17,7 +17,7 @@ from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estima
 from metric3d_ros.messages import image_to_array
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.parameter_server.schema import build, entries
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.result import MissingDepth, Result
 from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb

@@ -5,8 +5,8 @@ import yaml
 
 from metric3d_ros.nodes.parameter_server.file_writer import parameters_to_yaml
 from metric3d_ros.nodes.parameter_server.schema import build, entries, flatten
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
-from metric3d_ros.nodes.parameters.image_player import PlayerParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.nodes.parameters.image_player_parameters import PlayerParameters
 
 TABLES = [DepthParameters, PlayerParameters]
 

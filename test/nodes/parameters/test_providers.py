@@ -5,7 +5,7 @@ import pytest
 from metric3d_ros.engine import Tuning
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_server.schema import build
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.parameters.providers import parse_cpus
 
 

@@ -29,7 +29,7 @@ from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.messages import COLOUR_ENCODINGS, array_to_image
 from metric3d_ros.messages.encodings import find_encoding
 from metric3d_ros.nodes.parameter_server.schema import build, entries, flatten
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 STRICT = settings(max_examples=200, deadline=2000, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 

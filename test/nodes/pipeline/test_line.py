@@ -19,7 +19,7 @@ from metric3d_ros.nodes.health.calibration_watch import CalibrationWatch
 from metric3d_ros.nodes.health.camera_progress import CameraProgress
 from metric3d_ros.nodes.health.frame_counts import Dropped, FrameCounts
 from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.pictures import SteadyRange
 

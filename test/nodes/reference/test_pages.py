@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 from metric3d_ros.nodes.parameter_server.schema import entries
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
-from metric3d_ros.nodes.parameters.image_player import PlayerParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.nodes.parameters.image_player_parameters import PlayerParameters
 from metric3d_ros.nodes.reference.pages import GENERATED
 from metric3d_ros.nodes.reference.parameter_page import parameters_to_markdown
 from metric3d_ros.outputs.table import OUTPUTS

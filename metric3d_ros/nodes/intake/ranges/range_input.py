@@ -15,7 +15,7 @@ from metric3d_ros.messages.ranges import cloud_to_ranges, range_to_points, scan_
 from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.nodes.intake.ranges.transforms import GivenTransform, TfTransform, Transform
 from metric3d_ros.nodes.parameters.corrections.scale import LASER_SCAN, POINT_CLOUD, RANGE
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.ros.qos import create_input, image_input
 from metric3d_ros.scale import ScaleRefusal
 from metric3d_ros.scale.measurements import RANGES

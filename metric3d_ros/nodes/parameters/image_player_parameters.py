@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.parameter_server.schema import parameter
-from metric3d_ros.nodes.parameters.depth_node import REFUSE, SCALE
+from metric3d_ros.nodes.parameters.depth_node_parameters import REFUSE, SCALE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from metric3d_ros.nodes.parameters.depth import DepthImageParameters
 from metric3d_ros.nodes.parameters.outputs import SwitchParameters
 from metric3d_ros.nodes.parameters.points import PointsParameters
 from metric3d_ros.nodes.parameters.providers import CudaParameters, OpenVinoParameters, TensorRtParameters, parse_cpus
-from metric3d_ros.nodes.parameters.qos import QosParameters
+from metric3d_ros.nodes.parameters.qos_parameters import QosParameters
 from metric3d_ros.nodes.parameters.scan import ScanParameters
 from metric3d_ros.nodes.parameters.snapshot import SnapshotParameters
 
