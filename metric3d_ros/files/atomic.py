@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -223,7 +222,7 @@ def _hold(descriptor: int, path: Path) -> bool:
 
 def _temporary(folder: Path, stem: str) -> Path:
     short = os.fsdecode(os.fsencode(stem)[:_MOST_STEM_BYTES])
-    return folder / f".{short}.{os.getpid()}-{secrets.token_hex(4)}.part"
+    return folder / f".{short}.{os.getpid()}-{os.urandom(4).hex()}.part"
 
 
 def _take_name(growing: Path, parent: Path, names: Iterable[str]) -> Path:
