@@ -1,1 +1,1 @@
-"""Is the exported model the network that it was made from?"""
+"""Does the exported model compute the same as the network that it was made from?"""

@@ -1,1 +1,1 @@
-"""The precisions of a model file: what each rounds, and how."""
+"""The precisions of a model file (fp16, mixed, int8, ...): what each rounds, and how."""

@@ -1,1 +1,1 @@
-"""What an export found, for people: pages, tables, times."""
+"""The report of an export: JSON record, HTML page, run times."""

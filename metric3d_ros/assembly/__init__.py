@@ -1,1 +1,1 @@
-"""Model files from the authors' checkpoints, by plans that come with the package; without PyTorch."""
+"""Model files from the authors' checkpoints without PyTorch, by plans that come with the package."""

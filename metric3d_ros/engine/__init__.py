@@ -1,4 +1,4 @@
-"""ONNX Runtime: opens model files, on which execution provider and with which tuning, and falls back if one fails."""
+"""ONNX Runtime: opens model files on an execution provider, with its options, and falls back if one fails."""
 
 from metric3d_ros.engine.engine import Engine, open_engine
 from metric3d_ros.engine.model_file import DEMO_MODEL, DEMO_MODEL_PATH

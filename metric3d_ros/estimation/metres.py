@@ -1,4 +1,4 @@
-"""Where depth becomes metres: the canonical camera's depth times a factor from the focal length."""
+"""Depth becomes metres here: the canonical camera's depth times a factor from the focal length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stamp of a message is, and how one is compared: with another, and with this node's clock."""
+"""Stamps of messages in nanoseconds: their age, their difference, and whether they are of this node's clock."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""Files of images, depth, normals and point clouds, read and written."""
+"""Reads and writes files of images, depth, normals and point clouds; writes videos."""

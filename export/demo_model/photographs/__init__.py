@@ -1,1 +1,1 @@
-"""The model card's pictures: photographs cut from panoramas, and what a model estimates from them."""
+"""The model card's pictures: photographs cropped from panoramas, and what a model estimates from them."""

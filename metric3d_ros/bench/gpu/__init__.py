@@ -1,1 +1,1 @@
-"""`metric3d bench --gpu-report`: what a GPU and each piece of code for it is worth, within a few minutes."""
+"""`metric3d bench --gpu-report`: the gain of a GPU and of each optimisation for it, within a time limit."""

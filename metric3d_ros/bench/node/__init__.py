@@ -1,1 +1,1 @@
-"""How long depth_node takes beyond its network, and until it is back after it died."""
+"""Benchmarks of depth_node: its time beyond the network's own, and the time until it is back after a crash."""

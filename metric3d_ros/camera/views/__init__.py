@@ -1,1 +1,1 @@
-"""Pinhole images of what a camera with a lens sees, and the way back to its own pixels."""
+"""Pinhole images of what a camera with a lens sees, and the mapping back to its own pixels."""

@@ -1,1 +1,1 @@
-"""What is shown to the network of a lens, and what comes back for its image."""
+"""Pinhole views of a lens for the network, and its outputs mapped back to the image's pixels."""

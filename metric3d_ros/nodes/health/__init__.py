@@ -1,1 +1,1 @@
-"""What a node reports of itself, and which faults it finds in what it receives."""
+"""What a node reports about itself, and which faults it finds in its inputs."""

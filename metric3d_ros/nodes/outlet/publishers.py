@@ -1,4 +1,4 @@
-"""The publishers of one camera's outputs: here messages are sent, and here is known which have a subscriber."""
+"""The publishers of one camera's outputs: sends their messages and finds out which of them have a subscriber."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""What can be set, one module for each prefix: `points.stride` is in points.py, what has no prefix in depth_node.py."""
+"""Parameters, one module for each prefix: points.stride is in points.py, max_pixels in depth_node_parameters.py."""

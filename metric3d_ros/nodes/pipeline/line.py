@@ -1,4 +1,4 @@
-"""The line that every frame walks, top to bottom: take, decode, estimate, build, publish. Each step is timed."""
+"""The path of every frame, top to bottom: take, decode, estimate, correct, build, publish. Each step is timed."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""Works on the newest item of each source, and on two neighbouring ones at once. No ROS here."""
+"""Processes the newest item of each source and drops the ones it replaces; may overlap two stages. No ROS here."""
 
 import threading
 import time
@@ -11,9 +11,9 @@ R = TypeVar("R")
 
 
 class Scheduler(Generic[S, T, R]):
-    """Decides which items are worked on, when, and on which thread.
+    """Decides which items are processed, when, and on which thread.
 
-    A newer item replaces the one of the same source that has not been started; nothing else queues. A first thread
+    A newer item replaces the waiting one of the same source, which is dropped; nothing else queues. A first thread
     runs `work` on all items that wait, at most one of each source. `then` takes what `work` returns.
 
     With a network on a GPU, `work` waits for it while the processor is idle. There `then` overlaps: it runs on a second
@@ -51,7 +51,7 @@ class Scheduler(Generic[S, T, R]):
         """What `then` works on, on the second thread: one result at most."""
         self._closed = self._ended = False
         self._handed_over_s = self._work_s = self._then_s = 0.0
-        # Daemons, because nothing can interrupt an inference; `stop` tells whether one was left behind.
+        # Daemons, because nothing can interrupt an inference; `stop` returns whether one was left behind.
         self._first = threading.Thread(target=self._run, name=name, daemon=True)
         self._second = threading.Thread(target=self._run_second, name=f"{name}_then", daemon=True)
 

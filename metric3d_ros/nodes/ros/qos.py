@@ -1,4 +1,4 @@
-"""Quality of service: what a kind of topic uses, overrides by parameter, and warnings about peers that do not fit."""
+"""Quality of service: the profile of each kind of topic, overrides by parameter, warnings about incompatible peers."""
 
 import copy
 from typing import Any

@@ -1,1 +1,1 @@
-"""Shared memory for large messages, what killed processes left in it, and what the environment asks of SROS2."""
+"""Shared memory for large messages, its clean-up after killed processes, and the SROS2 settings of the environment."""

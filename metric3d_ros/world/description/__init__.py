@@ -1,1 +1,1 @@
-"""What a scene consists of: solids, materials, colours, and the random numbers that draw them."""
+"""What a scene consists of: solids, materials and colours, and the seeded random numbers that choose them."""

@@ -1,1 +1,1 @@
-"""Things that stand in a scene, and where they can be placed."""
+"""Objects that stand in a scene, and where they can be placed."""

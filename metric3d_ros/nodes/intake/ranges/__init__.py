@@ -1,1 +1,1 @@
-"""Ranges of another sensor, brought into the camera, to measure the scale by."""
+"""Ranges of another sensor, transformed into the camera's frame to measure the scale of depth."""

@@ -1,1 +1,1 @@
-"""What corrects depth, and finds the ground and obstacles in it; one module for each prefix."""
+"""Parameters that correct depth or find ground and obstacles in it, one module for each prefix."""

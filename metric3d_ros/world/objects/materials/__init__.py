@@ -1,1 +1,1 @@
-"""Drawn materials, as walls, furniture, streets and single things have them."""
+"""Random materials of walls, furniture, streets and single objects."""

@@ -1,1 +1,1 @@
-"""Houses, vehicles and what stands along streets."""
+"""Houses, vehicles and street furniture."""
