@@ -1,4 +1,4 @@
-"""Corrections of one camera's estimates before outputs are built: edges, sky, scale, stability. No ROS."""
+"""Corrections of one camera's estimates before outputs are built: sky, edges, stability, scale. No ROS."""
 
 from metric3d_ros.corrections.corrector import Corrected, DepthCorrector
 from metric3d_ros.corrections.options import CorrectionOptions, KnownDistance, ScaleSource, up_of_rotation
