@@ -46,7 +46,7 @@ class DepthImageParameters:
     )
     max_jump: float = parameter(
         0.0,
-        "Removes flying pixels: depth is invalid on edges where it jumps to a neighbouring pixel by more than this "
+        "Remove flying pixels: depth is invalid on edges where it jumps to a neighbouring pixel by more than this "
         "fraction of the nearer depth. 0 is off; try 0.1.",
         minimum=0.0,
         maximum=10.0,

@@ -132,7 +132,7 @@ class DepthParameters:
     )
     max_pixels: int = parameter(
         16_777_216,
-        "Maximum image size; larger images are dropped undecoded, and the memory of their messages is given back.",
+        "Maximum image size; larger images are dropped before decoding, and the memory of their messages is freed.",
         unit="px",
         minimum=784,
         maximum=MAX_PIXELS,
@@ -160,9 +160,9 @@ class DepthParameters:
     )
     rectify: str = parameter(
         RECTIFY_AUTO,
-        "Whether the network sees raw images as pinhole images, like those of its training: on, off, or auto: if the "
-        "lens moves a pixel by 2 % of the half diagonal. A lens of more than 110 degrees is split into several views. "
-        "At most 5 % of the pixels, at the corners, are left out. Rectified images pass untouched.",
+        "Show raw images to the network as pinhole images, like those of its training: on, off, or auto (if the lens "
+        "moves a pixel by 2 % of the half diagonal). A lens of more than 110 degrees is split into several views. At "
+        "most 5 % of the pixels, at the corners, become invalid. Rectified images are unaffected.",
         choices=RECTIFY,
     )
     outputs_in: str = parameter(
@@ -205,8 +205,8 @@ class DepthParameters:
     )
     camera_info_scaling: str = parameter(
         REFUSE,
-        "If an image has another size than its camera_info: refuse drops it; scale takes it for the whole "
-        "calibrated image, resized, and scales the intrinsics.",
+        "If an image has another size than its camera_info: refuse drops it; scale assumes that it was resized, not "
+        "cropped, and scales the intrinsics.",
         choices=(REFUSE, SCALE),
         read_only=True,
     )

@@ -48,7 +48,7 @@ class PointsParameters:
     )
     max_jump: float = parameter(
         0.0,
-        "Removes flying pixels as depth.max_jump does, but from the cloud only. 0 is off.",
+        "Remove flying pixels as depth.max_jump does, but from the cloud only. 0 is off.",
         minimum=0.0,
         maximum=10.0,
     )

@@ -12,19 +12,19 @@ class EdgesParameters:
 
     remove: bool = parameter(
         False,
-        "Removes flying pixels (points in the air between a near and a far surface) from depth, in every output: they "
-        "become invalid. Judged by the slope of depth beyond what normals explain, so a grazing floor stays.",
+        "Remove flying pixels (points in the air between a near and a far surface): they become invalid in every "
+        "output. Found by slopes of depth that the normals do not explain, so a floor at a grazing angle stays.",
     )
     max_tangent: float = parameter(
         1.6,
-        "Tangent of the angle to the image plane that depth may show beyond what the normals explain. Smaller removes "
-        "more.",
+        "Maximum slope of depth beyond what the normals explain, as the tangent of its angle to the image plane. "
+        "Smaller removes more.",
         minimum=0.1,
         maximum=100.0,
     )
     min_cluster_px: int = parameter(
         64,
-        "What is left amid flying pixels in fewer connected pixels is removed too. 0 leaves it.",
+        "Minimum size of a region that is left among flying pixels; a smaller one is removed too. 0 keeps all.",
         unit="px",
         minimum=0,
         maximum=1_000_000,

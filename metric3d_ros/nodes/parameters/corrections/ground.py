@@ -18,7 +18,7 @@ class GroundParameters:
         maximum=89.0,
     )
     min_share: float = parameter(
-        0.05, "Least part of the image's valid pixels that must be ground.", minimum=0.001, maximum=1.0
+        0.05, "Minimum fraction of the image's valid pixels that must be ground.", minimum=0.001, maximum=1.0
     )
 
     def options(self, up: tuple[float, float, float]) -> GroundOptions:

@@ -12,8 +12,8 @@ class NormalsParameters:
 
     source: str = parameter(
         FROM_NETWORK,
-        "Where normals come from: network, the model's own, or from depth if it gives none; or depth, always. The demo "
-        "model's own are closer to the truth.",
+        "Source of normals: network uses the model's own, or depth if it has none; depth always computes them from "
+        "depth. The demo model's own are closer to the truth.",
         choices=(FROM_NETWORK, FROM_DEPTH),
     )
     arrow_stride: int = parameter(

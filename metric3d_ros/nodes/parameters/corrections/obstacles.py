@@ -12,17 +12,21 @@ class ObstaclesParameters:
     """The parameters `obstacles.*`."""
 
     min_height_m: float = parameter(
-        0.1, "Lower things are ground. Grows by 1 % of the distance.", unit="m", minimum=0.001, maximum=100.0
+        0.1,
+        "Minimum height of obstacles; lower is ground. It grows by 1 % of the distance.",
+        unit="m",
+        minimum=0.001,
+        maximum=100.0,
     )
     max_height_m: float = parameter(
         2.0,
-        "Higher things do not stand in the way: the robot's height and some clearance.",
+        "Maximum height of obstacles: the robot's height and some clearance.",
         unit="m",
         minimum=0.01,
         maximum=100.0,
     )
     max_range_m: float = parameter(
-        10.0, "Farther things, along the ground, are left out.", unit="m", minimum=0.1, maximum=1000.0
+        10.0, "Maximum distance of obstacles along the ground.", unit="m", minimum=0.1, maximum=1000.0
     )
     stride: int = parameter(
         2, "Subsampling step (stride) of points/obstacles in rows and columns.", unit="px", minimum=1, maximum=64

@@ -1,4 +1,4 @@
-"""The parameters `scale.*`: the factor that corrects the scale of depth, and what it is measured by."""
+"""The parameters `scale.*`: the factor that corrects the scale of depth, and how it is measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,21 +38,21 @@ class ScaleParameters:
 
     factor: float = parameter(
         0.0,
-        "Multiplies all depth. 0 measures the factor, if a source below is set, and is 1 if none is.",
+        "Factor that multiplies all depth. 0: measured by the source that is set below; 1 if none is set.",
         minimum=0.0,
         maximum=100.0,
     )
     camera_height_m: float = parameter(
         0.0,
-        "The camera's height above the ground, by which the factor is measured whenever ground is seen. 0 is off.",
+        "Height of the camera above the ground, to measure the factor whenever ground is in view. 0 is off.",
         unit="m",
         minimum=0.0,
         maximum=100.0,
     )
     known_distance_m: float = parameter(
         0.0,
-        "Distance from the camera to what is seen in scale.known_box, as a tape measures it. The factor is measured "
-        "as long as it is set, and kept when it is 0 again.",
+        "Distance from the camera to the surface in scale.known_box, as a tape measures it. The factor is measured "
+        "while this is set, and kept when it is 0 again.",
         unit="m",
         minimum=0.0,
         maximum=FARTHEST_M,
@@ -65,8 +65,7 @@ class ScaleParameters:
     )
     topic: str = parameter(
         "",
-        "Topic of ranges of another sensor, by which the factor is measured, and whether the focal length fits. '' is "
-        "off.",
+        "Topic of ranges of another sensor, to measure the factor and to detect a wrong focal length. '' is off.",
         read_only=True,
     )
     topic_type: str = parameter(
@@ -77,13 +76,13 @@ class ScaleParameters:
     )
     transform: tuple[float, ...] = parameter(
         (0.0, 0.0, 0.0, -1.5707963267948966, 0.0, -1.5707963267948966),
-        "Where the sensor of scale.topic is: x y z (m), roll pitch yaw (rad) of the camera's optical frame in the "
-        "sensor's frame. The default: the same place and direction, sensor x forward, z up.",
+        "Pose of the camera's optical frame in the frame of scale.topic's sensor: x y z (m), roll pitch yaw (rad). The "
+        "default: same place and direction, sensor x forward, z up.",
         check=check_transform,
     )
     use_tf: bool = parameter(
         False,
-        "Takes the place of scale.topic's sensor from tf2, at the stamp of its message, and not from scale.transform; "
+        "Take the pose of scale.topic's sensor from tf2, at the stamp of its message, instead of scale.transform; "
         "requires tf2_ros.",
         read_only=True,
     )
@@ -94,18 +93,17 @@ class ScaleParameters:
         minimum=0.0,
         maximum=60.0,
     )
-    freeze: bool = parameter(False, "Keeps the factor as it is.")
+    freeze: bool = parameter(False, "Keep the present factor.")
     file: str = parameter(
         "",
-        "File that remembers the factor across a restart; with several cameras the camera's name goes before its name. "
-        "'' is none.",
+        "File that stores the factor across restarts; with several cameras, the camera's name is prefixed. '' is none.",
         read_only=True,
     )
     time_constant_s: float = parameter(
-        0.3, "Time after which 63 % of a change of the factor is followed.", unit="s", minimum=0.0, maximum=600.0
+        0.3, "Time constant: after it, the factor has followed 63 % of a change.", unit="s", minimum=0.0, maximum=600.0
     )
-    min_factor: float = parameter(0.5, "Smaller measured factors are refused.", minimum=0.01, maximum=1.0)
-    max_factor: float = parameter(2.0, "Larger measured factors are refused.", minimum=1.0, maximum=100.0)
+    min_factor: float = parameter(0.5, "Minimum factor; smaller measurements are refused.", minimum=0.01, maximum=1.0)
+    max_factor: float = parameter(2.0, "Maximum factor; larger measurements are refused.", minimum=1.0, maximum=100.0)
 
     def __post_init__(self) -> None:
         self.source()

@@ -1,4 +1,4 @@
-"""The parameters `sky.*`: what is too far to be a point."""
+"""The parameters `sky.*`: pixels that are too far to be points."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ class SkyParameters:
 
     remove: bool = parameter(
         False,
-        "Takes sky, and what is beyond the network's reach, for far: never a point; in depth/image what depth.far is "
-        "set to. Sky is a region of far pixels with low confidence that reaches the top of the upright image.",
+        "Treat sky, and depth beyond sky.ceiling_m, as far: no points, and in depth/image the value of depth.far. Sky "
+        "is a region of far pixels with low confidence that reaches the top of the upright image.",
     )
     ceiling_m: float = parameter(
-        150.0, "Depth from here on is far, wherever it is.", unit="m", minimum=1.0, maximum=FARTHEST_M
+        150.0, "Depth from here on is far, anywhere in the image.", unit="m", minimum=1.0, maximum=FARTHEST_M
     )
-    from_m: float = parameter(20.0, "Nearer depth is never sky.", unit="m", minimum=1.0, maximum=FARTHEST_M)
+    from_m: float = parameter(20.0, "Minimum depth of sky.", unit="m", minimum=1.0, maximum=FARTHEST_M)
     max_confidence: float = parameter(
-        0.6, "Sky has at most this confidence, if the model gives any.", minimum=0.0, maximum=1.0
+        0.6, "Maximum confidence of sky, if the model has confidence.", minimum=0.0, maximum=1.0
     )
 
     def __post_init__(self) -> None:

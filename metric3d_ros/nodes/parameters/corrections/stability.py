@@ -1,4 +1,4 @@
-"""The parameters `stability.*`: what keeps depth steady from frame to frame."""
+"""The parameters `stability.*`: filters that keep depth steady from frame to frame."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ class StabilityParameters:
 
     scale: bool = parameter(
         False,
-        "Takes out the network's change of scale from frame to frame, without latency; starts anew at cuts and "
-        "exposure jumps.",
+        "Remove the network's changes of scale from frame to frame, without latency; restarts at cuts and exposure "
+        "jumps.",
     )
     temporal: bool = parameter(
         False,
-        "Averages the depth of pixels that do not move over frames; a pixel whose depth or brightness changes keeps "
-        "its own. Starts anew at cuts.",
+        "Average the depth of static pixels over frames; a pixel whose depth or brightness changes keeps its own. "
+        "Restarts at cuts.",
     )
