@@ -122,7 +122,7 @@ def _print_findings(report: ExportReport, progress: Progress) -> None:
             for figure in departure.figures:
                 print(f"    {describe_figure(departure, figure)}")
     if report.degraded is not None:
-        print(f"Kept although it departs from float32 too far: {report.degraded}.", file=sys.stderr)
+        print(f"Kept although it deviates too far from float32: {report.degraded}.", file=sys.stderr)
 
 
 def _read_weights(args: argparse.Namespace, progress: Progress) -> Weights:

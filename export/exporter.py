@@ -67,7 +67,7 @@ def export_model(
         training_size_hw: for the metadata: what the network was trained at; None takes the variant's.
         overwrite: replace files that exist.
         verified_sizes_hw: sizes to verify besides `precision_limits.SIZES_NHW`.
-        allow_degraded: keep a model that departs from float32 by more than its precision's limits, and say so in its
+        allow_degraded: keep a model that deviates from float32 by more than its precision's limits, and note that in its
             metadata under `guard.DEGRADED`.
         optimise: False stores the published operations one by one.
 

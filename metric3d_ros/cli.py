@@ -30,17 +30,17 @@ VERBS = {
     ),
     "evaluate": Verb("metric3d_ros.evaluation.cli", "measure a model's accuracy on scenes or images with known depth"),
     "export": Verb("metric3d_export.cli", "turn published weights into a verified ONNX file", "export"),
-    "fetch": Verb("metric3d_ros.commands.fetch", "make a published model ahead of time, without PyTorch"),
-    "health": Verb("metric3d_ros.nodes.health_check", "tell whether depth_node works, for containers and supervisors"),
+    "fetch": Verb("metric3d_ros.commands.fetch", "download and assemble a published model ahead of time"),
+    "health": Verb("metric3d_ros.nodes.health_check", "check whether depth_node works, for containers and supervisors"),
     "info": Verb("metric3d_ros.commands.info", "print what a model file is and where its weights come from"),
-    "models": Verb("metric3d_ros.commands.models", "list the models that can be had by name, and where they are"),
-    "run": Verb("metric3d_ros.runs.cli", "depth, clouds and bags of images, videos and bags, without ROS"),
+    "models": Verb("metric3d_ros.commands.models", "list the published models, and where they are stored"),
+    "run": Verb("metric3d_ros.runs.cli", "compute depth, clouds and bags from images, videos and bags, without ROS"),
     "view": Verb("metric3d_ros.nodes.view", "watch image, depth, normals and cloud topics in Rerun", "viewer"),
 }
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser that knows the verbs' names; their own arguments are added once one is chosen."""
+    """Return the parser of the verbs' names; a verb's own arguments are added once it is chosen."""
     parser = argparse.ArgumentParser(
         prog="metric3d", description="Metric depth, surface normals and point clouds from one camera."
     )

@@ -166,7 +166,7 @@ def _github_commit(repository: str, ref: str) -> str:
     except (OSError, RedirectRefusedError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
         reason = _in_one_line(error.reason if isinstance(error, urllib.error.URLError) else error)
     raise ExportError(
-        f"GitHub does not say which commit {ref or 'the default branch'} of {repository} is at ({reason}): try again "
+        f"GitHub did not return the commit of {ref or 'the default branch'} of {repository} ({reason}): try again "
         f"later, name the commit's full hash ({repository}:HASH), or a folder with their files"
     )
 

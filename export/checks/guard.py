@@ -17,7 +17,7 @@ from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.world.held_out import HeldOutScenes
 
 DEGRADED = "degraded"
-"""Metadata key, after the prefix, of what a model kept by `allow_degraded` departs in."""
+"""Metadata key, after the prefix, of the limits that a model kept by `allow_degraded` exceeds."""
 
 ROOM_SIZES_HW = ((252, 336), (196, 364), (308, 231))
 """Sizes of the rendered rooms that every reduced model is tried on: landscape, wide, and upright and padded."""
@@ -91,6 +91,6 @@ def require_faithful(departures: Sequence[Difference], *, precision: str) -> Non
     text = describe_departures(departures)
     if text:
         raise ExportError(
-            f"precision {precision} departs from float32 too far: {text}; nothing was written: choose another "
+            f"precision {precision} deviates too far from float32: {text}; nothing was written: choose another "
             "precision, or keep the model all the same with --allow-degraded"
         )

@@ -62,7 +62,7 @@ def store_half(traced: TracedGraph) -> list[Weight]:
 PRECISIONS = {
     "fp32": Precision(meaning="float32 throughout", rewrite=keep_float, exact=True),
     "fp32-half-weights": Precision(
-        meaning="weights stored as float16, computed with as float32: half the file, the same speed",
+        meaning="weights stored as float16, computed in float32: half the file, the same speed",
         rewrite=store_half,
         read_back=float16.read_back,
         bytes_per_weight=2,
@@ -71,7 +71,7 @@ PRECISIONS = {
         scales_in_weights=False,
     ),
     "fp16": Precision(
-        meaning="float16 but for what measurably needs float32: half the file, for GPUs",
+        meaning="float16 except for what measurably needs float32: half the file, for GPUs",
         rewrite=lambda traced: compute_in_half(traced, kept=KEPT_IN_FLOAT32),
         read_back=float16.read_back,
         bytes_per_weight=2,

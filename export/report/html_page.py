@@ -65,7 +65,7 @@ def _notes(record: Mapping[str, Any]) -> list[str]:
     if record["model"]["weights_file"] == "stand-in":
         notes.append("The weights are stand-ins: depth from this model is meaningless.")
     if record["degraded"]:
-        notes.append(f"Kept although it departs from float32 too far: {record['degraded']}.")
+        notes.append(f"Kept although it deviates too far from float32: {record['degraded']}.")
     return [f"<p class=note>{_text(note)}</p>" for note in notes]
 
 

@@ -46,5 +46,5 @@ def parse_model_name(text: str | Path) -> ModelName | None:
 
 
 def all_model_names() -> list[ModelName]:
-    """Return every published model that can be had by name."""
+    """Return every published model by its name."""
     return [ModelName(variant, precision) for variant in VARIANTS for precision in PLAN_PRECISIONS]

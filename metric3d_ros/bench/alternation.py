@@ -1,4 +1,4 @@
-"""Times candidates in turn in one run, A B A B ..., once all of them are known to give the same."""
+"""Times candidates in alternation, A B A B ..., once their outputs are known to be equal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from metric3d_ros.bench.statistics import PairedRatio, Summary
 from metric3d_ros.errors import Metric3DError
 
 _SETTLE_S = 0.03
-"""Between two runs: threads of the one before may still be spinning, in wait of more work."""
+"""Between two runs: threads of the previous one may still busy-wait for work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Times:
         return {name: Summary.of([run.stages_ms[name] for run in self.runs if name in run.stages_ms]) for name in names}
 
     def images_per_s(self) -> float:
-        """Return how many images go through, one after the other."""
+        """Return the throughput of images that go through one after the other."""
         return 1e3 * len(self.runs) / sum(self.total_ms)
 
     def cpu_percent(self) -> float:
@@ -70,7 +70,7 @@ def time_in_turn(
 ) -> dict[Candidate, Times]:
     """Run every runner once a round, in the same order, and return each one's times.
 
-    One that fails is told to `on_failure` and has no times.
+    One that fails is reported to `on_failure` and has no times.
     """
     times = {candidate: Times() for candidate in runners}
 

@@ -1,4 +1,4 @@
-"""All that a benchmark found, as one record for JSON."""
+"""The results of a benchmark, as one record for JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _BUSY_PERCENT = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class NodeOverhead:
-    """The node without its network, in one scenario of `metric3d_ros.bench.node.overhead`, in that program's own words.
+    """The node without its network, in one scenario of `metric3d_ros.bench.node.overhead`, with that program's output.
 
-    `overhead_ms` has the figures of its first line, such as p50: what a frame takes without the network.
+    `overhead_ms` has the figures of its first line, such as p50: the time of a frame without the network.
     """
 
     scenario: str
@@ -53,7 +53,7 @@ class BenchReport:
 
     @property
     def unequal(self) -> list[Refusal]:
-        """What gave something else than its baseline and was therefore not timed."""
+        """Members whose outputs differ from the baseline's, and which were therefore not timed."""
         return [refusal for compared in self.comparisons for refusal in compared.refused if refusal.differs]
 
     @property

@@ -1,4 +1,4 @@
-"""Candidates: what can be timed, each behind one interface that runs it once on the benchmark's image."""
+"""Candidates: model files and PyTorch behind one interface that runs them once on the benchmark's image."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What every candidate is given."""
+    """The input of every candidate."""
 
     rgb: npt.NDArray[np.uint8]
     """(H, W, 3)."""
@@ -100,7 +100,7 @@ class Runner(Protocol):
 
     @property
     def available(self) -> frozenset[str]:
-        """What it can give: "depth", "confidence", "normals"."""
+        """The outputs that it has: "depth", "confidence", "normals"."""
 
     @property
     def fixed_size_hw(self) -> tuple[int, int] | None:
@@ -113,7 +113,7 @@ class Runner(Protocol):
         """Run it once and return depth (H, W) in metres, confidence (H, W) and normals (H, W, 3), as far as asked."""
 
     def close(self) -> None:
-        """Give back its memory."""
+        """Free its memory."""
 
 
 def open_runner(candidate: Candidate, task: Task) -> Runner:
@@ -249,7 +249,7 @@ class TorchRunner:
 
 
 def read_reason(said: str) -> str:
-    """Return the line, of what a process wrote before it failed, that tells why; "" if there is none.
+    """Return the line with the reason, of what a process wrote before it failed; "" if there is none.
 
     It is the last one that names an exception, as hints may follow it, or else the last one at all.
     """
@@ -259,6 +259,6 @@ def read_reason(said: str) -> str:
 
 
 def available_outputs(model: DepthModel) -> frozenset[str]:
-    """Return the estimator's names of what a model gives."""
+    """Return the estimator's names of a model's outputs."""
     named = {DEPTH: model_contract.DEPTH, CONFIDENCE: model_contract.CONFIDENCE, NORMALS: model_contract.NORMAL}
     return frozenset(name for name, contract in named.items() if contract in model.outputs)

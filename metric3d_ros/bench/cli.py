@@ -85,13 +85,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=TOLERANCE,
         metavar="X",
-        help="largest relative difference from the baseline in 99.9 %% of the pixels; 100 X degrees for normals; "
+        help="maximum relative difference from the baseline in 99.9 %% of the pixels; 100 X degrees for normals; "
         "a reduced precision may differ more, and the table shows by how much (default: %(default)g)",
     )
     out = parser.add_argument_group("what to write")
     out.add_argument("--json", type=Path, metavar="FILE", help="write every figure, with machine and versions")
     out.add_argument("--picture", type=Path, metavar="FILE.png", help="draw the figures as bars")
-    gpu = parser.add_argument_group("what a GPU is worth, instead of all that")
+    gpu = parser.add_argument_group("GPU report, in place of all the above")
     gpu.add_argument(
         "--gpu-report",
         type=Path,
@@ -104,12 +104,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=MINUTES,
         metavar="M",
-        help="what does not fit into this time is left out of the GPU report and named there (default: %(default)g)",
+        help="time limit of the GPU report, which lists what did not fit into it (default: %(default)g)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print and write; return 0, or 1 where something differed from its baseline or nothing could be timed."""
+    """Measure, print and write; return 0, or 1 if something differed from its baseline or nothing could be timed."""
     pace, request = _pace(args), _request(args)
     check_names(request)
     for option, path in (("--json", args.json), ("--picture", args.picture), ("--gpu-report", args.gpu_report)):
@@ -238,7 +238,7 @@ def _teller(started_s: float) -> Callable[[str], None]:
 
 
 def _measure_stages(report: BenchReport, *, seconds: float, tell: Callable[[str], None]) -> None:
-    """Run the node with the first optimised model of each comparison, or its baseline where there is no other."""
+    """Run the node with the first optimised model of each comparison, or its baseline if there is no other."""
     done = set()
     for compared in report.comparisons:
         member = _for_node(compared)

@@ -1,4 +1,4 @@
-"""One comparison: a baseline and its candidates on one image, equal first, then timed in turn."""
+"""One comparison: a baseline and its candidates on one image; checks that they are equal, then times them in turn."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Timed:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What came of a comparison; `timed` starts with the baseline, and is empty where that could not run."""
+    """The result of a comparison; `timed` starts with the baseline, and is empty if that could not run."""
 
     comparison: Comparison
     outputs: Sequence[str]
@@ -117,10 +117,10 @@ def make_task(size_hw: tuple[int, int], *, threads: int) -> Task:
 def compare_and_time(
     comparison: Comparison, task: Task, *, pace: Pace, tolerance: float, tell: Callable[[str], None]
 ) -> Compared:
-    """Open all members, hold their outputs against the baseline's, and time those that may be compared.
+    """Open all members, compare their outputs with the baseline's, and time those that are equal.
 
-    What cannot run here, or gives something else than the baseline, is refused. A reduced precision of the same weights
-    may differ.
+    Members that cannot run here, or whose outputs differ, are refused. A reduced precision of the same weights may
+    differ.
     """
     baseline, *others = comparison.members
     runners: dict[Candidate, Runner] = {}
@@ -211,7 +211,7 @@ def _require_equal(
     """Close and remove from `runners` what differs from the baseline beyond the tolerance; return all differences."""
     same_weights = {baseline.weights_sha256} - {None}
     found: dict[Candidate, list[Difference]] = {}
-    # Float32 first: what equals the baseline vouches for the reduced precisions of its weights.
+    # Float32 first: only weights that equal the baseline's allow their reduced precisions.
     for member in sorted((each for each in runners if each != baseline), key=lambda each: each.reduced):
         try:
             differences = compare_maps(runners[member].maps(list(expected)), expected, tolerance=tolerance)
@@ -241,7 +241,7 @@ def compare_maps(found: Maps, expected: Maps, *, tolerance: float) -> list[Diffe
 
 
 def describe_excess(differences: Sequence[Difference]) -> str | None:
-    """Return in words which output is off by the most beyond its limit; None if all are acceptable."""
+    """Describe the output that exceeds its limit by the most; None if all are acceptable."""
     bad = [each for each in differences if not each.acceptable]
     if not bad:
         return None

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: processor, GPU, and the versions of what took part."""
+"""The machine of a benchmark: processor, GPU, and the versions of the packages involved."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _cpu_ticks() -> tuple[int, int] | None:
 
 
 def describe_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that are installed and take part in a benchmark."""
+    """Return the versions of Python and of the installed packages that affect a benchmark."""
     versions = {"metric3d_ros": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -72,7 +72,7 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_gpus() -> list[dict[str, str]]:
-    """Return name, driver and memory of each GPU that NVIDIA's driver tells of."""
+    """Return name, driver and memory of each GPU that NVIDIA's driver reports."""
     try:
         done = subprocess.run(_GPU_QUERY, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

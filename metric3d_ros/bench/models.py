@@ -1,4 +1,4 @@
-"""The models that a benchmark needs: made once by the export tool with stand-in weights, or files that are there."""
+"""The models that a benchmark needs: made once by the export tool with stand-in weights, or existing files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_model(variant: str, *, precision: str, form: str, tell: Callable[[str],
     """Return a file of `variant` with stand-in weights, made by a process of the export tool unless it is there.
 
     Files are kept by the version and the sources of the export tool, so that none is older than the tool. Raises
-    ConfigurationError if that tool is missing, ExportError with its own words where it fails.
+    ConfigurationError if that tool is missing, ExportError with its message if it fails.
     """
     path = model_path(variant, precision=precision, form=form)
     if path.exists():

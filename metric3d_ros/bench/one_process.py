@@ -25,7 +25,7 @@ _RUNS = 2
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """What a model needs beside time.
+    """Start-up time and memory of a model.
 
     Attributes:
         load_s: seconds to load it.
@@ -43,7 +43,7 @@ class Footprint:
 def measure_footprint(
     candidate: Candidate, *, size_hw: tuple[int, int], outputs: Sequence[str], threads: int
 ) -> Footprint:
-    """Start a process that loads the model and runs it; raises InferenceError with that process's own words."""
+    """Start a process that loads the model and runs it; raises InferenceError with that process's message."""
     task = {
         "candidate": dataclasses.asdict(candidate),
         "size_hw": size_hw,

@@ -1,4 +1,4 @@
-"""From the options of `metric3d bench` to what is compared with what."""
+"""From the options of `metric3d bench` to the comparisons that it makes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass
 class Plan:
-    """All comparisons, and what has been left out for which reason."""
+    """All comparisons, and what was left out with the reason."""
 
     comparisons: list[Comparison] = field(default_factory=list)
     left_out: list[Refusal] = field(default_factory=list)

@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What `count` times have in common, in milliseconds; percentiles between two times are interpolated."""
+    """Percentiles of `count` times, in milliseconds; between two times they are interpolated."""
 
     count: int
     p50: float
@@ -27,7 +27,7 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class PairedRatio:
-    """How many times as long as the baseline something takes: the median over `pairs` of neighbouring runs.
+    """The ratio of a candidate's time to the baseline's: the median over `pairs` of neighbouring runs.
 
     `low` and `high` are the quartiles: half of the pairs lie between them.
     """

@@ -56,12 +56,12 @@ def stage_table(title: str, stages: dict[str, Summary], *, indent: str = "") -> 
 
 
 def format_ms(value: float) -> str:
-    """Return milliseconds with three digits that tell something."""
+    """Return milliseconds with three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def format_off(timed: Timed) -> str:
-    """Return in short how far depth and normals are from the baseline's, but for the worst 0.1 % of the pixels."""
+    """Return in short how far depth and normals are from the baseline's, without the worst 0.1 % of the pixels."""
     words = []
     for each in timed.differences:
         if each.output == DEPTH:

@@ -1,4 +1,4 @@
-"""Encoded pictures to arrays, with OpenCV, once they are known to be whole."""
+"""Decodes pictures to arrays with OpenCV, after checking that they are complete."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""Where a JPEG ends and how much of it is there (ITU-T T.81, annex B).
+"""Finds the end of a JPEG and what is missing of a truncated one (ITU-T T.81, annex B).
 
-Decoders fill up what is missing with gray and call it success, or refuse a complete picture for lack of its end mark;
-which of the two depends on OpenCV's version. So the end is found here, and what was decoded is judged here.
+Decoders fill missing data with gray and report success, or refuse a complete picture because its end mark is missing;
+which of the two depends on OpenCV's version. So this module finds the end, and judges what was decoded.
 """
 
 import itertools
@@ -197,11 +197,11 @@ def with_end(data: Bytes, layout: JpegLayout) -> Bytes:
 
 
 def explain_loss(data: Bytes, layout: JpegLayout, picture: NDArray[Any], decode: Decode) -> str:
-    """Return what of `picture`, as decoded from `with_end`, was not in the data; "" if all of it was.
+    """Return which part of `picture`, as decoded from `with_end`, was missing in the data; "" if it is complete.
 
-    An end mark alone proves nothing: some drivers put one behind whatever came. Pictures whose last pixels are not the
-    gray of missing data cost nothing but the look at these; others, and those without an end mark that come in several
-    scans, are decoded once more, with noise behind the data: what changes had not been there.
+    An end mark alone proves nothing: some drivers append one to whatever they received. If the last pixels are not the
+    gray of missing data, that check is all it costs. Other pictures, and progressive ones without an end mark, are
+    decoded once more with noise behind the data: the pixels that change were missing.
     """
     frame = layout.frame
     assert frame is not None
@@ -223,7 +223,7 @@ def explain_loss(data: Bytes, layout: JpegLayout, picture: NDArray[Any], decode:
 
 
 def _rows_before_lost_restart(data: Bytes, layout: JpegLayout) -> int | None:
-    """Return how many rows come before the first lost one as the count of restart marks has it; None if none is."""
+    """Return how many rows precede the first lost one, by the count of restart marks; None if none is lost."""
     frame = layout.frame
     assert frame is not None
     height, width = frame.size_hw

@@ -1,4 +1,4 @@
-"""Where a PNG ends and how much of it is there (ISO/IEC 15948)."""
+"""Finds the end of a PNG and what is missing of a truncated one (ISO/IEC 15948)."""
 
 import struct
 import zlib
@@ -31,7 +31,7 @@ class _Chunk:
     body: Bytes
     """As much of it as there is."""
     end: int
-    """Behind its check sum, should that be there."""
+    """Behind its checksum, if that is there."""
 
 
 def read_size(data: Bytes) -> tuple[int, int] | None:
@@ -56,7 +56,7 @@ def find_end(data: Bytes) -> int | None:
 
 
 def mend(data: Bytes, *, what: str, remedy: str) -> Bytes:
-    """Return a PNG that lacks its end as a whole one, if all of its rows are there.
+    """Return a PNG without its end as a complete one, if all of its rows are there.
 
     Raises ImageError if they are not, with how many are missing, and if a checksum is wrong.
     """
@@ -69,7 +69,7 @@ def mend(data: Bytes, *, what: str, remedy: str) -> Bytes:
 
 
 def check_rows(data: Bytes, *, what: str, remedy: str) -> bytes:
-    """Return the filtered rows of a PNG; ImageError with how many are missing where some are."""
+    """Return the filtered rows of a PNG; ImageError with how many are missing, if any are."""
     header = next((each.body.tobytes() for each in _chunks(data) if each.name == b"IHDR"), b"")
     if len(header) != _IHDR.size:
         raise ImageError(f"{what} is a PNG without a header: {remedy}")

@@ -10,7 +10,7 @@ Bytes = NDArray[np.uint8]
 
 JPEG, PNG, TIFF, WEBP = "JPEG", "PNG", "TIFF", "WebP"
 BMP, PNM = "BMP", "PNM"
-"""Plain pixels with a header, in files only."""
+"""Uncompressed pixels with a header; in files only."""
 UNDERSTOOD = f"{JPEG}, {PNG}, {TIFF} or {WEBP}"
 
 _OTHERS = (
@@ -59,7 +59,7 @@ def recognise_in_file(data: Bytes) -> str:
 
 
 def describe(data: Bytes) -> str:
-    """Return in words what data hold that `recognise` does not know, with their first bytes."""
+    """Describe data that `recognise` does not recognise, with their first bytes."""
     start = data[:32].tobytes()
     known = next((name for at, bytes_, name in _OTHERS if start[at:].startswith(bytes_)), "no picture that is known")
     return f"{known} (it starts with {start[:4].hex(' ')})"

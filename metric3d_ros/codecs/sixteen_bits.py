@@ -1,4 +1,4 @@
-"""16-bit samples to the 8 bits that networks see: over their full range, a given one, or the one that a camera uses."""
+"""16-bit samples to the 8 bits that networks see: over the full range, a given one, or the one that a camera uses."""
 
 import math
 import re
@@ -90,7 +90,7 @@ def fit_sample_range(array: NDArray[Any]) -> SampleRange:
 
 
 class SteadySampleRange:
-    """Follows the range that one camera's 16-bit images use, so slowly that the same light looks the same.
+    """Follows the range that one camera's 16-bit images use, slowly, so that equal light keeps its brightness.
 
     Both ends move towards those that fit the newest image by 1 - exp(-t / time constant), where t is the time between
     the images' stamps. It restarts with the first image, when images change (another camera, size or encoding), when

@@ -1,4 +1,4 @@
-"""The directory of a TIFF: its size, its orientation, and how many of its rows are there (TIFF 6.0; BigTIFF)."""
+"""Reads the directory of a TIFF: its size, its orientation, and how many rows are missing (TIFF 6.0; BigTIFF)."""
 
 import struct
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class _Form:
 
 @dataclass(frozen=True)
 class Directory:
-    """The tags of the first picture, as far as they are needed here."""
+    """Those tags of the first picture that are needed here."""
 
     values: dict[int, tuple[int, ...]]
     orientation_at: int | None
@@ -113,7 +113,7 @@ def unturned(data: Bytes, directory: Directory) -> Bytes:
 
 
 def count_missing_rows(data: Bytes, directory: Directory) -> int:
-    """Return of how many rows the strips or tiles are not, or not all, in the data."""
+    """Return how many rows have strips or tiles that are not completely in the data."""
     height, width = read_size(directory)
     starts, lengths = directory.values.get(_STRIPS, ()), directory.values.get(_STRIP_BYTES, ())
     across, rows_each = 1, directory.one(_ROWS_PER_STRIP, height)

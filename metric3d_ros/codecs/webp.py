@@ -1,4 +1,4 @@
-"""Where a WebP ends and how much of it is there (RFC 9649)."""
+"""Finds the end of a WebP and what is missing of a truncated one (RFC 9649)."""
 
 from collections.abc import Iterator
 
@@ -37,9 +37,9 @@ def read_size(data: Bytes) -> tuple[int, int] | None:
 
 
 def with_end(data: Bytes, *, what: str, remedy: str) -> Bytes:
-    """Return the picture alone; where only what follows the pixels is cut off, a shorter one that ends before that.
+    """Return the picture alone; if only data after the pixels is cut off, a shorter one that ends before it.
 
-    Raises ImageError if pixels are missing. A lossy WebP does not tell which rows its bytes are of.
+    Raises ImageError if pixels are missing. The bytes of a lossy WebP do not reveal their rows.
     """
     stated = 8 + int.from_bytes(data[4:8].tobytes(), "little")
     if stated <= len(data):

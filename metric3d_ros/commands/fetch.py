@@ -1,4 +1,4 @@
-"""`metric3d fetch`: the model of a published name, made ahead of time, and copied to where you want it."""
+"""`metric3d fetch`: downloads and assembles a published model ahead of time, and copies it to another place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     names = ", ".join(map(str, all_model_names()))
     parser.add_argument("name", metavar="NAME", help=f"the model: {names}")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE.onnx", help="copy it there too, for a robot without internet"
+        "-o", "--output", type=Path, metavar="FILE.onnx", help="copy the model there, for a robot without internet"
     )
     parser.add_argument("--precision", choices=PLAN_PRECISIONS, help="the same as NAME:PRECISION")
     parser.add_argument("--force", action="store_true", help="overwrite the output file")

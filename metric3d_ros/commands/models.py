@@ -1,4 +1,4 @@
-"""`metric3d models`: which models can be had by name, which of them are on this machine, and on what terms."""
+"""`metric3d models`: the published models, which of them are on this machine, and their licences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metric3d_ros.hub.published import LICENCE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
+    """Add no arguments."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,5 +33,5 @@ def _where(name: ModelName) -> str:
     if entry is Entry.WHOLE:
         return f"{path}{beside}"
     if entry is not Entry.MISSING:
-        return f"{path}{beside}: {entry.value}, made anew when it is used"
+        return f"{path}{beside}: {entry.value}, rebuilt when it is used"
     return f"no, but its download: {checkpoint_path(name)}" if checkpoint_path(name).is_file() else "no"

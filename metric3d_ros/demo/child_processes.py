@@ -49,7 +49,7 @@ class Child:
 
 @contextlib.contextmanager
 def running_children() -> Iterator[list[Child]]:
-    """Give a list to put started children into; all of them are stopped at the end, also after an error."""
+    """Yield a list for started children; all of them are stopped at the end, also after an error."""
     children: list[Child] = []
     try:
         yield children
@@ -96,7 +96,7 @@ def stop_children(children: Sequence[Child]) -> None:
 
 
 def read_tail(log: Path, *, lines: int = _TAIL_LINES) -> str:
-    """Return the last lines of a log, indented; a word about it when it is empty or missing."""
+    """Return the last lines of a log, indented; a remark if it is empty or missing."""
     try:
         with log.open("rb") as file:
             text = read_end(file)

@@ -1,4 +1,4 @@
-"""`metric3d demo`: frames through image_player, DDS and depth_node, watched on the terminal and kept in a report."""
+"""`metric3d demo`: frames through image_player, DDS and depth_node, shown on the terminal and kept in a report."""
 
 import argparse
 import shutil
@@ -19,7 +19,7 @@ from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.files.exclusive import hold_file
 
-FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those that the model sees well
+FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those on which the model is accurate
 FLIGHT_FRAMES = 60
 _MARKER = ".metric3d_demo"
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibration", metavar="FILE", help="or a calibration file of camera_calibration, OpenCV or Kalibr"
     )
     parser.add_argument(
-        "--frames", type=int, default=FLIGHT_FRAMES, metavar="N", help="largest number of frames (default: %(default)s)"
+        "--frames", type=int, default=FLIGHT_FRAMES, metavar="N", help="maximum number of frames (default: %(default)s)"
     )
     parser.add_argument(
         "--scene",

@@ -27,7 +27,7 @@ RgbImage = npt.NDArray[np.uint8]
 FloatImage = npt.NDArray[np.float32]
 
 EDGE_JUMP = 0.1
-"""Points from which depth jumps by more than this part of itself fly between surfaces; clouds leave them out."""
+"""Pixels at a jump of depth by more than this fraction are flying pixels; clouds leave them out."""
 
 _ERROR_FULL_SCALE = 0.3
 _BANNER_RGB = (190, 30, 24)
@@ -145,7 +145,7 @@ def paint_error(share: FloatImage) -> RgbImage:
 
 
 def format_latency(record: FrameRecord) -> str:
-    """Return how long depth and points took, in words."""
+    """Return the latency of depth and points as text."""
     named = (("depth/image", "depth"), ("points", "points"))
     known = ((name, record.latency_ms[topic]) for topic, name in named if topic in record.latency_ms)
     return ", ".join(f"{name} after {latency_ms:.0f} ms" for name, latency_ms in known)

@@ -39,7 +39,7 @@ FloatImage = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a synthetic frame.
+    """The ground truth of a synthetic frame.
 
     Attributes:
         depth_m: float32 (H, W), metres along the optical axis, NaN where there is none.
@@ -54,11 +54,11 @@ class Truth:
 
 @dataclass
 class FrameSource:
-    """Images for image_player, and what the demo knows about them.
+    """Images for image_player, and their ground truth if it is known.
 
     Attributes:
         title: what the frames show, in a few words.
-        images: what image_player is given: a folder, an image or a pattern.
+        images: the input of image_player: a folder, an image or a pattern.
         player_options: the options that give image_player the intrinsics, and rendered images their frame_id.
         paths: the images in the order in which they are played.
         truth_of: returns a frame's truth by index; None if nothing is known.
@@ -78,7 +78,7 @@ class FrameSource:
     def index_of(self, rgb: RgbImage) -> int | None:
         """Return which image `rgb` is, at or after the one found last; None when it is none of them.
 
-        The player publishes pixels exactly as they are in the file, so they tell which file it was.
+        The player publishes pixels exactly as they are in the file, so they identify the file.
         """
         for index in range(self._cursor, len(self.paths)):
             image = read_rgb(self.paths[index])
@@ -185,7 +185,7 @@ def render_flight(
 
 
 def _render_frame(folder: Path, scene: Scene, camera: Camera, index: int, pose: Pose) -> float:
-    """Render one frame into files; return a depth that nearly all of it is nearer than, metres."""
+    """Render one frame into files; return a depth in metres that exceeds nearly all of the frame's."""
     view = render(scene, pose, camera.rays(), noise_seed=index)
     write_rgb(_image_path(folder, index), view.rgb)
     write_depth(_beside(folder, index, "depth.png"), view.depth_m, units_per_metre=_DEPTH_UNITS_PER_METRE)

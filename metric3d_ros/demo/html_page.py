@@ -1,4 +1,4 @@
-"""The demo's HTML page: one file with every picture, number and point in it."""
+"""The demo's HTML page: one self-contained file with every picture, number and point."""
 
 import base64
 import json
@@ -58,14 +58,14 @@ def encode_frame(
     world_from_camera: npt.NDArray[np.float64] | None,
     numbers: Mapping[str, float],
 ) -> PageFrame:
-    """Encode a frame's picture and, at a reduced size, what its points are made of.
+    """Encode a frame's picture and, at a reduced size, the data of its points.
 
     Args:
         name: shown beside the slider.
         panels: (h, w, 3), the frame's picture.
         rgb: (H, W, 3), the points' colours.
         depth_m: (H, W) metres; NaN makes no point.
-        camera: of `rgb`; lens distortion is left out of account in the page.
+        camera: of `rgb`; the page ignores its lens distortion.
         world_from_camera: (3, 4), z up; None shows the frame's points by themselves.
         numbers: what the page's chart can show.
     """

@@ -1,4 +1,4 @@
-"""The overview picture: the points of the whole run in perspective, above a few frames and what came of them."""
+"""The overview picture: the points of the whole run in perspective, above a few frames with their outputs."""
 
 import dataclasses
 import itertools

@@ -40,7 +40,7 @@ def draw_in_perspective(
     row = seen[:, 1] / seen[:, 2] * focal_px + height / 2
     radius_px = np.clip(np.rint(0.5 * point_size_m * focal_px / seen[:, 2]), 1, 12).astype(np.intp)
 
-    # One number holds depth (in its high bits) and which point it is, so a minimum per pixel gives both.
+    # One number holds depth (in its high bits) and the point's index, so a minimum per pixel gives both.
     rank = np.arange(len(seen), dtype=np.uint64)
     key = (np.minimum(seen[:, 2] * 1e5, 2**31).astype(np.uint64) << np.uint64(32)) | rank
     buffer = np.full(height * width, _FAR, np.uint64)
@@ -81,7 +81,7 @@ def _splat(
 
 
 def _relief(depth_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return a factor (H, W) below 1 where a pixel lies behind its neighbours; nothing at all counts as far away."""
+    """Return a factor (H, W), below 1 where a pixel is behind its neighbours; empty pixels count as far away."""
     log_depth = np.log2(np.where(np.isfinite(depth_m), depth_m, np.nanmax(depth_m, initial=1.0) * 2)).astype(np.float32)
     shade = np.zeros_like(log_depth)
     for step in (2, 5):

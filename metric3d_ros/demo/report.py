@@ -46,13 +46,13 @@ _TOPICS = (
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What was run, for people and for the JSON.
+    """Facts about the run, for the page and the JSON.
 
     Attributes:
         source: what the frames show.
         model: the model's name with its variant.
         meaningless: the weights are stand-ins.
-        limits: what the model cannot do with these frames, in one sentence; "" if nothing is known.
+        limits: the model's limits with these frames, in one sentence; "" if none are known.
         has_truth: the frames' depth and poses are known.
         far_m: a depth that nearly all of the frames lie within; None to take it from the frames.
         expected: how many frames were asked for.
@@ -69,7 +69,7 @@ class RunFacts:
 
 @dataclass
 class Report:
-    """Takes one frame after the other and keeps only what the page and the overview need of it."""
+    """Takes one frame after the other and keeps only what the page and the overview need."""
 
     folder: Path
     facts: RunFacts
@@ -88,11 +88,11 @@ class Report:
 
     @property
     def warning(self) -> str:
-        """A loud line for every picture and the page; "" if the model is a real one, or sees what it was made for."""
+        """The warning on every picture and the page; "" for a real model, or for images that the model was made for."""
         return MEANINGLESS if self.facts.meaningless else self.facts.limits
 
     def add(self, record: FrameRecord) -> None:
-        """Write a frame's picture and PLY, and remember what the page needs."""
+        """Write a frame's picture and PLY, and store what the page needs."""
         colours = self._colours_for(record)
         panels = add_banner(draw_record(record, colours=colours), self.warning)
         stem = Path(record.name).stem
@@ -127,7 +127,7 @@ class Report:
         )
 
     def finish(self, *, frames_per_s: float, wall_s: float) -> list[tuple[str, Path]]:
-        """Write overview, clouds, figures and page; return what was written, with a word for each."""
+        """Write overview, clouds, figures and page; return the files, each with a short description."""
         written = [("a picture per frame", self.folder / "frames")]
         if self._map is not None:
             points, colours = self._map.points()
@@ -208,7 +208,7 @@ class Report:
     def _page(self, frames_per_s: float) -> str:
         has_truth = bool(self._figures)
         far_m = float(np.median(self._far_m))
-        mapped = "All points so far stand in one world: each frame's depth is the model's, the camera's path is known."
+        mapped = "All points so far in one world frame: each frame's depth is the model's, the camera's path is known."
         alone = "The points of this frame, from its depth; turn them."
         return make_page(
             title="metric3d_ros: from camera frames to metric depth, over ROS 2",

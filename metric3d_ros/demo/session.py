@@ -1,4 +1,4 @@
-"""DemoSession: player and node as processes, everything they exchange collected here, frame by frame."""
+"""DemoSession: runs player and node as processes and collects everything they exchange, frame by frame."""
 
 import os
 import time
@@ -36,7 +36,7 @@ class NodeOptions:
 
 
 class DemoSession:
-    """One run of image_player and depth_node, as processes, over a frame source; this process collects."""
+    """One run of image_player and depth_node, as processes, over a frame source; this process collects the results."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class DemoSession:
         return float(1 / np.median(gaps)) if len(gaps) else 0.0
 
     def draw_pending(self) -> Iterator[tuple[int, int]]:
-        """Draw what was kept for later into the report, yielding how much is done."""
+        """Draw the pending frames into the report, yielding the progress."""
         total = len(self._pending)
         while self._pending:
             self._on_record(self._pending.pop(0))
@@ -106,7 +106,7 @@ class DemoSession:
     def _player_options(self) -> list[str]:
         # In step with the collector, so that no frame is dropped however slow the model or this process is.
         pace = ["--rate", str(_PLAYER_RATE_HZ), "--lockstep", "collected"]
-        # Less than this process's own, so that one frame that the node drops costs a wait and not the whole demo.
+        # Less than this process's own timeout, so that one dropped frame costs a wait and not the whole demo.
         patience = ["--lockstep-timeout-s", str(self._timeout_s / 2)]
         return [self._source.images, *self._source.player_options, *pace, *patience]
 
@@ -124,7 +124,7 @@ class DemoSession:
         self._live.clear()
 
     def _wait_for_frames(self, session: "CollectorSession", node: Child, player: Child) -> None:
-        """Spin until every frame has come back, or the player has ended; raise ChildError for silence and failures."""
+        """Spin until every frame has come back, or the player has ended; raise ChildError for timeouts and failures."""
         total = len(self._source.paths)
         heard_s = time.monotonic()
         while (before := len(self._times_s)) < total:
@@ -136,7 +136,7 @@ class DemoSession:
                 raise node.failure(f"ended with exit code {node.exit_code} after {before} of {total} frames")
             if player.exit_code:
                 raise player.failure(f"ended with exit code {player.exit_code}")
-            # The player has ended well, so everything was played; what is on its way gets a moment more.
+            # The player succeeded, so everything was played; messages in transit get a moment more.
             if player.exit_code == 0 and now_s - heard_s > _LINGER_S:
                 break
             if now_s - heard_s > self._timeout_s:
@@ -145,14 +145,14 @@ class DemoSession:
                 )
         self._live.clear()
         if len(self._times_s) < total:
-            self._tell_what_is_missing(session, node, total)
+            self._report_missing(session, node, total)
 
-    def _tell_what_is_missing(self, session: "CollectorSession", node: Child, total: int) -> None:
-        """Say how many frames came back and which topics the others lacked; raise ChildError if none came back."""
+    def _report_missing(self, session: "CollectorSession", node: Child, total: int) -> None:
+        """Print how many frames came back and which topics the others lacked; raise ChildError if none came back."""
         missing = session.collector.missing
         lacking = f"; never came: {', '.join(sorted(set().union(*missing)))}" if missing else ""
         if not self._times_s:
-            raise node.failure(f"gave nothing that is complete for any of the {total} frames{lacking}")
+            raise node.failure(f"gave no complete result for any of the {total} frames{lacking}")
         done = len(self._times_s)
         self._live.say(f"{done} of {total} frames came back{lacking}; the logs in {self._logs} may show why")
 
@@ -177,7 +177,7 @@ class DemoSession:
         )
         self._show(record)
         self._pending.append(record)
-        # Pictures wait until the run is over, since drawing them would slow it down; only not for ever.
+        # Pictures are drawn after the run, since drawing would slow it down, unless too many are pending.
         if sum(each.nbytes for each in self._pending) > _PENDING_BYTES:
             for _ in self.draw_pending():
                 pass

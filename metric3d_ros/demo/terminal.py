@@ -1,4 +1,4 @@
-"""The demo on the terminal: a status line, and small pictures if the terminal has colours."""
+"""The demo's output on the terminal: a status line, and small pictures if the terminal supports colours."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ class LiveView:
         self._drawn_rows = 0
 
     def say(self, text: str) -> None:
-        """Print a line that stays; a status that was shown before it gives way."""
+        """Print a line that stays, in place of the status line."""
         self.clear()
         print(text, file=self._stream, flush=True)
 
@@ -41,7 +41,7 @@ class LiveView:
             self._draw([format_bar(what, done, total, detail)])
 
     def waiting(self, text: str, seconds: float) -> None:
-        """Show what is waited for, and for how long already."""
+        """Show what the demo waits for, and for how long so far."""
         if self._is_due(False):
             self._draw([f"{text} {seconds:.0f} s"])
 
@@ -56,7 +56,7 @@ class LiveView:
         self._draw([*lines, format_bar(what, done, total, detail)])
 
     def clear(self) -> None:
-        """Take the status off the terminal."""
+        """Remove the status from the terminal."""
         if self._drawn_rows:
             self._stream.write(f"\x1b[{self._drawn_rows}F\x1b[J")
             self._stream.flush()

@@ -23,7 +23,7 @@ _POLL_S = 0.2
 
 
 def check_viewer(kind: str) -> None:
-    """Raise ConfigurationError with the remedy where this machine cannot show such a viewer."""
+    """Raise ConfigurationError with the remedy if this machine cannot show such a viewer."""
     missing = explain_missing_rerun()
     if missing is not None:
         raise ConfigurationError(missing)
@@ -32,7 +32,7 @@ def check_viewer(kind: str) -> None:
 
 
 class DemoViewer:
-    """A viewer of the demo's topics; its creator stops its `children`."""
+    """A viewer of the demo's topics; whoever creates it stops its `children`."""
 
     def __init__(self, kind: str, *, children: list[Child], live: LiveView, logs: Path) -> None:
         """Prepare a viewer: `kind` is one of VIEWERS, and the started process is put into `children`."""

@@ -1,9 +1,9 @@
-"""Makes a runtime compute attention from standard operators if it has no operator of its own for it.
+"""Replaces attention by standard operators for a runtime that has no attention operator.
 
 Models of our exporter have attention as ONNX Runtime's operator `com.microsoft.MultiHeadAttention`, and beside it a
 function that defines it in standard operators. ONNX Runtime takes the function only if none of its providers has the
 operator. Its CPU and CUDA providers have it, OpenVINO and TensorRT do not. So under those two, CPU or CUDA would take
-attention and the network would fall into pieces. In a domain that no provider has, the function counts.
+attention and split the network into many parts. In a domain that no provider has, the function is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _OPSET_DOMAIN = 1
 def explain_attention(model: bytes) -> bytes:
     """Return an ONNX file in which operators of ONNX Runtime's own domain are functions of the file.
 
-    The file is returned as it is if it has no such operator, or does not define all that it has.
+    The file is returned unchanged if it has no such operator, or does not define all of them.
     """
     try:
         places = _find_domains(model)

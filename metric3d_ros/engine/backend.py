@@ -33,12 +33,12 @@ class Backend(Runner, Protocol):
 
     @property
     def remark(self) -> str:
-        """What a person should know about it at present, in one sentence; "" if nothing."""
+        """Its present state in one sentence, for users; "" if there is nothing to report."""
         ...
 
 
 class PlainRunner:
-    """Runs a session that takes memory for its results itself."""
+    """Runs a session that allocates the memory of its results itself."""
 
     def __init__(self, session: Any) -> None:
         self._session = session

@@ -35,7 +35,7 @@ class Tensor:
 class Engine:
     """A model file on an execution provider. Made by `open_engine`; `run` may be called from one thread at a time.
 
-    It knows tensors by their names in the file, and nothing of what they mean.
+    It addresses tensors by their names in the file, whatever they mean.
 
     Attributes:
         path: the model file.
@@ -71,7 +71,7 @@ class Engine:
 
     @property
     def remark(self) -> str:
-        """What a person should know about the provider at present, in one sentence; "" if nothing."""
+        """The provider's present state in one sentence, for users; "" if there is nothing to report."""
         return self._provider.backend.remark
 
     def run(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:

@@ -39,7 +39,7 @@ _MOST_DEPTH = 100
 
 
 def check_external_data(path: Path) -> None:
-    """Refuse an ONNX file that names weights outside its own folder, or none that can be read.
+    """Refuse an ONNX file whose weights are outside its own folder, or cannot be read.
 
     Raises:
         ModelError: a location is absolute, leads out of the folder, through a link, or to what is no regular file.

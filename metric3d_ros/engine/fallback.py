@@ -35,9 +35,9 @@ def open_in_order(open_backend: Callable[[str], Backend], *, present: Collection
             if name == usable[-1]:
                 raise
             # If one provider cannot load a model, either the file or the provider may be at fault.
-            _LOG.info("provider auto goes on: %s", error)
+            _LOG.info("provider auto tries the next one: %s", error)
             continue
-        _LOG.info("provider auto takes %s, of those installed (%s) the fastest that works", name, ", ".join(usable))
+        _LOG.info("provider auto uses %s, the fastest that works of those installed (%s)", name, ", ".join(usable))
         yield backend
 
 
@@ -57,8 +57,8 @@ class ProviderFallback:
         Args:
             model_name: for messages.
             run_errors: what `backend` raises if it fails.
-            open_next: opens the model on the next best provider and returns None after the last. None forbids to fall
-                back: the user has named the provider.
+            open_next: opens the model on the next best provider and returns None after the last. None: no fallback,
+                because the user has named the provider.
         """
         self.backend = backend
         self._spare: Backend | None = None
@@ -87,7 +87,7 @@ class ProviderFallback:
         # An input that does not fit the model fits it on no provider.
         if self._open_next is None or "InvalidArgument" in type(error).__name__:
             raise InferenceError(
-                f"{what}: {reason}; if it goes on, set another provider, or auto, which may fall back"
+                f"{what}: {reason}; if it persists, set another provider, or auto, which may fall back"
                 if self.backend.provider != CPU
                 else f"{what}: {reason}; {_SMALLER}"
             ) from error

@@ -1,4 +1,4 @@
-"""Model files: which one is meant, and one line about one that is missing, damaged or no model at all."""
+"""Finds model files, and explains in one line if one is missing, damaged or no model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def find_model(model: str | Path) -> Path:
 
 
 def damaged(path: Path, reason: object) -> ModelError:
-    """Return the error about a file that cannot be loaded; `reason` is what a reader said of it."""
+    """Return the error about a file that cannot be loaded; `reason` is a reader's message."""
     return ModelError(
         f"{path} cannot be loaded as an ONNX model ({reason_of(reason)}): check that it is complete, with its .data "
         "file beside it if it has one, or make it again with `metric3d export`"

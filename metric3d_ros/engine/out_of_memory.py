@@ -1,4 +1,4 @@
-"""Recognises the failures that mean too little memory, of the CPU or the GPU, among all that a session raises."""
+"""Recognises which of a session's errors mean that memory ran out, on the CPU or the GPU."""
 
 _SIGNS = (
     "failed to allocate memory",

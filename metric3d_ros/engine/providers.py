@@ -25,7 +25,7 @@ CONV_SEARCHES = ("exhaustive", "heuristic", "default")
 """How cuDNN finds the algorithm of a convolution, the slowest search with the fastest result first."""
 
 PAGE_LOCKED, PAGEABLE, BY_RUNTIME = CUDA_STAGING = ("page-locked", "pageable", "runtime")
-"""Host memory that images and results go through: kept in place for the GPU, ordinary, or ONNX Runtime's own."""
+"""Host memory through which images and results are copied: page-locked (pinned), pageable, or ONNX Runtime's own."""
 
 Options = dict[str, str]
 
@@ -67,7 +67,7 @@ class Provider:
         ort_name: ONNX Runtime's name for it.
         remedy: what to do if it is missing.
         options: its options for ONNX Runtime.
-        beneath: names of the providers that run the operators it has no kernel for.
+        beneath: names of the providers that run the operators for which it has no kernel.
     """
 
     ort_name: str
@@ -78,7 +78,7 @@ class Provider:
 
 def _cuda_options(tuning: Tuning) -> Options:
     return {
-        # Frames of one size ask for the same blocks again and again: no need to double the arena each time it grows.
+        # Frames of one size request the same blocks again and again: no need to double the arena each time it grows.
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": tuning.cuda_conv_search.upper(),
         "prefer_nhwc": "1" if tuning.cuda_prefer_nhwc else "0",

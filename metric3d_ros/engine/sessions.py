@@ -1,4 +1,4 @@
-"""Imports ONNX Runtime, here and nowhere else, and opens its sessions."""
+"""Imports ONNX Runtime, the only module to do so, and opens its sessions."""
 
 from __future__ import annotations
 
@@ -92,13 +92,13 @@ class Runtime:
     def _session_options(self, provider: str, tuning: Tuning) -> Any:
         options = self.module.SessionOptions()
         options.intra_op_num_threads = tuning.thread_count
-        # What fails is raised as well; printed beside that, with colours, it only hides our one line.
+        # Failures are raised as well; ONNX Runtime's coloured print of them would only hide our one line.
         options.log_severity_level = _FATAL_ONLY
         # It plans memory for each size of image anew and keeps every plan: 0.62 GB in place of 0.46 GB for vit_small at
         # 640 x 480 on a CPU, at the same speed.
         options.enable_mem_pattern = False
         if not tuning.spinning or provider != CPU:
-            # Beside another provider the CPU's threads have little to do but to take cores away from it.
+            # Beside another provider, busy-waiting CPU threads would only take cores away from it.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return options
 
@@ -133,7 +133,7 @@ def import_runtime() -> Runtime:
     except ImportError as error:
         raise ProviderError(f"ONNX Runtime cannot be imported ({error}): {INSTALL_ONNXRUNTIME}") from error
     if not hasattr(onnxruntime, "InferenceSession"):
-        # What is left when one of the packages was uninstalled from over another.
+        # This is what remains if two of the packages were installed and one was uninstalled.
         raise ProviderError(
             "the installed ONNX Runtime is incomplete: `pip uninstall -y onnxruntime onnxruntime-gpu "
             "onnxruntime-openvino`, then " + INSTALL_ONNXRUNTIME

@@ -1,4 +1,4 @@
-"""Finds the largest inference size that holds a rate on this machine, from how long each frame took."""
+"""Finds the largest inference size that holds a frame rate on this machine, from the time of each frame."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 _STEP = 1.08
 """Each size has at least this many times the pixels of the one below it."""
 _FIRST_PIXELS = 60_000
-"""Where to begin: small enough for slow machines, large enough to tell how fast this one is."""
+"""Where to begin: small enough for slow machines, large enough to measure the speed of this one."""
 
 _FULL = 0.9
-"""A larger size must be expected to leave a tenth of the time free: what is left between that and all of it is the
-hysteresis, and room for noise."""
+"""A larger size is tried only if it is expected to leave a tenth of the time free: that is the hysteresis, and a margin
+for noise."""
 _LEAST_SAMPLES, _SAMPLES = 3, 5
 _MUCH_TOO_SLOW = 2.0
-"""A single frame that takes so many times the period is enough to step down."""
+"""A single frame that takes this many times the period is enough to step down."""
 _LEAST_HOLD, _MOST_HOLD = 5, 320
-"""Frames to stay at a size before a larger one is tried; twice as long each time that one did not last."""
+"""Frames to stay at a size before a larger one is tried; doubled each time that the larger one did not last."""
 _LASTED = 20
 
 
 class AdaptiveSize:
-    """Chooses the inference size for images of one size, from how long each frame took; has no clock of its own.
+    """Chooses the inference size for images of one size, from the time of each frame; has no clock of its own.
 
     A frame's time is modelled as a constant, a part in proportion to its pixels and one in proportion to their square
     (attention). So a step up costs at most the square of the growth in pixels. Several sizes may be skipped if even
@@ -40,7 +40,7 @@ class AdaptiveSize:
 
         Args:
             image_hw: (height, width) of the images.
-            largest_hw: the most to choose, of the same aspect.
+            largest_hw: the largest size to choose, of the same aspect ratio.
             size_multiple: pixels; sizes are multiples of it on their longer side, so that there are few of them.
             target_rate_hz: frames a second to hold.
         """
@@ -57,7 +57,7 @@ class AdaptiveSize:
         self._came_up = False
         self._came_from: tuple[int, float] | None = None
         self._ratios: dict[tuple[int, int], float] = {}
-        """Time at a size over the time at a smaller one, as seen when one took the place of the other."""
+        """Time at a size over the time at a smaller one, as measured when one replaced the other."""
 
     @property
     def size_hw(self) -> tuple[int, int]:
@@ -65,7 +65,7 @@ class AdaptiveSize:
         return self.sizes_hw[self._rung]
 
     def add(self, size_hw: tuple[int, int], time_ms: float, *, other_ms: float = 0.0) -> tuple[int, int]:
-        """Take note of a frame and return the size for the next one.
+        """Record a frame's time and return the size for the next one.
 
         Args:
             size_hw: at which it was; one that is not the present size is not counted.
@@ -80,7 +80,7 @@ class AdaptiveSize:
             self._step_down(time_ms, budget_ms)
             return self.size_hw
         if self._frames_here == 1:
-            return self.size_hw  # the first one of a size takes memory and plans for it
+            return self.size_hw  # the first one of a size allocates memory and plans for it
         self._times_ms.append(time_ms)
         if len(self._times_ms) < _LEAST_SAMPLES:
             return self.size_hw
@@ -99,7 +99,7 @@ class AdaptiveSize:
         (before, before_ms), self._came_from = self._came_from, None
         low, high = sorted((before, self._rung))
         ratio = before_ms / time_ms if high == before else time_ms / before_ms
-        # What lies outside comes from a load that changed at the same time.
+        # Ratios outside of this come from a load that changed at the same time.
         self._ratios[low, high] = min(max(ratio, 1.0), self._growth(low, high) ** 2)
 
     def _step_down(self, time_ms: float, budget_ms: float) -> None:

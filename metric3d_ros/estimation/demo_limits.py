@@ -1,4 +1,4 @@
-"""What the demo model cannot do, said to whoever gives it other images than rendered ones."""
+"""The warning about the demo model's limits on images that were not rendered."""
 
 from metric3d_ros.estimation.depth_model import DepthModel
 

@@ -51,7 +51,7 @@ class DepthModel:
 
     @property
     def remark(self) -> str:
-        """What a person should know about the provider at present, in one sentence; "" if nothing."""
+        """The provider's present state in one sentence, for users; "" if there is nothing to report."""
         return self._engine.remark
 
     @property

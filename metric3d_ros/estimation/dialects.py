@@ -1,4 +1,4 @@
-"""Dialects of model files: recognised here and nowhere else, and hidden behind one interface."""
+"""Dialects of model files: the only module that recognises them, and the interface that hides them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Dialect(Protocol):
     """Translates between the model contract and one kind of model file.
 
     Attributes:
-        name: whose files they are.
+        name: who publishes such files.
         outputs: the file's names of its outputs, by the contract's names (`model_contract.DEPTH` and so on).
         metadata: what our exporter wrote into the file; None for files of others.
         fixed_size_hw: (height, width) of the only input that the file takes; None if any size goes.
         size_multiple: pixels; inputs are padded to multiples of it.
-        training_size_hw: (height, width) that the network was trained with; None if the file does not tell.
+        training_size_hw: (height, width) that the network was trained with; None if the file does not state it.
         max_batch: the most images in one run; None if any number goes.
     """
 

@@ -35,8 +35,8 @@ class Estimator:
     """Runs one depth model on images of any size.
 
     Attributes:
-        model: what it runs.
-        size: chooses the inference size of each image; may be asked for another one between images.
+        model: the model that it runs.
+        size: chooses the inference size of each image; can be set anew between images.
     """
 
     def __init__(

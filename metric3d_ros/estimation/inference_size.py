@@ -1,4 +1,4 @@
-"""The inference size that a user asks for, and what it means for an image."""
+"""The inference size as a user sets it, and the size that follows for an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MIN_SIDE_PX = 28
 NATIVE, TRAINED, PUBLISHED, AUTO_SIZE = "native", "trained", "published", "auto"
 
 FAR_ABOVE_TRAINED = 1.5
-"""Past this many times the pixels that it was trained with, a network's depth is known to degrade."""
+"""Beyond this many times the pixels that it was trained with, a network's depth is known to degrade."""
 
 
 @dataclass(frozen=True)

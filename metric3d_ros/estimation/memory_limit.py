@@ -1,4 +1,4 @@
-"""How many pixels and images fit into memory at once, learnt from those that did not."""
+"""The image size and batch size that fit into memory, learnt from those that did not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STEP = 0.5
 
 
 class MemoryLimit:
-    """Keeps inputs smaller than those for which memory ran out."""
+    """Limits inputs to less than those for which memory ran out."""
 
     def __init__(self) -> None:
         self.max_pixels = math.inf

@@ -1,4 +1,4 @@
-"""The dialect of the files that `metric3d export` writes: the model contract, in which the graph does nearly all."""
+"""The dialect of the files that `metric3d export` writes: the model contract, with nearly all steps in the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an image lies in what the network is given: resized to it, or resized into a canvas of one size and padded."""
+"""The place of an image in the network's input: resized to it, or fitted into a canvas of one size and padded."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Placement:
 
     @classmethod
     def alone(cls, size_hw: Size) -> Placement:
-        """Return that of an image which is the network's whole input."""
+        """Return the placement of an image that fills the network's input."""
         return cls(size_hw, size_hw)
 
     @classmethod
     def fitted(cls, image_hw: Size, canvas_hw: Size) -> Placement:
-        """Return that of an image which is fitted into a canvas with its aspect kept.
+        """Return the placement of an image that is fitted into a canvas without changing its aspect ratio.
 
         The arithmetic is that of the authors' own preparation: sides are rounded down, and the focal length is scaled
         by the factor itself.
@@ -64,7 +64,7 @@ class Placement:
         return canvas
 
     def crop(self, maps: dict[str, npt.NDArray[np.float32]]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return of each map, (N, canvas H, canvas W) or with channels behind, what belongs to the image."""
+        """Return the image's part of each map, (N, canvas H, canvas W) or with channels behind."""
         if self.canvas_hw == self.size_hw:
             return maps
         return {name: np.ascontiguousarray(values[:, self._rows, self._columns]) for name, values in maps.items()}

@@ -1,4 +1,4 @@
-"""The dialects of ONNX files that others publish: image in as NCHW, depth out as the canonical camera sees it."""
+"""The dialects of third-party ONNX files: image in as NCHW, depth out as the canonical camera sees it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PUBLISHED = (AUTHORS, ONNX_COMMUNITY)
 
 
 class PublishedDialect:
-    """Does outside the graph what our own files do in it: pad to the size that it takes, crop, scale to metres.
+    """Does outside the graph what our own files do in it: pad to the input size, crop, scale to metres.
 
     A file of any size takes sides that are multiples of `SIZE_MULTIPLE`. Images for a file of one size are resized to
     fit into it with their aspect. Both are padded with the training mean on all sides.

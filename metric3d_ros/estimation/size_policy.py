@@ -1,4 +1,4 @@
-"""SizePolicy: the size at which the network sees an image, as asked for, as a rate needs it, as memory allows."""
+"""SizePolicy: the inference size of each image, from the user's setting, the frame rate to hold, and the memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from metric3d_ros.hub.variants import VARIANTS
 
 DEFAULT_RATE_HZ = 10.0
 _ROUNDS = 5
-"""Rounds to take the median of: publishing takes longer now and then, and one such frame tells nothing of the next."""
+"""Rounds to take the median of: a single slow publish does not predict the next one."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class SizePolicy:
         self._busy_ms: dict[Size, float] = collections.defaultdict(float)
         self._runs: collections.Counter[Size] = collections.Counter()
         self._shares: dict[Size, collections.deque[float]] = {}
-        """By image size, what part of a round's estimating one run of it was."""
+        """By image size, the share of one run in a round's inference time."""
         self._other_ms: collections.deque[float] = collections.deque([0.0], maxlen=_ROUNDS)
         self.ask(asked, target_rate_hz=target_rate_hz)
 
@@ -96,7 +96,7 @@ class SizePolicy:
         return Placement.alone(size_hw)
 
     def split(self, images: int) -> list[slice]:
-        """Return the parts of a batch of so many images that may go through the network together."""
+        """Return the parts of a batch of so many images that fit through the network together."""
         most = min(self._model.dialect.max_batch or images, self._memory.max_images or images)
         return [slice(first, first + most) for first in range(0, images, most)]
 
@@ -155,7 +155,7 @@ class SizePolicy:
             raise
 
     def note_run(self, image_hw: Size, size_hw: Size, time_ms: float) -> None:
-        """Take note of how long images of `image_hw` took at the inference size `size_hw`, in milliseconds."""
+        """Record how long images of `image_hw` took at the inference size `size_hw`, in milliseconds."""
         self._busy_ms[image_hw] += time_ms
         self._runs[image_hw] += 1
         adaptive = self._adaptive.get(image_hw)
@@ -166,7 +166,7 @@ class SizePolicy:
             adaptive.add(size_hw, time_ms, other_ms=period_ms - own_ms)
 
     def note_round(self, total_ms: float) -> None:
-        """Take note of how long everything took since the last call, estimating included, in milliseconds.
+        """Record how long everything took since the last call, inference included, in milliseconds.
 
         What is not estimating (decoding, publishing) leaves less time for it if a rate is to be held. The runs of such
         a round, as of cameras with images of different sizes, share the time as they shared that of the last rounds.

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
     parser.add_argument(
-        "--rows", type=int, default=40, metavar="N", help="largest number of images in the table (default: %(default)s)"
+        "--rows", type=int, default=40, metavar="N", help="maximum number of images in the table (default: %(default)s)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every image")
 

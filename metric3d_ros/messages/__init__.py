@@ -1,7 +1,7 @@
 """ROS messages to arrays and back; message classes are passed in, so nothing here imports ROS.
 
-Where a function builds a message it takes `header` (used as it is) and `sensor_msgs`: the module sensor_msgs.msg, or
-anything with the same message classes. Where it reads one, any object with the message's fields will do.
+A function that builds a message takes `header` (used as it is) and `sensor_msgs`: the module sensor_msgs.msg, or
+anything with the same message classes. A function that reads one takes any object with the message's fields.
 """
 
 from metric3d_ros.codecs import MAX_PIXELS

@@ -1,4 +1,4 @@
-"""Bytes in and out of message fields without copying them one by one."""
+"""Zero-copy access to the bytes of message fields."""
 
 import array
 from typing import Any

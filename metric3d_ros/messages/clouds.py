@@ -81,7 +81,7 @@ def points_to_cloud(
 
 
 class NewCloud:
-    """A PointCloud2 in the making: its memory, field by field, for results to be written to without a copy in between.
+    """A PointCloud2 under construction: its memory, field by field, so that results are written into it directly.
 
     Fields are those that `points_to_cloud` describes.
 
@@ -101,7 +101,7 @@ class NewCloud:
         with_normals: bool = False,
         with_confidence: bool = False,
     ) -> None:
-        """Take memory for `height` x `width` points, of which nothing is set yet."""
+        """Allocate memory for `height` x `width` points, uninitialised."""
         self._names = ["x", "y", "z"] + ["rgb"] * with_rgb + [*_NORMALS] * with_normals
         first_normal = 3 + with_rgb
         self._names += [_CONFIDENCE] * with_confidence
@@ -117,7 +117,7 @@ class NewCloud:
         self.confidence: NDArray[np.float32] | None = floats[..., -1] if with_confidence else None
 
     def row_slices(self) -> Iterator[slice]:
-        """Return rows that are best filled at once: what is written stays in the cache until all its fields are."""
+        """Return blocks of rows to fill one after another: a block stays in the cache until all its fields are set."""
         return row_slices(len(self._floats), row_bytes=self._floats.strides[0])
 
     def fill(

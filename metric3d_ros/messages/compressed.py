@@ -41,7 +41,7 @@ class CompressedFormat:
 
     @property
     def is_rgb_as_bgr(self) -> bool:
-        """Whether red and blue have changed places: an RGB array was given to an encoder that takes BGR.
+        """Whether red and blue are swapped: an RGB array was given to an encoder that takes BGR.
 
         The plugin's publisher does so with RGB in a TIFF, which it does not convert, and did with all colours until
         2012, when it held RGB and named no such encoding. Its subscriber reads colours without "compressed bgr" so. (It
@@ -65,7 +65,7 @@ class CompressedFormat:
 
 
 def parse_format(text: str) -> CompressedFormat:
-    """Read the `format` of a CompressedImage; anything may stand there, "jpeg" for example."""
+    """Read the `format` of a CompressedImage; any text is allowed, such as "jpeg"."""
     parts = _FORMAT.fullmatch(text)
     if parts is None:
         return CompressedFormat(text.partition(";")[0].strip(), "", "")
@@ -77,12 +77,12 @@ def compressed_to_rgb(
 ) -> NDArray[np.uint8]:
     """Decode a CompressedImage that holds a JPEG, PNG, TIFF or WebP to (H, W, 3) uint8 RGB.
 
-    Which of them it is, is read from the data. `format` matters for what they do not tell: whether a gray picture is a
-    Bayer mosaic, and whether red and blue have changed places. EXIF orientation is not applied, because the camera_info
+    The kind of picture is recognised by the data. `format` decides what the data cannot: whether a gray picture is a
+    Bayer mosaic, and whether red and blue are swapped. EXIF orientation is not applied, because the camera_info
     describes the picture as it lies in memory. 16-bit samples become 8 bits by `to_8_bit`, alpha is dropped.
 
-    Raises MessageError when the data are none of them, damaged, cut short, larger than `max_pixels` (before the pixels'
-    memory is allocated), or no picture but depth.
+    Raises MessageError if the data are of another kind, damaged, truncated, larger than `max_pixels` (before memory
+    for the pixels is allocated), or depth.
     """
     form = check_format(message)
     picture = decode_picture(view_bytes(message.data, what=_WHAT), max_pixels=max_pixels)

@@ -1,4 +1,4 @@
-"""The table of image encodings: what each one's bytes are, and how they become RGB."""
+"""The table of image encodings: the memory layout of each, and its conversion to RGB."""
 
 import dataclasses
 import functools

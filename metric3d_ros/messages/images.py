@@ -17,7 +17,7 @@ _GREATEST = np.finfo(np.float32).max
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class RawImage:
-    """An Image message's pixels and everything that is needed to build the same message again."""
+    """An Image message's pixels, and everything needed to rebuild the same message."""
 
     array: NDArray[Any]
     """(H, W) or (H, W, C); planar YUV: (rows, W). Its dtype has the message's byte order."""

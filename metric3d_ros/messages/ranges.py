@@ -1,4 +1,4 @@
-"""LaserScan, Range and PointCloud2 of another sensor to points in its frame."""
+"""LaserScan, Range and PointCloud2 messages of another sensor to points in that sensor's frame."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`metric3d health`: whether depth_node works, by its /diagnostics; an exit status for containers and supervisors."""
+"""`metric3d health`: checks depth_node by its /diagnostics; gives an exit status to containers and supervisors."""
 
 import argparse
 import os

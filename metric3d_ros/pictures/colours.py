@@ -84,8 +84,8 @@ class DepthColours:
 def fit_range(depth_m: NDArray[np.float32]) -> tuple[float, float] | None:
     """Return the metres between which 98 % of an image's valid depth lies, from about 20 000 of its pixels.
 
-    Depth beyond a network's reach, mostly sky, does not count unless nothing is nearer: a street under it would have
-    one colour. None if no pixel is valid.
+    Depth beyond the network's maximum, mostly sky, is ignored unless nothing is nearer: otherwise a street below it
+    would have one colour. None if no pixel is valid.
     """
     step = max(1, int((depth_m.size / 20_000) ** 0.5))
     sample = depth_m[::step, ::step]
@@ -106,7 +106,7 @@ def depth_to_rgb(depth_m: NDArray[np.float32], colours: DepthColours | None = No
     colours = colours or DepthColours.fitting(depth_m)
     with np.errstate(invalid="ignore", divide="ignore"):
         index = colours.indices(depth_m)
-        # Most images are valid everywhere, which two reductions tell; a NaN makes both NaN, and NaN compares false.
+        # Most images are valid everywhere, which two reductions reveal; a NaN makes both NaN, and NaN compares false.
         if not (depth_m.size and depth_m.min() > 0 and depth_m.max() < np.inf):
             index *= (depth_m > 0) & np.isfinite(depth_m)
     return _paint(index, colours.colour_map)

@@ -1,4 +1,4 @@
-"""The range of depth that a stream's colours span: fitted to each image, but steady from one to the next."""
+"""The range of depth that a stream's colours span: fitted to each image, but smoothed from one to the next."""
 
 import math
 from collections.abc import Hashable
@@ -14,7 +14,7 @@ _JUMP = math.log(2.0)
 
 
 class SteadyRange:
-    """Follows the range of one camera's images, so that a colour means the same in neighbouring ones.
+    """Follows the range of one camera's images smoothly, so that a colour means the same in neighbouring ones.
 
     Each end moves towards the one that fits the newest image by 1 - exp(-t / time constant) of their ratio, where t is
     the time between the images' stamps: after the time constant it has followed 63 % of a change, at any rate of

@@ -31,15 +31,15 @@ _MOST_NAMED = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d run`."""
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, folders, patterns, videos, bags")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="where results go")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the results")
     parser.add_argument(
         "--write", default="png16", metavar="FORMATS", help=f"some of {','.join(FORMATS)} (default: %(default)s)"
     )
     parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, a name (vit_small), or 'demo' (default)")
-    parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="where it runs")
+    parser.add_argument("--provider", default=AUTO, choices=[AUTO, *PROVIDERS], help="execution provider")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 (default): all cores")
-    parser.add_argument("--inference-size", default="native", metavar="SIZE", help="as the node's parameter")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images at a time (default: 1)")
+    parser.add_argument("--inference-size", default="native", metavar="SIZE", help="as the node's inference_size")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="batch size (default: 1)")
     parser.add_argument(
         "--param",
         action="append",
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale-calibration", action="store_true", help="scale a calibration of another size to the images"
     )
     camera.add_argument(
-        "--rectified", choices=["auto", "true", "false"], default="auto", help="as the node's parameter"
+        "--rectified", choices=["auto", "true", "false"], default="auto", help="as the node's rectified (default: auto)"
     )
 
     which = parser.add_argument_group("which frames")
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--end", type=float, default=0.0, metavar="S", help="seconds from the recording's start")
     which.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th frame of a chunk")
     which.add_argument(
-        "--fps", type=float, default=0.0, metavar="HZ", help="at most so many frames a second of a video"
+        "--fps", type=float, default=0.0, metavar="HZ", help="maximum frame rate that is taken from a video"
     )
     which.add_argument("--limit", type=int, default=0, metavar="N", help="at most N frames")
 
@@ -80,12 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bag.add_argument("--merge", action="store_true", help="copy all topics of the recording as well")
 
     how = parser.add_argument_group("how")
-    how.add_argument("--resume", action="store_true", help="do what is missing of the run in the folder")
-    how.add_argument("--dry-run", action="store_true", help="tell what would be done, and estimate time and bytes")
+    how.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    how.add_argument("--dry-run", action="store_true", help="print the plan, with estimates of time and bytes")
     how.add_argument("--strict", action="store_true", help="stop at the first input that cannot be read")
     how.add_argument("--chunk", type=int, default=64, metavar="N", help="frames completed together (default: 64)")
     how.add_argument("--ray", default="", metavar="ADDRESS", help="run on a Ray cluster, or 'local' for this machine")
-    how.add_argument("--workers", type=int, default=0, metavar="N", help="of Ray (default: one for each CPU)")
+    how.add_argument("--workers", type=int, default=0, metavar="N", help="Ray workers (default: one for each CPU)")
 
 
 def run(args: argparse.Namespace) -> int:

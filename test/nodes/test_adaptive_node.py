@@ -97,5 +97,5 @@ def test_too_little_memory_drops_a_frame_and_goes_on_at_half_the_size(tmp_path):
 
 def test_the_log_says_which_provider_auto_took(tmp_path):
     with running_scene(tmp_path, {}, provider="auto") as scene:
-        taken = scene.process.wait_for("provider auto takes").partition("takes ")[2].partition(",")[0]
+        taken = scene.process.wait_for("provider auto uses").partition("uses ")[2].partition(",")[0]
         scene.process.wait_for(f"model tiny.onnx runs on {taken}")

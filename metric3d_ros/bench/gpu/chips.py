@@ -1,4 +1,4 @@
-"""What a GPU's data sheet states as its fastest matrix products, without sparsity."""
+"""The peak throughput of matrix products by GPU, from the data sheets, without sparsity."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ _PEAKS = {
 
 
 def find_peak(gpu_name: str) -> Peak | None:
-    """Return the peak of the GPU that NVIDIA's driver calls so; None if it is not in the table."""
+    """Return the peak of a GPU by the name that NVIDIA's driver gives it; None if it is not in the table."""
     return next((peak for part, peak in _PEAKS.items() if part in gpu_name.upper()), None)

@@ -73,7 +73,7 @@ class Writer:
         self.write()
 
     def finish(self) -> None:
-        """State that nothing more comes."""
+        """Mark the report as finished."""
         self.report.state = "finished"
         self.write()
 
@@ -116,7 +116,7 @@ def write_gpu_report(setting: BenchReport, options: Options, *, tell: Tell) -> i
 
 
 def run_jobs(planned: Sequence[Job], writer: Writer, *, deadline_s: float, tell: Tell) -> None:
-    """Run jobs one after another as long as there is time for them; what fails is a row with its reason."""
+    """Run jobs one after another as long as there is time for them; a failed job is a row with its reason."""
     for job in planned:
         left_s = deadline_s - time.monotonic()
         if left_s < job.least_s:

@@ -1,4 +1,4 @@
-"""Is what comes from the GPU what the CPU computes, whatever sizes and batches come, and what if memory runs out?"""
+"""Compares the GPU's outputs with the CPU's, over sizes and batches, and tests what happens if memory runs out."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def compare_with_cpu(section: str, arguments: Mapping[str, Any], emit: Emit) -> 
 
 
 def run_model(model: DepthModel, images: Images, focal_px: float) -> Maps:
-    """Return all that a model gives for images of one size, by the contract's names, a batch in the first dimension."""
+    """Return all outputs of a model for images of one size, by the contract's names, the batch first."""
     focals = [focal_px] * len(images)
     results = model.run(model.dialect.prepare(images, focals), outputs=model.outputs)
     return model.finish(results, focals, (images[0].shape[0], images[0].shape[1]))
 
 
 def exhaust_memory(section: str, arguments: Mapping[str, Any], emit: Emit) -> None:
-    """Do a job of `jobs.MEMORY`: take memory away, and emit what an image, those after it, and recovery come to."""
+    """Do a job of `jobs.MEMORY`: occupy the memory; emit what happens to an image, to the next ones, and afterwards."""
     height, width = arguments["size_hw"]
     provider = arguments["provider"]
     task = make_task((height, width), threads=arguments["threads"])
@@ -118,7 +118,7 @@ def exhaust_memory(section: str, arguments: Mapping[str, Any], emit: Emit) -> No
 
 @contextlib.contextmanager
 def _fill_gpu() -> Iterator[int]:
-    """Take the GPU's memory but for a little; yield the MiB that are left."""
+    """Occupy almost all of the GPU's memory; yield the MiB that are left."""
     driver = CudaDriver.load()
     if driver is None:
         raise InferenceError("there is no NVIDIA driver whose memory could be taken")
@@ -144,7 +144,7 @@ def _free_bytes(driver: CudaDriver) -> int:
 
 @contextlib.contextmanager
 def _limit_process() -> Iterator[int]:
-    """Allow this process little more memory than it has; yield the MiB that are left."""
+    """Limit this process to little more memory than it has; yield the MiB that are left."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (_LEFT_HOST_MIB << 20), before[1]))

@@ -1,4 +1,4 @@
-"""What a GPU report measures, as jobs in the order of their worth; each runs in a process of its own."""
+"""The measurements of a GPU report, as jobs, the most valuable first; each runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIECES: Mapping[str, dict[str, Any]] = {
     "cuDNN search: heuristic": {"tuning": {"cuda_conv_search": "heuristic"}},
     "cuDNN search: default": {"tuning": {"cuda_conv_search": "default"}},
 }
-"""What the ratio of each to the defaults tells: above 1, what it goes without is worth that much."""
+"""The ratio of each to the defaults is the gain of what it leaves out: 1.05 is a gain of 5 %."""
 
 _LARGE = ("vit_large", "vit_giant2", "convnext_large")
 _GIANT = "vit_giant2"
@@ -36,7 +36,7 @@ class Job:
     Attributes:
         kind: which function of the worker does it.
         section: the title of the table of its rows.
-        label: what it is called if there is no time for it, or if it fails as a whole.
+        label: its name if there is no time for it, or if it fails as a whole.
         least_s: with less time left it is not begun.
         most_s: it is ended after so many seconds.
         arguments: for that function, as JSON has them.
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """What a report is to be about.
+    """The contents of a report, as requested.
 
     Attributes:
         sizes_hw: (height, width) of images; pieces and correctness are measured at the first one.

@@ -1,4 +1,4 @@
-"""All that depth_node does with a frame but DDS: decoding, inference, and the messages of its outputs."""
+"""The whole work of depth_node on a frame except DDS: decoding, inference, and the messages of its outputs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _LEAST_FRAMES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class _Parameters:
-    """The node's defaults, but for the stride of points, of what concerns outputs alone."""
+    """The node's default parameters of outputs, except for the stride of points."""
 
     depth: DepthImageParameters = field(default_factory=DepthImageParameters)
     points: PointsParameters = field(default_factory=partial(PointsParameters, stride=STRIDE))
@@ -63,7 +63,7 @@ class _Parameters:
 
 @dataclass(frozen=True, kw_only=True)
 class _Decoded:
-    """What outputs are made from."""
+    """The input of the outputs."""
 
     header: Any
     rgb: Any

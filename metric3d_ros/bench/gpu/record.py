@@ -1,4 +1,4 @@
-"""The report as rows that come one by one, and as text."""
+"""The report as rows that arrive one by one, and as Markdown and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times some models in turn in one process, and tells how far their outputs are apart and what memory they take."""
+"""Times some models in alternation in one process, and measures their differences and their memory."""
 
 from __future__ import annotations
 

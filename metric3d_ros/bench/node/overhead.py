@@ -40,7 +40,7 @@ class Scenario:
     topics: Sequence[str]
     rate_hz: float
     latency_ms: float = 0.0
-    """How long the stand-in for the network takes."""
+    """Latency of the stand-in for the network."""
     parameters: Mapping[str, str]
     seconds: float
     provider: str = "cpu"
@@ -75,7 +75,7 @@ SCENARIOS = [
         parameters={},
         seconds=120.0,
     ),
-    # What the overlap of neighbouring frames is worth: without it, as with a network on the processor, and with it.
+    # The gain of overlapping frames: without it, as with a network on the CPU, and with it.
     *(
         Scenario(
             name=name,

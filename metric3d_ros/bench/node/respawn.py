@@ -1,7 +1,7 @@
-"""Times how long depth_node is away when it dies: `python -m metric3d_ros.bench.node.respawn`.
+"""Times the outage of depth_node after a crash: `python -m metric3d_ros.bench.node.respawn`.
 
-Kills depth_node with SIGKILL while a camera goes on, starts it again after as long as launch files with `respawn` wait,
-and listens for the first depth of an image that was taken after that.
+Kills depth_node with SIGKILL while a camera keeps publishing, restarts it after the delay of launch files with
+`respawn`, and waits for the first depth of an image that was taken after that.
 """
 
 import argparse

@@ -25,27 +25,27 @@ TOPICS = ("depth/image", "depth/camera_info", "normals/image", "confidence/image
 STRIDE = 2
 
 SHOWN = ("decode", "prepare", "infer", "finish", "cloud", "publish", "outputs", "total")
-"""What a table shows: `cloud` is the cloud's message being built, `publish` the sending of all messages, added up, and
-`outputs` the building and sending of everything in wall time, as some of it happens side by side."""
+"""The columns of a table: `cloud` is building the cloud's message, `publish` sending all messages (sum of their times),
+and `outputs` the wall time of building and sending everything, some of it in parallel."""
 _BUILD = " build"
 _CLOUD = "points"
 
 _MOST_RATE_HZ = 30.0
 _OFFERED = 1.5
-"""Images are offered so many times as fast as the model takes them, so that the node is never without work."""
+"""Images are sent this many times as fast as the model processes them, so that the node is never idle."""
 _DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class NodeTask:
-    """What the node is run with."""
+    """The settings of the node for a measurement."""
 
     model: str
     provider: str
     size_hw: tuple[int, int]
     threads: int
     image_ms: float
-    """What the model alone takes for an image; images come somewhat faster."""
+    """Latency of the model alone for an image; images are sent somewhat faster."""
     seconds: float
     computed_in: str = ""
     """As in `Candidate`: the precision that the provider computes in, if it differs from the file's."""
@@ -58,7 +58,7 @@ class NodeStages:
     title: str
     task: NodeTask
     stages: dict[str, Summary]
-    """By the names of `SHOWN`, then all the others that the node tells of."""
+    """By the names of `SHOWN`, then all others that the node reports."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it as names and values for JSON."""
@@ -96,7 +96,7 @@ def measure_node(task: NodeTask, *, title: str) -> NodeStages:
 
 
 def name_stages(told_ms: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Return the node's own stages with `cloud` and, where it tells what is building of an output, `publish` added."""
+    """Return the node's own stages with `cloud` and, if it reports the building time of outputs, `publish` added."""
     built = [stage.removesuffix(_BUILD) for stage in told_ms if stage.endswith(_BUILD)]
     added = {"cloud": told_ms.get(f"{_CLOUD}{_BUILD}", told_ms.get(_CLOUD, []))}
     # All lists have a time for each frame; the topics of a frame are always the same ones here.

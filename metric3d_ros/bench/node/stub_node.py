@@ -21,7 +21,7 @@ DEPTH_M = 2.0
 
 
 class StubEngine:
-    """Has an Engine's face; sees a wall from 2 to 3 m in every image."""
+    """Has the interface of an Engine; returns a wall from 2 to 3 m for every image."""
 
     model_name = "stub"
     remark = ""

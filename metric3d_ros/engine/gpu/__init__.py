@@ -1,1 +1,1 @@
-"""What only a GPU needs: its driver, its memory, CUDA graphs, TensorRT."""
+"""Code that only GPUs need: driver, memory, CUDA graphs, TensorRT."""

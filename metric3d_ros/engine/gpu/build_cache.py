@@ -1,4 +1,4 @@
-"""Folders with what was built once and takes minutes to build again; nothing in them is used without being checked."""
+"""A cache on disk for results that take minutes to build; every entry is checked before it is used."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def build_or_load(
 ) -> T:
     """Return `make(folder)`, for a folder that an earlier build with the same key has filled, or for an empty one.
 
-    An entry is used only if it is for exactly this key and each of its files has the content that was written; one that
-    is not, or with which `make` fails, is removed with a warning and built again. A new entry is built beside its place
-    and moved there when it is complete, so that no process meets half of one, and none removes what another one has
-    built meanwhile. What killed processes have left is removed. If `root` cannot be written or is nearly full,
-    `make(None)` builds without keeping anything.
+    An entry is used only if it is for exactly this key and each of its files has the content that was written.
+    Otherwise, or if `make` fails with it, it is removed with a warning and built again. A new entry is built beside its
+    place and moved there when it is complete: no process finds half of one, and none removes what another one has built
+    meanwhile. Leftovers of killed processes are removed. If `root` cannot be written or is nearly full, `make(None)`
+    builds without keeping anything.
 
     Args:
         root: where the entries are; made if it is not there.
@@ -52,7 +52,7 @@ def build_or_load(
         which = _identify(entry)
         problem = _find_problem(entry, key)
         if problem is None:
-            _touch(entry)  # before it is loaded, so that nobody takes it for one that is not used
+            _touch(entry)  # before it is loaded, so that no process removes it as unused
             try:
                 return make(entry)
             except errors as error:

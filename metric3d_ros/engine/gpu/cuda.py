@@ -36,7 +36,7 @@ def open_cuda(runtime: Runtime, path: Path, tuning: Tuning) -> Backend:
         return SessionBackend(CUDA, session, PlainRunner(session))
     session, graphs = _open_session(runtime, path, tuning)
     if graphs and read_output_shapes(session) is None:
-        # A session that was opened to capture can be run in no other way.
+        # A session that was opened for capturing cannot be run in any other way.
         session, graphs = _open_session(runtime, path, replace(tuning, cuda_graphs=False))
     page_locked = tuning.cuda_staging == PAGE_LOCKED
     return SessionBackend(CUDA, session, make_runner(runtime, session, graphs=graphs, page_locked=page_locked))

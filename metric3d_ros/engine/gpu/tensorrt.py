@@ -1,4 +1,4 @@
-"""TensorRT: its engine is built in the background, for the sizes that come, while CUDA serves."""
+"""TensorRT: builds an engine in the background, for the image sizes that occur, while CUDA runs the model."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def open_tensorrt(runtime: Runtime, path: Path, tuning: Tuning, *, small_model: 
 class TensorRtBackend:
     """Runs on CUDA until TensorRT's engine is ready, and later for inputs that the engine does not take.
 
-    An engine is built for the first size that comes several times in a row, and again, for a range of sizes, when
-    another one does. A build that fails is an error of the next run: TensorRT was asked for.
+    An engine is built for the first size that occurs several times in a row, and again, for a range of sizes, when
+    another one does. A failed build is an error of the next run, because the user asked for TensorRT.
     """
 
     def __init__(self, cuda: Backend, build: Callable[[Profile], Backend], *, errors: tuple[type[Exception], ...]):
@@ -128,7 +128,7 @@ class TensorRtBackend:
         return self._thread is not None and self._thread.is_alive()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a build that is going on; return whether none is, any more."""
+        """Wait for a build in progress; return whether it has ended."""
         if self._thread is not None:
             self._thread.join(timeout_s)
         return not self._is_building

@@ -1,4 +1,4 @@
-"""Estimate: what a network says of one image, and what is needed to read it."""
+"""Estimate: a network's outputs for one image, and what is needed to interpret them."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,8 @@
 """Images of lenses to pinhole views for the network, and its outputs back to the images' own pixels.
 
-Networks of this kind were trained on pinhole images. A lens that bends its rays noticeably is shown to them as the
-pinhole image that it would have taken; one too wide for that as several, in one batch, merged again.
+Networks of this kind were trained on pinhole images. If a lens bends its rays noticeably, the network sees the pinhole
+image that the camera would have taken. A lens too wide for one view is split into several, which go through the network
+as one batch and are merged again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Views = RectifiedView | FisheyeViews
 
 @functools.lru_cache(maxsize=16)
 def choose_views(camera: Camera, rectify: str) -> Views | None:
-    """Return how a camera's images are shown to the network; None for as they are.
+    """Return the views in which the network sees a camera's images; None if it sees them as they are.
 
     With `RECTIFY_AUTO` lenses that hardly bend their rays are left alone, and so is a lens model that cannot be used.
     Raises CameraError for such a model with `RECTIFY_ON`.

@@ -272,14 +272,14 @@ def test_what_torch_hub_kept_of_a_branch_does_not_stand_in_for_an_answer(
     kept.mkdir(parents=True)
     shutil.copy(tmp_path / "hubconf.py", kept)
     monkeypatch.setattr(GitHub, "status", status)
-    with pytest.raises(ExportError, match=rf"does not say which commit main of .*HTTP {status}.*{advice}"):
+    with pytest.raises(ExportError, match=rf"did not return the commit of main of .*HTTP {status}.*{advice}"):
         load_authors_network("yvanyin/metric3d:main", demo_network)
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"[1]", b"<html>", b'{"sha": "short"}', b'{"sha": 5}'])
 def test_an_answer_without_a_commit_is_one_line(github, demo_network, answer):
     (github / "repos/yvanyin/metric3d/commits/main").write_bytes(answer)
-    with pytest.raises(ExportError, match=r"does not say which commit main of .*name the commit's full hash") as error:
+    with pytest.raises(ExportError, match=r"did not return the commit of main .*name the commit's full hash") as error:
         load_authors_network("yvanyin/metric3d:main", demo_network)
     assert "\n" not in str(error.value)
 
@@ -316,7 +316,7 @@ def test_a_commit_that_is_there_is_loaded_offline(github, monkeypatch, demo_netw
     monkeypatch.setattr(authors_code.torch.hub, "_git_archive_link", lambda *_: "http://127.0.0.1:9/archive")
     authors = load_authors_network(f"yvanyin/metric3d:{COMMIT}", demo_network)
     assert authors.origin == f"yvanyin/metric3d@{COMMIT}"
-    with pytest.raises(ExportError, match=r"does not say which commit the default branch .*Connection refused"):
+    with pytest.raises(ExportError, match=r"did not return the commit of the default branch .*Connection refused"):
         load_authors_network("yvanyin/metric3d", demo_network)
 
 

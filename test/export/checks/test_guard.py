@@ -39,7 +39,7 @@ def test_a_single_impossible_depth_is_beyond_every_limit(bad):
     found = DEPTH.copy()
     found[0, 3, 4] = bad
     departures = measure_departures("room", {"depth": found}, {"depth": DEPTH}, INT8_LIMITS.rooms)
-    with pytest.raises(ExportError, match=r"precision int8 departs.*depth values.*room.*--allow-degraded"):
+    with pytest.raises(ExportError, match=r"precision int8 deviates.*depth values.*room.*--allow-degraded"):
         require_faithful(departures, precision="int8")
 
 

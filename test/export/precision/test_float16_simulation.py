@@ -69,6 +69,6 @@ def test_the_guard_refuses_a_network_that_overflows_in_float16_only(demo_network
     block.mlp.fc1.bias.data[0] = 60_000
     block.mlp.fc2.weight.data[:, 0] = 2  # 120 000, which the next layer's scale makes small again
     block.ls2.gamma.data *= 1e-6
-    with pytest.raises(ExportError, match=r"precision \w+ departs.*not finite.*on rounded room 1 x 84 x 112"):
+    with pytest.raises(ExportError, match=r"precision \w+ deviates.*not finite.*on rounded room 1 x 84 x 112"):
         export_model(network, tmp_path / "model.onnx", precision=precision, progress=Silence())
     assert list(tmp_path.iterdir()) == []

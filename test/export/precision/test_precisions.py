@@ -116,7 +116,7 @@ def test_a_model_beyond_the_limits_is_not_kept_unless_asked(demo_network, few_ca
         ],
     )
     path = tmp_path / "model.onnx"
-    with pytest.raises(ExportError, match=r"precision fp16 departs from float32 too far: depth median on room"):
+    with pytest.raises(ExportError, match=r"precision fp16 deviates too far from float32: depth median on room"):
         export_model(demo_network, path, precision="fp16", progress=Silence())
     assert list(tmp_path.iterdir()) == []
     report = export_model(demo_network, path, precision="fp16", allow_degraded=True, progress=Silence())

@@ -110,7 +110,7 @@ def test_a_degraded_model_and_stand_in_weights_are_said_first(tmp_path):
     report = dataclasses.replace(REPORT, metadata=metadata, degraded="depth scale drift: 0.003")
     page = write_report(report, tmp_path / "model.onnx")[1].read_text()
     assert page.index("meaningless") < page.index("<h2>")
-    assert page.index("departs from float32 too far: depth scale drift: 0.003") < page.index("<h2>")
+    assert page.index("deviates too far from float32: depth scale drift: 0.003") < page.index("<h2>")
 
 
 def test_what_is_not_finite_is_valid_json_and_named(tmp_path):
