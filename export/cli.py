@@ -20,7 +20,7 @@ from metric3d_ros.comparison.differences import Figure
 from metric3d_ros.model_contract import DEPTH
 
 AUTHORS_CODE = "authors_code"
-"""Metadata key, after the prefix, of what the comparison with the authors' code found."""
+"""Metadata key, after the prefix, of the result of the comparison with the authors' code."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export; return 0. Raises a Metric3DError that says in one line what is wrong and what to do."""
+    """Export; return 0. Raises a Metric3DError with the fault and its remedy in one line."""
     find_variant(args.variant)
     find_precision(args.precision)
     sizes_hw = [parse_size(text) for text in args.verify_size]
@@ -141,7 +141,7 @@ def _read_weights(args: argparse.Namespace, progress: Progress) -> Weights:
 
 
 def _compare_with_authors(network: DepthNetwork, directory_or_repository: str, progress: Progress) -> str:
-    """Return in one line what was compared, and with what result."""
+    """Return one line about what was compared, and the result."""
     progress.stage(f"loading the authors' code from {directory_or_repository}")
     authors = load_authors_network(directory_or_repository, network)
     differences = compare_with_authors(network, authors.network, progress=progress)

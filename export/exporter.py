@@ -1,4 +1,4 @@
-"""The export from beginning to end: trace, store, check, verify, and only then give the file its name."""
+"""The export from start to end: trace, store, check, verify, and only then give the file its name."""
 
 import contextlib
 import dataclasses
@@ -54,7 +54,7 @@ def export_model(
     inline_limit_bytes: int = INLINE_LIMIT_BYTES,
     progress: Progress | None = None,
 ) -> ExportReport:
-    """Write a network as a verified ONNX file, and return what was written and how far it is from PyTorch.
+    """Write a network as a verified ONNX file; return what was written and its differences from PyTorch.
 
     Args:
         network: with its weights, from `checkpoints.load_network` or a training; on the CPU.
@@ -67,8 +67,8 @@ def export_model(
         training_size_hw: for the metadata: what the network was trained at; None takes the variant's.
         overwrite: replace files that exist.
         verified_sizes_hw: sizes to verify besides `precision_limits.SIZES_NHW`.
-        allow_degraded: keep a model that deviates from float32 by more than its precision's limits, and note that in its
-            metadata under `guard.DEGRADED`.
+        allow_degraded: keep a model that deviates from float32 by more than its precision's limits, and note that in
+            its metadata under `guard.DEGRADED`.
         optimise: False stores the published operations one by one.
 
     Raises:
@@ -191,7 +191,7 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
         if file.exists() and not overwrite:
             raise ConfigurationError(f"output {file} exists: choose another name, or overwrite it with --force")
     try:
-        # Asked of the file system itself: permissions say nothing of read-only mounts, or of root in /proc.
+        # By writing a file: permissions do not reveal read-only mounts, or root's limits in /proc.
         with temporary_folder(path.parent, path.name) as folder:
             (folder / path.name).write_bytes(bytes(PROBE_BYTES))
     except OSError as error:
@@ -213,7 +213,7 @@ def _require_space(path: Path, needed_bytes: int) -> None:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Say what to do when the file system refuses."""
+    """Add the remedy to an error of the file system."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
 """How fast this device multiplies large matrices in PyTorch: `python -m metric3d_export.matrix_speed --device cuda`.
 
-It is what a chip reaches at most in practice, which is less than its data sheet states. Prints one line of JSON.
+This is the most that a chip reaches in practice, which is less than its data sheet states. Prints one line of JSON.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`python -m metric3d_export.plans`: writes what the runtime needs to make model files without PyTorch.
+"""`python -m metric3d_export.plans`: writes the plans from which the runtime makes model files without PyTorch.
 
 A plan is a graph without its weights, and a graph of preparations that turns the published tensors into those weights.
 Both are ONNX, gzipped. They depend on a variant and a precision, not on values.

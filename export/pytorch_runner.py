@@ -1,4 +1,4 @@
-"""The network in PyTorch as something to time: a process that answers each line it reads with one line of JSON.
+"""The network in PyTorch for benchmarks: a process that answers each line that it reads with one line of JSON.
 
 `python -m metric3d_export.pytorch_runner VARIANT IMAGE.npy --focal PX`, with stand-in weights. Lines: `outputs`
 (what it gives), `run` (once, from pixels in memory to outputs in memory), `save FILE.npz` (once more, and keep the
@@ -82,7 +82,7 @@ def count_gflop(variant: str, size_hw: tuple[int, int]) -> float:
 
 
 def answer(line: str, model: TorchModel) -> dict[str, Any]:
-    """Do what one line asks for; return what to say."""
+    """Execute one line; return the answer."""
     word, _, rest = line.strip().partition(" ")
     if word == "outputs":
         return {"outputs": model.outputs}

@@ -2,7 +2,7 @@
 
 `python -m metric3d_export.stand_ins VARIANT FORM:PRECISION ... --folder FOLDER --work 616x1064` prints a line of JSON.
 They are written as an export writes them, but not verified: whoever times them must compare their outputs. Weights of
-16 bits are the nearest ones. What an export does to make up for the rounding changes values, not operators.
+16 bits are rounded to the nearest value. An export's compensation of the rounding changes values, not operators.
 """
 
 import argparse

@@ -61,7 +61,7 @@ COMPRESSED_SUFFIX = "/compressed"
 FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 FIRST_DELAY_S, LONGEST_DELAY_S = 2.0, 60.0
-# A node that ran for so long was not kept from running by the way it is set up.
+# A node that ran for so long has no fault in its configuration.
 SOUND_S = 60.0
 
 

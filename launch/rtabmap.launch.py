@@ -15,7 +15,7 @@ PACKAGE = "metric3d_ros"
 SHARE = Path(get_package_share_directory(PACKAGE))
 ONE_CAMERA = SHARE / "launch" / "depth.launch.py"
 OF_NODES = {"ros_namespace", "ros_remaps", "global_params", "emulate_tty"}
-"""Where launch keeps what actions around an include say to the nodes in it."""
+"""Where launch keeps what actions around an include set for the nodes in it."""
 
 one_camera = load_python_launch_file_as_module(str(ONE_CAMERA))
 """What names topics there names them here."""

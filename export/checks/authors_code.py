@@ -41,7 +41,7 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class AuthorsNetwork:
-    """The authors' network, and which code it is."""
+    """The authors' network, and the origin of its code."""
 
     network: nn.Module
     origin: str
@@ -60,7 +60,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
 
     Raises:
         ConfigurationError: there is no such folder or repository, or it lacks the variant.
-        ExportError: GitHub does not tell the commit, or their code cannot be loaded, or has parameters that ours does
+        ExportError: GitHub does not return the commit, or their code cannot be loaded, or has parameters that ours does
             not have.
     """
     folder = Path(directory_or_repository)
@@ -91,7 +91,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
                 place,
                 entry,
                 source="local" if local else "github",
-                trust_repo=True,  # naming it is the consent
+                trust_repo=True,  # the user consents by naming it
                 # It would look for the commit among the newest of each branch only, to refuse those of forks. A full
                 # hash names its code whoever's it is, and asks the network for nothing that torch.hub has already.
                 skip_validation=not local,
@@ -127,7 +127,7 @@ def _folder_commit(folder: Path) -> str | None:
     try:
         if not Path(git("rev-parse", "--show-toplevel")).samefile(folder):
             return None  # a folder in another project's working tree
-        # Code that git does not know is code too; what running it leaves behind is not.
+        # Untracked code counts as a difference; files that running it leaves behind do not.
         changed = git("status", "--porcelain", "--untracked-files=no") or git(
             "ls-files", "--others", "--exclude-standard", "*.py"
         )

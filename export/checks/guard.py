@@ -37,7 +37,7 @@ def make_rooms(network: DepthNetwork, *, progress: Progress) -> list[Case]:
 def judge(
     path: Path, limits: GuardLimits, *, rooms: Sequence[Case], patterns: Sequence[Case], progress: Progress
 ) -> tuple[list[Difference], list[Difference]]:
-    """Run a reduced model on every case; return how far it is off, as a verification measures it and as the guard."""
+    """Run a reduced model on every case; return its differences, as a verification measures them and as the guard."""
     differences: list[Difference] = []
     departures: list[Difference] = []
 

@@ -1,4 +1,4 @@
-"""Compares an exported file, run by ONNX Runtime, with the PyTorch network it was made from."""
+"""Compares an exported file, run by ONNX Runtime, with the PyTorch network that it was made from."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ MIN_SIDE_PX = 28
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One batch of images, and what PyTorch makes of it."""
+    """One batch of images, and PyTorch's outputs for it."""
 
     image: np.ndarray  # (N, H, W, 3) uint8
     focal_px: np.ndarray  # (N,) float32
@@ -36,7 +36,7 @@ class Case:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH; raises ConfigurationError when it is none, or a side is below 28."""
+    """Read HEIGHTxWIDTH; raises ConfigurationError for any other text, or a side below 28."""
     try:
         height, width = (int(side) for side in text.lower().split("x"))
     except ValueError:
@@ -78,7 +78,7 @@ def make_case(contract: ContractModel, image: np.ndarray, focal_px: np.ndarray) 
 
 
 def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Difference]:
-    """Run the file on every case and return how far each output is off."""
+    """Run the file on every case and return the difference of each output."""
     model = open_model(path, provider="cpu")
     differences = []
     for case in cases:
@@ -89,7 +89,7 @@ def compare(path: Path, cases: Iterable[Case], *, progress: Progress) -> list[Di
 
 
 def measure(output: str, case: str, found: np.ndarray, expected: np.ndarray) -> Difference:
-    """Compare one output with what it is to be equal to but for rounding."""
+    """Compare one output with the reference that it must equal except for rounding."""
     return compare_output(output, found, expected, EXACT_LIMITS[output], case=case)
 
 

@@ -1,4 +1,4 @@
-"""Shapes pasted before rendered scenes, with textures that mean nothing: they keep a network from learning a look."""
+"""Pastes shapes with random textures before rendered scenes, so that a network does not overfit to their look."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ TEXTURES = 2  # made for each image
 
 
 def paste_clutter(rgb: Tensor, depth: Tensor, normal: Tensor, randomness: Randomness) -> tuple[Tensor, Tensor, Tensor]:
-    """Return images with random textured shapes before them, and flat patches that change nothing of the depth.
+    """Return images with random textured shapes before them, and flat patches that leave depth unchanged.
 
     Takes and returns colour (N, 3, H, W) in 0..255, depth (N, H, W) and normals (N, 3, H, W). A shape is slanted at
     random and stands before everything that it hides; its normals are NaN, since no camera is known here.

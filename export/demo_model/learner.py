@@ -1,4 +1,4 @@
-"""Learner: the network with its loss, and its weights shown to the optimiser as it needs them."""
+"""Learner: the network with its loss, and its weights in the parametrisation that the optimiser trains."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ TYPICAL_WEIGHT = 0.1
 
 
 class ChannelScale(nn.Module):
-    """Shows the optimiser a weight as multiples of each output channel's usual size.
+    """Parametrises a weight as multiples of each output channel's usual magnitude.
 
-    Folding batch norms left channels of very different sizes. A step of the optimiser now changes all of them by a like
-    part, as it does under a batch norm.
+    Folding batch norms left channels of very different magnitudes. A step of the optimiser now changes all of them by a
+    similar fraction, as it does under a batch norm.
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -48,7 +48,7 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 
 
 class Learner(nn.Module):
-    """The network with its loss, its weights shown to the optimiser as it needs them."""
+    """The network with its loss, and its weights in the parametrisation that the optimiser trains."""
 
     def __init__(self, weights: dict[str, Tensor], device: torch.device | str = "cpu") -> None:
         """Start from `weights` of the whole network, or of the encoder alone."""

@@ -1,4 +1,4 @@
-"""What training minimises, and the errors that it reports."""
+"""The losses that training minimises, and the errors that it reports."""
 
 import math
 
@@ -17,7 +17,7 @@ CONFIDENCE_WEIGHT = 0.15
 SLOPE_WEIGHT = 0.4
 SLOPE_STEPS = (1, 2, 4, 8)
 SKY_WEIGHT = 0.1
-"""Of the sky's depth, which is none: it is drawn to the far end of the range."""
+"""Weight of the sky, which has no depth: its loss pulls it to the far end of the range."""
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def bins_loss(logits: Tensor, log_bins: Tensor, log_truth: Tensor, valid: Tensor
 
 
 def normal_loss(normal: Tensor, truth: Tensor, valid: Tensor) -> Tensor:
-    """Return 1 - cos, plus a little of the angle itself, which does not fade as the error shrinks."""
+    """Return 1 - cos, plus a little of the angle itself, whose gradient does not vanish as the error shrinks."""
     cosine = (normal * truth).sum(1)
     angle = torch.acos(cosine.clamp(-0.9999, 0.9999))
     return masked_mean(1 - cosine + 0.3 * angle, valid)

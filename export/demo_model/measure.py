@@ -40,7 +40,7 @@ class Domain(NamedTuple):
     world: str
     kind: str | None = None
     share: float = 1.0
-    """Of the scenes that were asked for: large images take long."""
+    """Fraction of the requested scenes: large images take long."""
 
     def source(self, scenes: int) -> HeldOutScenes:
         """Return its images."""
@@ -60,12 +60,12 @@ DOMAINS = (
 
 
 def constant_plane(rgb: np.ndarray, camera: Camera) -> Estimate:
-    """See a wall 3 m away, whatever the image: what an estimate has to beat with its scale aligned."""
+    """Return a wall 3 m away for any image: the baseline of an estimate with its scale aligned."""
     return _without_sight(np.full(rgb.shape[:2], 3.0, np.float32), camera)
 
 
 def level_floor(rgb: np.ndarray, camera: Camera) -> Estimate:
-    """See a floor 1.5 m below a level camera, and a wall 40 m away above the horizon, whatever the image."""
+    """Return a floor 1.5 m below a level camera, and a wall 40 m away above the horizon, for any image."""
     rows = np.arange(rgb.shape[0], dtype=np.float32)[:, None] - np.float32(camera.cy)
     depth = camera.fy * LEVEL_CAMERA_M / np.maximum(rows, camera.fy * LEVEL_CAMERA_M / FARTHEST_FLOOR_M)
     return _without_sight(np.broadcast_to(depth, rgb.shape[:2]).astype(np.float32), camera)

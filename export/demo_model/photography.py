@@ -1,4 +1,4 @@
-"""What cameras do to pictures: rendered training images are photographed with a camera drawn at random for each."""
+"""Augments rendered training images with the faults of cameras, drawn at random for each image."""
 
 import functools
 import math
@@ -31,9 +31,9 @@ SOFT = (0.25, 0.5, 0.25)
 
 
 class Randomness(NamedTuple):
-    """Where random numbers come from: on the images' device for each image, on the host for what a batch shares.
+    """Random numbers: on the images' device for each image, on the host for what a batch shares.
 
-    So nobody waits for a GPU to say how large a kernel is to be.
+    So the host never waits for a GPU to learn the size of a kernel.
     """
 
     each: torch.Generator
@@ -77,12 +77,12 @@ class Chance:
 
 @functools.cache
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return numbers (K,) on a device, brought there once: a copy to a GPU waits for all that it has to do."""
+    """Return numbers (K,) on a device, copied there once: a copy to a GPU waits for all work in its queue."""
     return torch.tensor(values, device=device)
 
 
 def photograph(rgb: Tensor, randomness: Randomness) -> Tensor:
-    """Return the images (N, 3, H, W), float32 in 0..255, as cameras of random faults would have taken them.
+    """Return the images (N, 3, H, W), float32 in 0..255, as cameras with random faults would have taken them.
 
     In the order of a camera: light and colour of the scene, focus and motion, vignetting, exposure, noise that grows
     with gain, white balance, contrast and gamma, sharpening, JPEG. Each image draws its own camera.
@@ -98,7 +98,7 @@ def photograph(rgb: Tensor, randomness: Randomness) -> Tensor:
 
 
 def _recolour(x: Tensor, chance: Chance) -> Tensor:
-    """Change what the light and the surfaces are like: saturation, a turn of hues, blotches of colour."""
+    """Change light and surfaces: saturation, a rotation of hues, blotches of colour."""
     gray = x.mean(dim=1, keepdim=True)
     colour = x - gray
     # Turn the colour around the gray axis (Rodrigues' formula; the axis is (1, 1, 1) / sqrt 3).

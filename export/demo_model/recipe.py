@@ -1,4 +1,4 @@
-"""How the demo model is trained: what it sees, how much of it at once, and how fast it learns."""
+"""How the demo model is trained: frame sizes and worlds, batch sizes, learning rates."""
 
 from dataclasses import dataclass
 
@@ -63,4 +63,4 @@ ON_A_GPU = Recipe(
 EMA_DECAY = 0.996
 CLIP_NORM = 1.0
 HELD_OUT = (Course(DEMO, 1.0, 24, 24), Course(ROAD, 1.0, 24, 24))
-"""What is looked at while training runs: 24 images of either frame."""
+"""What is validated during training: 24 images of either frame."""

@@ -1,4 +1,4 @@
-"""`python -m metric3d_export.demo_model.ship`: trained weights into the package's model file, and back out of it."""
+"""`python -m metric3d_export.demo_model.ship`: writes trained weights into the package's model file, or reads them."""
 
 import argparse
 import sys
@@ -31,11 +31,11 @@ TRAINING_SIZE_HW = (252, 336)
 SIZES_HW = ((252, 336), (168, 280), (240, 320), (480, 640))
 MAX_BYTES = 12_000_000
 MOST_OF_A_BIAS, MOST_OF_A_WEIGHT = 1e-2, 5e-4
-"""How far a shipped value may be from the trained one, as part of the largest in its tensor (of a bias at least 1)."""
+"""Maximum difference of a shipped value from the trained one, relative to its tensor's largest (biases: at least 1)."""
 
 
 def ship(weights: Path, model: Path) -> None:
-    """Export the weights of a training as a verified model file that says what it is.
+    """Export the weights of a training as a verified model file with its description.
 
     Raises CheckpointError for unreadable weights, ExportError when the file differs from PyTorch.
     """
@@ -59,7 +59,7 @@ def ship(weights: Path, model: Path) -> None:
     if size > MAX_BYTES:
         raise Metric3DError(f"{model} has {size} bytes, expected at most {MAX_BYTES}: a package should not be larger")
     for name, tensor in read_weights(model).items():
-        # Biases take back what rounding the weights costs (see `weight_rounding`), and are no longer the trained ones.
+        # Biases compensate the rounding of the weights (see `weight_rounding`), and are no longer the trained ones.
         expected = trained.tensors[name].float()
         largest = float(expected.abs().max())
         atol = MOST_OF_A_BIAS * max(1.0, largest) if name.endswith(".bias") else MOST_OF_A_WEIGHT * largest

@@ -1,4 +1,4 @@
-"""`python -m metric3d_export.demo_model.train`: trains the demo model, or goes on from where it stopped."""
+"""`python -m metric3d_export.demo_model.train`: trains the demo model, or resumes its training."""
 
 import argparse
 import json
@@ -37,7 +37,7 @@ PHOTOGRAPHS = "photographs"
 
 
 class Diverged(Metric3DError):
-    """Training left the path; the last good state is kept."""
+    """Training diverged; the last good state is kept."""
 
 
 def build_optimizer(learner: Learner, recipe: Recipe) -> torch.optim.AdamW:
@@ -62,7 +62,7 @@ def rate_factor(recipe: Recipe, step: int, progress: float) -> float:
 
 
 class Average:
-    """The exponential moving average of a learner's parameters, which is what is judged and shipped."""
+    """The exponential moving average of a learner's parameters, which is validated and shipped."""
 
     def __init__(self, learner: Learner) -> None:
         self.values = [p.detach().clone() for p in learner.parameters()]
@@ -108,7 +108,7 @@ class Run:
         return self.folder / "state.pt"
 
     def save(self) -> None:
-        """Write everything that resuming needs, then the weights alone; a crash leaves the former file whole."""
+        """Write everything that resuming needs, then the weights alone; a crash leaves the previous file intact."""
         state = {
             "learner": self.learner.state_dict(),
             "average": self.average.values,
@@ -157,7 +157,7 @@ class Run:
         return errors
 
     def train(self, *, minutes: float) -> None:
-        """Take steps until `minutes` of training have passed, those before a restoration included."""
+        """Train until `minutes` of training have passed, those before resuming included."""
         first_scene = self.next_scene + self._own_scenes
         stream = SampleStream(
             self.recipe.courses,
@@ -245,7 +245,7 @@ class Run:
 
 
 class _Later:
-    """The held-out images, drawn by a process beside the training, which has something else to do."""
+    """The held-out images, drawn in a process beside the training."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -30,7 +30,7 @@ from metric3d_ros.world.rendering.ray_casting import Tables
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
 
 HELD_OUT_FROM = 1_000_000_000  # seeds from here on are never trained on
-BLANK_SHARE = 0.03  # images of nothing, by which confidence learns what nothing looks like
+BLANK_SHARE = 0.03  # images without content, so that confidence learns to be low on them
 
 
 class Batch(NamedTuple):
@@ -135,7 +135,7 @@ class Wanted(NamedTuple):
 
 
 class SampleStream:
-    """Endless random batches: some of each batch's images are new, the others are shown again, photographed anew.
+    """Endless random batches: some of each batch's images are new, the others are reused with new augmentation.
 
     Worker processes prepare the new images of the batches to come. For a CPU they render them; for a GPU they draw the
     scenes, which the GPU renders. Without workers a thread renders with NumPy, which is slower and needs no compiler.
@@ -222,7 +222,7 @@ def render_many(frame: Frame, seeds: Sequence[int], count: int) -> Stored:
 
 
 def disguise(batch: Batch, randomness: Randomness) -> Batch:
-    """Mirror half of the images, paste clutter before them, photograph them, and replace a few by nothing."""
+    """Augment images: mirror half, paste clutter before them, add a camera's faults, replace a few by empty ones."""
     count, device, generator = len(batch.rgb), batch.rgb.device, randomness.each
 
     def one_of(probability: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The model contract as a PyTorch module around a network: pixels as the camera saw them in, metres out."""
+"""The model contract as a PyTorch module around a network: the camera's pixels in, metres out."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

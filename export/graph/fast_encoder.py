@@ -33,7 +33,7 @@ class _AttentionOperator(torch.autograd.Function):
 
 
 def attention_function(heads: int, *, opset: int) -> onnx.FunctionProto:
-    """Return what the attention operator stands for, in standard operators.
+    """Return the definition of the attention operator in standard operators.
 
     A runtime that has the operator uses its own, as ONNX Runtime does; to any other the model explains it: TensorRT's
     parser, for instance, reads such functions.

@@ -1,4 +1,4 @@
-"""Forms of network parts that compute the same as `network` does, and make a better graph.
+"""Replacements of network parts that compute the same as `network`, and give a better graph.
 
 The networks under `network` keep the published operations in the published order. A form replaces one of them while a
 graph is traced, for one of two reasons: the published one would freeze the traced size into the graph, or it costs
@@ -46,7 +46,7 @@ def graph_forms(network: nn.Module, *, optimise: bool = True, scales_in_weights:
 
 
 def _fast_parts(*, scales_in_weights: bool) -> dict[type[nn.Module], Callable[[Any], nn.Module]]:
-    """Return what makes the cheaper form of each class of module."""
+    """Return the constructor of the cheaper form of each class of module."""
     return {
         Block: functools.partial(fast_encoder.fast_block, scales_in_weights=scales_in_weights),
         raft_dpt.RaftDptDecoder: functools.partial(fast_decoder.FastDecoder, scales_in_weights=scales_in_weights),

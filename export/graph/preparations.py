@@ -1,4 +1,4 @@
-"""Records, as an ONNX graph, how the weights of a graph follow from the published tensors.
+"""Records as an ONNX graph how the weights of a graph are computed from the published tensors.
 
 The forms of `graph.forms` make their parameters by a few tensor operations: splits, products, joins. They are
 recorded while a network without values (on PyTorch's meta device) takes the forms.

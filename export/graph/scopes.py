@@ -1,4 +1,4 @@
-"""Tells which module of a traced network an operator of its graph comes from.
+"""Finds the module of a traced network from which an operator of its graph comes.
 
 PyTorch's exporter names an operator by the modules whose forward methods were running: /network/encoder/proj/Conv. The
 names alone are ambiguous, so the calls are recorded while the graph is traced.
@@ -24,7 +24,7 @@ class Scopes:
         self._places.setdefault(scope, set()).add(place)
 
     def place_of(self, operator: str) -> Place:
-        """Return the place of the operator of that name; raises ExportError if the name does not tell it."""
+        """Return the place of the operator of that name; raises ExportError if the name does not determine it."""
         scope = operator.rpartition("/")[0]
         # The exporter counts repeated calls of a module: scope, scope_1, scope_2.
         places = self._places.get(scope, set()) | self._places.get(re.sub(r"_\d+$", "", scope), set())

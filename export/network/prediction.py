@@ -1,4 +1,4 @@
-"""What every variant's network returns."""
+"""Prediction: the output of every variant's network."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Prediction(NamedTuple):
-    """What a network says of an image; normal and its confidence are None for the variants without normals."""
+    """A network's outputs for a batch of images; normal and its confidence are None for variants without normals."""
 
     depth: Tensor  # (N, H, W), metres, of the canonical camera
     confidence: Tensor  # (N, H, W)

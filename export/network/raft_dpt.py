@@ -18,7 +18,7 @@ from metric3d_export.network.vit import LEADING_TOKENS
 BINS = 256
 STATE_CHANNELS = 6
 DEPTH_STEP_M = 100.0  # one unit of the state's depth channel
-MASK_SCALE = 0.25  # of what the mask head says
+MASK_SCALE = 0.25  # factor of the mask head's output
 UPSAMPLING = 4  # from the state's level to the image
 
 
@@ -32,7 +32,7 @@ class Estimates(NamedTuple):
 
 
 class TokenProjection(nn.Module):
-    """Mixes what cls and the registers say into every patch, and lays the patches out as a map."""
+    """Mixes the cls and register tokens into every patch, and arranges the patches as a map."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

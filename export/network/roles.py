@@ -1,4 +1,4 @@
-"""Roles: what a reduced precision must know of a network's modules. A module carries its role as the attribute `role`.
+"""Roles of a network's modules, by which a precision decides what to reduce; a module's attribute `role` is its role.
 
 `precision` decides by roles what stays float32 (`precision.float16.KEPT_IN_FLOAT32`). Tracing hands the roles on from
 the modules to the graph's operators and weights, so neither depends on what a module or a tensor is called.
@@ -13,7 +13,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class Role(enum.Enum):
-    """What a module is, as far as that matters to a precision. Most modules have no role: they may be reduced.
+    """The kind of a module, if it matters to a precision. Most modules have no role: they may be reduced.
 
     The *own* operators of a module are those of its `forward`; operators of the modules in it are not among them.
     """
@@ -28,7 +28,7 @@ class Role(enum.Enum):
 
 
 class Place(NamedTuple):
-    """Where an operator or a weight stands among the roles."""
+    """The roles of an operator's or a weight's modules."""
 
     own: Role | None
     """The role of the module that it belongs to."""

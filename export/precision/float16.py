@@ -24,7 +24,7 @@ class Kept:
     throughout: frozenset[Role]
     """Modules of these roles keep all operators, those of the modules in them too."""
     kinds: frozenset[str] = frozenset({"LayerNormalization", "BatchNormalization"})
-    """Operators that stay float32 wherever they are."""
+    """Operator types that always stay float32."""
 
     def holds(self, operator: onnx.NodeProto, place: Place) -> bool:
         return operator.op_type in self.kinds or place.own in self.own or not self.throughout.isdisjoint(place.around)
@@ -65,17 +65,17 @@ def compute_in_half(traced: TracedGraph, *, kept: Kept) -> list[Weight]:
 
 
 def keeps_weights(place: Place) -> bool:
-    """Whether weights at this place stay float32 in every precision: of all they cost most accuracy for their size."""
+    """Whether weights at this place stay float32 in every precision: rounding them costs most for their size."""
     return place.own is Role.ENCODER or Role.SENSITIVE in place.around
 
 
 def is_stored_whole(tensor: Tensor, place: Place) -> bool:
-    """Whether a weight stays float32, so far as nothing reads it in float16: float16 would lose what matters."""
+    """Whether a weight stays float32 unless an operator reads it in float16: float16 would cost accuracy."""
     return tensor.dim() < 2 or (keeps_weights(place) and not torch.equal(tensor.half(), tensor))
 
 
 def read_back(name: str, tensor: Tensor, axis: int, place: Place = NO_ROLE) -> Tensor:
-    """Return the values that a file of reduced precision gives back for a weight (see `weight_rounding.ReadBack`).
+    """Return the values of a weight as read from a file of reduced precision (see `weight_rounding.ReadBack`).
 
     Raises ExportError for a weight that float16 cannot hold.
     """
@@ -184,7 +184,7 @@ def _find_float_tensors(model: onnx.ModelProto, weights: Mapping[str, Tensor]) -
     known = {value.name for value in typed_values} | {tensor.name for tensor in graph.initializer}
     unknown = [name for node in graph.node for name in node.output if name and name not in known]
     if unknown:
-        raise ExportError(f"ONNX cannot tell the type of {unknown[0]}: export with precision fp32")
+        raise ExportError(f"ONNX cannot infer the type of {unknown[0]}: export with precision fp32")
     return named | {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
 
 

@@ -1,4 +1,4 @@
-"""What a network's layers read on given images: the means and the second moments of their inputs."""
+"""The inputs of a network's layers on given images: their means and second moments."""
 
 import contextlib
 from collections.abc import Collection, Iterator
@@ -20,7 +20,7 @@ Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 
 class Inputs(NamedTuple):
-    """What a layer reads, over all its calls on all images."""
+    """The inputs of a layer, over all its calls on all images."""
 
     mean: Tensor  # (channels,) float64
     moments: Tensor | None  # (inputs, inputs) float32: mean of x xT over the vectors x that its weights multiply
@@ -48,7 +48,7 @@ def has_input_vectors(layer: Layer) -> bool:
 def measure_inputs(
     network: DepthNetwork, images: list[tuple[np.ndarray, float]], *, moments_of: Collection[str] = ()
 ) -> dict[str, Inputs]:
-    """Run the network on the images; return what each of its layers reads, by name.
+    """Run the network on the images; return the inputs of each of its layers, by name.
 
     `moments_of` names the layers whose moments are wanted; each must have input vectors.
     """

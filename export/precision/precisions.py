@@ -35,7 +35,7 @@ class Precision:
     guard: GuardLimits | None = None
     """What it may differ from float32 by; None for float32."""
     exact: bool = False
-    """Whether it computes in float32, so that it must also agree with PyTorch, given the same weights."""
+    """Whether it computes in float32, so that it must also agree with PyTorch for the same weights."""
     scales_in_weights: bool = True
     """Whether the residuals' scales are multiplied into the weights before them; float16 may not hold the products."""
 

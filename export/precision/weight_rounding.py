@@ -1,12 +1,12 @@
-"""Rounds a network's weights to what a file will hold, such that the layers' results change least.
+"""Rounds a network's weights to the values that a file can hold, such that the layers' results change least.
 
-Rounding every weight to its nearest value is best for each weight, not for their sums. Two things take back most of
-what it costs, at no cost in size or time when the model runs:
+Rounding every weight to its nearest value is best for each weight, not for their sums. Two methods compensate most of
+the error, at no cost in size or time when the model runs:
 
-- Weights are rounded one input after another, and what the rounding of one adds to a layer's results is taken back by
-  the weights of the inputs that are still to come, so far as these go along with it: Frantar et al., "GPTQ",
-  2023, equations 2 to 4 (arXiv 2210.17323), after Hassibi and Stork, "Optimal Brain Surgeon", 1993.
-- What remains of it in the mean is a constant, and the bias takes it back.
+- Weights are rounded one input after another. The error that one adds to a layer's results is compensated by the
+  weights of the remaining inputs, as far as these correlate with it: Frantar et al., "GPTQ", 2023, equations 2 to 4
+  (arXiv 2210.17323), after Hassibi and Stork, "Optimal Brain Surgeon", 1993.
+- The mean of the remaining error is a constant, which the bias compensates.
 """
 
 import contextlib
@@ -42,9 +42,9 @@ MOST_STEPS = 127
 MOST_INPUTS = 4608
 """Layers of more inputs are rounded to the nearest: the work grows with the third power."""
 DAMPING = 0.05
-"""Added to every input's moment, as a part of the mean one: what the images did not show is not to be relied on."""
+"""Damping: added to every input's moment, as a fraction of the mean one, for inputs that the images do not show."""
 MOMENTS_BYTES = 1 << 30
-"""So much is held of moments at a time; the images are run again for the next layers."""
+"""Memory for moments at a time; the images are run again for the next layers."""
 
 _COLUMNS = 128  # rounded before the weights of all the inputs to come are changed at once
 

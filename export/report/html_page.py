@@ -1,4 +1,4 @@
-"""The export report as a page for people: one HTML file that needs nothing besides itself."""
+"""The export report as one self-contained HTML file."""
 
 import html
 import math
@@ -31,7 +31,7 @@ _TENSORS = {
     model_contract.DEPTH: ("float32 [N, H, W]", "metres along the optical axis"),
     model_contract.CONFIDENCE: ("float32 [N, H, W]", "expected accuracy of the depth, about 0 to 1"),
     model_contract.NORMAL: ("float32 [N, H, W, 3]", "unit vectors: x right, y down, z forward; they face the camera"),
-    model_contract.NORMAL_CONFIDENCE: ("float32 [N, H, W]", "the larger, the surer"),
+    model_contract.NORMAL_CONFIDENCE: ("float32 [N, H, W]", "larger means more certain"),
 }
 
 

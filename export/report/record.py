@@ -1,4 +1,4 @@
-"""What an export wrote, how far it is from the original, and what it costs: as a record, JSON, and a page."""
+"""ExportReport: what an export wrote, its differences from the original, its time and memory; as JSON and a page."""
 
 import dataclasses
 import importlib.metadata
@@ -84,7 +84,7 @@ def _describe(departure: Difference, figure: Figure) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """Return the number, or None for what JSON has no word for."""
+    """Return the number, or None for a value that JSON cannot represent."""
     return value if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""Published weights into a network: files read without running their code, names and shapes checked."""
+"""Loads published weights into a network: reads files without running their code, and checks names and shapes."""
 
 import dataclasses
 import hashlib
@@ -97,7 +97,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
 def _read_pickle(path: Path) -> Mapping[str, object]:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_types()):
-            warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error says it all
+            warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error is enough
             _refuse_long_names(path)
             # Mapped if the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
@@ -184,7 +184,7 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def load_network(variant: str, weights: Weights) -> tuple[DepthNetwork, list[str]]:
-    """Return the variant's network with these weights, in eval mode, and the names of weights that it has no place for.
+    """Return the variant's network with these weights, in eval mode, and the names of the weights that it does not use.
 
     The tensors are taken over, not copied, if they are float32. Raises CheckpointError that names a missing,
     misshapen, sparse, complex or non-finite parameter, and the variant that the weights would fit.

@@ -1,4 +1,4 @@
-"""Views of the synthetic world drawn for training: of which scene, from where, and stacked for any device to render."""
+"""Random views of the synthetic world for training: their scenes and poses, stacked for any device to render."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,9 +63,9 @@ class Frame:
 
 
 def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
-    """Return up to two views of the scene of a seed, all with one random focal length; at times none.
+    """Return up to two views of the scene of a seed, all with one random focal length; sometimes none.
 
-    `cropped` ones are pieces of larger images, as a network sees them that looks at a larger image.
+    `cropped` views are crops of larger images, as a network sees them if it looks at a larger image.
     """
     rng = Rng(seed, 11)
     (height, width), (top, left) = frame.seen_hw, frame.margins
@@ -86,7 +86,7 @@ def draw_views(seed: int, frame: Frame, *, cropped: bool = True) -> list[Drawn]:
 
 
 def draw_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Drawn]:
-    """Return up to `count` views of the scenes of these seeds, of few scenes as many as it takes."""
+    """Return up to `count` views of the scenes of these seeds, from as few scenes as possible."""
     views: list[Drawn] = []
     for seed in seeds:
         if len(views) >= count:
@@ -117,7 +117,7 @@ class Prepared(NamedTuple):
 
 
 def prepare_many(frame: Frame, seeds: Sequence[int], count: int) -> list[Prepared]:
-    """Return up to `count` views of the scenes of these seeds, those with alike numbers of solids together."""
+    """Return up to `count` views of the scenes of these seeds, grouped by similar numbers of solids."""
     torch.set_num_threads(1)
     views = sorted(draw_many(frame, seeds, count), key=lambda view: len(view.scene.materials))
     return [Prepared.of(views[first : first + TOGETHER]) for first in range(0, len(views), TOGETHER)]

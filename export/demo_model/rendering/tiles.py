@@ -78,7 +78,7 @@ class _World:
         self.costs = torch.tensor([1.0, 1.0, 2.0]).repeat_interleave(torch.tensor(self.ends))
 
     def seen(self, rotation: Tensor, position: Tensor, ranges: Tensor) -> Tensor:
-        """Tell (N, T, K) which solids the tiles of each view may see; ranges (N, T, 4)."""
+        """Return (N, T, K) which solids the tiles of each view may see; ranges (N, T, 4)."""
         frustum = Frustum(rotation[:, None], position[:, None], ranges)
         keep: Tensor = in_frustum(torch, Extents(*(e[:, None] for e in self.extents)), frustum)
         return keep & self.is_real[:, None]

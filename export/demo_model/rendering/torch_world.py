@@ -73,7 +73,7 @@ def lengths(vectors: Tensor) -> Tensor:
 
 
 def filler() -> np.ndarray:
-    """Return the row of a solid that nothing sees."""
+    """Return the row of an invisible solid, for padding."""
     row = np.zeros(TRACED_COLUMNS, np.float32)
     row[[0, 4, 8, TAPER]] = 1.0
     row[CENTRE : CENTRE + 3], row[HALF_SIZE : HALF_SIZE + 3], row[SURFACE], row[KIND] = NOWHERE, 1e-3, -1.0, BOX_KIND
