@@ -30,7 +30,7 @@ class HeldOutScenes:
 
     `focal_factor` is the focal length as a part of the width; None draws one per scene: in plain rooms from
     `FOCAL_OF_WIDTH`, in the other worlds as `views.draw_focal_px` does. `world` is one of `scenes.WORLDS`,
-    `kind` one of its `scenes.KINDS` or None for all of them. Scenes without a view worth having are passed over. Raises
+    `kind` one of its `scenes.KINDS` or None for all of them. Scenes without an informative view are skipped. Raises
     ConfigurationError for a factor that no lens has, and for a world or a kind that does not exist.
     """
 

@@ -1,4 +1,4 @@
-"""Views of furnished rooms and streets, from cameras at any height, with any tilt and lens, that see something."""
+"""Informative views of furnished rooms and streets, from cameras at any height, with any tilt and lens."""
 
 import math
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def draw_training_views(
     count: int = 3,
     focal_px: float | None = None,
 ) -> Views:
-    """Return up to `count` views of the scene of a seed, for training; at times none.
+    """Return up to `count` views of the scene of a seed, for training; sometimes none.
 
     The world is drawn from `mix`, and the focal length, unless given, so that the field of view across the width is
     within `FIELD_OF_VIEW_DEG`. The same seed gives the same views.
@@ -74,7 +74,7 @@ def draw_focal_px(rng: Rng, width: int) -> float:
 def camera_poses(
     staged: StagedScene, rng: Rng, *, tan_half_width: float, tan_half_height: float, count: int, tries: int = 12
 ) -> list[Pose]:
-    """Return up to `count` poses with a view worth having, of up to `tries` that are clear of every solid.
+    """Return up to `count` poses with an informative view, of up to `tries` that are clear of every solid.
 
     Some are taken as they come, others are the richest of several, as people point cameras at things.
     """

@@ -1,4 +1,4 @@
-"""Colours as things have them, in linear RGB, and lengths of any scale."""
+"""Random colours of everyday objects, in linear RGB, and random lengths over several scales."""
 
 import math
 
@@ -27,7 +27,7 @@ def hue(rng: Rng, value: float, saturation: float) -> Rgb:
 
 
 def any_colour(rng: Rng) -> Rgb:
-    """Return a colour as things have them: often pale, black or nearly grey, at times strong."""
+    """Return a colour of an everyday object: often pale, black or nearly grey, sometimes saturated."""
     share = rng.uniform(0.0, 1.0)
     for part, low, high, saturation in _COLOUR_FAMILIES:
         if share < part:
@@ -37,7 +37,7 @@ def any_colour(rng: Rng) -> Rgb:
 
 
 def near(rng: Rng, colour: Rgb, spread: float = 0.2) -> Rgb:
-    """Return a colour like `colour`, lighter or darker by up to `spread` of it."""
+    """Return `colour` made lighter or darker by up to the fraction `spread`."""
     light = rng.uniform(1 - spread, 1 + spread)
     red, green, blue = (min(max(c * light * rng.uniform(0.94, 1.06), 0.008), 0.9) for c in colour)
     return red, green, blue
@@ -49,7 +49,7 @@ def scaled(colour: Rgb, factor: float) -> Rgb:
 
 
 def sizes(rng: Rng, low: float, high: float) -> float:
-    """Return a length between low and high, each scale as likely as the others."""
+    """Return a length between low and high, log-uniformly distributed."""
     return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 

@@ -1,6 +1,6 @@
-"""Surface materials of the synthetic world: one parametric pattern of true metric size stands for all of them.
+"""Surface materials of the synthetic world: all are one parametric pattern of true metric size.
 
-A material is one row of float32 numbers, so that a whole scene is a table which any array library can read.
+A material is one row of float32 numbers, so that a whole scene is a table that any array library can read.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""What a scene is made of: boxes, ellipsoids and cylinders turned any way, lamps and the sun, and the draft of a scene.
+"""The parts of a scene: boxes, ellipsoids and cylinders in any orientation, lamps and the sun; the draft of a scene.
 
-World frame: z up, metres. Every solid has a row of `SOLID_COLUMNS` numbers, whatever its kind, so that one piece of
-code finds a point's texture coordinates on all of them.
+World frame: z up, metres. Every solid has a row of `SOLID_COLUMNS` numbers, whatever its kind, so that the same code
+finds a point's texture coordinates on all of them.
 """
 
 import math
@@ -37,7 +37,7 @@ INSIDE_LOW, INSIDE_HIGH, INSIDE_SHARE = 7, 10, 13  # within this box only this s
 CONTACT_BEHIND = 14  # 1: solids behind a surface darken it too, as in the rooms that came first; 0: they do not
 SURROUNDINGS_COLUMNS = 15
 
-SUN_REACH_M = 300.0  # what is farther away casts no shadow in the sun
+SUN_REACH_M = 300.0  # objects farther away cast no shadow in the sun
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def ellipsoid_bounds(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _widest(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return by what (K, 3) the half sizes grow if a cylinder is wider at its top."""
+    """Return the factors (K, 3) by which the half sizes grow if a cylinder is wider at its top."""
     factor = np.ones((len(rows), 3), np.float32)
     factor[:, :2] = np.maximum(rows[:, TAPER, None], 1.0)
     return factor
@@ -141,7 +141,7 @@ def _widest(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass
 class SceneDraft:
-    """A scene while it is being filled.
+    """A scene under construction.
 
     `faces` are the materials of the enclosure's faces: x low, x high, y low, y high, floor, ceiling.
     """

@@ -1,4 +1,4 @@
-"""People-like bodies: 1.5 to 1.9 m high, standing, walking or sitting, of ellipsoids and tapered cylinders."""
+"""People 1.5 to 1.9 m high, standing, walking or sitting, made of ellipsoids and tapered cylinders."""
 
 import math
 

@@ -1,7 +1,7 @@
-"""Places solids: local frames that turn and stack, floor that is taken, surfaces on which things may stand.
+"""Places solids: local frames that rotate and nest, occupied floor, surfaces on which objects may stand.
 
-A piece of furniture is written once in its own frame (x to its right, y to its back, z up, the origin on the floor
-under its middle) and then stands anywhere, turned by any angle.
+A piece of furniture is defined once in its own frame (x to its right, y to its back, z up, the origin on the floor
+under its middle) and then placed anywhere, turned by any angle.
 """
 
 import math
@@ -70,7 +70,7 @@ class Footprint:
     yaw: float
 
     def overlaps(self, other: "Footprint", gap: float) -> bool:
-        """Tell whether two rectangles come closer than `gap` (along the normals of their sides)."""
+        """Return whether two rectangles come closer than `gap` (along the normals of their sides)."""
         dx, dy = other.x - self.x, other.y - self.y
         reach = math.hypot(self.half_width, self.half_depth) + math.hypot(other.half_width, other.half_depth) + gap
         if dx * dx + dy * dy > reach * reach:
@@ -169,7 +169,7 @@ class Place:
         self.stage.solids.append(Solid("box", self.point(*centre), size, material, self._turn(yaw, pitch, roll)))
 
     def between(self, low: Point, high: Point, material: Material, *, texture_origin: Point | None = None) -> None:
-        """Add a box by two opposite corners, the lower ones first; its pattern starts at the first or where told."""
+        """Add a box by two opposite corners, the lower one first; its pattern starts there or at `texture_origin`."""
         (x0, y0, z0), (x1, y1, z1) = low, high
         centre, size = ((x0 + x1) / 2, (y0 + y1) / 2, (z0 + z1) / 2), (x1 - x0, y1 - y0, z1 - z0)
         start = None if texture_origin is None else self.point(*texture_origin)
@@ -194,13 +194,13 @@ class Place:
         self.stage.solids.append(Solid("cylinder", self.point(*base), size, material, UPRIGHT, self.point(*top)))
 
     def surface(self, width: float, depth: float, z: float, *, height: float = 0.45) -> None:
-        """Offer the rectangle around the origin, at height z, to things that stand on something."""
+        """Add the rectangle around the origin, at height z, as a surface for other objects."""
         self.stage.surfaces.append(Surface(self.at(0.0, 0.0, z), width, depth, height))
 
 
 @dataclass(frozen=True)
 class Surface:
-    """A level rectangle on which things may stand; `height` is the free space above it."""
+    """A level rectangle on which objects may stand; `height` is the free space above it."""
 
     place: Place
     width: float
@@ -210,7 +210,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Piece:
-    """Something to place: its footprint, and how to build it in a frame under its middle, its back at +y."""
+    """An object to place: its footprint, and what builds it in a frame under its middle, its back at +y."""
 
     width: float
     depth: float
@@ -219,7 +219,7 @@ class Piece:
 
 @dataclass
 class Lineup:
-    """Pieces that have their places and wait to be built, the most important ones first."""
+    """A queue of pieces with their places, to be built in order of importance."""
 
     waiting: list[tuple[float, Piece, Place]] = field(default_factory=list)
 
@@ -228,7 +228,7 @@ class Lineup:
         self.waiting.append((rank, piece, place))
 
     def build(self, stage: Stage) -> None:
-        """Build as many as there is room for."""
+        """Build as many pieces as fit into the limit of solids."""
         for _, piece, place in sorted(self.waiting, key=lambda one: one[0]):
             if len(stage.solids) >= stage.max_solids:
                 return

@@ -1,4 +1,4 @@
-"""What stands in the rooms behind the open doors of a furnished room."""
+"""Furniture in the rooms behind the open doors of a furnished room."""
 
 from metric3d_ros.world.objects.indoors import furniture, seats_and_beds
 from metric3d_ros.world.objects.placing import Footprint, Place, room_walls

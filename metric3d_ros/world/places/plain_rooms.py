@@ -1,4 +1,4 @@
-"""Scenes of the synthetic world: a room with doors, furniture and other solids, drawn from a seed.
+"""Plain rooms: a room with doors, furniture and other solids, drawn from a seed.
 
 World frame: x and y along the walls, z up, the origin in a corner of the floor, metres.
 """
@@ -18,7 +18,7 @@ Footprint = tuple[float, float, float, float]  # x0, y0, x1, y1
 
 @dataclass
 class _Draft:
-    """A scene while it is being furnished."""
+    """A room under construction."""
 
     rng: Rng
     size: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""A road as a line with bends and grades, the strips that lie along it, and where things beside it stand."""
+"""A road as a line with bends and grades, the strips along it, and the frames of objects beside it."""
 
 import math
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class Road:
 
     @property
     def is_level(self) -> bool:
-        """Tell whether the road lies in one plane."""
+        """Return whether the road lies in one plane."""
         return all(segment.grade == 0.0 for segment in self.segments)
 
     def segment_at(self, s: float) -> Segment:
@@ -122,7 +122,7 @@ def draw_road(rng: Rng) -> Road:
 
 @dataclass
 class Profile:
-    """The road's cross-section while it is laid: how far each side is used, and on what level its edge lies."""
+    """The road's cross-section under construction: the used width of each side, and the level of its edge."""
 
     half_width: float = 3.0
     left: float = 3.0  # from the middle to where the left side's frontage begins

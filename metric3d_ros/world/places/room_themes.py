@@ -1,4 +1,4 @@
-"""Kinds of rooms: how large they are, what stands in them, what they are made of."""
+"""Kinds of rooms: their sizes, their furniture, their materials."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Furnished rooms: living rooms, kitchens, offices, cellars, attics, corridors, halls, full of things."""
+"""Furnished rooms: living rooms, kitchens, offices, cellars, attics, corridors and halls, full of objects."""
 
 import math
 from collections.abc import Sequence

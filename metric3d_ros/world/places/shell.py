@@ -1,4 +1,4 @@
-"""The shell of a furnished room: walls with doors and windows, what lies behind them, ceilings that may slope."""
+"""The shell of a furnished room: walls with doors and windows, the view behind them, level or sloped ceilings."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -256,7 +256,7 @@ def _with_windows(place: Place, shell: Shell, materials: list[Material]) -> None
 
 
 def _view(place: Place, shell: Shell, wall: Wall, space: float, ground: float) -> None:
-    """What is seen through the windows of a wall: a house, a hedge, trees, or the open country."""
+    """The view through the windows of a wall: a house, a hedge, trees, or the open country."""
     rng = place.rng
     for _ in range(rng.integer(1, 4)):
         out = rng.uniform(0.35, 0.9) * space

@@ -1,4 +1,4 @@
-"""From what was placed to a scene: tables, lamps and sun, and where cameras may stand in it."""
+"""From placed objects to a scene: its tables, lamps and sun, and the standpoints of cameras."""
 
 import math
 from collections.abc import Sequence

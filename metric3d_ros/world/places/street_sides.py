@@ -1,4 +1,4 @@
-"""What lines the two sides of a street: rows of houses, gardens, halls, woods, fields, banks."""
+"""The two sides of a street: rows of houses, gardens, halls, woods, fields, banks."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ NEAR_M = 28.0  # within which things have their details
 
 @dataclass
 class Street:
-    """A street while it is being lined with things."""
+    """A street under construction."""
 
     root: Place
     road: Road

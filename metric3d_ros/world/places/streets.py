@@ -1,4 +1,4 @@
-"""Streets and country roads, as a car, a robot or a walker sees them."""
+"""Streets and country roads, with standpoints of cars, robots and pedestrians."""
 
 import math
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""The array library that the world is rendered with, and the few operations that libraries spell differently.
+"""The array library that renders the world, and the few operations that differ between libraries.
 
-Everything that renders takes `ops`, so that the renderer of the demo (NumPy) and the one that makes training data
-(PyTorch) run the same lines and cannot drift apart. Loops over solids and lights are among these operations: NumPy goes
-through the rows one by one, so that its arrays stay in the cache, and PyTorch makes them an axis that its compiler
-turns into one loop, however many there are.
+All rendering functions take `ops`, so that the renderer of the demo (NumPy) and the one of training data (PyTorch) run
+the same code and cannot diverge. Loops over solids and lights are among these operations: NumPy iterates over the
+rows, so that its arrays stay in the cache, and PyTorch makes them an axis that its compiler turns into one loop,
+however many there are.
 """
 
 from collections.abc import Callable

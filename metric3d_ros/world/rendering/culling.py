@@ -1,6 +1,6 @@
-"""Which solids can matter to a patch of the image: those that it can see, that can shade it, that can touch it.
+"""Culling: finds the solids that can affect a patch of the image, because it sees them or they shade or touch it.
 
-Written for NumPy and PyTorch alike: `xp` is the library. What is left out cannot change the picture.
+Written for both NumPy and PyTorch: `xp` is the library. Culled solids cannot change the picture.
 """
 
 from typing import Any, NamedTuple
@@ -50,7 +50,7 @@ def extents(xp: Any, tables: Tables) -> Extents:
 
 
 def in_frustum(xp: Any, solids: Extents, frustum: Frustum) -> Array:
-    """Tell (..., K) which solids reach into a frustum, or nearly so: no plane of it has them wholly outside."""
+    """Return (..., K) which solids reach into a frustum, conservatively: none of its planes has them wholly outside."""
     offset = solids.centre - frustum.apex[..., None, :]
     rotation, ranges = frustum.rotation, frustum.ranges
 
@@ -72,7 +72,7 @@ def in_frustum(xp: Any, solids: Extents, frustum: Frustum) -> Array:
 
 
 def in_box(solids: Extents, low: Array, high: Array) -> Array:
-    """Tell (..., K) which solids reach into a box (..., 3) along the world's axes."""
+    """Return (..., K) which solids reach into a box (..., 3) along the world's axes."""
     keep = (solids.low[..., 0] <= high[..., None, 0]) & (solids.high[..., 0] >= low[..., None, 0])
     for axis in (1, 2):
         keep = (
@@ -82,7 +82,7 @@ def in_box(solids: Extents, low: Array, high: Array) -> Array:
 
 
 def may_shade(xp: Any, solids: Extents, low: Array, high: Array, light: Array) -> Array:
-    """Tell (..., K) which solids may stand between a light (..., LIGHT_COLUMNS) and the points of a box (..., 3)."""
+    """Return (..., K) which solids may be between a light (..., LIGHT_COLUMNS) and the points of a box (..., 3)."""
     margin = MARGIN_SHARE * (high - low) + MARGIN_M
     low, high = low - margin, high + margin
     position, is_lamp = light[..., :3], light[..., s.LIGHT_IS_LAMP : s.LIGHT_IS_LAMP + 1]
@@ -95,7 +95,7 @@ def may_shade(xp: Any, solids: Extents, low: Array, high: Array, light: Array) -
 
 
 def _frustum_around(xp: Any, low: Array, high: Array, apex: Array) -> Frustum:
-    """Return the frustum from an apex around a box (..., 3); one that leaves nothing out if the apex is too near."""
+    """Return the frustum from an apex around a box (..., 3); an all-including one if the apex is too near."""
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
     forward = middle - apex
     distance = xp.sqrt((forward * forward).sum(-1)) + 1e-6

@@ -1,4 +1,4 @@
-"""How much light reaches what a ray hit, and the colour that a camera sees.
+"""Lighting of the points that rays hit, and the colours that a camera sees.
 
 Lamps and suns cast soft shadows; the light of the surroundings comes from above and below and fades near corners and
 contacts. Shapes as in ray_casting.py.

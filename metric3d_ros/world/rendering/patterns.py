@@ -1,6 +1,6 @@
-"""What surfaces look like before light falls on them: cells and joints, grain, fractal noise in a second colour, sky.
+"""Albedo of surfaces, before lighting: cells and joints, grain, fractal noise in a second colour, sky.
 
-All patterns are averaged over a pixel's footprint, so that fine ones fade with the distance and do not flicker.
+All patterns are averaged over a pixel's footprint (antialiasing), so that fine ones fade with distance.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ SKY_CURVE = 0.1  # clouds lie on a plane that is seen at directions / (z + this)
 
 
 def albedo(ops: ArrayOps, materials: Array, hit: Hit, direction: Vectors, pixel_angle: Array) -> Vectors:
-    """Return the linear colour of what rays hit; `direction` is unit, world frame; angles in radians."""
+    """Return the linear colour of the points that rays hit; `direction` is unit, world frame; angles in radians."""
     xp = ops.xp
 
     def column(index: int) -> Array:

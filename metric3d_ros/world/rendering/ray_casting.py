@@ -1,10 +1,10 @@
-"""Where rays end in a scene: intersections with boxes, ellipsoids and cylinders turned any way, and with the enclosure.
+"""Ray casting: intersections with boxes, ellipsoids and cylinders in any orientation, and with the enclosure.
 
 Shapes: rays are (..., P), tables (..., K, columns) with the same leading dimensions (none with NumPy, a batch in
 training). Distances are in units of the direction's length.
 
-The formulas of intersections use each term as seldom as they can: PyTorch's compiler puts them into one loop by writing
-out every use of a term anew, so that terms of terms of terms would keep it busy for minutes.
+The formulas of intersections use each term as rarely as possible: PyTorch's compiler fuses them into one loop by
+inlining every use of a term, so deeply nested terms would take it minutes.
 """
 
 from collections.abc import Callable
@@ -141,7 +141,7 @@ INTERVALS: tuple[Interval, ...] = (box_interval, ellipsoid_interval, cylinder_in
 
 
 def find_nearest(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) -> tuple[Array, Array]:
-    """Return how far rays that start within the enclosure go, and the row of `tables.solids` (int32) that they hit."""
+    """Return how far rays from within the enclosure reach, and the row of `tables.solids` (int32) that they hit."""
     xp = ops.xp
     distance = _distance_to_enclosure(ops, tables.enclosure, origin, direction)
     row = ops.to_int32(xp.zeros_like(distance))
@@ -160,7 +160,7 @@ def find_nearest(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vect
 
 
 def trace(ops: ArrayOps, tables: Tables, origin: Vectors, direction: Vectors) -> Hit:
-    """Return where rays that start within the enclosure end; they always end, at the latest on the enclosure."""
+    """Return the hits of rays that start within the enclosure; every ray hits, at the latest the enclosure."""
     distance, row = find_nearest(ops, tables, origin, direction)
     return describe(ops, tables.solids, origin, direction, distance, row)
 
@@ -177,7 +177,7 @@ def _distance_to_enclosure(ops: ArrayOps, enclosure: Array, origin: Vectors, dir
 
 
 def describe(ops: ArrayOps, solids: Array, origin: Vectors, direction: Vectors, distance: Array, row: Array) -> Hit:
-    """Return what is known of the points at `distance` along rays, on the rows `row` of the table `solids`."""
+    """Return the hits at `distance` along rays, on the rows `row` of the table `solids`."""
     xp = ops.xp
     solid = ops.gather(solids, row)
     kind = solid.column(KIND)

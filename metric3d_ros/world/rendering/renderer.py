@@ -21,7 +21,7 @@ NOISE = 0.008  # standard deviation of the camera's noise, of full scale
 
 @dataclass(frozen=True)
 class View:
-    """What a camera sees of a scene, and the truth about it."""
+    """A camera's image of a scene, with its ground truth."""
 
     rgb: NDArray[np.uint8]  # (H, W, 3)
     depth_m: NDArray[np.float32]  # (H, W) z-depth at the pixel's centre, +inf in the sky, NaN where there is no ray
@@ -52,7 +52,7 @@ def pinhole_rays(
 def render(
     scene: Scene, pose: Pose, rays: NDArray[np.float32], *, samples: int = 2, noise_seed: int | None = None
 ) -> View:
-    """Return what a camera sees: `rays` (H, W, 3), optical frame, any length, as `pinhole_rays` or a ray table gives.
+    """Return a camera's view: `rays` (H, W, 3), optical frame, any length, from `pinhole_rays` or a ray table.
 
     `samples` x `samples` rays are averaged per pixel for the colour, between neighbours of the table; the truth is
     that of the pixel's centre. Depth is along the optical axis. Rays that are not finite, or that do not point
@@ -120,7 +120,7 @@ def _slopes(unit: NDArray[np.float32], block: tuple[slice, slice]) -> list[NDArr
 
 
 class _World:
-    """A scene as the renderer reads it."""
+    """A scene in the renderer's form."""
 
     def __init__(self, scene: Scene) -> None:
         self.tables = tables_of(scene)
@@ -146,7 +146,7 @@ def _render_block(
     block: tuple[slice, slice],
     offsets: list[tuple[float, float]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
-    """Return depth (h, w), normals (h, w, 3), what is sky (h, w) and colour (h, w, 3) of one block of pixels."""
+    """Return depth (h, w), normals (h, w, 3), the mask of sky (h, w) and colour (h, w, 3) of one block of pixels."""
     centre = unit[block]
     shape = centre.shape[:2]
     down, right = _slopes(unit, block)

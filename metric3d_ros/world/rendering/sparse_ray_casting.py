@@ -1,8 +1,8 @@
-"""What a few rays meet in a scene, all solids at once: for judging views and not for rendering them.
+"""Casts a few rays at all solids at once: for choosing views, not for rendering them.
 
-Not one with `ray_casting`, which goes through the solids one by one: with 63 rays that takes twelve times as long. It
-also rounds differently: of 756 rays in 12 scenes the distances of 122 differ in their last bits. Views are chosen by
-these distances, so the pictures of a seed could change.
+Separate from `ray_casting`, which iterates over the solids: with 63 rays that takes twelve times as long. It also
+rounds differently: of 756 rays in 12 scenes the distances of 122 differ in their last bits. Views are chosen by these
+distances, so the pictures of a seed could change.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where a camera stands in a scene: poses, the check that a view is worth having, and a smooth flight."""
+"""Viewpoints in a scene: poses, the check that a view is informative, and a smooth camera flight."""
 
 import math
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def look(position: tuple[float, float, float], *, yaw: float, pitch: float = 0.0
 
 
 def is_clear(scene: Scene, position: tuple[float, float, float], *, clearance: float = CLEARANCE_M) -> bool:
-    """Tell whether a camera fits: this far from walls and from solids, and over no solid but a rug."""
+    """Return whether a camera fits: this far from walls and from solids, and over no solid except a rug."""
     x, y, z = position
     sx, sy, height = (float(c) for c in scene.size)
     if not (clearance <= x <= sx - clearance and clearance <= y <= sy - clearance and 0.2 <= z <= height - 0.2):
@@ -66,9 +66,9 @@ def is_clear(scene: Scene, position: tuple[float, float, float], *, clearance: f
 
 
 def good_views(scene: Scene, poses: list[Pose], *, tan_half_width: float, tan_half_height: float) -> NDArray[np.bool_]:
-    """Tell for each pose whether a pinhole camera sees enough floor, nothing too close, and not just a near wall.
+    """Return for each pose whether a pinhole camera sees enough floor, nothing too close, and not just a near wall.
 
-    A blank wall close up has no clue to its distance. The check casts 12 x 9 rays per pose.
+    A blank wall close up gives no clue to its distance. The check casts 12 x 9 rays per pose.
     """
     across = (np.arange(CHECK_COLUMNS, dtype=np.float32) + 0.5) / CHECK_COLUMNS * 2 - 1
     down = (np.arange(CHECK_ROWS, dtype=np.float32) + 0.5) / CHECK_ROWS * 2 - 1

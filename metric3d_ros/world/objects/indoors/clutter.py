@@ -1,4 +1,4 @@
-"""Clutter: small things that stand and lie on tables, shelves and floors, hang on walls and lean in corners."""
+"""Clutter: small objects that stand or lie on tables, shelves and floors."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from metric3d_ros.world.objects.materials import basic as bm
 from metric3d_ros.world.objects.materials import things as tm
 from metric3d_ros.world.objects.placing import Place, Surface
 
-Thing = Callable[[Place, float], None]  # builds at a place; the number is the height that is free
+Thing = Callable[[Place, float], None]  # builds an object at a place; the number is the free height
 
 
 def box(place: Place, free: float) -> None:
@@ -304,7 +304,7 @@ ON_TOP: dict[str, list[Thing]] = {
 
 
 def fill_surface(surface: Surface, theme: str, *, things: int) -> None:
-    """Put up to `things` things on a surface, where they do not meet."""
+    """Put up to `things` objects on a surface without overlap."""
     place, rng = surface.place, surface.place.rng
     taken: list[tuple[float, float]] = []
     if surface.width > 0.5 and surface.depth < 0.5 and rng.chance(0.65):  # a shelf with a row of something

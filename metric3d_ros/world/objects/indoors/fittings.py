@@ -1,4 +1,4 @@
-"""What is built into rooms: kitchens, bathrooms, doors, windows, stairs, beams, pipes, lamps on the ceiling."""
+"""Fittings of rooms: doors, windows, curtains, stairs, beams, pillars, pipes, ceiling lamps."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Clutter on floors and walls: shoes, bins and toys, boards that lean in corners, pictures and shelves that hang."""
+"""Clutter on floors and walls: shoes, bins, toys, leaning boards, hanging pictures and shelves."""
 
 import math
 
@@ -75,7 +75,7 @@ ON_FLOOR: list[Thing] = [
 def litter_floor(
     place: Place, low: tuple[float, float], high: tuple[float, float], things: list[Thing] | None = None
 ) -> None:
-    """Put one thing on a free spot of the floor, if one is found."""
+    """Put one object on a free spot of the floor, if there is one."""
     rng, stage = place.rng, place.stage
     for _ in range(4):
         x, y = rng.uniform(low[0] + 0.2, high[0] - 0.2), rng.uniform(low[1] + 0.2, high[1] - 0.2)

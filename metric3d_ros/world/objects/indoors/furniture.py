@@ -1,4 +1,4 @@
-"""Furniture: pieces with drawn sizes and materials, in the sizes that furniture has."""
+"""Tables, cupboards, shelves, desks, screens, lamps and rugs, with random but realistic sizes and materials."""
 
 from metric3d_ros.world.description.materials import Material
 from metric3d_ros.world.description.randomness import Rng
@@ -115,7 +115,7 @@ def fronts(place: Place, columns: int, rows: int, low: tuple[float, ...], high: 
 
 
 def shelf(rng: Rng, *, height: float | None = None, width: float | None = None) -> Piece:
-    """An open shelf: sides, boards, at times a back; what stands on the boards is up to whoever fills surfaces."""
+    """An open shelf: sides, boards, sometimes a back; its boards are surfaces for other objects."""
     width, depth = width or rng.uniform(0.6, 1.4), rng.uniform(0.24, 0.5)
     height = height or rng.pick([rng.uniform(0.8, 1.2), rng.uniform(1.6, 2.2)])
 

@@ -1,4 +1,4 @@
-"""What is built into kitchens and bathrooms."""
+"""Fittings of kitchens and bathrooms: worktops, fridges, basins, toilets, baths, showers."""
 
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.objects.indoors.fittings import WORKTOP_M

@@ -1,4 +1,4 @@
-"""Chairs, stools, sofas and beds: pieces with drawn sizes and materials, in the sizes that furniture has."""
+"""Chairs, stools, sofas and beds, with random but realistic sizes and materials."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Drawn materials of furniture and of things in rooms; colours are linear RGB."""
+"""Random materials of furniture and of objects in rooms; colours are linear RGB."""
 
 from dataclasses import replace
 

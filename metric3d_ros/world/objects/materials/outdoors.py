@@ -1,4 +1,4 @@
-"""Drawn materials of things outdoors: sky, ground, roads, facades, plants, cars; colours are linear RGB."""
+"""Random materials outdoors: sky, ground, roads, facades, plants, cars; colours are linear RGB."""
 
 from dataclasses import replace
 

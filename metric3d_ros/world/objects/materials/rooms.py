@@ -1,4 +1,4 @@
-"""Drawn materials of walls, floors and ceilings; colours are linear RGB."""
+"""Random materials of walls, floors and ceilings; colours are linear RGB."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Drawn materials of single things: books, packets, screens, leaves, lamps, windows, skin; colours are linear RGB."""
+"""Random materials of single objects: books, packets, screens, leaves, lamps, windows, skin; colours are linear RGB."""
 
 from dataclasses import replace
 
@@ -85,7 +85,7 @@ def bottle(rng: Rng) -> Material:
 
 
 def mirror(rng: Rng) -> Material:
-    """What stands for a mirror: bright, glossy, cloudy."""
+    """A mirror, approximated: bright, glossy, cloudy."""
     return Material(
         colour=(0.25, 0.27, 0.28),
         second_colour=(0.55, 0.55, 0.53),
@@ -148,7 +148,7 @@ def books(rng: Rng) -> Material:
 
 
 def anything(rng: Rng) -> Material:
-    """The material of some thing or other."""
+    """The material of a random object."""
     return rng.pick([plastic, wood, ceramic, metal, fabric, packet, dark_plastic, stone])(rng)
 
 

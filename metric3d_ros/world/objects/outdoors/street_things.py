@@ -1,4 +1,4 @@
-"""What stands along streets: houses, poles, signs, fences, walls, benches, bins; fronts are at -y."""
+"""Objects along streets: houses, poles, signs, fences, walls, benches, bins; fronts are at -y."""
 
 import math
 
