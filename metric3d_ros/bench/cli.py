@@ -37,7 +37,7 @@ from metric3d_ros.engine import DEMO_MODEL, PROVIDERS
 from metric3d_ros.engine.providers import CUDA
 from metric3d_ros.errors import ConfigurationError, InferenceError
 from metric3d_ros.estimation.depth_model import open_model
-from metric3d_ros.files.atomic import check_writable, write_text
+from metric3d_ros.files.atomic import require_writable, write_text
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
 
 TOLERANCE = 1e-3
@@ -113,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
     pace, request = _pace(args), _request(args)
     check_names(request)
     for option, path in (("--json", args.json), ("--picture", args.picture), ("--gpu-report", args.gpu_report)):
-        _check_writable(option, path)
+        if path is not None:
+            require_writable(path, what=f"{option} {path}")
     if args.picture is not None and args.picture.suffix.lower() not in IMAGE_SUFFIXES:
         raise ConfigurationError(f"--picture {args.picture}: no format is called '{args.picture.suffix}'; write .png")
     threads = args.threads or usable_cores()
@@ -216,18 +217,6 @@ def _pace(args: argparse.Namespace) -> Pace:
     if args.repeats is not None:
         pace = replace(pace, least=args.repeats, most=args.repeats)
     return pace
-
-
-def _check_writable(option: str, path: Path | None) -> None:
-    """Raise ConfigurationError for a file that cannot be written, before minutes are spent on what it would hold."""
-    if path is None:
-        return
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise ConfigurationError(f"{option} {path} cannot be written ({error.strerror}); name another file") from error
 
 
 def _teller(started_s: float) -> Callable[[str], None]:

@@ -68,7 +68,7 @@ def _read(source: str, *, timeout_s: float) -> Any:
     if not timeout_s > 0:
         raise ConfigurationError(f"--timeout is {timeout_s:g}, expected seconds above 0")
     # Loads rclpy, which a file does not need.
-    from metric3d_ros.nodes.intake.camera_info_client import receive_camera_info
+    from metric3d_ros.nodes.instruments.camera_info_client import receive_camera_info
 
     return receive_camera_info(source, timeout_s=timeout_s)
 

@@ -21,7 +21,7 @@ from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.evaluation.error_table import Evaluation, ImageResult, compare_to_table
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
-from metric3d_ros.files.atomic import check_writable, write_text
+from metric3d_ros.files.atomic import require_writable, write_text
 from metric3d_ros.world.held_out import HeldOutScenes
 from metric3d_ros.world.scenes import PLAIN, WORLDS
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table to stdout and write the JSON; raises Metric3DError for what a user can mend."""
     source = _open_source(args)
     if args.json is not None:
-        _check_writable(args.json)
+        require_writable(args.json, what=f"--json {args.json}")
     sizes = list(dict.fromkeys(size.strip() for size in args.inference_size.split(",")))
     for size in sizes:
         InferenceSize.parse(size)
@@ -170,16 +170,6 @@ def _measure(sample: Sample, estimate: Estimate, max_depth_m: float | None) -> I
         raise DataError(f"{sample.name}: {error}") from error
     figures["infer_ms"] = estimate.timings_ms["infer"]
     return ImageResult(sample.name, sample.group, sample.camera.size_hw, figures)
-
-
-def _check_writable(path: Path) -> None:
-    """Raise ConfigurationError for a file that cannot be written, before minutes are spent on what it would hold."""
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"--json {path}: there is no folder {path.parent}; make it first")
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise ConfigurationError(f"--json {path} cannot be written ({error.strerror}); name another file") from error
 
 
 def _is_rendered(source: SampleSource) -> bool:

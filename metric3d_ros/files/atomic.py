@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files.exclusive import is_at, save_to_disk
 
 _TEMPORARY = re.compile(r"\..*\.\d+-[0-9a-f]{8}\.part")
@@ -149,6 +150,19 @@ def check_writable(path: Path) -> None:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def require_writable(path: Path, *, what: str) -> None:
+    """Raise ConfigurationError if `path` cannot be written, before the work whose result it would hold.
+
+    `what` names the file in the error, such as "--json figures.json".
+    """
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{what}: there is no folder {path.parent}; make it first")
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise ConfigurationError(f"{what} cannot be written ({error.strerror}); name another file") from error
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -17,7 +17,12 @@ _UNITS_S = (("years", 31_556_952.0), ("days", 86_400.0), ("hours", 3_600.0), ("m
 
 def stamp_ns(message: Any) -> int:
     """Return the stamp of a message with a header, in nanoseconds."""
-    return int(message.header.stamp.sec) * NS_PER_S + int(message.header.stamp.nanosec)
+    return header_stamp_ns(message.header)
+
+
+def header_stamp_ns(header: Any) -> int:
+    """Return the stamp of a header, in nanoseconds."""
+    return int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)
 
 
 def age_ms(message: Any, *, now_ns: int) -> float:

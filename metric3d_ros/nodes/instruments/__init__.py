@@ -1,1 +1,1 @@
-"""Nodes that measure other nodes, for benchmarks, tests and the demo."""
+"""Nodes that measure or read other nodes, for commands, benchmarks, tests and the demo."""

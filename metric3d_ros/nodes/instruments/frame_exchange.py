@@ -29,7 +29,7 @@ from std_msgs.msg import Header
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info, points_to_cloud
-from metric3d_ros.messages.stamps import stamp_ns
+from metric3d_ros.messages.stamps import header_stamp_ns, stamp_ns
 from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC
 from metric3d_ros.nodes.outlet.timing_topic import TIMING_TOPIC
@@ -130,7 +130,7 @@ class FrameExchange:
         return {topic: _values(each) if topic in (TIMING, SCALE) else each for topic, each in answers.items()}
 
     def _answers(self, header: Any) -> dict[str, Any]:
-        of = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+        of = header_stamp_ns(header)
         return {topic: heard[of] for topic, heard in self._heard.items() if of in heard}
 
     def _hear(self, topic: str, message: Any) -> None:

@@ -7,7 +7,6 @@ import argparse
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import rclpy.qos
@@ -17,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ConfigurationError, Metric3DError
-from metric3d_ros.files.atomic import check_writable
+from metric3d_ros.files.atomic import require_writable
 from metric3d_ros.messages import cloud_to_points, compressed_to_rgb, image_to_array, image_to_depth, image_to_rgb
 from metric3d_ros.messages.images import clean_depth
 from metric3d_ros.messages.stamps import stamp_ns
@@ -73,7 +72,7 @@ class View:
         self._is_rectified = bool(options.rectified)
         self._closing = threading.Event()
         if options.save is not None:
-            _check_file(options.save)
+            require_writable(options.save, what=f"--save {options.save}")  # Rerun would only log it
         if options.web or options.save is None:
             self._viewer = RerunProcess(
                 "web" if options.web else "window",
@@ -261,11 +260,3 @@ class View:
     def _close_viewer(self) -> None:
         if self._viewer is not None:
             self._viewer.close()
-
-
-def _check_file(path: Path) -> None:
-    """Raise ConfigurationError if a recording cannot be written; Rerun would only log it."""
-    try:
-        check_writable(path)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {path} ({error.strerror}): choose another file with --save") from error

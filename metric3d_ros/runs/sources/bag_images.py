@@ -11,7 +11,7 @@ from metric3d_ros.camera import Camera, described_size_hw, fit_camera
 from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE, SteadySampleRange
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.messages import compressed_to_rgb, image_to_rgb
-from metric3d_ros.messages.stamps import stamp_ns
+from metric3d_ros.messages.stamps import NS_PER_S, apart_ns, header_stamp_ns, stamp_ns
 from metric3d_ros.nodes.ros.topic_names import camera_info_beside, is_rectified_topic, strip_transport
 from metric3d_ros.recordings.bags.message_classes import CameraInfo, camera_info_of, header_of
 from metric3d_ros.recordings.bags.reader import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag
@@ -119,7 +119,7 @@ class BagImages:
                 numbers[topic] += 1
                 if (numbers[topic] - 1) % self.every:
                     continue
-                name = f"{received_ns // 1_000_000_000}.{received_ns % 1_000_000_000:09d}"
+                name = f"{received_ns // NS_PER_S}.{received_ns % NS_PER_S:09d}"
                 stream = self.stream_of(topic)
                 seen[stream + name] += 1
                 if seen[stream + name] > 1:
@@ -221,10 +221,10 @@ class _Infos:
 
     def find(self, header: Any, size_hw: tuple[int, int]) -> CameraInfo:
         """Return that with the image's stamp, else the nearest one of its size; DataError if there is none at all."""
-        stamp = int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+        stamp = header_stamp_ns(header)
         if stamp in self._by_stamp:
             return self._by_stamp[stamp]
         if not self._in_order:
             raise DataError(f"{self.topic} holds no camera_info: give --focal PX, --hfov DEG or --calibration FILE")
         fitting = [each for each in self._in_order if described_size_hw(each) == size_hw] or self._in_order
-        return min(fitting, key=lambda each: abs(stamp_ns(each) - stamp))
+        return min(fitting, key=lambda each: apart_ns(stamp_ns(each), stamp))

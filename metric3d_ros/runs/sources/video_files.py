@@ -9,13 +9,13 @@ import numpy as np
 
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.geometry import turn_upright, upright_camera
+from metric3d_ros.messages.stamps import NS_PER_S
 from metric3d_ros.recordings.bags.message_classes import Header, Time
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
 from metric3d_ros.runs.sources.image_files import FRAME_ID
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
-_NS_PER_S = 1_000_000_000
 _NEVER_NS = 1 << 62
 
 
@@ -48,7 +48,7 @@ class VideoFile:
             rate = float(stream.average_rate or stream.guessed_rate or 25)
         is_cut = bool(self.end_s) and not 0 < duration_s <= self.end_s
         end_s = self.end_s if is_cut else duration_s
-        self._span_ns = (round(self.start_s * _NS_PER_S), round(end_s * _NS_PER_S))
+        self._span_ns = (round(self.start_s * NS_PER_S), round(end_s * NS_PER_S))
         # The stated duration may leave out the last frame, or be missing: the last chunk goes on to the end.
         self._stop_ns = self._span_ns[1] if is_cut else _NEVER_NS
         frames = rate * max(0.0, end_s - self.start_s)
@@ -79,20 +79,20 @@ class VideoFile:
             stream.thread_type = "AUTO"
             origin = stream.start_time or 0
             if chunk.start:
-                container.seek(origin + int(chunk.start / _NS_PER_S / stream.time_base), stream=stream)
+                container.seek(origin + int(chunk.start / NS_PER_S / stream.time_base), stream=stream)
             number, tick = 0, -1
             for picture in self._pictures(container, stream):
                 if picture.pts is None:
                     continue
-                stamp_ns = round((picture.pts - origin) * stream.time_base * _NS_PER_S)
+                stamp_ns = round((picture.pts - origin) * stream.time_base * NS_PER_S)
                 if stamp_ns >= chunk.stop:
                     return
-                is_new_tick = not self.fps or int(stamp_ns / _NS_PER_S * self.fps + 1e-6) > tick
-                tick = int(stamp_ns / _NS_PER_S * self.fps + 1e-6)
+                is_new_tick = not self.fps or int(stamp_ns / NS_PER_S * self.fps + 1e-6) > tick
+                tick = int(stamp_ns / NS_PER_S * self.fps + 1e-6)
                 if stamp_ns < chunk.start or not is_new_tick:
                     continue
                 number += 1
-                name = f"{stamp_ns // _NS_PER_S:05d}.{stamp_ns % _NS_PER_S:09d}"
+                name = f"{stamp_ns // NS_PER_S:05d}.{stamp_ns % NS_PER_S:09d}"
                 if not self.fps and (number - 1) % self.every:
                     continue
                 if name not in done:
