@@ -66,7 +66,7 @@ def draw_cloud(
     window = _Window.fitting(right, up, height=height, width=width)
 
     canvas = np.full((height, width, 3), BACKGROUND_RGB, np.uint8)
-    lines = window.grid_lines(size_hw)
+    lines = window.grid_lines()
     window.draw_grid(canvas, lines)
     _scatter(canvas, *window.to_pixels(right, up), towards, colours)
     window.draw_camera(canvas, view)
@@ -110,7 +110,7 @@ class _Window:
         """Return (column, row) of points on the plane."""
         return (right - self.left) * self.px_per_m, self.height - (up - self.bottom) * self.px_per_m
 
-    def grid_lines(self, size_hw: tuple[int, int]) -> tuple[list[float], list[float]]:
+    def grid_lines(self) -> tuple[list[float], list[float]]:
         """Return where vertical and horizontal lines stand, in metres, at least 60 final pixels apart."""
         least = 60 * _OVERSAMPLING / self.px_per_m
         power = 10.0 ** math.floor(math.log10(least))

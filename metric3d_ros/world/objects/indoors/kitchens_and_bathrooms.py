@@ -129,7 +129,7 @@ def basin(rng: Rng) -> Piece:
         place.rod((0.0, 0.19, height), (0.0, 0.1, height + 0.12), 0.016, steel)
         mirror = rng.uniform(0.5, 0.9)
         if rng.chance(0.5):
-            place.box((0.0, 0.23, height + 0.3 + mirror / 2), (width, 0.02, mirror), tm.mirror(rng))
+            place.box((0.0, 0.23, height + 0.3 + mirror / 2), (width, 0.02, mirror), tm.mirror())
         else:
             place.box(
                 (0.0, 0.18, height + 0.3 + mirror / 2),

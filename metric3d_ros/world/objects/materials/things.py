@@ -84,7 +84,7 @@ def bottle(rng: Rng) -> Material:
     )
 
 
-def mirror(rng: Rng) -> Material:
+def mirror() -> Material:
     """A mirror, approximated: bright, glossy, cloudy."""
     return Material(
         colour=(0.25, 0.27, 0.28),
