@@ -27,7 +27,7 @@ class SpinUntil(Protocol):
 
 @contextlib.contextmanager
 def brief_node(name: str) -> Iterator[tuple[Node, SpinUntil]]:
-    """Yield a node in a ROS context of its own, and what spins it. Its name ends in the process id; it logs no files."""
+    """Yield a node NAME_PID in a ROS context of its own, and what spins it. It writes no log files."""
     context = Context()
     rclpy.init(args=[*WITHOUT_FILES], context=context)
     try:

@@ -19,7 +19,7 @@ Rotation = NDArray[
     np.float32
 ]  # (3, 3), rows are the local axes in the world frame: local = rotation @ (point - centre)
 
-FLOOR = 4  # row of the material table; 0..3 are the enclosure's faces x low, x high, y low, y high, and 5 is the ceiling
+FLOOR = 4  # row of the material table; rows 0..3 are the faces x low, x high, y low, y high, row 5 is the ceiling
 ENCLOSURE_FACES = 6
 
 # Columns of a solid. Texture coordinates are local coordinates plus the texture's offset.
