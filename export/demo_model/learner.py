@@ -66,7 +66,7 @@ class Learner(nn.Module):
         self.to(device=device, memory_format=self._layout)
 
     def estimate(self, rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what `LiteDecoder.estimate` does, computed in bfloat16 where that is safe."""
+        """Return what `LiteDecoder.estimate` does, computed in bfloat16 as far as that is safe."""
         image = self.network.normalise(rgb).contiguous(memory_format=self._layout)
         model = self.network.depth_model
         with torch.autocast(image.device.type, torch.bfloat16):

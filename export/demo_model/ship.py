@@ -72,7 +72,7 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     """Return the weights in a model file of ours, under the network's own names, float32.
 
     Its metadata name the variant. The file holds the weights in the order of the traced graph, some transposed.
-    Tracing the network again with each weight replaced by its own number tells where everything went. Raises
+    Tracing the network again with each weight replaced by its own number reveals where everything went. Raises
     CheckpointError when file and network disagree.
     """
     stored_model = onnx.load(model)

@@ -208,7 +208,7 @@ class Run:
         loss = self.learner.loss(batch)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP_NORM)
-        # The optimiser looks at this itself, and leaves the parameters alone if it is set: nobody waits for a GPU.
+        # The optimiser reads this on the device, and skips the step if it is set: the host never waits for a GPU.
         self.optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         self.average.update(self.learner, self.step)

@@ -139,7 +139,7 @@ def round_with_feedback(weight: Tensor, moments: Tensor, *, step: Tensor | None 
     order = torch.argsort(moments.diagonal(), descending=True)
     damped = moments[order][:, order] / mean_moment  # their scale does not matter, so it shall not overflow
     damped.diagonal().add_(DAMPING)
-    # Row j of the upper factor of the inverse says how the inputs after j take back an error in j.
+    # Row j of the upper factor of the inverse holds the weights by which the inputs after j compensate an error in j.
     factor = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(damped)), upper=True)
     given = weight.T[order]  # (inputs, outputs)
     left = given.clone()

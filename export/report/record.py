@@ -38,7 +38,7 @@ class ExportReport:
     peak_memory_bytes: int
     """Of the whole process, the network and the verification included."""
     source: str | None = None
-    """Where the weights come from, if the file's name is not all there is to say."""
+    """The origin of the weights, if it is more than the file's name."""
     runs: list[Run] = dataclasses.field(default_factory=list)
 
     def to_json(self) -> str:
@@ -89,7 +89,7 @@ def _finite(value: float) -> float | None:
 
 
 def report_paths(model: Path) -> tuple[Path, Path]:
-    """Return where the report of a model file is: the JSON record, and the page for people."""
+    """Return the paths of a model file's report: the JSON record, and the HTML page."""
     return model.with_name(model.name + ".json"), model.with_name(model.name + ".html")
 
 

@@ -1,1 +1,1 @@
-"""Checkpoints: where they come from and what is in them."""
+"""Checkpoints: downloads, and loading them into a network."""

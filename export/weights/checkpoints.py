@@ -34,7 +34,7 @@ _SIGNS_OF_CODE = ("unsupported global", "unsupported class", "unrecognized funct
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Tensors by their published names, and where they come from."""
+    """Tensors by their published names, and their origin."""
 
     tensors: Mapping[str, Tensor]
     file: str

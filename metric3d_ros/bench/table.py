@@ -12,7 +12,7 @@ from metric3d_ros.estimation.estimator import DEPTH, NORMALS
 _HEADS = ("", "ratio", "quartiles", "p50 ms", "p90", "p99", "images/s", "CPU %", "MiB", "start s", "off by")
 _STAGE_HEADS = ("stage", "p50 ms", "p90", "p99", "images")
 
-STAND_IN_NOTE = "stand-in weights: the error of a reduced precision tells little about real weights"
+STAND_IN_NOTE = "stand-in weights: the error of a reduced precision is not that of real weights"
 
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -68,7 +68,7 @@ def describe(data: Bytes) -> str:
 def picture_size(data: Bytes, *, what: str, remedy: str) -> tuple[int, int]:
     """Return (height, width) as the header states it, without decoding anything.
 
-    Raises ImageError when the data are of another kind or end before the size; `what` names them, `remedy` says what to
+    Raises ImageError when the data are of another kind or end before the size; `what` names them, `remedy` is what to
     do about a picture that was cut short.
     """
     kind = recognise_in_file(data)

@@ -35,7 +35,7 @@ class Sample:
 
 
 class SampleSource(Protocol):
-    """Whatever yields samples one at a time and knows how many there will be."""
+    """An iterable of samples, one at a time, with a length."""
 
     def __len__(self) -> int: ...
 

@@ -1,4 +1,4 @@
-"""Checks where an ONNX file keeps its weights: in files of its own folder, or it is not loaded.
+"""Checks that an ONNX file keeps its weights in files of its own folder; otherwise it is not loaded.
 
 An ONNX file may name further files for its tensors. ONNX Runtime before 1.32 opens whatever a file names: paths with
 "../", absolute paths, links, devices. So this is checked before any runtime reads the file, whatever its version.

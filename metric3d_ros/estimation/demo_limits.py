@@ -11,7 +11,7 @@ def explain_demo_limits(model: DepthModel, *, remedy: str) -> str:
 
     Args:
         model: the model in use.
-        remedy: the argument that names another model where the caller got this one, such as "model:=vit_small".
+        remedy: the argument by which the caller chooses another model, such as "model:=vit_small".
     """
     return describe_demo_limits(remedy) if model.metadata is not None and model.metadata.is_demo else ""
 

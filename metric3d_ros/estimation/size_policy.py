@@ -127,7 +127,7 @@ class SizePolicy:
     def alternatives(self, image_hw: Size, *, target_rate_hz: float) -> dict[str, list[Size]]:
         """Return the sizes that "auto" and "trained" would choose, the first to be tried first.
 
-        Those of "auto" are where it begins for this rate, and the smallest one that it may come down to. Empty for a
+        Those of "auto" are its first one for this rate, and the smallest one to which it may step down. Empty for a
         model of one size; without "trained" for a model whose training size is not known.
         """
         if self._model.fixed_size_hw is not None:

@@ -205,7 +205,7 @@ def memory_samples(pid: int, *, every_s: float) -> Iterator[list[Memory]]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of all threads of a process, which tells more than the clock on a busy machine."""
+    """Return the CPU time of all threads of a process, which is more reliable than wall time on a busy machine."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

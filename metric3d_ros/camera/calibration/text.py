@@ -25,7 +25,7 @@ _MOST_XML_ELEMENTS = 10_000
 
 
 class _Loader(LimitedLoader):
-    """Loader that knows the tags of OpenCV's FileStorage, and takes any other as the plain value that it marks."""
+    """Loader that handles the tags of OpenCV's FileStorage, and reads any other as the plain value that it marks."""
 
 
 def _construct_plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:

@@ -1,8 +1,8 @@
-"""FisheyeViews: several overlapping pinhole views of a lens too wide for one, and what they say merged into one image.
+"""FisheyeViews: several overlapping pinhole views of a lens too wide for one, and the merging of their outputs.
 
-The views share the camera's optical centre, so what each says of a pixel is a range along that pixel's ray, whichever
-way the view looks. Ranges are blended in their logarithm, by how near a view's axis is; a view whose scale differs from
-its neighbours' is brought in line first, by the robust ratios where they overlap.
+The views share the camera's optical centre, so each gives the range along a pixel's ray, whatever its direction. Log
+ranges are blended with weights that grow towards a view's axis. A view whose scale differs from its neighbours' is
+aligned first, by the robust ratios in their overlaps.
 """
 
 import functools
@@ -55,7 +55,7 @@ class _View:
 
 @dataclass(frozen=True, eq=False)
 class MergedViews:
-    """What the views say together, at the camera's pixels."""
+    """The merged outputs of the views, at the camera's pixels."""
 
     range_m: Float32Array
     """(H, W) distance from the camera along each pixel's ray, NaN where no view sees."""

@@ -41,7 +41,7 @@ def build_or_load(
     builds without keeping anything.
 
     Args:
-        root: where the entries are; made if it is not there.
+        root: the folder of the entries; created if it does not exist.
         key: everything that the result depends on.
         make: builds into an empty folder, or loads from a filled one.
         errors: what `make` raises when it fails.
@@ -77,7 +77,7 @@ def build_or_load(
 
 
 def _identify(entry: Path) -> tuple[int, int] | None:
-    """Return what tells an entry from a later one of the same name; None if there is none."""
+    """Return what distinguishes an entry from a later one of the same name; None if there is none."""
     try:
         status = entry.stat()
     except OSError:

@@ -225,7 +225,7 @@ def _engine_key(runtime: Runtime, path: Path, tuning: Tuning) -> Mapping[str, st
 
 
 def _tensorrt_version() -> str:
-    """Return the version of the installed TensorRT package; "unknown" if Python does not know it."""
+    """Return the version of the installed TensorRT package; "unknown" if Python does not find it."""
     for package in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"):
         try:
             return metadata.version(package)

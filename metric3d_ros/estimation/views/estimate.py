@@ -17,10 +17,10 @@ class Estimate:
     Attributes:
         depth_m: float32 (H, W), metres along the optical axis (z), or along the rays if `camera.along_rays`, NaN where
             invalid.
-        confidence: float32 (H, W), expected accuracy, 0 to 1, 0 where depth is invalid; None where not asked for or
+        confidence: float32 (H, W), expected accuracy, 0 to 1, 0 where depth is invalid; None if not requested or
             not in the model.
         normals: float32 (H, W, 3), unit vectors in the optical frame that face the camera, NaN where invalid; None
-            where not asked for or not in the model.
+            if not requested or not in the model.
         camera: the image's camera; measured along rays if its lens was split into several views.
         inference_size_hw: (height, width) of the image that the network saw, before padding.
         timings_ms: milliseconds by stage: "prepare", "infer", "finish".

@@ -8,8 +8,8 @@ from metric3d_ros.nodes.parameter_server.schema import Entry, Value, entries, fo
 _WIDTH = 118
 
 _ABOUT_DEFAULTS = """\
-# Every parameter with its default, as a comment. A parameter that this file does not set keeps its default, or the value
-# that another source sets. Copy this file, uncomment the parameters that you change, and pass it as
+# Every parameter with its default, as a comment. A parameter that this file does not set keeps its default, or the
+# value that another source sets. Copy this file, uncomment the parameters that you change, and pass it as
 #   ros2 launch metric3d_ros depth.launch.py params_file:=FILE
 # It is for nodes of any name in any namespace; /**/depth_node: in place of /**: suits a file for several nodes."""
 

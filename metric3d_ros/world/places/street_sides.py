@@ -33,12 +33,12 @@ class Street:
         return self.root.rng
 
     def edge(self, side: int) -> tuple[float, float]:
-        """Return where the frontage of a side begins, from the middle of the road, and its level."""
+        """Return the distance of a side's frontage from the middle of the road, and its level."""
         p = self.profile
         return (p.left, p.left_level) if side > 0 else (p.right, p.right_level)
 
     def put(self, rank: float, piece: Piece, s: float, t: float, *, lift: float = 0.0, turn: float = 0.0) -> None:
-        """Line up a piece whose front faces the road; `rank` times its distance says how late it is built."""
+        """Line up a piece whose front faces the road; pieces are built in the order of `rank` times distance."""
         if self.junction is not None:
             middle, half, side = self.junction
             beside = abs(t) > self.profile.half_width + 0.3 and t * side >= 0
