@@ -279,5 +279,5 @@ def read_number(name: str, text: str) -> float:
 def read_params_file(path: str) -> str:
     """Return the path of a file that exists: launch itself would start the node with defaults in place of the file."""
     if not Path(path).expanduser().is_file():
-        raise ValueError(f"launch argument params_file is '{path}', which is no file: give the path of a YAML file")
+        raise ValueError(f"launch argument params_file is '{path}', which is not a file: give the path of a YAML file")
     return str(Path(path).expanduser())

@@ -74,7 +74,9 @@ def start_nav2(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
         raise RuntimeError("nav2_bringup is not installed: sudo apt install ros-$ROS_DISTRO-nav2-bringup") from error
     source = Path(values["nav2_params_file"] or bringup / "params" / "nav2_params.yaml").expanduser()
     if not source.is_file():
-        raise ValueError(f"launch argument nav2_params_file is '{source}', which is no file: give that of a YAML file")
+        raise ValueError(
+            f"launch argument nav2_params_file is '{source}', which is not a file: give that of a YAML file"
+        )
     layers = yaml.safe_load((SHARE / "config" / "nav2_costmap.yaml").read_text())
     merged = with_depth_layers(yaml.safe_load(source.read_text()), layers, values)
     with tempfile.NamedTemporaryFile("w", prefix="metric3d_nav2_", suffix=".yaml", delete=False) as file:

@@ -72,8 +72,8 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
     repository, _, ref = directory_or_repository.partition(":")
     if not local and re.fullmatch(r"[\w-]+/[\w.-]+", repository, re.ASCII) is None:
         raise ConfigurationError(
-            f"--torch-hub {directory_or_repository} is no folder: name one with a hubconf.py, or a GitHub repository "
-            "such as yvanyin/metric3d"
+            f"--torch-hub {directory_or_repository} is not a folder: name one with a hubconf.py, or a GitHub "
+            "repository such as yvanyin/metric3d"
         )
     if local and not (folder / "hubconf.py").is_file():
         raise ConfigurationError(f"--torch-hub {folder} has no hubconf.py: name the folder of the authors' repository")
@@ -152,7 +152,7 @@ def _github_commit(repository: str, ref: str) -> str:
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
             commit = str(json.loads(answer.read(MOST_TEXT_BYTES))["sha"])
         if not re.fullmatch("[0-9a-f]{40}", commit):
-            raise ValueError(f"{commit!r} is no commit")
+            raise ValueError(f"{commit!r} is not a commit hash")
         return commit
     except urllib.error.HTTPError as error:
         if error.code in (404, 422):

@@ -61,7 +61,7 @@ def recording_scopes(root: nn.Module) -> Iterator[Scopes]:
 
 
 def _last_name(qualified: str) -> str:
-    """Return what the exporter calls a module: its last name, from the last one on that is no number (blocks.0.3)."""
+    """Return the exporter's name of a module: its path from the last name that is not a number on (blocks.0.3)."""
     atoms = qualified.split(".")
     first = max((i for i, atom in enumerate(atoms) if not atom.isnumeric()), default=0)
     return ".".join(atoms[first:])

@@ -128,7 +128,7 @@ def _find_weight(name: str, state: Mapping[str, Tensor]) -> Tensor:
         return state[name.removeprefix(WEIGHT_PREFIX)]
     except KeyError:
         raise ExportError(
-            f"the traced graph reads {name}, which is no weight of the network: "
+            f"the traced graph reads {name}, which is not a weight of the network: "
             "this PyTorch names parameters differently from 2.13, which this tool is tested with"
         ) from None
 

@@ -27,7 +27,7 @@ DEMO_SIZES_HW = ((252, 336), (480, 640))
 PRECISIONS = ("fp32", "fp32-half-weights", "fp16", "mixed", "int8", "bf16")
 """Those of `metric3d export`, and bf16: the float32 file, computed in bfloat16 by a provider that can."""
 COMPUTED_IN = {"bf16": "openvino"}
-"""Precisions that are no other file, and the provider that computes in them."""
+"""Precisions without a file of their own, and the provider that computes in them."""
 HOST_PRECISIONS, GPU_PRECISIONS = (FP32, "bf16", "int8"), (FP32, "fp16")
 TORCH_ON_GPU = ("fp32", "fp16", "fp16-compiled")
 

@@ -42,8 +42,8 @@ def check_external_data(path: Path) -> None:
     """Refuse an ONNX file whose weights are outside its own folder, or cannot be read.
 
     Raises:
-        ModelError: a location is absolute, leads out of the folder, through a link, or to what is no regular file.
-        ValueError: `path` mentions locations and is no ONNX file.
+        ModelError: a location is absolute, leads out of the folder, through a link, or not to a regular file.
+        ValueError: `path` mentions locations and is not an ONNX file.
     """
     for location in sorted(set(_read_locations(path))):
         _check_location(path, location)
@@ -89,7 +89,7 @@ def _check_location(path: Path, location: bytes) -> None:
     parts = PurePosixPath(text).parts
     # "*/_ORT_MEM_ADDR_/*" is ONNX Runtime's own mark for memory at an address.
     if not parts or parts[0] == "*" or "\0" in text or "\\" in text:
-        raise _refuse(path, repr(text), "which is no name of a file")
+        raise _refuse(path, repr(text), "which is not a file name")
     if PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive:
         raise _refuse(path, repr(text), "an absolute path")
     if ".." in parts:
@@ -107,7 +107,7 @@ def _check_location(path: Path, location: bytes) -> None:
             "or make the model again with `metric3d export`"
         ) from error
     if not stat.S_ISREG(mode):
-        raise _refuse(path, repr(text), "which is no regular file")
+        raise _refuse(path, repr(text), "which is not a regular file")
 
 
 def _refuse(path: Path, location: str, what: str) -> ModelError:

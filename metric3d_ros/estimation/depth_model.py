@@ -29,7 +29,7 @@ class DepthModel:
     """
 
     def __init__(self, engine: Engine, dialect: Dialect | None = None) -> None:
-        """Wrap an engine; ModelError if it is no depth model. `dialect` is for stand-ins of an engine."""
+        """Wrap an engine; ModelError if it is not a depth model. `dialect` is for stand-ins of an engine."""
         self._engine = engine
         self.dialect = dialect or recognise_dialect(engine)
 

@@ -87,7 +87,7 @@ def recognise_dialect(engine: Engine) -> Dialect:
             fixed_size_hw = (height, width) if isinstance(height, int) and isinstance(width, int) else None
             return PublishedDialect(names, present, fixed_size_hw=fixed_size_hw)
     raise ModelError(
-        f"the model maps {', '.join(engine.inputs)} to {', '.join(engine.outputs)}, which is no known depth model; "
+        f"the model maps {', '.join(engine.inputs)} to {', '.join(engine.outputs)}, which is not a known depth model; "
         f"expected {model_contract.IMAGE}, {model_contract.FOCAL_LENGTH} to {model_contract.DEPTH}, "
         f"{model_contract.CONFIDENCE}: make one with `metric3d export`"
     )

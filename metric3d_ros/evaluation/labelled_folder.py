@@ -164,7 +164,7 @@ def open_folder(path: str | Path) -> LabelledFolder:
             "or name depth and intrinsics with --depth and --camera or --focal"
         )
     if not index.is_file():
-        raise DataError(f"there is no folder or {INDEX_NAME} at {path}")
+        raise DataError(f"there is no folder or {INDEX_NAME} at {path}; leave it out to evaluate rendered scenes")
     content = read_mapping(index, what="a description of images with depth")
     with one_line_about(index, DataError, what=INDEX_NAME, remedy="docs/evaluate.md shows one"):
         return _parse_index(index, content)

@@ -111,7 +111,7 @@ def check_format(message: Any) -> CompressedFormat:
         raise MessageError(f"{_WHAT}'s format is {text[:60]!r}, which is depth: {_NO_PICTURE_REMEDY}")
     if _PLAIN_MATRIX.fullmatch(form.raw) and form.raw not in COLOUR_ENCODINGS:
         raise MessageError(
-            f"{_WHAT}'s format is {text[:60]!r}; {form.raw} is no colour or gray picture: {_NO_PICTURE_REMEDY} "
+            f"{_WHAT}'s format is {text[:60]!r}; {form.raw} is not a colour or gray picture: {_NO_PICTURE_REMEDY} "
             "(a 16-bit gray picture must say mono16)"
         )
     return form

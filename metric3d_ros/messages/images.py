@@ -78,7 +78,7 @@ def raw_to_rgb(raw: RawImage, *, to_8_bit: ToEightBit = to_8_bit) -> NDArray[np.
     to_rgb = find_encoding(raw.encoding).to_rgb
     if to_rgb is None:
         raise MessageError(
-            f"the image's encoding is {raw.encoding}, which is no colour or gray picture: subscribe to the camera's "
+            f"the image's encoding is {raw.encoding}, which is not a colour or gray picture: subscribe to the camera's "
             "image, not to depth (a 16-bit gray picture must say mono16)"
         )
     samples = to_8_bit(raw.array) if raw.array.dtype.itemsize == 2 else raw.array

@@ -11,7 +11,9 @@ _UNHEALTHY = Level.ERROR
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d health`."""
-    parser.epilog = "The exit status is 0 if the node reports no error, and 1 otherwise. A silent camera is no error."
+    parser.epilog = (
+        "The exit status is 0 if the node reports no error, and 1 otherwise. A silent camera is not an error."
+    )
     parser.add_argument("--node", default="depth_node", help="the node, with its namespace (default: %(default)s)")
     parser.add_argument(
         "--timeout", type=float, default=8.0, metavar="S", help="how long to wait for /diagnostics, s (default: 8)"
@@ -46,7 +48,7 @@ def _receive(node_name: str, *, timeout_s: float) -> list[Any]:
         spin_until(lambda: bool(found), timeout_s=timeout_s)
     if not found:
         raise DataError(
-            f"{node_name} reported nothing on {DIAGNOSTICS_TOPIC} within {timeout_s:g} s: see whether it runs, in this "
+            f"{node_name} reported nothing on {DIAGNOSTICS_TOPIC} within {timeout_s:g} s: check that it runs in this "
             "ROS domain and under this name (--node)"
         )
     return found

@@ -252,7 +252,7 @@ def test_a_provider_that_does_not_work_here_is_an_error_if_it_was_asked_for(caps
 def test_a_file_that_is_no_depth_model_is_an_error(tmp_path, capsys):
     model = tiny_models.save_unrelated_model(tmp_path / "other.onnx")
     assert main(["bench", "--model", str(model), "--no-node"]) == 1
-    assert "which is no known depth model" in capsys.readouterr().err
+    assert "which is not a known depth model" in capsys.readouterr().err
 
 
 def test_without_pytorch_the_demo_model_is_timed_and_the_reason_given(monkeypatch, tmp_path):

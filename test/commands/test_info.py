@@ -61,7 +61,7 @@ def test_foreign_files_are_told_by_their_form_and_size(tmp_path, capsys):
 def test_what_is_no_depth_model_is_one_line_with_its_tensors(tmp_path, capsys):
     assert main(["info", str(save_unrelated_model(tmp_path / "x.onnx"))]) == 1
     error = capsys.readouterr().err
-    assert "x to y, which is no known depth model" in error
+    assert "x to y, which is not a known depth model" in error
     assert error.count("\n") == 1
 
 

@@ -133,7 +133,7 @@ def test_flag_that_is_neither_true_nor_false_is_refused(launch):
         ({"images": "folder", "focal": "wide"}, "launch argument focal is 'wide', expected a number"),
         ({"images": "folder"}, "launch argument images needs one of focal (pixels) and camera_info_url"),
         ({"images": "folder", "focal": 500, "rate": "2 Hz"}, "launch argument rate is '2 Hz', expected a number"),
-        ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is no file"),
+        ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is not a file"),
     ],
 )
 def test_argument_that_cannot_be_used_is_named_before_anything_starts(launch, arguments, text):

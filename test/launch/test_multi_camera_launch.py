@@ -54,7 +54,7 @@ def test_namespace_goes_before_everything(launch, model, domain, one_node):
         ({"cameras": "[]"}, "launch argument cameras is empty"),
         ({"image": "/camera/image_raw"}, "expected a topic with {camera} in it"),
         ({"one_node": "perhaps"}, "launch argument one_node is 'perhaps', expected true or false"),
-        ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is no file"),
+        ({"params_file": "/nowhere.yaml"}, "launch argument params_file is '/nowhere.yaml', which is not a file"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(launch, arguments, text):

@@ -96,7 +96,7 @@ def test_nav2_gets_the_robots_own_parameters_with_the_layers_of_depth(launch, na
 
 def test_missing_nav2_and_files_that_are_none_are_named_with_the_remedy(launch, model, nav2, tmp_path):
     process = launch(model=model, nav2="true", nav2_params_file=tmp_path / "none.yaml")
-    process.wait_for("which is no file")
+    process.wait_for("which is not a file")
     assert process.wait() != 0
     (tmp_path / "other.yaml").write_text("amcl: {ros__parameters: {}}")
     process = launch(model=model, nav2="true", nav2_params_file=tmp_path / "other.yaml")

@@ -147,8 +147,8 @@ def test_webp_and_tiff_are_decoded_whatever_format_says(suffix):
 @pytest.mark.parametrize(
     ("form", "array", "suffix", "says"),
     [
-        ("16UC1; png compressed ", np.ones((8, 8), np.uint16), ".png", "16UC1 is no colour or gray picture"),
-        ("32FC1; tiff compressed ", np.ones((8, 8), np.float32), ".tiff", "32FC1 is no colour or gray picture"),
+        ("16UC1; png compressed ", np.ones((8, 8), np.uint16), ".png", "16UC1 is not a colour or gray picture"),
+        ("32FC1; tiff compressed ", np.ones((8, 8), np.float32), ".tiff", "32FC1 is not a colour or gray picture"),
         ("16UC1; compressedDepth png", np.ones((8, 8), np.uint16), ".png", "which is depth"),
         ("tiff", np.ones((8, 8), np.float32), ".tiff", "float32 samples, expected 8 or 16 bits"),
     ],

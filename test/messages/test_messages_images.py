@@ -201,7 +201,7 @@ GOOD = {"height": 2, "width": 3, "encoding": "bgr8", "is_bigendian": 0, "step": 
         ({"encoding": "nv21", "step": 3, "data": bytes(9)}, "multiple of 2"),
         ({"encoding": "yuyv", "step": 6, "data": bytes(12)}, "multiple of 2"),
         ({"encoding": "bayer_rggb8", "step": 3, "data": bytes(6)}, "needs 3 x 3"),
-        ({"encoding": "32FC1", "step": 12, "data": bytes(24)}, "no colour or gray picture"),
+        ({"encoding": "32FC1", "step": 12, "data": bytes(24)}, "not a colour or gray picture"),
         ({"encoding": "16UC1", "step": 6, "data": bytes(12)}, "mono16"),
     ],
 )

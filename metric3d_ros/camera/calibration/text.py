@@ -93,7 +93,7 @@ def _parse_xml(path: Path, text: str) -> ElementTree.Element:
         if depth > _MOST_XML_DEPTH or elements > _MOST_XML_ELEMENTS:
             raise DataError(
                 f"{path} has elements more than {_MOST_XML_DEPTH} deep, or more than {_MOST_XML_ELEMENTS} of them: it "
-                f"is no calibration; {_NAMES}"
+                f"is not a calibration; {_NAMES}"
             )
     if root is None:
         raise ValueError("no element found")

@@ -1,4 +1,4 @@
-"""A node that lives until it has received something, for commands that are no nodes themselves."""
+"""A node that lives until it has received something, for commands that are not nodes themselves."""
 
 import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Receives one camera_info from a topic, for programs that are no nodes."""
+"""Receives one camera_info from a topic, for programs that are not nodes."""
 
 from typing import Any
 

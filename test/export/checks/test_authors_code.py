@@ -133,7 +133,7 @@ def test_an_entry_that_is_no_network_is_refused(tmp_path, demo_network):
 
 @pytest.mark.parametrize("name", ["~nobody-of-this-name/x", "a" * 300 + "/b/c", "a\0b"])
 def test_names_that_can_be_no_folder_are_refused(demo_network, name):
-    with pytest.raises(ConfigurationError, match="is no folder: name one"):
+    with pytest.raises(ConfigurationError, match="is not a folder: name one"):
         load_authors_network(name, demo_network)
 
 
@@ -153,7 +153,7 @@ def test_a_folder_without_hubconf_is_refused(tmp_path, demo_network):
 
 
 def test_what_is_neither_folder_nor_repository_is_refused(demo_network):
-    with pytest.raises(ConfigurationError, match="is no folder: name one"):
+    with pytest.raises(ConfigurationError, match="is not a folder: name one"):
         load_authors_network("nowhere", demo_network)
 
 

@@ -40,7 +40,7 @@ def assert_fails_with_one_line(process, text):
     [
         ("missing", "does not exist: name a file, 'demo', or a published model"),
         ("text", "cannot be loaded as an ONNX model"),
-        ("unrelated", "which is no known depth model"),
+        ("unrelated", "which is not a known depth model"),
     ],
 )
 def test_model_that_cannot_be_used_ends_the_node(environment, models, kind, text):
