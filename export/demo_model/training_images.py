@@ -49,7 +49,7 @@ class Course:
     frame: Frame
     share: float
     count: int  # images per batch
-    fresh: int  # of which rendered anew
+    fresh: int  # of which newly rendered
 
 
 def render_batch(views: Prepared, frame: Frame, device: torch.device | str = "cpu") -> Batch:

@@ -17,7 +17,7 @@ from metric3d_ros.engine.protobuf import write_field_start
 
 OnBytes = Callable[[int], object]
 
-_PAGE_BYTES = 4096  # ONNX Runtime maps external tensors into memory if they start on a page
+_PAGE_BYTES = 4096  # ONNX Runtime memory-maps external tensors if they start on a page
 
 UINT8_ZERO = 128
 """What 0 is stored as in a weight of unsigned bytes."""

@@ -99,7 +99,7 @@ def _read_pickle(path: Path) -> Mapping[str, object]:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalar_types()):
             warnings.simplefilter("ignore")  # of other protocols than PyTorch's: the error is enough
             _refuse_long_names(path)
-            # Mapped if the format allows: a network larger than half of the memory can then be exported.
+            # Memory-mapped if the format allows: a network larger than half of the memory can then be exported.
             stored = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except pickle.UnpicklingError as error:
         if any(sign in str(error).lower() for sign in _SIGNS_OF_CODE):

@@ -141,7 +141,7 @@ def _open_on(runtime: Runtime, path: Path, tuning: Tuning, provider: str) -> Bac
     if provider == CUDA:
         return open_cuda(runtime, path, tuning)
     if provider == TENSORRT:
-        # Loaded only now: it needs what downloads need, a few megabytes.
+        # Imported lazily, because it needs the modules of downloads: a few megabytes.
         from metric3d_ros.engine.gpu.tensorrt import open_tensorrt
 
         return open_tensorrt(runtime, path, tuning, small_model=DEMO_MODEL_PATH)

@@ -94,8 +94,8 @@ class Runtime:
         options.intra_op_num_threads = tuning.thread_count
         # Failures are raised as well; ONNX Runtime's coloured print of them would only hide our one line.
         options.log_severity_level = _FATAL_ONLY
-        # It plans memory for each size of image anew and keeps every plan: 0.62 GB in place of 0.46 GB for vit_small at
-        # 640 x 480 on a CPU, at the same speed.
+        # ONNX Runtime plans memory for each image size and keeps every plan: 0.62 GB in place of 0.46 GB for vit_small
+        # at 640 x 480 on a CPU, at the same speed.
         options.enable_mem_pattern = False
         if not tuning.spinning or provider != CPU:
             # Beside another provider, busy-waiting CPU threads would only take cores away from it.

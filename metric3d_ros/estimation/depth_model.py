@@ -159,7 +159,7 @@ def open_model(
     """
     name = parse_model_name(model)
     if name is not None:
-        # Loaded only now: it needs what downloads need, a few megabytes.
+        # Imported lazily, because it needs the modules of downloads: a few megabytes.
         from metric3d_ros.assembly.model_store import obtain
 
         model = obtain(name, report or tell_terminal())

@@ -142,7 +142,7 @@ class SizePolicy:
     def learn_memory(self, size_hw: Size, *, images: int) -> Iterator[None]:
         """Run `images` of `size_hw` in this context: if memory runs out, it asks for less from the next image on.
 
-        The OutOfMemoryError goes on to the caller.
+        The OutOfMemoryError is raised to the caller.
         """
         try:
             yield

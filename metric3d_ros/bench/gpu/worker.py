@@ -63,7 +63,7 @@ def measure_node(section: str, arguments: Mapping[str, Any], emit: Emit) -> None
 
 def do_job(job: Mapping[str, Any], emit: Emit) -> None:
     """Do one job; raises Metric3DError if it fails as a whole."""
-    # Loaded only now: a job needs one of them.
+    # Imported lazily: a job needs only one of them.
     if job["kind"] == jobs.TIME:
         from metric3d_ros.bench.gpu.timing import time_members as work
     elif job["kind"] == jobs.COMPARE:
