@@ -248,12 +248,12 @@ class TorchRunner:
         return dict(json.loads(answer))
 
 
-def read_reason(said: str) -> str:
+def read_reason(output: str) -> str:
     """Return the line with the reason, of what a process wrote before it failed; "" if there is none.
 
     It is the last one that names an exception, as hints may follow it, or else the last one at all.
     """
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b: .", line)]
     return (named or lines or [""])[-1]
 

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     threads = args.threads or usable_cores()
     cv2.setNumThreads(threads)
     started_s = time.monotonic()
-    tell = _teller(started_s)
+    log = _make_log(started_s)
     report = BenchReport(
         started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=["metric3d", "bench", *sys.argv[1:]],
@@ -136,12 +136,12 @@ def run(args: argparse.Namespace) -> int:
     )
     print("\n".join(describe_setting(report)), flush=True)
     if args.gpu_report is not None:
-        return _report_gpu(report, args, request, threads=threads, tell=tell)
-    plan = make_plan(request, tell=tell)
+        return _report_gpu(report, args, request, threads=threads, log=log)
+    plan = make_plan(request, log=log)
     report.left_out += plan.left_out
     for comparison in plan.comparisons:
         task = make_task(comparison.size_hw, threads=threads)
-        compared = compare_and_time(comparison, task, pace=pace, tolerance=args.tolerance, tell=tell)
+        compared = compare_and_time(comparison, task, pace=pace, tolerance=args.tolerance, log=log)
         report.comparisons.append(compared)
         print("\n" + comparison_table(compared), flush=True)
     if args.no_node:
@@ -149,15 +149,15 @@ def run(args: argparse.Namespace) -> int:
     elif reason := ros_missing():
         report.left_out.append(Refusal(label="depth_node", reason=reason))
     else:
-        _measure_stages(report, seconds=QUICK_STAGE_SECONDS if args.quick else STAGE_SECONDS, tell=tell)
-        _measure_overhead(report, QUICK_NODE_SCENARIOS if args.quick else NODE_SCENARIOS, tell=tell)
+        _measure_stages(report, seconds=QUICK_STAGE_SECONDS if args.quick else STAGE_SECONDS, log=log)
+        _measure_overhead(report, QUICK_NODE_SCENARIOS if args.quick else NODE_SCENARIOS, log=log)
     report.seconds = time.monotonic() - started_s
     _finish(report, args)
     return 0 if report.timed_any and not report.unequal else 1
 
 
 def _report_gpu(
-    report: BenchReport, args: argparse.Namespace, request: Request, *, threads: int, tell: Callable[[str], None]
+    report: BenchReport, args: argparse.Namespace, request: Request, *, threads: int, log: Callable[[str], None]
 ) -> int:
     """Write the GPU report; ConfigurationError for options that it does not have."""
     for option, value in (
@@ -186,7 +186,7 @@ def _report_gpu(
         pytorch=not args.no_pytorch,
         node=not args.no_node,
     )
-    status = write_gpu_report(report, options, tell=tell)
+    status = write_gpu_report(report, options, log=log)
     print(f"the GPU report: {args.gpu_report}")
     return status
 
@@ -219,14 +219,14 @@ def _pace(args: argparse.Namespace) -> Pace:
     return pace
 
 
-def _teller(started_s: float) -> Callable[[str], None]:
-    def tell(text: str) -> None:
+def _make_log(started_s: float) -> Callable[[str], None]:
+    def log(text: str) -> None:
         print(f"[{time.monotonic() - started_s:6.1f} s] {text}", file=sys.stderr, flush=True)
 
-    return tell
+    return log
 
 
-def _measure_stages(report: BenchReport, *, seconds: float, tell: Callable[[str], None]) -> None:
+def _measure_stages(report: BenchReport, *, seconds: float, log: Callable[[str], None]) -> None:
     """Run the node with the first optimised model of each comparison, or its baseline if there is no other."""
     done = set()
     for compared in report.comparisons:
@@ -239,7 +239,7 @@ def _measure_stages(report: BenchReport, *, seconds: float, tell: Callable[[str]
             continue
         done.add((candidate, height, width))
         title = f"depth_node with {candidate.label}, {height}x{width}, over DDS"
-        tell(f"timing {title}")
+        log(f"timing {title}")
         task = NodeTask(
             model=candidate.model,
             provider=candidate.provider,
@@ -264,10 +264,10 @@ def _for_node(compared: Compared) -> Timed | None:
     return next((each for each in runnable if each.ratio is not None), runnable[0] if runnable else None)
 
 
-def _measure_overhead(report: BenchReport, scenarios: dict[str, float], *, tell: Callable[[str], None]) -> None:
+def _measure_overhead(report: BenchReport, scenarios: dict[str, float], *, log: Callable[[str], None]) -> None:
     print("\ndepth_node without its network", flush=True)
     for scenario, seconds in scenarios.items():
-        tell(f"timing depth_node without its network: {scenario}")
+        log(f"timing depth_node without its network: {scenario}")
         command = [sys.executable, "-m", "metric3d_ros.bench.node.overhead", scenario, "--seconds", f"{seconds:g}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:

@@ -115,7 +115,7 @@ def make_task(size_hw: tuple[int, int], *, threads: int) -> Task:
 
 
 def compare_and_time(
-    comparison: Comparison, task: Task, *, pace: Pace, tolerance: float, tell: Callable[[str], None]
+    comparison: Comparison, task: Task, *, pace: Pace, tolerance: float, log: Callable[[str], None]
 ) -> Compared:
     """Open all members, compare their outputs with the baseline's, and time those that are equal.
 
@@ -129,7 +129,7 @@ def compare_and_time(
     gflop: float | None = None
     try:
         for member in comparison.members:
-            tell(f"{comparison.title}: loading {member.label}")
+            log(f"{comparison.title}: loading {member.label}")
             try:
                 runners[member] = _open_fitting(member, task, comparison.size_hw)
             except Metric3DError as error:
@@ -137,7 +137,7 @@ def compare_and_time(
                 if member == baseline:
                     return _nothing(comparison, task, refused)
         outputs = sorted(frozenset.intersection(*(runner.available for runner in runners.values())))
-        tell(f"comparing the outputs of {len(runners)}")
+        log(f"comparing the outputs of {len(runners)}")
         try:
             expected = runners[baseline].maps(outputs)
         except Metric3DError as error:
@@ -149,7 +149,7 @@ def compare_and_time(
         on_device = any(member.provider not in HOST_PROVIDERS for member in runners)
         if on_device:
             pace = dataclasses.replace(pace, warm_up=max(pace.warm_up, GPU_WARM_UP))
-        tell(f"{comparison.title}: timing {len(runners)} in turn")
+        log(f"{comparison.title}: timing {len(runners)} in turn")
         times = time_in_turn(
             runners,
             outputs=outputs,
@@ -167,7 +167,7 @@ def compare_and_time(
             runner.close()
     timed = []
     for member in times:
-        footprint = None if member in torch_peaks_mib else _footprint(member, comparison, outputs, task, refused, tell)
+        footprint = None if member in torch_peaks_mib else _footprint(member, comparison, outputs, task, refused, log)
         timed.append(
             _figures(
                 member,
@@ -267,9 +267,9 @@ def _footprint(
     outputs: Sequence[str],
     task: Task,
     refused: list[Refusal],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Footprint | None:
-    tell(f"{comparison.title}: memory of {member.label}")
+    log(f"{comparison.title}: memory of {member.label}")
     try:
         return measure_footprint(member, size_hw=comparison.size_hw, outputs=outputs, threads=task.threads)
     except InferenceError as error:

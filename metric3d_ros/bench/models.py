@@ -24,7 +24,7 @@ def missing_for_export() -> str | None:
     return next((name for name in _EXPORT_NEEDS if importlib.util.find_spec(name) is None), None)
 
 
-def make_model(variant: str, *, precision: str, form: str, tell: Callable[[str], None]) -> Path:
+def make_model(variant: str, *, precision: str, form: str, log: Callable[[str], None]) -> Path:
     """Return a file of `variant` with stand-in weights, made by a process of the export tool unless it is there.
 
     Files are kept by the version and the sources of the export tool, so that none is older than the tool. Raises
@@ -39,7 +39,7 @@ def make_model(variant: str, *, precision: str, form: str, tell: Callable[[str],
             f"{missing} is not installed, which making {variant} needs: `pip install '.[export]'` in the source "
             "folder, or name files with --model"
         )
-    tell(f"making {path.name} (kept in {path.parent}) ...")
+    log(f"making {path.name} (kept in {path.parent}) ...")
     path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "metric3d_export", variant, "--output", str(path), "--precision", precision]
     command += ["--stand-in-weights", "--no-benchmark", "--allow-degraded", "--force"]

@@ -88,7 +88,7 @@ def check_names(request: Request) -> None:
             )
 
 
-def make_plan(request: Request, *, tell: Callable[[str], None]) -> Plan:
+def make_plan(request: Request, *, log: Callable[[str], None]) -> Plan:
     """Find what can run here, make the models that are missing, and plan the comparisons.
 
     Raises ConfigurationError, ProviderError or ModelError for what was asked for by name and is not to be had.
@@ -114,7 +114,7 @@ def make_plan(request: Request, *, tell: Callable[[str], None]) -> Plan:
             plan.comparisons += _compare_files(group, against, providers, size_hw)
     if request.variants is not None or not files:
         for variant in request.variants or VARIANTS[:1]:
-            _add_variant(plan, variant, providers, request, against, tell)
+            _add_variant(plan, variant, providers, request, against, log)
     return plan
 
 
@@ -188,7 +188,7 @@ def _add_variant(
     providers: Sequence[str],
     request: Request,
     against: Candidate | None,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> None:
     """Compare a variant's optimised files, and PyTorch, with its plain export, and with `against` where given."""
     for kind in _kinds(providers):
@@ -197,7 +197,7 @@ def _add_variant(
         if request.quick and not request.precisions:
             precisions = precisions[:1]
         # The CPU provider is there in every ONNX Runtime.
-        baseline = _made(variant, PLAIN, FP32, "cpu" if on_host else kind[0], tell)
+        baseline = _made(variant, PLAIN, FP32, "cpu" if on_host else kind[0], log)
         members = []
         for precision in precisions:
             able = [name for name in kind if COMPUTED_IN.get(precision, name) == name]
@@ -207,7 +207,7 @@ def _add_variant(
                 plan.left_out.append(Refusal(label=f"{variant} {precision}", reason=reason))
                 continue
             try:
-                made = _made(variant, OPTIMISED, stored, kind[0], tell)
+                made = _made(variant, OPTIMISED, stored, kind[0], log)
             except ExportError as error:
                 plan.left_out.append(Refusal(label=f"{variant} {precision}", reason=str(error)))
                 continue
@@ -244,8 +244,8 @@ def _torch_members(baseline: Candidate, on_host: bool) -> list[Candidate]:
     ]
 
 
-def _made(variant: str, form: str, precision: str, provider: str, tell: Callable[[str], None]) -> Candidate:
-    path = make_model(variant, precision=precision, form=form, tell=tell)
+def _made(variant: str, form: str, precision: str, provider: str, log: Callable[[str], None]) -> Candidate:
+    path = make_model(variant, precision=precision, form=form, log=log)
     return _describe_file(path, provider, name=form)
 
 

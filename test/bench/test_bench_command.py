@@ -44,7 +44,7 @@ def candidate(path, **changes):
 def compare(*members, tolerance=1e-3, size_hw=SIZE_HW):
     comparison = Comparison(title="tiny", size_hw=size_hw, members=members)
     task = make_task(size_hw, threads=1)
-    return compare_and_time(comparison, task, pace=PACE, tolerance=tolerance, tell=lambda _: None)
+    return compare_and_time(comparison, task, pace=PACE, tolerance=tolerance, log=lambda _: None)
 
 
 def test_equal_models_are_timed_and_different_ones_refused(tmp_path):
@@ -258,7 +258,7 @@ def test_a_file_that_is_no_depth_model_is_an_error(tmp_path, capsys):
 def test_without_pytorch_the_demo_model_is_timed_and_the_reason_given(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("metric3d_ros.bench.plan.missing_for_export", lambda: "torch")
-    plan = make_plan(Request(), tell=lambda _: None)
+    plan = make_plan(Request(), log=lambda _: None)
     assert {comparison.members[0].model for comparison in plan.comparisons} == {"demo"}
     assert any("making models needs torch" in refusal.reason for refusal in plan.left_out)
     monkeypatch.setattr(models, "missing_for_export", lambda: "torch")
@@ -273,7 +273,7 @@ def test_without_pytorch_models_that_were_made_before_are_timed(monkeypatch, tmp
         path.parent.mkdir(parents=True, exist_ok=True)
         tiny_models.save_contract_model(path)
     request = Request(sizes_hw=[SIZE_HW], precisions=["fp32", "bf16"], providers=["cpu"], pytorch=False)
-    plan = make_plan(request, tell=lambda _: None)
+    plan = make_plan(request, log=lambda _: None)
     (comparison,) = plan.comparisons
     assert [each.label for each in comparison.members] == ["plain, fp32, cpu", "optimised, fp32, cpu"]
     assert [each.label for each in plan.left_out] == ["vit_small bf16"]
@@ -315,7 +315,7 @@ def test_a_provider_that_takes_over_late_is_waited_for_and_no_other_is_timed(tmp
 def test_files_are_compared_within_their_variant_only(tmp_path):
     ours = tiny_models.save_contract_model(tmp_path / "ours.onnx")
     request = Request(models=[ours, Path("demo")], sizes_hw=[SIZE_HW], providers=["cpu"])
-    plan = make_plan(request, tell=lambda _: None)
+    plan = make_plan(request, log=lambda _: None)
     assert [[each.model for each in comparison.members] for comparison in plan.comparisons] == [[str(ours)], ["demo"]]
 
 

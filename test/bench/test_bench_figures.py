@@ -267,7 +267,7 @@ def test_the_node_computes_in_what_its_model_was_timed_in(monkeypatch):
     for computed_in in ("", "bf16"):
         timed = [figures("plain", [2.0]), figures("fast", [1.0], [2.0], provider="openvino", computed_in=computed_in)]
         compared = dataclasses.replace(a_report().comparisons[0], timed=timed)
-        cli._measure_stages(a_report(comparisons=[compared]), seconds=1.0, tell=lambda text: None)
+        cli._measure_stages(a_report(comparisons=[compared]), seconds=1.0, log=lambda text: None)
     (plain_title, plain), (title, reduced) = asked
     assert "openvino.precision" not in plain
     assert "bf16" not in plain_title

@@ -33,7 +33,7 @@ SECONDS = 3.0
 _END_S = 2.0
 """Kept back for the report's own end."""
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Writer:
             write_text(self.options.json_path, self.report.to_json(), durable=True)
 
 
-def write_gpu_report(setting: BenchReport, options: Options, *, tell: Tell) -> int:
+def write_gpu_report(setting: BenchReport, options: Options, *, log: Log) -> int:
     """Measure and write; return 0, or 1 if no row has a figure."""
     writer = Writer(GpuReport(setting=setting), options)
     setting.settings |= {"provider": options.provider, "minutes": options.minutes, "seconds": options.seconds}
@@ -110,12 +110,12 @@ def write_gpu_report(setting: BenchReport, options: Options, *, tell: Tell) -> i
     )
     writer.write()
     deadline_s = writer.started_s + 60 * options.minutes - _END_S
-    run_jobs(plan_jobs(wish), writer, deadline_s=deadline_s, tell=tell)
+    run_jobs(plan_jobs(wish), writer, deadline_s=deadline_s, log=log)
     writer.finish()
     return 0 if any(row.figures for row in writer.report.rows) else 1
 
 
-def run_jobs(planned: Sequence[Job], writer: Writer, *, deadline_s: float, tell: Tell) -> None:
+def run_jobs(planned: Sequence[Job], writer: Writer, *, deadline_s: float, log: Log) -> None:
     """Run jobs one after another as long as there is time for them; a failed job is a row with its reason."""
     for job in planned:
         left_s = deadline_s - time.monotonic()
@@ -123,12 +123,12 @@ def run_jobs(planned: Sequence[Job], writer: Writer, *, deadline_s: float, tell:
             reason = f"{max(left_s, 0):.0f} s were left, and it may take {job.least_s:.0f}"
             writer.leave_out(Row(section=job.section, label=job.label, reason=reason))
             continue
-        tell(f"{job.section}: {job.label}")
+        log(f"{job.section}: {job.label}")
         started_s = time.monotonic()
         failure = run_job(job, writer.add, seconds=min(job.most_s, left_s))
         if failure:
             writer.add(Row(section=job.section, label=job.label, reason=failure))
-        tell(f"  {time.monotonic() - started_s:.1f} s{f', failed: {failure}' if failure else ''}")
+        log(f"  {time.monotonic() - started_s:.1f} s{f', failed: {failure}' if failure else ''}")
 
 
 def run_job(job: Job, emit: Callable[[Row], None], *, seconds: float) -> str:
@@ -175,10 +175,10 @@ def _read_lines(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
-def _describe_end(status: int, said: str) -> str:
+def _describe_end(status: int, output: str) -> str:
     """Return in one line why a process ended with `status`; "" for 0."""
     if status == 0:
         return ""
-    last = read_reason(said)
+    last = read_reason(output)
     how = f"it was ended by signal {-status}" if status < 0 else f"it ended with {status}"
     return f"{how}: {last}" if last and status < 0 else last or how

@@ -215,7 +215,7 @@ def options(tmp_path, **changes):
 
 def test_without_the_export_tool_there_is_the_demo_model(tmp_path, monkeypatch, a_setting):
     monkeypatch.setattr(command, "missing_for_export", lambda: "torch")
-    assert write_gpu_report(a_setting, options(tmp_path), tell=lambda _: None) == 0
+    assert write_gpu_report(a_setting, options(tmp_path), log=lambda _: None) == 0
     record = json.loads((tmp_path / "gpu.json").read_text())
     assert record["state"] == "finished"
     assert [row["reason"] for row in record["rows"] if row["reason"]] == []
@@ -233,7 +233,7 @@ def test_without_the_export_tool_there_is_the_demo_model(tmp_path, monkeypatch, 
 def test_a_whole_report_has_every_section_and_no_failure(tmp_path, monkeypatch, a_setting):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     asked = options(tmp_path, variants=["vit_demo"], minutes=20.0)
-    assert write_gpu_report(a_setting, asked, tell=lambda _: None) == 0
+    assert write_gpu_report(a_setting, asked, log=lambda _: None) == 0
     record = json.loads((tmp_path / "gpu.json").read_text())
     assert [row for row in record["rows"] if row["reason"]] == []
     sections = {row["section"] for row in record["rows"]}

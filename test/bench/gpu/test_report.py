@@ -64,7 +64,7 @@ def test_a_job_that_does_not_fit_is_named_and_a_shorter_one_after_it_is_done(wri
 
     monkeypatch.setattr(command, "run_job", done)
     planned = [a_job("long", least_s=500), a_job("short", most_s=1000)]
-    run_jobs(planned, writer, deadline_s=time.monotonic() + 100, tell=lambda _: None)
+    run_jobs(planned, writer, deadline_s=time.monotonic() + 100, log=lambda _: None)
     assert [row.label for row in writer.report.rows] == ["short"]
     (row,) = writer.report.left_out
     assert (row.label, row.reason.endswith("s were left, and it may take 500")) == ("long", True)
@@ -73,7 +73,7 @@ def test_a_job_that_does_not_fit_is_named_and_a_shorter_one_after_it_is_done(wri
 
 def test_a_job_that_fails_is_a_line_and_the_next_one_is_done(writer, monkeypatch):
     monkeypatch.setattr(command, "run_job", lambda job, emit, seconds: "no kernel" if job.label == "bad" else "")
-    run_jobs([a_job("bad"), a_job("good")], writer, deadline_s=time.monotonic() + 100, tell=lambda _: None)
+    run_jobs([a_job("bad"), a_job("good")], writer, deadline_s=time.monotonic() + 100, log=lambda _: None)
     assert [(row.label, row.reason) for row in writer.report.rows] == [("bad", "no kernel")]
 
 
