@@ -89,11 +89,11 @@ def run(args: argparse.Namespace) -> int:
         meaningless = model.metadata is not None and model.metadata.meaningless
         limits = explain_demo_limits(model, remedy="MODEL=vit_small (or --model vit_small)") if args.images else ""
         if meaningless or limits:
-            live.say(f"!!! {MEANINGLESS if meaningless else limits}")
+            live.print_line(f"!!! {MEANINGLESS if meaningless else limits}")
         output = _make_output(args.output, held)
         source = _open_source(args, output, live)
         for reason in source.left_out:
-            live.say(f"left out: {reason}")
+            live.print_line(f"left out: {reason}")
         facts = RunFacts(
             source=source.title,
             model=_describe(model),
@@ -181,11 +181,11 @@ def _print_results(live: LiveView, report: Report, written: list[tuple[str, Path
     accuracy = report.accuracy()
     if accuracy is not None:
         for words, *numbers in accuracy.rows:
-            live.say(f"  {words:<44} {numbers[0]:>8}  (median frame {numbers[1]})")
+            live.print_line(f"  {words:<44} {numbers[0]:>8}  (median frame {numbers[1]})")
     for words, topic, median, slow in report.latency().rows:
-        live.say(f"  {f'{words} ({topic}) after':<44} {median:>8}  (90 %: {slow})")
+        live.print_line(f"  {f'{words} ({topic}) after':<44} {median:>8}  (90 %: {slow})")
     width = max(len(words) for words, _ in written)
     for words, path in written:
-        live.say(f"{words:<{width}}  {path}")
+        live.print_line(f"{words:<{width}}  {path}")
     if meaningless:
-        live.say(f"!!! {MEANINGLESS}")
+        live.print_line(f"!!! {MEANINGLESS}")

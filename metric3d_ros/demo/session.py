@@ -154,7 +154,7 @@ class DemoSession:
         if not self._times_s:
             raise node.failure(f"gave no complete result for any of the {total} frames{lacking}")
         done = len(self._times_s)
-        self._live.say(f"{done} of {total} frames came back{lacking}; the logs in {self._logs} may show why")
+        self._live.print_line(f"{done} of {total} frames came back{lacking}; the logs in {self._logs} may show why")
 
     def _take(self, frame: "CollectedFrame") -> None:
         """Identify and measure a frame as it arrives, show it, and keep it for the report."""

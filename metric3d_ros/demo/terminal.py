@@ -30,7 +30,7 @@ class LiveView:
         self._shown_s = 0.0
         self._drawn_rows = 0
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """Print a line that stays, in place of the status line."""
         self.clear()
         print(text, file=self._stream, flush=True)

@@ -59,7 +59,7 @@ class DemoViewer:
             time.sleep(_POLL_S)
         page = _PAGE.search(text)
         self._page = page.group() if page else ""
-        self._live.say(f"open in a browser: {self._page}" if self._page else "watch it in Rerun's window")
+        self._live.print_line(f"open in a browser: {self._page}" if self._page else "watch it in Rerun's window")
 
     def _read_log(self) -> str:
         with self._log.open("rb") as file:
@@ -68,15 +68,15 @@ class DemoViewer:
     def linger(self) -> None:
         """Keep a web viewer open until Ctrl-C, if there is a terminal."""
         if self._kind == WINDOW:
-            self._live.say("Rerun's window stays open until you close it")
+            self._live.print_line("Rerun's window stays open until you close it")
             return
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             return
-        self._live.say(f"still to be seen at {self._page}\nPress Ctrl-C to end.")
+        self._live.print_line(f"still to be seen at {self._page}\nPress Ctrl-C to end.")
         child = self._children[-1]
         try:
             while child.exit_code is None:
                 time.sleep(_POLL_S)
         except KeyboardInterrupt:
             return
-        self._live.say(f"the viewer has ended:\n{read_tail(self._log)}")
+        self._live.print_line(f"the viewer has ended:\n{read_tail(self._log)}")

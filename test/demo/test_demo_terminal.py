@@ -25,7 +25,7 @@ def test_a_log_gets_the_first_and_the_last_line_and_no_escape_codes():
     picture = np.zeros((20, 30, 3), np.uint8)
     for done in range(1, 51):
         live.frame([picture], "frame", done, 50)
-    live.say("done")
+    live.print_line("done")
     assert [line.split(" [")[0] for line in log.getvalue().splitlines()] == ["frame  1/50", "frame 50/50", "done"]
     assert "\x1b" not in log.getvalue()
 
@@ -39,7 +39,7 @@ def test_a_terminal_with_colours_gets_pictures_and_takes_them_back(monkeypatch):
     drawn = terminal.getvalue()
     assert "\x1b[38;2;1;2;3;48;2;1;2;3m▀" in drawn
     rows = drawn.count("\n")
-    live.say("done")
+    live.print_line("done")
     assert terminal.getvalue() == f"{drawn}\x1b[{rows}F\x1b[Jdone\n"
 
 
