@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from metric3d_ros import __version__
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.interruption import INTERRUPTED, Interruptible
+from metric3d_ros.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"metric3d {name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(
+            f"metric3d {name}: out of memory ({reason}): use smaller images or a computer with more memory",
+            file=sys.stderr,
+        )
+        return 1
 
 
 def _run_verb(name: str, words: Sequence[str]) -> int:

@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 from metric3d_ros.codecs import jpeg, png, tiff, webp
 from metric3d_ros.codecs.recognition import BMP, JPEG, PNG, PNM, TIFF, WEBP, picture_size, recognise_in_file
 from metric3d_ros.errors import ImageError
+from metric3d_ros.out_of_memory import is_out_of_memory, needing_memory
 
 Bytes = NDArray[np.uint8]
 
 MAX_PIXELS = 1 << 26
 """Of a picture or an image message, 67 million: larger than those of any camera, and at most some 2 GB of memory."""
+
+# Of a progressive JPEG: nine for its coefficients and its pixels, and some for the tables.
+_MOST_BYTES_PER_PIXEL = 10
+_SMALLER_PICTURES = "take smaller pictures, or give it more memory"
 
 AS_STORED = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 
@@ -36,7 +41,7 @@ def decode_picture(
         max_pixels: larger pictures are refused before memory for their pixels is taken.
 
     Raises ImageError when the data are of another kind, damaged, too large, or truncated, with how many rows are
-    missing.
+    missing; OutOfMemoryError when memory does not suffice for one that may be whole.
     """
     height, width = picture_size(data, what=what, remedy=remedy)
     if height < 1 or width < 1:
@@ -47,17 +52,11 @@ def decode_picture(
             "lower the camera's resolution or raise the limit"
         )
     kind = recognise_in_file(data)
-    if kind == JPEG:
-        picture = _decode_jpeg(data, flags, what=what, remedy=remedy)
-    elif kind == PNG:
-        picture = _decode_png(data, flags, what=what, remedy=remedy)
-    elif kind == TIFF:
-        picture = _decode_tiff(data, flags, what=what, remedy=remedy)
-    elif kind == WEBP:
-        picture = _decode(webp.with_end(data, what=what, remedy=remedy), flags)
-    else:
-        assert kind in (BMP, PNM), "picture_size knows no other"
-        picture = _decode(data, flags)
+    with needing_memory(f"decoding {what} of {width}x{height}", remedy=_SMALLER_PICTURES):
+        picture = _decode_kind(kind, data, flags, what=what, remedy=remedy)
+        if picture is None:
+            # Decoders of progressive JPEG and of WebP do not tell why they gave up: was there memory for one?
+            np.empty(height * width * _MOST_BYTES_PER_PIXEL, np.uint8)
     if picture is None:
         raise ImageError(f"{what} is a {kind} of {len(data)} bytes that cannot be decoded: it is damaged; {remedy}")
     if picture.shape[:2] != (height, width):
@@ -66,6 +65,19 @@ def decode_picture(
             "as in its header: it is damaged"
         )
     return picture
+
+
+def _decode_kind(kind: str, data: Bytes, flags: int, *, what: str, remedy: str) -> NDArray[Any] | None:
+    if kind == JPEG:
+        return _decode_jpeg(data, flags, what=what, remedy=remedy)
+    if kind == PNG:
+        return _decode_png(data, flags, what=what, remedy=remedy)
+    if kind == TIFF:
+        return _decode_tiff(data, flags, what=what, remedy=remedy)
+    if kind == WEBP:
+        return _decode(webp.with_end(data, what=what, remedy=remedy), flags)
+    assert kind in (BMP, PNM), "picture_size knows no other"
+    return _decode(data, flags)
 
 
 def _decode_jpeg(data: Bytes, flags: int, *, what: str, remedy: str) -> NDArray[Any] | None:
@@ -105,6 +117,8 @@ def _decode_tiff(data: Bytes, flags: int, *, what: str, remedy: str) -> NDArray[
 def _decode(data: Bytes, flags: int) -> NDArray[Any] | None:
     try:
         picture = cv2.imdecode(data, flags)
-    except cv2.error:
+    except cv2.error as error:
+        if is_out_of_memory(error):
+            raise
         return None
     return None if picture is None else np.asarray(picture)

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from metric3d_ros.engine.backend import Array, Backend
-from metric3d_ros.engine.out_of_memory import is_out_of_memory
 from metric3d_ros.engine.providers import AUTO_ORDER, CPU, PROVIDERS
-from metric3d_ros.errors import InferenceError, ModelError, OutOfMemoryError, ProviderError
+from metric3d_ros.errors import InferenceError, ModelError, ProviderError
+from metric3d_ros.out_of_memory import explain_out_of_memory
 
 _LOG = logging.getLogger(__name__)
 
@@ -81,8 +81,9 @@ class ProviderFallback:
     def _recover(self, error: Exception, names: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         shape = "x".join(map(str, max(feeds.values(), key=lambda array: array.size).shape))
         what = f"{self._model_name} failed on a {shape} input with provider {self.backend.provider}"
-        if is_out_of_memory(error):
-            raise OutOfMemoryError(f"{what}: out of memory; set a smaller inference_size") from error
+        explained = explain_out_of_memory(error, doing=what, remedy="set a smaller inference_size")
+        if explained is not error:
+            raise explained from explained.__cause__
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         # An input that does not fit the model fits it on no provider.
         if self._open_next is None or "InvalidArgument" in type(error).__name__:

@@ -9,6 +9,7 @@ from pathlib import Path
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.files.boundary import reason_of
 from metric3d_ros.hub.variants import VARIANTS
+from metric3d_ros.out_of_memory import is_out_of_memory
 
 DEMO_MODEL = "demo"
 DEMO_MODEL_PATH = Path(__file__).parents[1] / "models" / "demo.onnx"
@@ -35,6 +36,11 @@ def find_model(model: str | Path) -> Path:
 
 def damaged(path: Path, reason: object) -> ModelError:
     """Return the error about a file that cannot be loaded; `reason` is a reader's message."""
+    if isinstance(reason, Exception) and is_out_of_memory(reason):
+        return ModelError(
+            f"loading {path} takes more memory than there is ({reason_of(reason)}): take a smaller model or a computer "
+            "with more memory; if other models of this size load, the file is damaged"
+        )
     return ModelError(
         f"{path} cannot be loaded as an ONNX model ({reason_of(reason)}): check that it is complete, with its .data "
         "file beside it if it has one, or make it again with `metric3d export`"

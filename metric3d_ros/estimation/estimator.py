@@ -20,6 +20,7 @@ from metric3d_ros.estimation.size_policy import DEFAULT_RATE_HZ, SizePolicy
 from metric3d_ros.estimation.views.estimate import Estimate as Estimate
 from metric3d_ros.estimation.views.lens_views import RECTIFY_AUTO, choose_views, estimate_views
 from metric3d_ros.geometry import turn_back, turn_normals_back, turn_upright, upright_camera
+from metric3d_ros.out_of_memory import needing_memory
 
 Float32Array = npt.NDArray[np.float32]
 RgbArray = npt.NDArray[np.uint8]
@@ -29,6 +30,8 @@ ALL_OUTPUTS = frozenset({DEPTH, CONFIDENCE, NORMALS})
 
 # Bilinear upsampling across a depth edge invents points between the two surfaces; nearest does not.
 _EDGE_RATIO = 1.03
+
+_SMALLER_IMAGES = "give it smaller images, or more memory"
 
 
 class Estimator:
@@ -74,7 +77,8 @@ class Estimator:
         Raises:
             ImageError: not a uint8 (H, W, 3) image of at least 28 x 28 pixels.
             CameraError: the camera is for another size, or with "on" has a lens model that cannot be used.
-            OutOfMemoryError: memory ran out; the next image is estimated at a smaller size.
+            OutOfMemoryError: memory ran out. If that was at the inference size, the next image is estimated at a
+                smaller one.
             InferenceError: the model failed on it in another way.
         """
         return self.estimate_batch([rgb], [camera], outputs=outputs, rectify=rectify)[0]
@@ -102,14 +106,17 @@ class Estimator:
             _check_image(rgb, camera)
             if rgb.shape != images[0].shape:
                 raise ImageError(f"images of a batch are {images[0].shape} and {rgb.shape}, expected one size")
-        views = [choose_views(camera, rectify) for camera in cameras]
-        if any(each is not None for each in views):
+        height, width = images[0].shape[:2]
+        # What the network needs has a remedy of its own; the rest goes with the size of the images.
+        with needing_memory(f"estimating {len(images)} image(s) of {width}x{height}", remedy=_SMALLER_IMAGES):
+            views = [choose_views(camera, rectify) for camera in cameras]
+            if all(each is None for each in views):
+                return self._estimate_batch(images, cameras, outputs, rotate_deg)
 
             def estimate(images: Sequence[RgbArray], cameras: Sequence[Camera]) -> list[Estimate]:
                 return self._estimate_batch(images, cameras, outputs, rotate_deg)
 
             return estimate_views(images, cameras, views, estimate)
-        return self._estimate_batch(images, cameras, outputs, rotate_deg)
 
     def _estimate_batch(
         self, images: Sequence[RgbArray], cameras: Sequence[Camera], outputs: Collection[str], rotate_deg: int
@@ -154,12 +161,12 @@ class Estimator:
         image_hw = (images[0].shape[0], images[0].shape[1])
         placed = self.size.place(image_hw)
         focal_px = [placed.focal_px(camera, dialect) for camera in cameras]
-        feeds = dialect.prepare([placed.place(rgb) for rgb in images], focal_px)
-        prepared = time.perf_counter()
         with self.size.learn_memory(placed.canvas_hw, images=len(images)):
+            feeds = dialect.prepare([placed.place(rgb) for rgb in images], focal_px)
+            prepared = time.perf_counter()
             results = self.model.run(feeds, outputs=wanted)
-        inferred = time.perf_counter()
-        maps = placed.crop(self.model.finish(results, focal_px, placed.canvas_hw))
+            inferred = time.perf_counter()
+            maps = placed.crop(self.model.finish(results, focal_px, placed.canvas_hw))
         finished = [_finish({name: array[i] for name, array in maps.items()}, image_hw) for i in range(len(images))]
         timings_ms = _stage_times(started, prepared, inferred, time.perf_counter())
         self.size.note_run(image_hw, placed.size_hw, sum(timings_ms.values()))

@@ -25,6 +25,7 @@ from metric3d_ros.estimation.inference_size import (
 from metric3d_ros.estimation.memory_limit import MemoryLimit
 from metric3d_ros.estimation.placement import Placement, Size
 from metric3d_ros.hub.variants import VARIANTS
+from metric3d_ros.out_of_memory import needing_memory
 
 DEFAULT_RATE_HZ = 10.0
 _ROUNDS = 5
@@ -142,10 +143,12 @@ class SizePolicy:
     def learn_memory(self, size_hw: Size, *, images: int) -> Iterator[None]:
         """Run `images` of `size_hw` in this context: if memory runs out, it asks for less from the next image on.
 
-        The OutOfMemoryError is raised to the caller.
+        Raises OutOfMemoryError, whichever library lacked the memory.
         """
+        doing = f"inference on {images} image(s) at {size_hw[1]}x{size_hw[0]}"
         try:
-            yield
+            with needing_memory(doing, remedy="set a smaller inference_size"):
+                yield
         except OutOfMemoryError:
             if self._model.fixed_size_hw is None:
                 change = self._memory.lower(size_hw, images=images)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.out_of_memory import is_out_of_memory
 
 MOST_TEXT_BYTES = 1 << 20
 """Of a JSON, XML or INI file: a hundred times what a calibration or a parameter file of every node takes."""
@@ -45,6 +46,11 @@ def one_line_about(
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror or shorten(str(problem))}; {remedy}") from problem
     except Exception as problem:
+        if is_out_of_memory(problem):
+            raise error(
+                f"reading {path} as {what} takes more memory than there is ({reason_of(problem)}): {remedy}, or, if "
+                "the file is whole, use a computer with more memory"
+            ) from problem
         raise error(f"{path} is no readable {what} ({reason_of(problem)}): {remedy}") from problem
 
 

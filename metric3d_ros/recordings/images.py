@@ -14,6 +14,7 @@ from metric3d_ros.codecs.sixteen_bits import fit_sample_range, to_8_bit
 from metric3d_ros.errors import DataError, ImageError
 from metric3d_ros.files.atomic import replacing
 from metric3d_ros.files.boundary import one_line_about, read_bytes
+from metric3d_ros.out_of_memory import needing_memory
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -115,7 +116,8 @@ def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
 def encode_image(path: Path, image: npt.NDArray[Any]) -> None:
     """Encode an array in OpenCV's channel order (BGR, or one channel) by the path's suffix and write it."""
     try:
-        done, data = cv2.imencode(path.suffix.lower(), image)
+        with needing_memory(f"writing {path}", remedy="write smaller images, or give it more memory"):
+            done, data = cv2.imencode(path.suffix.lower(), image)
     except cv2.error as error:
         raise ImageError(
             f"{path}: cannot write this kind of file ({error.err}); expected one of {_suffixes()}"

@@ -15,6 +15,7 @@ from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.estimation.views.lens_views import leave_out_unseen, view_to_show
 from metric3d_ros.nodes.parameters.depth_node_parameters import RECTIFIED
+from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import SteadyRange
 from metric3d_ros.recordings.bags.reader import Bag
@@ -27,6 +28,7 @@ from metric3d_ros.runs.topics import output_topics
 
 _WAITING_FRAMES = 4
 _SAMPLED_SIDE = 64
+_MORE_MEMORY = "run it on a computer with more memory"
 
 Line = dict[str, Any]
 
@@ -151,9 +153,11 @@ class Pipeline:
 
     def _estimate(self, frames: Sequence[Frame]) -> Iterator[Any]:
         rotate_deg = (frames[0].rotate_deg + self._parameters.rotate) % 360
+        reason = ""
         try:
-            views = [self._view_to_show(frame) for frame in frames]
-            frames = [_rectified(frame, view) for frame, view in zip(frames, views, strict=True)]
+            with needing_memory(f"rectifying {frames[0].key}", remedy=_MORE_MEMORY):
+                views = [self._view_to_show(frame) for frame in frames]
+                frames = [_rectified(frame, view) for frame, view in zip(frames, views, strict=True)]
             estimates = self._estimator.estimate_batch(
                 [frame.rgb for frame in frames],
                 [frame.camera for frame in frames],
@@ -162,11 +166,14 @@ class Pipeline:
                 rectify=self._parameters.rectify,
             )
         except Metric3DError as error:
+            reason = str(error)
+        if reason:
+            # Not within `except`: there, the error still holds the arrays of all.
             if len(frames) > 1:
                 for frame in frames:
                     yield from self._estimate([frame])
             else:
-                yield Failed(frames[0].key, str(error))
+                yield Failed(frames[0].key, reason)
             return
         for frame, view, estimate in zip(frames, views, estimates, strict=True):
             yield frame, estimate if view is None else leave_out_unseen(estimate, view.seen)
@@ -216,7 +223,8 @@ class Pipeline:
             return {**about, "frame": item.key, "failed": item.reason}
         frame, estimate = item
         try:
-            corrected = self._correct(chunk.recording, frame, estimate)
+            with needing_memory(f"correcting the depth of {frame.key}", remedy=_MORE_MEMORY):
+                corrected = self._correct(chunk.recording, frame, estimate)
         except Metric3DError as error:
             return {**about, "frame": frame.key, "failed": str(error)}
         result = Result(

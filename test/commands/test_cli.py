@@ -24,3 +24,15 @@ def test_a_verb_that_does_not_exist_is_refused_with_those_that_do(capsys):
     said = capsys.readouterr().err
     assert "'paint'" in said
     assert all(f"'{verb}'" in said for verb in VERBS)
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys):
+    def no_memory(_):
+        raise MemoryError
+
+    monkeypatch.setattr(importlib, "import_module", no_memory)
+    assert main(["info"]) == 1
+    assert (
+        capsys.readouterr().err
+        == "metric3d info: out of memory (MemoryError): use smaller images or a computer with more memory\n"
+    )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
+import onnx
 import pytest
 import tiny_models
 from mutations import damage
+from onnx import TensorProto, helper, numpy_helper
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
@@ -54,3 +59,40 @@ def test_a_hundred_damages_are_one_line_or_harmless(tmp_path, files):
 @pytest.mark.slow
 def test_two_thousand_damages_are_one_line_or_harmless(tmp_path, files):
     assert check(tmp_path / "damaged.onnx", files, range(1000, 3000)) > 800
+
+
+def test_model_that_does_not_fit_into_memory_is_not_called_damaged(tmp_path):
+    path = tmp_path / "large.onnx"
+    values = np.zeros(48 << 20, np.float32)
+    node = helper.make_node("Identity", ["values"], ["out"])
+    graph = helper.make_graph(
+        [node],
+        "large",
+        [],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, values.shape)],
+        [numpy_helper.from_array(values, "values")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    del values, graph
+    code = """
+        import sys
+        from memory_limit import memory_of
+        from metric3d_ros.engine import open_engine
+        from metric3d_ros.errors import ModelError
+
+        open_engine(provider="cpu", threads=1)
+        with memory_of(150 << 20):
+            try:
+                open_engine(sys.argv[1], provider="cpu", threads=1)
+            except ModelError as error:
+                print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stdout.startswith(f"loading {path} takes more memory than there is"), run.stdout + run.stderr

@@ -193,3 +193,22 @@ def test_files_of_others_take_one_image_at_a_time(contract_model, tmp_path):
     community = open_model(tiny_models.save_onnx_community_model(tmp_path / "community.onnx"), provider="cpu")
     assert Estimator(community).size.split(3) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert Estimator(contract_model).size.split(3) == [slice(0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("place", "next_size_hw"), [("placement.Placement.place", (42, 56)), ("estimator._finish", (60, 80))]
+)
+def test_a_smaller_inference_size_is_tried_if_that_is_what_the_memory_went_to(
+    contract_model, monkeypatch, place, next_size_hw
+):
+    estimator = Estimator(contract_model)
+    camera, rgb = Camera.from_focal(80, 60, focal_px=80), grey_image(60, 80)
+
+    def no_memory(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"metric3d_ros.estimation.{place}", no_memory)
+        with pytest.raises(OutOfMemoryError):
+            estimator.estimate(rgb, camera)
+    assert estimator.estimate(rgb, camera).inference_size_hw == next_size_hw

@@ -27,7 +27,7 @@ class FramePath:
         self.intake, self.counts = self.camera.intake, self.camera.progress.counts
         self.camera.outlet.wanted = lambda: tuple(output.topic for output in OUTPUTS)
         self.camera.outlet.publish = self._publish
-        self._line = Line(
+        self.line = Line(
             estimator,
             parameters=lambda: self.parameters,
             now_ns=lambda: 0,
@@ -36,7 +36,7 @@ class FramePath:
         )
 
     def _work(self, camera, frame):
-        self._line.run({camera: frame})
+        self.line.run({camera: frame})
 
     def _publish(self, topic, message):
         serialize_message(message)

@@ -11,6 +11,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.estimation.inference_size import AUTO_SIZE
+from metric3d_ros.out_of_memory import needing_memory
 
 # A size with hardly fewer pixels would not help.
 _FEWER_PIXELS = 0.9
@@ -83,7 +84,9 @@ class SpeedTrial:
         """Return how long an image takes at a size; what it shows makes no difference."""
         height, width = image_hw
         estimator = Estimator(self.estimator.model, inference_size=f"{size_hw[1]}x{size_hw[0]}")
-        rgb, camera = np.zeros((height, width, 3), np.uint8), Camera.from_focal(width, height, focal_px=float(width))
+        with needing_memory(f"a trial image of {width}x{height}", remedy="give the node more memory"):
+            rgb = np.zeros((height, width, 3), np.uint8)
+        camera = Camera.from_focal(width, height, focal_px=float(width))
         time_ms = 0.0
         for _ in range(_RUNS):
             time_ms = sum(estimator.estimate(rgb, camera).timings_ms.values())

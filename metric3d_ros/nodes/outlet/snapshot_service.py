@@ -15,6 +15,8 @@ from metric3d_ros.errors import Metric3DError
 from metric3d_ros.messages.stamps import format_stamp
 from metric3d_ros.nodes.outlet.snapshot_files import write_snapshot
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.nodes.serving.faults import one_line
+from metric3d_ros.out_of_memory import explain_out_of_memory
 from metric3d_ros.outputs.result import Result
 
 
@@ -43,8 +45,11 @@ class SnapshotService:
         try:
             folder = Path(cast(DepthParameters, result.parameters).snapshot.folder).expanduser() / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)
-        except (OSError, Metric3DError) as error:
-            self._finish(Trigger.Response(success=False, message=f"nothing was saved: {error}"))
+        except Exception as error:
+            error = explain_out_of_memory(error, doing="writing a snapshot", remedy="give the node more memory")
+            self._finish(Trigger.Response(success=False, message=f"nothing was saved: {one_line(error)}"))
+            if not isinstance(error, (OSError, Metric3DError)):
+                raise error
             return
         self._finish(Trigger.Response(success=True, message=str(saved)))
 

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from metric3d_ros.nodes.intake.camera_description import describe_camera, is_rec
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.pipeline.node_camera import NodeCamera
 from metric3d_ros.nodes.pipeline.side_by_side import SideBySide
+from metric3d_ros.out_of_memory import explain_out_of_memory
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.scale import ScaleState
 
@@ -29,6 +30,8 @@ BUILD = " build"
 # Outputs of smaller images are made before another thread has woken up: at 640x480, and with two cores that the camera
 # and the subscriber share, points arrive after 7.5 ms without one and 8.6 with it; at 1920x1080 after 41 and 37.
 _LEAST_PIXELS_TO_SHARE = 500_000
+
+_MORE_MEMORY = "lower the camera's resolution, or give the node more memory"
 
 
 class Line:
@@ -79,12 +82,14 @@ class Line:
         for camera in frames:
             camera.progress.begin()
         try:
-            decoded = {
-                camera: decoded
-                for camera, frame in frames.items()
-                if (taken := self._take(camera, frame, parameters))
-                and (decoded := self._decode(camera, taken, parameters))
-            }
+            decoded: dict[NodeCamera, Frame] = {}
+            for camera, frame in frames.items():
+                try:
+                    taken = self._take(camera, frame, parameters)
+                    if taken is not None:
+                        decoded[camera] = self._decode(camera, taken, parameters)
+                except Exception as error:
+                    self._drop(camera, frame, error, doing="decoding")
             results: dict[NodeCamera, Result] = {}
             for batch in batches(decoded, most=parameters.max_batch):
                 results |= self._estimate(batch, parameters)
@@ -98,7 +103,11 @@ class Line:
         """Build and publish what is wanted of each result; may run beside `estimate` of later frames."""
         for camera, result in results.items():
             try:
-                self._build_and_publish(camera, result)
+                times_ms = self._build_and_publish(camera, result)
+            except Exception as error:
+                self._drop(camera, result.frame, error, doing="building the outputs of")
+            else:
+                self._count(camera, result.frame, times_ms)
             finally:
                 camera.progress.end()
 
@@ -111,63 +120,69 @@ class Line:
             return None
         return frame.taken(wanted=wanted, for_snapshot=for_snapshot, times_ms={WAIT: wait_ms})
 
-    def _decode(self, camera: NodeCamera, frame: Frame, parameters: DepthParameters) -> Frame | None:
-        """Return the frame with its pixels and its camera; None if one of them cannot be used."""
+    def _decode(self, camera: NodeCamera, frame: Frame, parameters: DepthParameters) -> Frame:
+        """Return the frame with its pixels and its camera."""
         started_s = time.monotonic()
-        try:
-            to_8_bit = camera.sample_range.converter(
-                parameters.sixteen_bit_range, stamp_ns=stamp_ns(frame), of=frame.header.frame_id
-            )
-            rgb = frame.to_rgb(max_pixels=parameters.max_pixels, to_8_bit=to_8_bit)
-            camera_model = describe_camera(frame, parameters)
-        except Exception as error:
-            self._drop(camera, error)
-            return None
+        to_8_bit = camera.sample_range.converter(
+            parameters.sixteen_bit_range, stamp_ns=stamp_ns(frame), of=frame.header.frame_id
+        )
+        rgb = frame.to_rgb(max_pixels=parameters.max_pixels, to_8_bit=to_8_bit)
+        camera_model = describe_camera(frame, parameters)
         camera.calibration.check(camera_model, frame.description, rectified=is_rectified(frame, parameters))
         self._doubt_model(frame)
-        try:
-            frame = show_rectified(frame.decoded(rgb, camera_model, times_ms={}), parameters)
-        except Metric3DError as error:
-            self._drop(camera, error)
-            return None
+        frame = show_rectified(frame.decoded(rgb, camera_model, times_ms={}), parameters)
         return frame.timed({DECODE: (time.monotonic() - started_s) * 1e3})
 
     def _estimate(self, batch: Mapping[NodeCamera, Frame], parameters: DepthParameters) -> dict[NodeCamera, Result]:
         """Return the results of those frames that could be estimated, all of one size."""
+        try:
+            estimates = self._estimate_batch(batch, parameters)
+        except Exception as error:
+            if len(batch) == 1:
+                ((camera, frame),) = batch.items()
+                self._drop(camera, frame, error, doing="estimating")
+                return {}
+            estimates = None
+        if estimates is None:
+            # Only one of them may be bad, and memory that does not suffice for all may do for one. Not within
+            # `except`: there, the error still holds the arrays of all.
+            alone = (self._estimate({camera: frame}, parameters) for camera, frame in batch.items())
+            return {camera: result for results in alone for camera, result in results.items()}
+        results: dict[NodeCamera, Result] = {}
+        for (camera, frame), estimate in zip(batch.items(), estimates, strict=True):
+            try:
+                results[camera] = self._correct(camera, frame, estimate, parameters)
+            except Exception as error:  # the other cameras' frames go on
+                self._drop(camera, frame, error, doing="correcting the depth of")
+        return results
+
+    def _estimate_batch(
+        self, batch: Mapping[NodeCamera, Frame], parameters: DepthParameters
+    ) -> Sequence[Estimate | None]:
+        """Return the estimate of each frame; None for all if nothing that is wanted needs one."""
         needs = frozenset[str]().union(*(camera.outlet.needs(frame, parameters) for camera, frame in batch.items()))
         if needs and (corrections := parameters.corrections()).is_on:
             needs |= corrections.needs
         if parameters.always_run:
             needs |= {DEPTH}
         if not needs:
-            return {camera: _result(camera, frame, None, parameters) for camera, frame in batch.items()}
+            return [None] * len(batch)
         frames = list(batch.values())
         self._advise(turned_size(frames[0].image_hw, parameters.rotate))
-        try:
-            estimates = self._estimator.estimate_batch(
-                [frame.rgb for frame in frames],
-                [frame.camera for frame in frames],
-                outputs=needs,
-                rotate_deg=parameters.rotate,
-                rectify=parameters.rectify,
-            )
-        except Exception as error:
-            if len(batch) > 1:
-                # Only one of them may be bad, and memory that does not suffice for all may do for one.
-                alone = (self._estimate({camera: frame}, parameters) for camera, frame in batch.items())
-                return {camera: result for results in alone for camera, result in results.items()}
-            self._drop(next(iter(batch)), error)
-            return {}
-        results: dict[NodeCamera, Result] = {}
-        for (camera, frame), estimate in zip(batch.items(), estimates, strict=True):
-            try:
-                results[camera] = self._correct(camera, frame, estimate, parameters)
-            except Exception as error:  # the other cameras' frames go on
-                self._drop(camera, error)
-        return results
+        return self._estimator.estimate_batch(
+            [frame.rgb for frame in frames],
+            [frame.camera for frame in frames],
+            outputs=needs,
+            rotate_deg=parameters.rotate,
+            rectify=parameters.rectify,
+        )
 
-    def _correct(self, camera: NodeCamera, frame: Frame, estimate: Estimate, parameters: DepthParameters) -> Result:
+    def _correct(
+        self, camera: NodeCamera, frame: Frame, estimate: Estimate | None, parameters: DepthParameters
+    ) -> Result:
         """Return the result with the estimate as `edges.*`, `sky.*`, `scale.*` and `stability.*` have it."""
+        if estimate is None:
+            return _result(camera, frame, None, parameters)
         if frame.seen is not None:
             estimate = leave_out_unseen(estimate, frame.seen)
         options = parameters.corrections(camera.name)
@@ -183,7 +198,8 @@ class Line:
             _result(camera, frame, estimate, parameters), is_corrected=True, known_ground=corrected.ground
         )
 
-    def _build_and_publish(self, camera: NodeCamera, result: Result) -> None:
+    def _build_and_publish(self, camera: NodeCamera, result: Result) -> dict[str, float]:
+        """Return milliseconds by stage; raises what the first output raised that failed, once all are done."""
         frame, estimate = result.frame, result.estimate
         times_ms = dict(frame.times_ms)
         if estimate is not None:
@@ -192,13 +208,12 @@ class Line:
         camera.outlet.check(result)
         started_s = time.monotonic()
         failures: list[Exception] = []
-        built_ms: dict[str, float] = {}
 
         def build_and_publish(topic: str) -> None:
             topic_started_s = time.monotonic()
             try:
                 message = camera.outlet.build(topic, result)
-                built_ms[f"{topic}{BUILD}"] = (time.monotonic() - topic_started_s) * 1e3
+                times_ms[f"{topic}{BUILD}"] = (time.monotonic() - topic_started_s) * 1e3
                 if message is not None:
                     camera.outlet.publish(topic, message)
             except Exception as error:  # the other outputs need not suffer
@@ -212,29 +227,41 @@ class Line:
             for task in tasks:
                 task()
         published_s = time.monotonic()
-        camera.progress.missing_depth = result.missing_depth()
-        camera.progress.ground = result.describe_ground()
         # The frame before may have served it while this one was being estimated.
         if frame.for_snapshot and camera.outlet.snapshot_is_wanted:
             camera.outlet.save_snapshot(result)
         if failures:
-            self._drop(camera, failures[0])
-            return
-        if not frame.wanted:
-            camera.progress.counts.drop(Dropped.UNWANTED)
-            return
+            raise failures[0]
+        camera.progress.missing_depth = result.missing_depth()
+        camera.progress.ground = result.describe_ground()
         times_ms[OUTPUTS] = (published_s - started_s) * 1e3
         times_ms[TOTAL] = (published_s - frame.complete_s) * 1e3
         if frame.has_our_stamp:
             times_ms[AGE] = age_ms(frame, now_ns=self._now_ns())
-        camera.progress.finish(times_ms)
-        self._on_published(camera, frame, times_ms | built_ms)
+        return times_ms
 
-    def _drop(self, camera: NodeCamera, error: Exception) -> None:
+    def _count(self, camera: NodeCamera, frame: Frame, times_ms: Mapping[str, float]) -> None:
+        """Count a frame that got to its end, and hand on its times."""
+        if not frame.wanted:
+            camera.progress.counts.drop(Dropped.UNWANTED)
+            return
+        camera.progress.finish({stage: each for stage, each in times_ms.items() if not stage.endswith(BUILD)})
+        try:
+            self._on_published(camera, frame, times_ms)
+        except Exception as error:  # the frame is counted already
+            self._log_defect(error)
+
+    def _drop(self, camera: NodeCamera, frame: Frame, error: Exception, *, doing: str) -> None:
+        """Count a frame that `error` ends, whatever it is; the node goes on."""
+        what = f"{doing} an image of {frame.width}x{frame.height}"
+        error = explain_out_of_memory(error, doing=what, remedy=_MORE_MEMORY)
         if not isinstance(error, Metric3DError):
-            trace = "".join(traceback.format_exception(error))
-            self._log.error(f"unexpected error, please report it: {trace}")
+            self._log_defect(error)
         camera.progress.counts.drop_bad(error)
+
+    def _log_defect(self, error: Exception) -> None:
+        trace = "".join(traceback.format_exception(error))
+        self._log.error(f"unexpected error, please report it: {trace}")
 
     def _doubt_model(self, frame: Frame) -> None:
         """Warn once if the demo model gets an image that this package did not render."""

@@ -1,5 +1,6 @@
 """Runs independent tasks on the calling thread and others beside it; no ROS here."""
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -32,7 +33,11 @@ class SideBySide:
                     return
                 task()
 
-        others = [self._pool.submit(work) for _ in range(min(self._others, len(waiting) - 1))]
+        others = []
+        # Without memory, or with too many threads, no new one starts: then the caller's does it all.
+        with contextlib.suppress(RuntimeError, MemoryError):
+            for _ in range(min(self._others, len(waiting) - 1)):
+                others.append(self._pool.submit(work))
         work()
         for other in others:
             other.result()

@@ -13,6 +13,7 @@ from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.messages import compressed_to_rgb, image_to_rgb
 from metric3d_ros.messages.stamps import NS_PER_S, apart_ns, header_stamp_ns, stamp_ns
 from metric3d_ros.nodes.ros.topic_names import camera_info_beside, is_rectified_topic, strip_transport
+from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.recordings.bags.message_classes import CameraInfo, camera_info_of, header_of
 from metric3d_ros.recordings.bags.reader import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag
 from metric3d_ros.runs.sources.cameras import CAMERA_INFO as FROM_CAMERA_INFO
@@ -146,7 +147,8 @@ class BagImages:
             decode = image_to_rgb if connection.msgtype == IMAGE else compressed_to_rgb
             steady = self._sample_ranges.setdefault(topic, SteadySampleRange())
             to_8_bit = steady.converter(self.sixteen_bit_range, stamp_ns=stamp_ns(message), of=header.frame_id)
-            rgb = decode(message, to_8_bit=to_8_bit)
+            with needing_memory(f"decoding {key}", remedy="use a computer with more memory"):
+                rgb = decode(message, to_8_bit=to_8_bit)
             height, width = rgb.shape[:2]
             info = None
             if self.cameras.is_given or infos is None:

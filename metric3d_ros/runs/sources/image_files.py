@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.geometry import turn_upright
+from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.recordings.bags.message_classes import Header, Time
 from metric3d_ros.recordings.exif import read_exif
 from metric3d_ros.recordings.images import read_rgb
@@ -58,7 +59,8 @@ class ImageFiles:
         path = self.paths[number]
         exif = read_exif(path)
         try:
-            rgb = read_rgb(path)
+            with needing_memory(f"reading {path}", remedy="make it smaller, or use a computer with more memory"):
+                rgb = read_rgb(path)
             camera, focal_from = self.cameras.camera_of_picture(rgb.shape[1], rgb.shape[0], exif)
         except Metric3DError as error:
             return Failed(name, str(error))

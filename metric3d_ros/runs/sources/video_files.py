@@ -10,6 +10,7 @@ import numpy as np
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.geometry import turn_upright, upright_camera
 from metric3d_ros.messages.stamps import NS_PER_S
+from metric3d_ros.out_of_memory import is_out_of_memory
 from metric3d_ros.recordings.bags.message_classes import Header, Time
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
@@ -102,6 +103,8 @@ class VideoFile:
         try:
             yield from container.decode(stream)
         except Exception as error:  # PyAV's errors have no common root but this
+            if is_out_of_memory(error):  # the rest of the video is as good as it was
+                raise
             self._remarks.append(f"reading stopped early: {error}")
 
     def _frame(self, picture: Any, stamp_ns: int, name: str) -> Frame | Failed:

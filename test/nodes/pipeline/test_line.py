@@ -148,9 +148,10 @@ def test_camera_is_busy_until_the_last_of_two_frames_is_published(engine):
 def test_camera_is_not_busy_after_a_defect(engine):
     session, camera = Session(engine), Camera("camera")
     session.estimator.size.advice = lambda image_hw: 1 / 0
-    with pytest.raises(ZeroDivisionError):
-        session.line.estimate({camera: frame(100)})
+    session.line.run({camera: frame(100)})
     assert not camera.progress.is_busy
+    assert camera.counts.dropped[Dropped.BAD] == 1
+    assert "ZeroDivisionError" in session.errors[0]
 
 
 def test_one_snapshot_is_saved_for_one_request_though_two_frames_are_on_their_way(engine):
