@@ -13,10 +13,13 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from metric3d_ros.nodes.ros.log_files import WITHOUT_FILES
 
 _SPIN_S = 0.1
+_TYPE_DESCRIPTIONS = "start_type_description_service"
+"""A parameter of rclpy since Jazzy; of no effect before."""
 
 
 class SpinUntil(Protocol):
@@ -27,11 +30,20 @@ class SpinUntil(Protocol):
 
 @contextlib.contextmanager
 def brief_node(name: str) -> Iterator[tuple[Node, SpinUntil]]:
-    """Yield a node NAME_PID in a ROS context of its own, and what spins it. It writes no log files."""
+    """Yield a node NAME_PID in a ROS context of its own, and what spins it.
+
+    It writes no log files, publishes no log and offers no services.
+    """
     context = Context()
     rclpy.init(args=[*WITHOUT_FILES], context=context)
     try:
-        node = Node(f"{name}_{os.getpid()}", context=context)
+        node = Node(
+            f"{name}_{os.getpid()}",
+            context=context,
+            enable_rosout=False,
+            start_parameter_services=False,
+            parameter_overrides=[Parameter(_TYPE_DESCRIPTIONS, value=False)],
+        )
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
 

@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 from metric3d_ros.nodes import view
 from metric3d_ros.nodes.health.diagnostics import DIAGNOSTICS_TOPIC
-from metric3d_ros.nodes.reference.topic_page import INPUTS, OTHERS, SERVICES
+from metric3d_ros.nodes.reference.topic_page import INPUTS, OF_OTHER_SENSORS, OTHERS, SERVICES
 from metric3d_ros.nodes.ros.topic_names import COMPRESSED_SUFFIX
 from metric3d_ros.outputs.table import OUTPUTS
 
@@ -21,8 +21,10 @@ BUILT_IN_SERVICES = (
     "get_type_description",
 )
 """What rclpy offers under the name of each node."""
-BUILT_IN_TOPICS = ("/parameter_events", "/rosout")
-"""What rclpy publishes for each node."""
+OF_EVERY_NODE = ("/parameter_events",)
+"""What rclpy publishes for each node, whatever it is asked to leave out."""
+BUILT_IN_TOPICS = (*OF_EVERY_NODE, "/rosout")
+"""What rclpy publishes for a node of ours."""
 CLOCK = "/clock"
 """What rclpy subscribes to if `use_sim_time` is true."""
 
@@ -35,7 +37,8 @@ _HEAD = """\
 <!-- Written by `python -m metric3d_ros.nodes.reference`: change the tables in metric3d_ros/nodes, not this file.
 
      What each process of this package may do on the network, for SROS2: see docs/security.md. Copy it, then set ns
-     to the node's namespace, write remapped topics in full, and repeat topics and services for each name in cameras.
+     to the node's namespace, write remapped topics in full, the topic of scale.topic in place of ranges, and repeat
+     topics and services for each name in cameras.
      Whatever is not listed is denied. Only the operator's enclave may call services. -->
 """
 
@@ -60,7 +63,7 @@ class Profile:
 
 def profiles() -> list[Profile]:
     """Return what each enclave may do."""
-    return [_depth_node(), _image_player(), _view(), _operator()]
+    return [_depth_node(), _image_player(), _view(), _health(), _check_camera(), _operator()]
 
 
 def policy_file() -> str:
@@ -73,7 +76,7 @@ def _depth_node() -> Profile:
     return _node(
         "depth_node",
         publish=[output.topic for output in OUTPUTS] + [topic for topic, *_ in OTHERS],
-        subscribe=[topic for topic, *_ in INPUTS],
+        subscribe=[topic for topic, *_ in (*INPUTS, *OF_OTHER_SENSORS)],
         reply=[name for name, *_ in SERVICES],
     )
 
@@ -97,6 +100,14 @@ def _view() -> Profile:
         options.points,
     )
     return _node("view", subscribe=topics)
+
+
+def _health() -> Profile:
+    return Profile(node="health", publish=OF_EVERY_NODE, subscribe=(DIAGNOSTICS_TOPIC,))
+
+
+def _check_camera() -> Profile:
+    return Profile(node="check_camera", publish=OF_EVERY_NODE, subscribe=("camera_info",))
 
 
 def _operator() -> Profile:

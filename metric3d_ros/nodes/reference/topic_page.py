@@ -16,6 +16,12 @@ from metric3d_ros.nodes.parameters.qos_parameters import QosParameters
 from metric3d_ros.nodes.ros.qos import OUTPUT, camera_info_input, image_input
 from metric3d_ros.outputs.table import OUTPUTS
 
+
+def _describe(profile: QoSProfile) -> str:
+    return f"{profile.reliability.name.lower().replace('_', ' ')}, keeps {profile.depth}"
+
+
+_OF_TF2 = "as tf2 has it"
 INPUTS = (
     ("image", Image, image_input, "the camera's pictures, in any colour, gray, Bayer or YUV encoding"),
     (
@@ -33,6 +39,19 @@ INPUTS = (
         "latched ones too",
     ),
 )
+RANGES = "ranges"
+"""Stands for the topic that `scale.topic` names."""
+OF_OTHER_SENSORS = (
+    (
+        RANGES,
+        "sensor_msgs/LaserScan, PointCloud2 or Range",
+        _describe(image_input(QosParameters())),
+        "ranges of another sensor, of `scale.topic_type`, on the topic that `scale.topic` names",
+    ),
+    ("/tf", "tf2_msgs/TFMessage", _OF_TF2, "where that sensor is, with `scale.use_tf: true`"),
+    ("/tf_static", "tf2_msgs/TFMessage", _OF_TF2, "the same, for what does not move"),
+)
+"""What depth_node subscribes to only if it is asked for; with several cameras the same topics for all."""
 OTHERS = (
     (
         DIAGNOSTICS_TOPIC,
@@ -88,6 +107,8 @@ def topic_page() -> str:
 def _inputs() -> Iterator[tuple[str, ...]]:
     for topic, kind, profile, text in INPUTS:
         yield f"`{topic}`", _type_name(kind), _describe(profile(QosParameters())), text
+    for topic, type_name, qos, text in OF_OTHER_SENSORS:
+        yield f"`{topic}`", type_name, qos, text
 
 
 def _outputs() -> Iterator[tuple[str, ...]]:
@@ -103,10 +124,6 @@ def _outputs() -> Iterator[tuple[str, ...]]:
 
 def _type_name(kind: Any) -> str:
     return f"{kind.__module__.split('.')[0]}/{kind.__name__}"
-
-
-def _describe(profile: QoSProfile) -> str:
-    return f"{profile.reliability.name.lower().replace('_', ' ')}, keeps {profile.depth}"
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

@@ -1,7 +1,6 @@
 """The SROS2 policy allows what running nodes offer and use, and nothing else; only the operator may call services."""
 
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
@@ -12,31 +11,15 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
 from ros_process import RosProcess, TestBench, next_domain, parameters, ros_environment
+from sros2_policy import POLICY, RIGHTS, allowed
 
 from metric3d_ros.nodes.reference.security_policy import BUILT_IN_SERVICES, BUILT_IN_TOPICS, profiles
-from metric3d_ros.nodes.reference.topic_page import INPUTS, OTHERS, SERVICES
+from metric3d_ros.nodes.reference.topic_page import INPUTS, OF_OTHER_SENSORS, OTHERS, RANGES, SERVICES
 from metric3d_ros.outputs.table import OUTPUTS
 
-POLICY = Path(__file__).parents[3] / "config/sros2_policy.xml"
-RIGHTS = {"publish": "topics", "subscribe": "topics", "reply": "services", "request": "services"}
+TF = {"/tf", "/tf_static"}
+"""Only with `scale.use_tf`, for which tf2_ros must be installed."""
 CHANGING = {"set_parameters", "set_parameters_atomically", "set_enabled", "save_snapshot", "set_logger_levels"}
-
-
-def allowed(node, namespace="/"):
-    """Return the full names that the file allows a node, by right, as SROS2 expands them."""
-    found = ElementTree.parse(POLICY).getroot().findall(f"enclaves/enclave[@path='/metric3d/{node}']/profiles/profile")
-    assert len(found) == 1
-    profile = found[0]
-    assert profile.attrib == {"ns": "/", "node": node}
-    base = namespace.rstrip("/") + "/"
-
-    def expand(name):
-        return name if name.startswith("/") else base + (name.replace("~", node, 1) if name[0] == "~" else name)
-
-    return {
-        right: {expand(each.text) for rules in profile.findall(f"{group}[@{right}='ALLOW']") for each in rules}
-        for right, group in RIGHTS.items()
-    }
 
 
 def in_use(bench, node, namespace="/"):
@@ -97,12 +80,13 @@ def test_depth_node_uses_what_its_enclave_may_use_and_nothing_else(graph):
         "outputs__scan": True,
         "scan__frame_id": "camera_link",
         "outputs__normals_arrows": True,
+        "scale__topic": RANGES,
     }
     graph.start("metric3d_ros.bench.node.stub_node", *parameters(**given))
     compressed = parameters(**given, image_transport="compressed")
     graph.start("metric3d_ros.bench.node.stub_node", *compressed, "-r", "__ns:=/robot")
-    graph.expect(without(allowed("depth_node"), "/image/compressed"), "depth_node")
-    graph.expect(without(allowed("depth_node", "/robot"), "/robot/image"), "depth_node", "/robot")
+    graph.expect(without(allowed("depth_node"), "/image/compressed", *TF), "depth_node")
+    graph.expect(without(allowed("depth_node", "/robot"), "/robot/image", *TF), "depth_node", "/robot")
 
 
 def test_image_player_uses_what_its_enclave_may_use_and_nothing_else(graph, tmp_path):
@@ -119,11 +103,34 @@ def test_view_uses_what_its_enclave_may_use_and_nothing_else(graph, tmp_path):
     graph.expect(without(allowed("view"), "/image/compressed"), "view")
 
 
+@pytest.mark.parametrize(
+    ("enclave", "command"),
+    [
+        ("health", ["metric3d_ros.cli", "health", "--timeout", "60"]),
+        ("check_camera", ["metric3d_ros.cli", "check-camera", "camera_info", "--timeout", "60"]),
+    ],
+)
+def test_commands_that_listen_use_what_their_enclave_may_use_and_nothing_else(graph, enclave, command):
+    graph.start(*command)
+
+    def names():
+        return [
+            each
+            for each, _ in graph.bench.node.get_node_names_and_namespaces()
+            if each.startswith(f"metric3d_{enclave}")
+        ]
+
+    graph.bench.spin_until(names, timeout_s=60.0)
+    expected = allowed(enclave)
+    graph.expect(expected, names()[0])
+
+
 def test_every_topic_and_service_of_the_tables_is_in_the_policy():
     rights = allowed("depth_node")
     topics = [*(output.topic for output in OUTPUTS), *(name for name, *_ in OTHERS), *BUILT_IN_TOPICS]
     assert {"/" + name.replace("~", "depth_node").lstrip("/") for name in topics} == rights["publish"]
-    assert {f"/{name}" for name, *_ in INPUTS} | {"/clock"} == rights["subscribe"]
+    subscribed = [name for name, *_ in (*INPUTS, *OF_OTHER_SENSORS)]
+    assert {f"/{name.lstrip('/')}" for name in subscribed} | {"/clock"} == rights["subscribe"]
     services = [*(name.removeprefix("~/") for name, *_ in SERVICES), *BUILT_IN_SERVICES]
     assert {f"/depth_node/{name}" for name in services} == rights["reply"]
 

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from rclpy.clock import JumpThreshold
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
@@ -37,7 +39,10 @@ class TfTransform:
     """Looks up in tf2 the transform from a message's frame to the camera's, at the message's stamp."""
 
     def __init__(self, node: Node) -> None:
-        """Subscribe to /tf and /tf_static. Raises ConfigurationError if tf2_ros is not installed."""
+        """Subscribe to /tf and /tf_static; what came is forgotten if the node's time goes back, as in a bag's loop.
+
+        Raises ConfigurationError if tf2_ros is not installed.
+        """
         try:
             import tf2_ros
         except ImportError as error:
@@ -46,8 +51,11 @@ class TfTransform:
                 "ros-$ROS_DISTRO-tf2-ros-py, or set scale.transform in its place"
             ) from error
         self._failures = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer(node=node)
+        # Without the node, since it would offer the service tf2_frames to everyone; hence its clock's jumps here.
+        self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
+        jumps = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
+        self._jumps = node.get_clock().create_jump_callback(jumps, post_callback=lambda _: self._buffer.clear())
 
     def apply(self, points: Points, header: Any, *, frame_id: str, given: Sequence[float]) -> Points:
         """See `Transform`."""

@@ -8,6 +8,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
+from rclpy.clock import ClockType, ROSClock
+from rclpy.time import Time
 from std_msgs.msg import Header
 
 from metric3d_ros.errors import ConfigurationError, DataError
@@ -24,8 +26,11 @@ class Failure(Exception):
 
 
 class Buffer:
-    def __init__(self, node):
-        self.asked = []
+    def __init__(self):
+        self.asked, self.cleared = [], 0
+
+    def clear(self):
+        self.cleared += 1
 
     def lookup_transform(self, target, source, time):
         self.asked.append((target, source, time.nanoseconds))
@@ -38,7 +43,16 @@ class Buffer:
 
 
 @pytest.fixture
-def tf(monkeypatch):
+def clock():
+    """A clock of ROS that a test sets."""
+    clock = ROSClock()
+    clock._set_ros_time_is_active(True)
+    clock.set_ros_time_override(Time(seconds=100, clock_type=ClockType.ROS_TIME))
+    return clock
+
+
+@pytest.fixture
+def tf(monkeypatch, clock):
     module = ModuleType("tf2_ros")
     module.TransformException = Failure
     module.Buffer = Buffer
@@ -47,7 +61,7 @@ def tf(monkeypatch):
     # The optical frame is 0.1 m before the laser and 0.2 m above it: in it, the laser is at z = -0.1, y = 0.2.
     laser = (HALF, -HALF, HALF, HALF, 0.0, 0.2, -0.1)
     Buffer.known = {"laser": laser, "broken": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)}
-    return TfTransform(node=None)
+    return TfTransform(node=SimpleNamespace(get_clock=lambda: clock))
 
 
 def header(frame_id="laser"):
@@ -76,6 +90,12 @@ def test_tf_gives_the_same_at_the_stamp_of_the_message(tf):
 def test_a_missing_or_broken_transform_is_refused_with_the_reason(tf, frame_id, reason):
     with pytest.raises(DataError, match=reason):
         tf.apply(POINTS, header(frame_id), frame_id="optical", given=(0.0,) * 6)
+
+
+def test_transforms_are_forgotten_if_time_goes_back_and_only_then(tf, clock):
+    for seconds, cleared in ((110, 0), (109.5, 0), (20, 1), (21, 1)):
+        clock.set_ros_time_override(Time(nanoseconds=int(seconds * 1e9), clock_type=ClockType.ROS_TIME))
+        assert tf._buffer.cleared == cleared
 
 
 def test_without_tf2_the_remedy_is_named(monkeypatch):
