@@ -1,6 +1,7 @@
 """depth_node as in a container: little shared memory, kills in between, a root that cannot be written."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,19 +43,25 @@ def command(tmp_path):
 
 KILLS = """
 kills=$1; shift
+room() { rm -f /dev/shm/lttng*; echo "room: $(stat --file-system --format '%a blocks of %S' /dev/shm)"; }
+room
 for turn in $(seq "$kills"); do
   "$@" > /dev/shm/out 2>&1 &
   until grep -q ready /dev/shm/out; do sleep 0.05; kill -0 $! || exit 9; done
-  grep -o 'transport: Fast DDS with [0-9]*' /dev/shm/out
+  grep -o 'transport: Fast DDS with [0-9]* of [0-9]* MiB' /dev/shm/out
   kill -9 $!; wait $! 2> /dev/null || true
   rm /dev/shm/out
 done
 sleep 1.1
-"$@" &
+"$@" > /dev/shm/out 2>&1 &
 node=$!
 sleep "${SETTLE:-4}"
 kill -INT $node; wait $node
-echo left: $(ls /dev/shm | grep -v -E 'lttng' | tr '\\n' ' ')
+grep -o 'transport: Fast DDS with [0-9]* of [0-9]* MiB' /dev/shm/out
+grep -o '[0-9]* MiB of killed processes were freed' /dev/shm/out
+rm /dev/shm/out
+room
+echo left: $(ls /dev/shm | tr '\\n' ' ')
 """
 
 
@@ -66,8 +73,11 @@ def test_killed_nodes_cost_the_next_one_no_shared_memory(environment, command, k
     finally:
         process.close()
     segments = [line for line in process.lines if line.startswith("transport: Fast DDS with")]
-    half = f"transport: Fast DDS with {SHARED_MEMORY_MIB // 2 - 1}"
-    assert [line >= half for line in segments] == [True] * kills, segments
+    sizes_mib = [int(re.search(r"(\d+) of \d+ MiB", line)[1]) for line in segments]
+    assert len(sizes_mib) == kills + 1, "the kills, and a last start"
+    assert min(sizes_mib) >= SHARED_MEMORY_MIB // 2 - 1, sizes_mib
+    at_first, at_last = (line for line in process.lines if line.startswith("room: "))
+    assert at_first == at_last
     assert process.lines[-1].strip() == "left:"
     assert any("of killed processes were freed" in line for line in process.lines)
 
