@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from metric3d_ros import __version__
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.files.excerpts import printable
 from metric3d_ros.interruption import INTERRUPTED, Interruptible
 from metric3d_ros.out_of_memory import is_out_of_memory
 
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run_verb(name, words[1:])
     except Metric3DError as error:
-        print(f"metric3d {name}: {error}", file=sys.stderr)
+        print(f"metric3d {name}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"metric3d {name}: interrupted", file=sys.stderr)

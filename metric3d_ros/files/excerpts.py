@@ -48,3 +48,14 @@ def some(names: Iterable[object]) -> str:
     names = list(names)
     shown = ", ".join(shorten(str(name), MOST_LETTERS) for name in names[:_MOST_ITEMS])
     return shown + (f" and {len(names) - _MOST_ITEMS} more" if len(names) > _MOST_ITEMS else "")
+
+
+def printable(text: str) -> str:
+    """Return text with a ? for each letter that cannot be printed, and lines after the first one indented.
+
+    So text of others, such as a frame_id, cannot look like a line of the log, nor change what a terminal shows.
+    """
+    if text.isprintable():
+        return text
+    lines = text.expandtabs(4).split("\n")
+    return "\n    ".join("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
+from metric3d_ros.files.excerpts import printable
+
 _WARN_EVERY_S = 5.0
 _MOST_REASONS = 20
 _NUMBERS = re.compile(r"\d+")
@@ -54,7 +56,7 @@ class FrameCounts:
         """Count a frame that `error` ends, and warn of it: of each reason once in 5 s."""
         with self._lock:
             self.dropped[Dropped.BAD] += 1
-            self.last_reason = " ".join(str(error).split()) or type(error).__name__
+            self.last_reason = printable(" ".join(str(error).split())) or type(error).__name__
             reason, is_news = self.last_reason, self._is_news()
         if is_news:
             self._warn(f"frame dropped: {reason}")

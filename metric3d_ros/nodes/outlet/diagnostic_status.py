@@ -6,6 +6,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from metric3d_ros.files.excerpts import printable
+
 
 def build_status(
     name: str, *, hardware_id: str, values: Mapping[str, Any], level: int = 0, message: str = ""
@@ -14,9 +16,9 @@ def build_status(
     return DiagnosticStatus(
         level=bytes([level]),
         name=name,
-        message=message,
+        message=printable(message),
         hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        values=[KeyValue(key=key, value=printable(str(value))) for key, value in values.items()],
     )
 
 

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.excerpts import excerpt
 
 Value = bool | int | float | str | tuple[float, ...] | tuple[str, ...]
 T = TypeVar("T")
 
 _ENTRY = "parameter"
+_MOST_LETTERS = 4096
+"""Of a text: as many as a path may have."""
 
 KIND_NAMES = {
     bool: "bool",
@@ -82,7 +85,8 @@ class Entry:
     def accept(self, value: Any) -> Value:
         """Return `value` as this parameter's own type; an integer is accepted for a double.
 
-        Raises ConfigurationError for another type, a value outside the range, or none of the choices.
+        Raises ConfigurationError for another type, a value outside the range, none of the choices, or a text that
+        cannot be printed or is longer than any path.
         """
         accepted = self._convert(value)
         outside = bool(self.choices) and accepted not in self.choices
@@ -93,6 +97,12 @@ class Entry:
                 outside |= self.maximum is not None and number > self.maximum
         if outside:
             raise self._refusal(value)
+        for text in accepted if isinstance(accepted, tuple) else (accepted,):
+            if isinstance(text, str) and not (text.isprintable() and len(text) <= _MOST_LETTERS):
+                raise ConfigurationError(
+                    f"parameter {self.name} is {excerpt(value)}, expected letters that can be printed, {_MOST_LETTERS} "
+                    "at most"
+                )
         if self.check is not None:
             self.check(accepted)
         return accepted
@@ -113,7 +123,7 @@ class Entry:
 
     def _refusal(self, value: Any) -> ConfigurationError:
         expected = " ".join(filter(None, [self.kind_name, self.limits, self.unit]))
-        return ConfigurationError(f"parameter {self.name} is {value!r}, expected {expected}: {self.description}")
+        return ConfigurationError(f"parameter {self.name} is {excerpt(value)}, expected {expected}: {self.description}")
 
 
 # Every change of a parameter goes through all of its table, and finding a table's types takes milliseconds.

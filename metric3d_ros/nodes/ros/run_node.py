@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
+from metric3d_ros.files.excerpts import printable
 from metric3d_ros.interruption import Interruptible, ending_signals
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
 from metric3d_ros.nodes.ros.log_files import WITHOUT_FILES, explain_missing_log_files
@@ -247,4 +248,4 @@ def _stopped_by_signals(stop: Stop) -> Iterator[None]:
 
 def _with_remedy(error: Metric3DError) -> str:
     """Return our own error's message on one line, uncut: the remedy is at its end."""
-    return " ".join(str(error).split())
+    return printable(" ".join(str(error).split()))

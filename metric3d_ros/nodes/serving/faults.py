@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.files.excerpts import printable
 
 _LOG_EVERY_S = 10.0
 _LONGEST_TEXT = 300
@@ -52,7 +53,7 @@ class Faults:
 
 def one_line(error: BaseException) -> str:
     """Return an error's message on one line, not longer than a log line should be."""
-    return _short(" ".join(str(error).split())) or type(error).__name__
+    return printable(_short(" ".join(str(error).split()))) or type(error).__name__
 
 
 def _short(text: str) -> str:

@@ -10,12 +10,14 @@ from rcl_interfaces.msg import SetLoggerLevelsResult, SetParametersResult
 from rcl_interfaces.srv import SetLoggerLevels, SetParameters, SetParametersAtomically
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.exceptions import ParameterNotDeclaredException
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_services_default
 from rclpy.service import Service
 
 from metric3d_ros.nodes.parameter_server.reloadable_node import ReloadableNode
 from metric3d_ros.nodes.serving.faults import Faults
+from metric3d_ros.nodes.serving.printable_logger import make_printable
 from metric3d_ros.nodes.serving.service_desk import MOST_WAITING, ServiceDesk
 
 MOST_ITEMS = 10_000
@@ -32,10 +34,17 @@ class ServingNode(ReloadableNode):
 
     def __init__(self, name: str, **options: Any) -> None:
         self._desk = ServiceDesk(self)
+        self._printable_logger: RcutilsLogger | None = None
         self._service_group = ReentrantCallbackGroup()
         super().__init__(name, **options)
         self.faults = Faults(self.get_logger())
         """What could not be used of what others sent."""
+
+    def get_logger(self) -> RcutilsLogger:
+        """Return the node's logger, whose lines are this node's own whatever text of others is in them."""
+        if self._printable_logger is None:
+            self._printable_logger = make_printable(super().get_logger())
+        return self._printable_logger
 
     def create_service(
         self,
