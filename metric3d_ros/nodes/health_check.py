@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from metric3d_ros.errors import DataError
+from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.nodes.health.camera_health import Level
 
 _UNHEALTHY = Level.ERROR
@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the node's states; return 1 if one is an error. Raises DataError if the node reports nothing."""
+    if not args.timeout > 0:
+        raise ConfigurationError(f"--timeout is {args.timeout:g}, expected seconds above 0")
     reports = _receive(args.node.strip("/"), timeout_s=args.timeout)
     for report in reports:
         print(f"{report.name}: {report.message}")

@@ -18,7 +18,7 @@ class Endpoint:
     name: str
     """In full, after remapping."""
     label: str
-    """As it is called before remapping, such as depth/camera_info."""
+    """As it is called before remapping, such as depth/camera_info; or the parameter that names it."""
     publishes: bool
     kind: Any = None
     """The message type; None if there is nothing to compare it with."""
@@ -65,7 +65,15 @@ def _problem(output: Endpoint, other: Endpoint) -> str:
 
 def _remedy(node: Node, output: Endpoint, other: Endpoint) -> str:
     for endpoint in (output, other):
+        if _is_parameter(endpoint):
+            return f"set {endpoint.label} to another topic"
+    for endpoint in (output, other):
         default = str(node.resolve_topic_name(endpoint.label, only_expand=True))
         if default != output.name and endpoint.is_own:
             return f"remap {endpoint.label} to another topic, such as {default}"
     return f"remap {output.label} to another topic, such as /metric3d{output.name}"
+
+
+def _is_parameter(endpoint: Endpoint) -> bool:
+    """Return whether a parameter names the topic: their names have dots, which topics' names have not."""
+    return "." in endpoint.label

@@ -15,8 +15,10 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, qos_profile_services_default
 from rclpy.service import Service
 
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.excerpts import excerpt
 from metric3d_ros.nodes.parameter_server.reloadable_node import ReloadableNode
-from metric3d_ros.nodes.serving.faults import Faults
+from metric3d_ros.nodes.serving.faults import Faults, one_line
 from metric3d_ros.nodes.serving.printable_logger import make_printable
 from metric3d_ros.nodes.serving.service_desk import MOST_WAITING, ServiceDesk
 
@@ -45,6 +47,16 @@ class ServingNode(ReloadableNode):
         if self._printable_logger is None:
             self._printable_logger = make_printable(super().get_logger())
         return self._printable_logger
+
+    def resolve_topic_name(self, topic: str, *, only_expand: bool = False) -> str:
+        """Return a topic's name in full; ConfigurationError if it is no name of a topic."""
+        try:
+            return str(super().resolve_topic_name(topic, only_expand=only_expand))
+        except Exception as error:  # of several types, few of them public
+            raise ConfigurationError(
+                f"{excerpt(topic)} is no name of a topic ({one_line(error)}): expected letters, digits, _ and /, as in "
+                "/front/image"
+            ) from error
 
     def create_service(
         self,

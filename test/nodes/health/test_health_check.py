@@ -11,6 +11,8 @@ from camera_bench import CameraBench, picture
 from ros_process import parameters, running_node
 from sensor_msgs.msg import Image
 
+from metric3d_ros.cli import main
+
 
 def health(environment, *options):
     command = [sys.executable, "-m", "metric3d_ros.cli", "health", *options]
@@ -18,6 +20,15 @@ def health(environment, *options):
 
 
 def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(model, environment, bench):
+def test_time_that_cannot_be_waited_is_refused(capsys):
+    for seconds in ("0", "-1", "nan"):
+        assert main(["health", "--timeout", seconds]) == 1
+        assert f"--timeout is {seconds}, expected seconds above 0" in capsys.readouterr().err
+
+
+def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(tmp_path):
+    domain = next_domain()
+    environment = ros_environment(tmp_path / "log", domain)
     silent = health(environment, "--timeout", "1")
     assert silent.returncode == 1
     assert silent.stderr.startswith("metric3d health: depth_node reported nothing on /diagnostics within 1 s")

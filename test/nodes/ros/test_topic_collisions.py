@@ -59,6 +59,18 @@ REFUSED = {
         "depth/camera_info would be published on /camera/camera_info, to which this node subscribes as camera_info: "
         "remap depth/camera_info to another topic, such as /camera/depth/camera_info",
     ),
+    "ranges of another sensor on the topic of images": (
+        ["-p", "scale.topic:=image"],
+        "scale.topic and image are both /image, but messages of one type only can come there: set scale.topic to another",
+    ),
+    "ranges of another sensor on the topic of an output": (
+        ["-p", "scale.topic:=points"],
+        "points would be published on /points, to which this node subscribes as scale.topic: set scale.topic to another",
+    ),
+    "a parameter that is no name of a topic": (
+        ["-p", "scale.topic:=a b"],
+        "'a b' is no name of a topic",
+    ),
 }
 
 
