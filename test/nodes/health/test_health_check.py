@@ -19,16 +19,13 @@ def health(environment, *options):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(model, environment, bench):
 def test_time_that_cannot_be_waited_is_refused(capsys):
     for seconds in ("0", "-1", "nan"):
         assert main(["health", "--timeout", seconds]) == 1
         assert f"--timeout is {seconds}, expected seconds above 0" in capsys.readouterr().err
 
 
-def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(tmp_path):
-    domain = next_domain()
-    environment = ros_environment(tmp_path / "log", domain)
+def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(model, environment, bench):
     silent = health(environment, "--timeout", "1")
     assert silent.returncode == 1
     assert silent.stderr.startswith("metric3d health: depth_node reported nothing on /diagnostics within 1 s")

@@ -18,7 +18,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.nodes.depth_node import DepthNode
 from metric3d_ros.nodes.parameter_server.schema import entries
 from metric3d_ros.nodes.parameter_server.sources import ParameterSources
-from metric3d_ros.nodes.parameters.depth_node import DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.reference.topic_page import INPUTS, RANGES
 from metric3d_ros.nodes.ros.run_node import Stop
 from metric3d_ros.outputs.table import OUTPUTS

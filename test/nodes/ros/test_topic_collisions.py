@@ -61,11 +61,11 @@ REFUSED = {
     ),
     "ranges of another sensor on the topic of images": (
         ["-p", "scale.topic:=image"],
-        "scale.topic and image are both /image, but messages of one type only can come there: set scale.topic to another",
+        "scale.topic and image are both /image, but messages of one type only can come there: set scale.topic to",
     ),
     "ranges of another sensor on the topic of an output": (
         ["-p", "scale.topic:=points"],
-        "points would be published on /points, to which this node subscribes as scale.topic: set scale.topic to another",
+        "points would be published on /points, to which this node subscribes as scale.topic: set scale.topic to",
     ),
     "a parameter that is no name of a topic": (
         ["-p", "scale.topic:=a b"],
