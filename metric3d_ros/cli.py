@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.excerpts import printable
 from metric3d_ros.interruption import INTERRUPTED, Interruptible
 from metric3d_ros.out_of_memory import is_out_of_memory
+
+OUTPUT_CLOSED = 141
+"""The exit status of a program whose output nobody reads any more, as `head` ends; shells have it for SIGPIPE."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +58,47 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit status: 0 done, 1 failed with one line of reason, 2 misused, 130 interrupted."""
+    """Run one verb; return the exit status.
+
+    0 done, 1 failed with one line of reason, 2 misused, 130 interrupted, 141 if nobody reads the output any more.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     name = make_parser().parse_known_args(words[:1])[0].verb
     try:
-        return _run_verb(name, words[1:])
+        status = _run_verb(name, words[1:])
+        if sys.stdout is not None:  # as it is if the shell closed it
+            sys.stdout.flush()
+        return status
     except Metric3DError as error:
         print(f"metric3d {name}: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"metric3d {name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:
+        _leave_output()
+        return OUTPUT_CLOSED
     except Exception as error:
-        if not is_out_of_memory(error):
+        if is_out_of_memory(error):
+            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = f"out of memory ({reason}): use smaller images or a computer with more memory"
+        elif isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename is not None else ""
+            reason = f"{where}{error.strerror or error}: check the path, its permissions, and the room on the disk"
+        else:
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        print(
-            f"metric3d {name}: out of memory ({reason}): use smaller images or a computer with more memory",
-            file=sys.stderr,
-        )
+        print(f"metric3d {name}: {printable(reason)}", file=sys.stderr)
+        _leave_output()
         return 1
+
+
+def _leave_output() -> None:
+    """Leave alone what cannot be written, or the interpreter would try it again at its end, with a traceback."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run_verb(name: str, words: Sequence[str]) -> int:

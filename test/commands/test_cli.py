@@ -1,10 +1,16 @@
 """The `metric3d` command around its verbs; what each verb does is tested beside the verb."""
 
 import importlib
+import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
+import tiny_models
 
 from metric3d_ros.cli import VERBS, main
+from metric3d_ros.recordings.images import write_rgb
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -36,3 +42,49 @@ def test_too_little_memory_is_one_line(monkeypatch, capsys):
         capsys.readouterr().err
         == "metric3d info: out of memory (MemoryError): use smaller images or a computer with more memory\n"
     )
+
+
+def run_with_output(output, *words, **options):
+    command = [sys.executable, "-m", "metric3d_ros.cli", *map(str, words)]
+    return subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60, check=False, **options)
+
+
+def test_output_that_nobody_reads_ends_a_command_without_a_word():
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        run = run_with_output(writer, "models")
+    finally:
+        os.close(writer)
+    assert (run.returncode, run.stderr) == (141, "")
+
+
+def test_output_on_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        run = run_with_output(full, "models")
+    assert run.returncode == 1
+    assert run.stderr.startswith("metric3d models: No space left on device: check")
+    assert run.stderr.count("\n") == 1
+
+
+def test_output_that_the_shell_closed_is_left_out():
+    run = subprocess.run(
+        ["bash", "-c", f"exec {sys.executable} -m metric3d_ros.cli models >&-"],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/out", "/proc/out", "/dev/full"])
+def test_folder_that_cannot_be_made_is_one_line(folder, tmp_path):
+    write_rgb(tmp_path / "a.png", np.zeros((28, 42, 3), np.uint8))
+    model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    run = run_with_output(
+        subprocess.DEVNULL, "run", tmp_path, "-o", folder, "--focal", 70, "--model", model, "--provider", "cpu"
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1].startswith(f"metric3d run: {folder}: ")
+    assert "Traceback" not in run.stderr
