@@ -1,6 +1,7 @@
 """Bags that are broken: one line tells how, and what can be read of them is done."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -169,3 +170,12 @@ def test_an_input_that_is_broken_leaves_the_others_unless_strict(run, tmp_path):
     status, frames, text = run(bad, good)
     assert (status, len(frames)) == (1, 3)
     assert "left out" in text
+
+
+def test_a_bag_whose_metadata_state_any_number_of_images_is_planned_by_its_bytes(run, tmp_path):
+    bag = write_ros2(tmp_path / "drive", 6)
+    about = bag / "metadata.yaml"
+    about.write_text(re.sub(r"message_count: \d+", "message_count: 1000000000000000000", about.read_text()))
+    status, frames, _ = run(bag, "--focal", 60)
+    assert status == 0
+    assert len(frames) == 6

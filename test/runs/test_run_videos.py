@@ -1,6 +1,7 @@
 """`metric3d run` on videos, and videos as its output."""
 
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import metric3d_ros
 from metric3d_ros.cli import main
 from metric3d_ros.errors import DataError
 from metric3d_ros.recordings.videos import VideoWriter
+from metric3d_ros.runs.sources.cameras import CameraChoice
+from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 
 WIDTH, HEIGHT, FOCAL = 96, 64, 90
 TIMES_NS = [0, 100_000_000, 150_000_000, 400_000_000, 500_000_000, 900_000_000, 1_000_000_000, 1_100_000_000]
@@ -86,3 +89,23 @@ def test_a_video_that_was_cut_off_gives_one_line(model, video, tmp_path, capsys)
     status = run(model, video, "-o", tmp_path / "out", "--focal", FOCAL)
     assert status in (0, 1)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_video_whose_header_states_years_is_planned_by_its_bytes(model, video, tmp_path):
+    """As Matroska states it: one floating-point number, in milliseconds."""
+    path = tmp_path / "drive.mkv"
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"\x44\x89\x88") + 3
+    content[at : at + 8] = struct.pack(">d", 9e12)
+    path.write_bytes(content)
+    ((recording,), _) = open_recordings([path], Selection(cameras=CameraChoice(focal_px=FOCAL)))
+    assert recording.count() <= len(content)
+    assert len(recording.chunks(1)) <= len(content)
+    assert run(model, path, "-o", tmp_path / "out", "--focal", FOCAL) == 0
+    assert len(stamps_of(tmp_path / "out")) == len(TIMES_NS)

@@ -18,7 +18,7 @@ from metric3d_ros.recordings.bags.message_classes import CameraInfo, camera_info
 from metric3d_ros.recordings.bags.reader import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag
 from metric3d_ros.runs.sources.cameras import CAMERA_INFO as FROM_CAMERA_INFO
 from metric3d_ros.runs.sources.cameras import CameraChoice
-from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
+from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame, plausible_count
 
 _AROUND_NS = 2_000_000_000
 """camera_info is searched this long before and after the images of a chunk."""
@@ -58,7 +58,8 @@ class BagImages:
             )
             whole_ns = max(1, end_ns - first_ns)
             share = max(0, self._span_ns[1] - self._span_ns[0]) / whole_ns
-            self._count = sum(round(bag.count(topic) * share / self.every) for topic in self._chosen)
+            stated = sum(round(bag.count(topic) * share / self.every) for topic in self._chosen)
+            self._count = plausible_count(stated, Path(self.source))
             self._info_topics = {topic: self._info_topic(bag, topic) for topic in self._chosen}
             if not self.cameras.is_given:
                 for topic, info_topic in self._info_topics.items():

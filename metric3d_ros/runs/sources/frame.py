@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.messages.stamps import stamp_ns
+
+_LEAST_BYTES = 16
+"""Of a frame in a video or a bag, however well it is compressed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,3 +107,13 @@ class Recording(Protocol):
     def remarks(self) -> list[str]:
         """Return what is wrong with it although it can be read, a line each."""
         ...
+
+
+def plausible_count(frames: int, path: Path) -> int:
+    """Return how many frames a file's header states, or how many its bytes can hold at most if those are fewer.
+
+    A header can state anything, and a plan of a run is made of it. `path` is a file, or the folder of a bag.
+    """
+    files = [path] if path.is_file() else path.rglob("*")
+    most = sum(file.stat().st_size for file in files if file.is_file()) // _LEAST_BYTES
+    return min(frames, most)

@@ -13,7 +13,7 @@ from metric3d_ros.messages.stamps import NS_PER_S
 from metric3d_ros.out_of_memory import is_out_of_memory
 from metric3d_ros.recordings.bags.message_classes import Header, Time
 from metric3d_ros.runs.sources.cameras import CameraChoice
-from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
+from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame, plausible_count
 from metric3d_ros.runs.sources.image_files import FRAME_ID
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
@@ -53,7 +53,8 @@ class VideoFile:
         # The stated duration may leave out the last frame, or be missing: the last chunk goes on to the end.
         self._stop_ns = self._span_ns[1] if is_cut else _NEVER_NS
         frames = rate * max(0.0, end_s - self.start_s)
-        self._count = max(1, round(min(frames, self.fps * frames / rate) if self.fps else frames / self.every))
+        stated = round(min(frames, self.fps * frames / rate) if self.fps else frames / self.every)
+        self._count = max(1, plausible_count(stated, Path(self.source)))
 
     def chunks(self, frames: int) -> list[Chunk]:
         """Cut it by time, as if frames came at an even rate."""
