@@ -23,6 +23,7 @@ class Sample:
         true_depth_m: float32 (H, W), metres along the optical axis, NaN where not known.
         true_normals: float32 (H, W, 3), unit, optical frame, NaN where not known; None when there are none.
         max_depth_m: pixels that are truly farther are not compared.
+        world_from_camera: (4, 4) float64, the pose of the camera's optical frame, metres; None if it is not known.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Sample:
     true_depth_m: npt.NDArray[np.float32]
     true_normals: npt.NDArray[np.float32] | None
     max_depth_m: float = math.inf
+    world_from_camera: npt.NDArray[np.float64] | None = None
 
 
 class SampleSource(Protocol):

@@ -22,6 +22,7 @@ from metric3d_ros.geometry import (
 from metric3d_ros.scale import (
     FocalSearch,
     Measured,
+    MotionEstimator,
     ScaleRefusal,
     ScaleStabiliser,
     ScaleState,
@@ -58,6 +59,7 @@ class DepthCorrector:
     def __init__(self, *, warn: Callable[[str], None] = lambda text: None) -> None:
         """`warn` takes one line about a file that cannot be used."""
         self._warn = warn
+        self._motion = MotionEstimator()
         self._stabiliser = ScaleStabiliser()
         self._average = TemporalFilter()
         self._tracker: ScaleTracker | None = None
@@ -92,10 +94,11 @@ class DepthCorrector:
         known_m = depth_m if far is None else np.where(far, np.float32(np.inf), depth_m)
         if options.flying is not None:
             flying = find_flying_pixels(known_m, estimate.camera, normals=estimate.normals, options=options.flying)
-        factor, resets = 1.0, self._stabiliser.resets
+        factor, motion = 1.0, None
         if options.steady_scale or options.average:
-            steady = self._stabiliser.update(known_m, rgb)
-            factor = steady if options.steady_scale else 1.0
+            motion = self._motion.update(known_m, rgb, estimate.camera)
+        if motion is not None and options.steady_scale:
+            factor = self._stabiliser.update(motion)
         state = ground = None
         if options.scale.is_on:
             if options.scale.camera_height_m:
@@ -107,10 +110,8 @@ class DepthCorrector:
                 ground = ground.scaled(factor)
         if factor != 1:
             known_m = known_m * np.float32(factor)
-        if options.average:
-            if self._stabiliser.resets != resets:
-                self._average.reset()
-            known_m = self._average.update(known_m, rgb)
+        if motion is not None and options.average:
+            known_m = self._average.update(known_m, motion, factor=factor)
         if flying is not None and flying.any():
             known_m = np.where(flying, np.float32(np.nan), known_m)
         if known_m is depth_m:

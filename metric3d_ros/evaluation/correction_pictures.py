@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.flicker import flicker_between
 from metric3d_ros.comparison.flying_pixels import label_flying_pixels
+from metric3d_ros.comparison.labelled_images import Sample
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.flights import Flight, FlightFrame, HeldOutFlights, render_frame
@@ -27,7 +29,14 @@ from metric3d_ros.geometry import (
 )
 from metric3d_ros.pictures import DepthColours, Panel, compose_panels, depth_to_rgb, normals_to_rgb
 from metric3d_ros.recordings.images import write_rgb
-from metric3d_ros.scale import ScaleStabiliser, ScaleTracker, scale_from_camera_height, scale_from_ranges
+from metric3d_ros.scale import (
+    MotionEstimator,
+    ScaleStabiliser,
+    ScaleTracker,
+    TemporalFilter,
+    scale_from_camera_height,
+    scale_from_ranges,
+)
 from metric3d_ros.world.rendering.renderer import render
 from metric3d_ros.world.rendering.viewpoint import Pose
 
@@ -85,14 +94,22 @@ def draw_scale(estimate: Estimating) -> Rgb:
 
 
 def draw_stability(estimate: Estimating) -> Rgb:
-    """Return the scale of depth over time, as the network has it and steadied."""
-    stabiliser = ScaleStabiliser()
-    series: dict[str, list[float]] = {"network": [], "stability.scale": []}
+    """Return what a static point's depth changes by from frame to frame, of the network, steadied and averaged."""
+    motions, stabiliser, temporal = MotionEstimator(), ScaleStabiliser(), TemporalFilter()
+    series: dict[str, list[float]] = {"network": [], "stability.scale": [], "stability.scale, .temporal": []}
+    before: dict[str, tuple[Sample, FloatImage]] = {}
     for frame, result in _frames(estimate, frames=60):
-        error = float(np.nanmedian(np.log(result.depth_m / frame.true_depth_m)))
-        series["network"].append(error)
-        series["stability.scale"].append(error + math.log(stabiliser.update(result.depth_m, frame.rgb)))
-    return compose_panels([[Panel(title="error of scale (%) over 6 s", picture=_draw_series(series))]], height=_HEIGHT)
+        motion = motions.update(result.depth_m, frame.rgb, frame.camera)
+        factor = stabiliser.update(motion)
+        steady = result.depth_m * np.float32(factor)
+        depths = result.depth_m, steady, temporal.update(steady, motion, factor=factor)
+        sample = frame.to_sample()
+        for name, depth in zip(series, depths, strict=True):
+            if name in before:
+                series[name].append(flicker_between(*before[name], sample, depth))
+            before[name] = sample, depth
+    title = "flicker over 6 s: median change (%) of the depth error of a point from frame to frame"
+    return compose_panels([[Panel(title=title, picture=_draw_series(series))]], height=_HEIGHT)
 
 
 def draw_edges(estimate: Estimating) -> Rgb:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.labelled_images import Sample
 from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.held_out import HELD_OUT_FROM
@@ -49,6 +50,20 @@ class FlightFrame:
     def height_m(self) -> float:
         """The camera's height above the floor, metres."""
         return float(self.pose.position[2])
+
+    def to_sample(self, name: str = "", group: str = "") -> Sample:
+        """Return the frame as a sample with its pose."""
+        world_from_camera = np.eye(4)
+        world_from_camera[:3, :3], world_from_camera[:3, 3] = self.pose.rotation, self.pose.position
+        return Sample(
+            name=name,
+            group=group,
+            rgb=self.rgb,
+            camera=self.camera,
+            true_depth_m=self.true_depth_m,
+            true_normals=self.true_normals,
+            world_from_camera=world_from_camera,
+        )
 
     def true_heights_m(self) -> npt.NDArray[np.float32]:
         """Return how high above the floor each pixel's surface is: (H, W) float32 metres, NaN where nothing is."""

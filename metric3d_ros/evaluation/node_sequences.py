@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, SteadinessMeter
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
@@ -170,14 +171,14 @@ def _scale_error(frame: FlightFrame, depth_m: FloatImage) -> float:
 
 
 def _steadiness(name: str, frames: Sequence[FlightFrame], answers: Answers) -> dict[str, float]:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        errors = [np.log(depth / frame.true_depth_m) for frame, depth in zip(frames, answers.depths_m, strict=True)]
-    steps = [float(np.nanmedian(np.abs(b - a))) for a, b in itertools.pairwise(errors)]
-    scales = [float(np.nanmedian(error)) for error in errors]
+    meter = SteadinessMeter()
+    for frame, depth in zip(frames, answers.depths_m, strict=True):
+        meter.add(frame.to_sample(), depth)
+    figures = meter.figures()
     return {
-        f"flicker, {name}": float(np.median(steps)),
-        f"scale step, {name}": float(np.median(np.abs(np.diff(scales)))),
-        f"AbsRel, {name}": float(np.mean([np.nanmean(np.abs(np.expm1(error))) for error in errors])),
+        f"flicker, {name}": figures[FLICKER],
+        f"scale step, {name}": figures[SCALE_STEP],
+        f"AbsRel, {name}": figures[ABS_REL],
     }
 
 

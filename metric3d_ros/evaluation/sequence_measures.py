@@ -4,7 +4,6 @@
 """
 
 import argparse
-import itertools
 import json
 import math
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, SteadinessMeter
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
@@ -30,6 +30,7 @@ from metric3d_ros.geometry import (
     normals_from_depth,
 )
 from metric3d_ros.scale import (
+    MotionEstimator,
     ScaleStabiliser,
     ScaleTracker,
     TemporalFilter,
@@ -52,7 +53,7 @@ _EXACT_OBSTACLES = ObstacleOptions(max_range_m=5.0, tilt_tolerance_rad=0.0)
 class SequenceMeasures:
     """Sums and series over the frames of one sequence; `figures` condenses them."""
 
-    log_errors: dict[str, list[FloatImage]] = field(default_factory=dict)
+    steadiness: dict[str, SteadinessMeter] = field(default_factory=dict)
     filters: dict[str, FilterCounts] = field(default_factory=dict)
     tilts_deg: list[float] = field(default_factory=list)
     heights_m: list[float] = field(default_factory=list)
@@ -65,12 +66,10 @@ class SequenceMeasures:
     def figures(self) -> dict[str, float]:
         """Return every figure by name; percentages are parts of 1."""
         found: dict[str, float] = {}
-        for name, errors in self.log_errors.items():
-            steps = [float(np.nanmedian(np.abs(b - a))) for a, b in itertools.pairwise(errors)]
-            scales = np.asarray([float(np.nanmedian(error)) for error in errors])
-            found[f"flicker {name}"] = float(np.median(steps)) if steps else math.nan
-            found[f"scale step {name}"] = float(np.median(np.abs(np.diff(scales)))) if steps else math.nan
-            found[f"AbsRel {name}"] = float(np.mean([np.nanmean(np.abs(np.expm1(error))) for error in errors]))
+        for name, meter in self.steadiness.items():
+            figures = meter.figures()
+            found[f"flicker {name}"], found[f"scale step {name}"] = figures[FLICKER], figures[SCALE_STEP]
+            found[f"AbsRel {name}"] = figures[ABS_REL]
         for name, counts in self.filters.items():
             found[f"flying removed {name}"], found[f"good lost {name}"] = counts.recall, counts.loss
             found["flying share"] = counts.flying_share
@@ -97,17 +96,18 @@ class SequenceMeasures:
 def measure_sequence(frames: Iterable[FlightFrame], estimate: Callable[..., Estimate]) -> SequenceMeasures:
     """Estimate the frames in order and measure each correction against the truth, with the raw value beside it."""
     measures = SequenceMeasures()
-    stabiliser, temporal = ScaleStabiliser(), TemporalFilter()
+    motions, stabiliser, temporal = MotionEstimator(), ScaleStabiliser(), TemporalFilter()
     trackers = {"raw": None, "camera height": ScaleTracker(), "ranges": ScaleTracker()}
     rng = np.random.default_rng(0)
     for index, frame in enumerate(frames):
         result = estimate(frame.rgb, frame.camera)
         depth = result.depth_m
-        steady = depth * np.float32(stabiliser.update(depth, frame.rgb))
-        for name, image in (("raw", depth), ("steadied", steady), ("filtered", temporal.update(steady, frame.rgb))):
-            with np.errstate(invalid="ignore", divide="ignore"):
-                error = np.log(image) - np.log(frame.true_depth_m)
-            measures.log_errors.setdefault(name, []).append(error)
+        motion = motions.update(depth, frame.rgb, frame.camera)
+        factor = stabiliser.update(motion)
+        steady = depth * np.float32(factor)
+        filtered = temporal.update(steady, motion, factor=factor)
+        for name, image in (("raw", depth), ("steadied", steady), ("filtered", filtered)):
+            measures.steadiness.setdefault(name, SteadinessMeter()).add(frame.to_sample(), image)
         _measure_edges(measures, frame, result)
         _measure_ground(measures, frame, result)
         _measure_scale(measures, frame, result, trackers, index / RATE_HZ, rng)

@@ -10,6 +10,7 @@ from metric3d_ros.scale.measurements import (
     scale_from_known_distance,
     scale_from_ranges,
 )
+from metric3d_ros.scale.motion import Motion, MotionEstimator
 from metric3d_ros.scale.stabiliser import ScaleStabiliser, StabiliserOptions
 from metric3d_ros.scale.temporal_filter import TemporalFilter, TemporalFilterOptions
 from metric3d_ros.scale.tracker import ScaleOptions, ScaleState, ScaleTracker, load_scale, save_scale
@@ -17,6 +18,8 @@ from metric3d_ros.scale.tracker import ScaleOptions, ScaleState, ScaleTracker, l
 __all__ = [
     "FocalSearch",
     "Measured",
+    "Motion",
+    "MotionEstimator",
     "ScaleMeasurement",
     "ScaleOptions",
     "ScaleRefusal",

@@ -1,4 +1,9 @@
-"""TemporalFilter: averages each pixel's depth over frames as long as neither its depth nor its colour changes."""
+"""TemporalFilter: averages the depth of each point over the frames that show it, for a camera that may move.
+
+What a frame's depth differs from what the frames before let one expect is mostly the network's flicker. Only a part of
+it is believed, where the point is the same one and the difference is small: what moves by itself, and what was hidden
+before, keeps its own depth. The correction is found in a small image; depth keeps its own resolution.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.scale.motion import Motion
 
 Array = NDArray[np.float32]
 
@@ -16,17 +22,16 @@ class TemporalFilterOptions:
     """How a temporal filter works. Raises ConfigurationError for values that cannot be used."""
 
     new_share: float = 0.3
-    """Part of a frame's own depth in its result where nothing moves: 1 does nothing."""
+    """Part of a frame's own difference that is believed: 1 does nothing."""
     max_change: float = 0.05
-    """A pixel whose depth changes by more than this part has moved: it keeps its own depth."""
-    max_brightness_change: int = 12
-    """A pixel whose brightness changes by more than this (0 to 255) has moved."""
+    """A pixel whose depth differs from the expected one by more than this (log ratio) keeps its own. It also limits
+    what the filter can do to something that moves by itself: (1 - `new_share`) of this."""
 
     def __post_init__(self) -> None:
-        if not (0 < self.new_share <= 1 and self.max_change > 0 and self.max_brightness_change > 0):
+        if not (0 < self.new_share <= 1 and self.max_change > 0):
             raise ConfigurationError(
-                f"temporal filter: new_share is {self.new_share:g}, max_change {self.max_change:g}, "
-                f"max_brightness_change {self.max_brightness_change}; expected above 0, the first at most 1"
+                f"temporal filter: new_share is {self.new_share:g}, max_change {self.max_change:g}; expected above 0, "
+                "the first at most 1"
             )
 
 
@@ -35,27 +40,24 @@ class TemporalFilter:
 
     def __init__(self, options: TemporalFilterOptions = TemporalFilterOptions()) -> None:
         self.options = options
-        self.reset()
+        self._filtered_m: Array | None = None
+        """(h, w), the last frame's depth as it was returned, at the size of `Motion`."""
 
-    def reset(self) -> None:
-        """Forget all frames."""
-        self._depth_m: Array | None = None
-        self._grey: NDArray[np.uint8] | None = None
-
-    def update(self, depth_m: Array, rgb: NDArray[np.uint8]) -> Array:
+    def update(self, depth_m: Array, motion: Motion, *, factor: float = 1.0) -> Array:
         """Return the filtered depth (H, W) metres; NaN, infinite and <= 0 stay as they are.
 
-        `rgb` (H, W, 3) uint8 is the frame's image. An image of another size starts anew.
+        `motion` compares the frame with the one before; `depth_m` is its depth times `factor`. A cut, and a motion that
+        is not known, starts anew.
         """
-        grey = np.asarray(cv2.blur(rgb[..., 1], (3, 3)), np.uint8)
-        if self._depth_m is None or self._grey is None or self._depth_m.shape != depth_m.shape:
-            self._depth_m, self._grey = depth_m.copy(), grey
+        small_m = motion.depth_m * np.float32(factor)
+        if self._filtered_m is None or motion.is_cut or not motion.is_known or motion.same_point is None:
+            self._filtered_m = small_m
             return depth_m
-        still = cv2.absdiff(grey, self._grey) <= self.options.max_brightness_change
-        with np.errstate(invalid="ignore"):
-            change = self._depth_m - depth_m
-            # False for NaN and infinity, on either side; two infinities give NaN.
-            still &= (np.abs(change) <= np.float32(self.options.max_change) * depth_m) & (depth_m < np.inf)
-            filtered = depth_m + np.where(still, change * np.float32(1 - self.options.new_share), np.float32(0))
-        self._depth_m, self._grey = np.asarray(filtered, np.float32), grey
-        return self._depth_m
+        with np.errstate(invalid="ignore", divide="ignore"):
+            change = np.log(motion.expect(self._filtered_m, factor=factor) / small_m)
+            usable = motion.same_point & (np.abs(change) <= np.float32(self.options.max_change))
+        kept = np.float32(1 - self.options.new_share)
+        correction = np.exp(np.where(usable, change * kept, np.float32(0)))
+        self._filtered_m = small_m * correction
+        spread = cv2.resize(correction, depth_m.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(depth_m * spread, np.float32)

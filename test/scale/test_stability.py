@@ -1,5 +1,7 @@
-"""The scale stabiliser and the temporal filter on depth that breathes, moves, and is cut."""
+"""The scale stabiliser and the temporal filter on depth that breathes, moves, and is cut; truth is known."""
 
+import dataclasses
+import itertools
 import math
 
 import cv2
@@ -7,110 +9,186 @@ import numpy as np
 import pytest
 from rendered_rooms import HEIGHT, WIDTH, rooms
 
+from metric3d_ros.camera import Camera
+from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SteadinessMeter
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.scale import ScaleStabiliser, StabiliserOptions, TemporalFilter, TemporalFilterOptions
+from metric3d_ros.evaluation.flights import HeldOutFlights
+from metric3d_ros.scale import (
+    MotionEstimator,
+    ScaleStabiliser,
+    StabiliserOptions,
+    TemporalFilter,
+    TemporalFilterOptions,
+)
+
+CAMERA = Camera.from_focal(WIDTH, HEIGHT, focal_px=300)
 
 
-def test_breathing_of_a_still_camera_is_more_than_halved_without_a_frame_of_latency():
-    depth, rng, stabiliser = rooms(4)[0].true_depth_m, np.random.default_rng(0), ScaleStabiliser()
-    before, after = [], []
-    for scale in rng.normal(0, 0.01, 200):
-        before.append(scale)
-        after.append(scale + math.log(stabiliser.update(depth * np.float32(math.exp(scale)))))
-    assert np.std(np.diff(after[20:])) < 0.5 * np.std(np.diff(before[20:]))
-    assert np.std(after[20:]) <= np.std(before[20:])
+@pytest.fixture(scope="module")
+def flight():
+    return list(next(iter(HeldOutFlights(count=1, frames=24))))
 
 
-def test_steady_motion_is_not_taken_for_breathing():
-    depth, stabiliser = rooms(4)[0].true_depth_m, ScaleStabiliser()
-    factors = [stabiliser.update(depth * np.float32(math.exp(-0.02 * frame))) for frame in range(40)]
-    assert np.abs(np.log(factors)).max() < 0.003
+class Steadying:
+    """Both steps as the corrector takes them; `factors` are the stabiliser's."""
+
+    def __init__(self, *, scale=True, temporal=True, stabiliser=None):
+        self.motion, self.stabiliser, self.filter = MotionEstimator(), stabiliser or ScaleStabiliser(), TemporalFilter()
+        self.scale, self.temporal = scale, temporal
+        self.factors = []
+
+    def update(self, depth, rgb, camera=CAMERA):
+        motion = self.motion.update(depth, rgb, camera)
+        factor = self.stabiliser.update(motion) if self.scale else 1.0
+        self.factors.append(factor)
+        depth = depth * np.float32(factor)
+        return self.filter.update(depth, motion, factor=factor) if self.temporal else depth
+
+
+def smooth_field(shape, rng, share):
+    """A network's error: smooth over the image, another one in each frame."""
+    field = cv2.resize(rng.normal(size=(4, 5)).astype(np.float32), shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.exp(field * np.float32(share / field.std()))
+
+
+def steps_and_error(frames, depths):
+    """Median flicker of points that a moving camera sees twice, and mean AbsRel."""
+    meter = SteadinessMeter()
+    for frame, depth in zip(frames, depths, strict=True):
+        meter.add(frame.to_sample(), depth)
+    return meter.figures()[FLICKER], meter.figures()[ABS_REL]
+
+
+def test_a_moving_camera_and_exact_depth_lose_little(flight):
+    steadying = Steadying()
+    out = [steadying.update(frame.true_depth_m, frame.rgb, frame.camera) for frame in flight]
+    flicker, error = steps_and_error(flight, out)
+    assert flicker < 0.003
+    assert error < 0.012
+    assert steadying.motion.cuts == 0
+
+
+def test_a_smooth_error_that_flickers_is_halved_by_the_filter_and_depth_gets_better(flight):
+    rng, steadying = np.random.default_rng(0), Steadying()
+    raw = [frame.true_depth_m * smooth_field(frame.true_depth_m.shape, rng, 0.02) for frame in flight]
+    out = [steadying.update(depth, frame.rgb, frame.camera) for depth, frame in zip(raw, flight, strict=True)]
+    before, after = steps_and_error(flight, raw), steps_and_error(flight, out)
+    assert after[0] < 0.5 * before[0]
+    assert after[1] <= before[1]
+
+
+def test_breathing_of_a_moving_camera_is_taken_out_without_a_frame_of_latency(flight):
+    rng, steadying = np.random.default_rng(0), Steadying(temporal=False)
+    scales = rng.normal(0, 0.02, len(flight))
+    for scale, frame in zip(scales, flight, strict=True):
+        steadying.update(frame.true_depth_m * np.float32(math.exp(scale)), frame.rgb, frame.camera)
+    after = scales + np.log(steadying.factors)
+    assert np.median(np.abs(np.diff(after))) < 0.4 * np.median(np.abs(np.diff(scales)))
+
+
+def test_the_motion_is_that_of_the_camera(flight):
+    motions = MotionEstimator()
+    for before, frame in itertools.pairwise(flight):
+        motions.update(before.true_depth_m, before.rgb, before.camera)
+        motion = motions.update(frame.true_depth_m, frame.rgb, frame.camera)
+        assert motion.is_known
+        previous = cv2.resize(before.true_depth_m, motion.depth_m.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        off = np.log(motion.expect(previous) / motion.depth_m)[motion.same_point]
+        assert abs(np.nanmedian(off)) < 0.006
+        assert motion.same_point.mean() > 0.6
 
 
 def test_a_correction_fades_and_never_drifts():
-    depth, stabiliser = rooms(4)[0].true_depth_m, ScaleStabiliser()
+    frame, steadying = rooms(4)[0], Steadying(temporal=False)
     for scale in [0.0] * 10 + [0.05] * 40:
-        factor = stabiliser.update(depth * np.float32(math.exp(scale)))
-    assert factor == pytest.approx(1, abs=1e-3)
+        steadying.update(frame.true_depth_m * np.float32(math.exp(scale)), frame.rgb)
+    assert steadying.factors[10] == pytest.approx(math.exp(-0.05), abs=2e-3)
+    assert steadying.factors[-1] == pytest.approx(1, abs=1e-3)
 
 
-def test_a_cut_and_an_exposure_jump_start_anew_at_once():
+def test_a_cut_an_exposure_jump_and_another_camera_start_anew_at_once():
     first, second, *_ = rooms(4)
-    stabiliser = ScaleStabiliser()
+    steadying = Steadying()
     for scale in (0, 0.02, -0.02, 0.01, -0.01, 0.02, -0.02):
-        stabiliser.update(first.true_depth_m * np.float32(math.exp(scale)), first.rgb)
-    assert stabiliser.update(second.true_depth_m * np.float32(3), second.rgb) == 1
-    assert stabiliser.resets == 1
+        steadying.update(first.true_depth_m * np.float32(math.exp(scale)), first.rgb)
+    other = second.true_depth_m * np.float32(3)
+    np.testing.assert_array_equal(steadying.update(other, second.rgb), other)
+    assert (steadying.factors[-1], steadying.motion.cuts) == (1, 1)
     bright = np.minimum(second.rgb.astype(np.int32) + 90, 255).astype(np.uint8)
     dark = (second.rgb // 4).astype(np.uint8)
-    stabiliser.update(second.true_depth_m * np.float32(3), bright)
-    assert stabiliser.update(second.true_depth_m * np.float32(3.05), dark) == 1
-    assert stabiliser.resets >= 2
+    steadying.update(other, bright)
+    np.testing.assert_array_equal(steadying.update(other * np.float32(1.02), dark), other * np.float32(1.02))
+    assert steadying.factors[-1] == 1
+    zoomed = dataclasses.replace(CAMERA, fx=310.0)
+    np.testing.assert_array_equal(steadying.update(other, dark, zoomed), other)
+
+
+def test_a_frame_that_comes_twice_changes_nothing_more():
+    frame, steadying = rooms(4)[0], Steadying()
+    first = steadying.update(frame.true_depth_m, frame.rgb)
+    for _ in range(5):
+        np.testing.assert_allclose(steadying.update(frame.true_depth_m, frame.rgb), first, rtol=1e-4)
+    assert steadying.factors == pytest.approx([1] * 6, abs=1e-4)
+
+
+def test_a_picture_without_texture_and_one_that_moves_without_sense_leave_depth_alone():
+    steadying, rng = Steadying(), np.random.default_rng(0)
+    depth = np.full((HEIGHT, WIDTH), 2, np.float32)
+    for _ in range(4):
+        noise = rng.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        out = steadying.update(depth * np.float32(1.01), noise)
+        np.testing.assert_allclose(out, depth * np.float32(1.01), rtol=0.06)
+    blank = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    for scale in (1, 1.02, 1, 1.02):
+        assert np.isfinite(steadying.update(depth * np.float32(scale), blank)).all()
 
 
 def test_invalid_pixels_and_a_change_of_size_do_no_harm():
-    stabiliser = ScaleStabiliser()
+    steadying = Steadying()
     depth = np.full((60, 80), 2, np.float32)
     depth[:, ::2] = np.nan
     depth[::3] = np.inf
     depth[1::5] = 0
+    rgb = np.full((60, 80, 3), 90, np.uint8)
     for image in (depth, depth * 1.01, np.full((60, 80), np.nan, np.float32), depth[:50], depth):
-        assert math.isfinite(stabiliser.update(image))
+        camera = Camera.from_focal(image.shape[1], image.shape[0], focal_px=80)
+        out = steadying.update(image, rgb[: len(image)], camera)
+        np.testing.assert_array_equal(np.isnan(out), np.isnan(image))
+        np.testing.assert_array_equal(np.isinf(out), np.isinf(image))
+    assert np.isfinite(steadying.factors).all()
 
 
-def test_the_correction_is_limited():
-    depth, stabiliser = rooms(4)[0].true_depth_m, ScaleStabiliser(StabiliserOptions(max_correction=0.02))
-    factors = [stabiliser.update(depth * np.float32(math.exp(0.1 * (-1) ** n))) for n in range(30)]
-    assert np.abs(np.log(factors)).max() <= 0.02 + 1e-9
+def test_the_correction_of_scale_is_limited():
+    frame = rooms(4)[0]
+    steadying = Steadying(temporal=False, stabiliser=ScaleStabiliser(StabiliserOptions(max_correction=0.02)))
+    for n in range(12):
+        steadying.update(frame.true_depth_m * np.float32(math.exp(0.1 * (-1) ** n)), frame.rgb)
+    assert np.abs(np.log(steadying.factors)).max() <= 0.02 + 1e-9
 
 
-def noisy(depth, rng):
-    noise = cv2.GaussianBlur(rng.normal(size=depth.shape).astype(np.float32), (0, 0), 3)
-    return depth * (1 + 0.01 * noise / noise.std())
-
-
-def test_the_temporal_filter_halves_the_flicker_of_still_pixels_and_improves_their_depth():
-    frame, rng, temporal = rooms(4)[0], np.random.default_rng(0), TemporalFilter()
-    raw = [noisy(frame.true_depth_m, rng) for _ in range(15)]
-    out = [temporal.update(depth, frame.rgb) for depth in raw]
-
-    def flicker(images):
-        return np.median(np.abs(np.log(images[-1] / images[-2])))
-
-    def error(image):
-        return np.mean(np.abs(image / frame.true_depth_m - 1))
-
-    assert flicker(out) < 0.5 * flicker(raw)
-    assert error(out[-1]) < 0.7 * error(raw[-1])
-
-
-def test_what_moves_keeps_its_own_depth():
-    temporal = TemporalFilter()
-    rgb = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+def test_what_moves_by_itself_keeps_its_own_depth():
+    steadying = Steadying(scale=False)
+    rgb = np.random.default_rng(0).integers(60, 120, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    rgb = cv2.GaussianBlur(rgb, (0, 0), 3)
     depth = np.full((HEIGHT, WIDTH), 2, np.float32)
-    temporal.update(depth, rgb)
+    steadying.update(depth, rgb)
     moved, painted = depth.copy(), rgb.copy()
     moved[50:100, 50:100] = 1.5  # nearer, of the same colour
     moved[150:200] = 2.04  # as far, of another colour
     painted[150:200] = 200
-    out = temporal.update(moved, painted)
-    np.testing.assert_array_equal(out[50:100, 50:100], 1.5)
-    np.testing.assert_array_equal(out[152:198], np.float32(2.04))
-    assert out[0, 0] == 2
+    out = steadying.update(moved, painted)
+    np.testing.assert_array_equal(out[54:96, 54:96], np.float32(1.5))
+    np.testing.assert_array_equal(out[156:194], np.float32(2.04))
+    np.testing.assert_allclose(out[:40], 2, rtol=1e-3)
 
 
-def test_invalid_depth_stays_invalid_and_comes_back_at_once():
-    temporal = TemporalFilter()
-    rgb = np.full((40, 50, 3), 90, np.uint8)
-    depth = np.full((40, 50), 2, np.float32)
-    hole = depth.copy()
-    hole[:10], hole[10:20] = np.nan, np.inf
-    temporal.update(depth, rgb)
-    out = temporal.update(hole, rgb)
-    assert np.isnan(out[:10]).all()
-    assert np.isinf(out[10:20]).all()
-    np.testing.assert_array_equal(temporal.update(depth, rgb), depth)
-    assert temporal.update(depth[:20], rgb[:20]).shape == (20, 50)
+def test_something_that_walks_away_is_never_off_by_more_than_the_limit():
+    frame, steadying = rooms(4)[0], Steadying(scale=False)
+    for step in range(12):
+        depth = frame.true_depth_m.copy()
+        depth[60:180, 100:220] = 2 * 1.03**step
+        out = steadying.update(depth, frame.rgb)
+        assert np.abs(np.log(out / depth)).max() <= 0.7 * 0.05 + 1e-4
 
 
 def test_options_that_cannot_be_used_are_refused():

@@ -11,11 +11,11 @@ class StabilityParameters:
 
     scale: bool = parameter(
         False,
-        "Remove the network's changes of scale from frame to frame, without latency; restarts at cuts and exposure "
-        "jumps.",
+        "Remove the network's changes of scale from frame to frame that the camera's motion does not explain, without "
+        "latency; restarts at cuts and exposure jumps.",
     )
     temporal: bool = parameter(
         False,
-        "Average the depth of static pixels over frames; a pixel whose depth or brightness changes keeps its own. "
-        "Restarts at cuts.",
+        "Average the depth of each point over the frames that show it, also if the camera moves; what moves by itself "
+        "keeps its own depth to within 4 %. Restarts at cuts and exposure jumps.",
     )
