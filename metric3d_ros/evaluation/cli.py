@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,15 @@ from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.evaluation.error_table import Evaluation, ImageResult, compare_to_table
+from metric3d_ros.evaluation.flights import HeldOutFlights
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
+from metric3d_ros.evaluation.steadiness import evaluate_sequences, flights_as_sequences, groups_as_sequences
 from metric3d_ros.files.atomic import require_writable, write_text
 from metric3d_ros.world.held_out import HeldOutScenes
 from metric3d_ros.world.scenes import PLAIN, WORLDS
 
 SCENES = "scenes"
+_SCENES, _FLIGHTS = 200, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads; 0 (default): all cores")
     parser.add_argument(
+        "--sequence",
+        action="store_true",
+        help="take the images for frames of a moving camera, and measure how steady depth is from one to the next, "
+        "before and after the node's stability.*",
+    )
+    parser.add_argument(
         "--max-depth", type=float, metavar="M", help="leave out pixels whose true depth is larger, metres"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N images")
@@ -60,9 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure of every image")
 
     scenes = parser.add_argument_group("synthetic scenes")
-    scenes.add_argument("--scenes", type=int, default=200, metavar="N", help="number of scenes (default: %(default)s)")
+    scenes.add_argument("--scenes", type=int, metavar="N", help="number of scenes (default: 200), or of sequences (4)")
     scenes.add_argument(
         "--world", default=PLAIN, choices=WORLDS, help="plain or furnished rooms, or streets (default: %(default)s)"
+    )
+    scenes.add_argument(
+        "--frames", type=int, default=60, metavar="N", help="of each --sequence, at 10 Hz (default: %(default)s)"
     )
     scenes.add_argument("--kind", metavar="KIND", help="one kind of scene only: room, hall, corridor, street or yard")
     scenes.add_argument("--size", default="336x252", metavar="WxH", help="image size in pixels (default: %(default)s)")
@@ -82,6 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument(
         "--depth-scale", type=float, metavar="N", help="units per metre in the depth files (default for PNG: 1000)"
     )
+    folder.add_argument(
+        "--poses", type=Path, metavar="FILE", help="for --sequence: where the camera was, a line for each image"
+    )
     folder.add_argument("--camera", metavar="FILE", help="calibration file of camera_calibration, OpenCV or Kalibr")
     folder.add_argument(
         "--focal", type=float, metavar="PX", help="focal length in pixels, with a central principal point"
@@ -96,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
     sizes = list(dict.fromkeys(size.strip() for size in args.inference_size.split(",")))
     for size in sizes:
         InferenceSize.parse(size)
+    if args.sequence and len(sizes) > 1:
+        raise ConfigurationError(f"--sequence measures one inference size, but {args.inference_size} are {len(sizes)}")
     model = open_model(args.model, provider=args.provider, threads=args.threads)
     estimators = {size: Estimator(model, inference_size=size) for size in sizes}
     if limits := explain_demo_limits(model, remedy="--model vit_small") if not _is_rendered(source) else "":
@@ -113,6 +130,9 @@ def run(args: argparse.Namespace) -> int:
         "metric3d_ros": __version__,
         "numpy": np.__version__,
     }
+    if args.sequence:
+        return _run_sequences(source, estimators, args, settings)
+    assert not isinstance(source, HeldOutFlights)
     evaluations = {
         size: evaluate(
             source,
@@ -129,6 +149,28 @@ def run(args: argparse.Namespace) -> int:
         by_size = {"inference_sizes": {size: each.content() for size, each in evaluations.items()}}
         text = first.to_json() if len(sizes) == 1 else json.dumps(by_size, indent=2)
         write_text(args.json, text + "\n", durable=True)
+        print(f"every figure: {args.json}")
+    return 0
+
+
+def _run_sequences(
+    source: SampleSource | HeldOutFlights,
+    estimators: Mapping[str, Estimator],
+    args: argparse.Namespace,
+    settings: Mapping[str, object],
+) -> int:
+    ((size, estimator),) = estimators.items()
+    sequences = flights_as_sequences(source) if isinstance(source, HeldOutFlights) else groups_as_sequences(source)
+    found = evaluate_sequences(
+        sequences,
+        estimator.estimate,
+        limit=args.limit,
+        max_depth_m=args.max_depth,
+        settings={**settings, "inference_size": size},
+    )
+    print(found.to_table())
+    if args.json is not None:
+        write_text(args.json, found.to_json() + "\n", durable=True)
         print(f"every figure: {args.json}")
     return 0
 
@@ -172,32 +214,47 @@ def _measure(sample: Sample, estimate: Estimate, max_depth_m: float | None) -> I
     return ImageResult(sample.name, sample.group, sample.camera.size_hw, figures)
 
 
-def _is_rendered(source: SampleSource) -> bool:
+def _is_rendered(source: SampleSource | HeldOutFlights) -> bool:
     """Return whether this package has rendered the images."""
     return source.rendered if isinstance(source, LabelledFolder) else True
 
 
-def _open_source(args: argparse.Namespace) -> SampleSource:
-    for name in ("scenes", "limit", "rows"):
+def _open_source(args: argparse.Namespace) -> SampleSource | HeldOutFlights:
+    for name in ("scenes", "frames", "limit", "rows"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ConfigurationError(f"--{name} is {value}, expected at least 1")
     if args.threads < 0:
         raise ConfigurationError(f"--threads is {args.threads}, expected at least 0, which takes every core")
+    if args.data == SCENES and args.sequence:
+        return _open_flights(args)
     if args.data == SCENES:
         return HeldOutScenes(
-            count=args.scenes,
+            count=args.scenes or _SCENES,
             size_hw=_parse_size(args.size),
             focal_factor=args.focal_factor,
             world=args.world,
             kind=args.kind,
         )
-    described = [name for name in ("depth", "normals", "depth_scale", "camera", "focal") if getattr(args, name)]
+    described = [
+        name for name in ("depth", "normals", "depth_scale", "camera", "focal", "poses") if getattr(args, name)
+    ]
     folder = _folder_of_options(args) if described else open_folder(args.data)
     folder.check()
     for doubt in folder.doubts():
         print(f"doubtful: {doubt}", file=sys.stderr)
     return folder
+
+
+def _open_flights(args: argparse.Namespace) -> HeldOutFlights:
+    if args.kind is not None:
+        raise ConfigurationError(f"--kind is {args.kind}, but --sequence flies through every kind; use --world")
+    if args.focal_factor is not None and not 0.2 <= args.focal_factor <= 20:
+        raise ConfigurationError(f"--focal-factor is {args.focal_factor:g}, expected 0.2 to 20 times the width")
+    lens = {} if args.focal_factor is None else {"hfov_deg": math.degrees(2 * math.atan(0.5 / args.focal_factor))}
+    return HeldOutFlights(
+        count=args.scenes or _FLIGHTS, frames=args.frames, size_hw=_parse_size(args.size), world=args.world, **lens
+    )
 
 
 def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
@@ -211,7 +268,8 @@ def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
     if args.focal is not None and not args.focal > 0:
         raise ConfigurationError(f"--focal is {args.focal:g}, expected pixels above 0")
     camera = CameraSource(calibration=args.camera, focal_px=args.focal)
-    group = Group(root.name, args.rgb, args.depth, args.normals, args.depth_scale, camera)
+    poses = None if args.poses is None else root / args.poses.expanduser()
+    group = Group(root.name, args.rgb, args.depth, args.normals, args.depth_scale, camera, poses=poses)
     return LabelledFolder(root, (group,))
 
 

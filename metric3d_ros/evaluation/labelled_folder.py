@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from metric3d_ros.camera import Camera, check_camera_info, fit_camera
 from metric3d_ros.camera.calibration.files import read_calibration, read_calibration_file
 from metric3d_ros.comparison.labelled_images import Sample
 from metric3d_ros.errors import CameraError, DataError
+from metric3d_ros.evaluation.poses import Pose, read_poses
 from metric3d_ros.files.boundary import one_line_about
 from metric3d_ros.files.excerpts import excerpt, shorten, some
 from metric3d_ros.files.yaml_text import read_mapping
@@ -19,7 +20,7 @@ from metric3d_ros.recordings.depth_files import MILLIMETRES, PICTURE_SUFFIXES, r
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, natural_order, read_rgb
 
 INDEX_NAME = "dataset.yaml"
-_GROUP_KEYS = {"name", "rgb", "depth", "normals", "depth_units_per_metre", "camera", "max_depth_m"}
+_GROUP_KEYS = {"name", "rgb", "depth", "normals", "depth_units_per_metre", "camera", "max_depth_m", "poses"}
 _MOST_LETTERS, _MOST_STARS = 500, 8
 """Of a pattern: more stars match one name in so many ways that it takes seconds."""
 _EXPECTED_PATTERN = "expected one such as run/*_rgb.png, relative to the folder"
@@ -68,6 +69,8 @@ class Group:
     depth_units_per_metre: float | None
     camera: CameraSource
     max_depth_m: float = math.inf
+    poses: Path | None = None
+    """A file with a line for each image."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,10 @@ class LabelledFolder:
     def __iter__(self) -> Iterator[Sample]:
         """Yield the samples, group by group in natural order; DataError names the first file that does not fit."""
         for group in self.groups:
-            for image, stars in self._images(group):
-                yield self._read(group, image, stars)
+            images = self._images(group)
+            poses = self._poses(group, len(images))
+            for (image, stars), pose in zip(images, poses, strict=True):
+                yield self._read(group, image, stars, pose)
 
     def check(self) -> None:
         """Raise DataError if a group has no image, or an image no depth file, before any time is spent on inference."""
@@ -95,6 +100,7 @@ class LabelledFolder:
             images = self._images(group)
             if not images:
                 raise DataError(f"{self.root} holds no image {shown}; correct the pattern")
+            self._poses(group, len(images))
             for image, stars in images:
                 for what, pattern in (("depth", group.depth), ("normals", group.normals)):
                     path = self._beside(pattern, stars)
@@ -126,13 +132,25 @@ class LabelledFolder:
                     found.append((path, match.groups()))
         return found
 
+    def _poses(self, group: Group, count: int) -> Sequence[Pose | None]:
+        """Return the pose of each of a group's `count` images."""
+        if group.poses is None:
+            return [None] * count
+        poses = read_poses(group.poses)
+        if len(poses) != count:
+            raise DataError(
+                f"{group.poses} has {len(poses)} poses, but group {shorten(group.name, 40)} has {count} images; "
+                "expected a line for each image, in the order of their names"
+            )
+        return poses
+
     def _beside(self, pattern: str | None, stars: tuple[str, ...]) -> Path | None:
         if pattern is None:
             return None
         parts = pattern.split("*")
         return self.root / (parts[0] + "".join(star + part for star, part in zip(stars, parts[1:], strict=False)))
 
-    def _read(self, group: Group, image: Path, stars: tuple[str, ...]) -> Sample:
+    def _read(self, group: Group, image: Path, stars: tuple[str, ...], pose: Pose | None) -> Sample:
         rgb = read_rgb(image)
         height, width = rgb.shape[:2]
         depth_path, normals_path = self._beside(group.depth, stars), self._beside(group.normals, stars)
@@ -151,6 +169,7 @@ class LabelledFolder:
             true_depth_m=true_depth_m,
             true_normals=true_normals,
             max_depth_m=group.max_depth_m,
+            world_from_camera=pose,
         )
 
 
@@ -183,11 +202,11 @@ def _parse_index(index: Path, content: Mapping[str, Any]) -> LabelledFolder:
     rendered = content.get("rendered", False)
     if not isinstance(rendered, bool):
         raise DataError(f"{index}: rendered is {excerpt(rendered)}, expected true or false")
-    parsed = tuple(_parse_group(index, entry, rank) for rank, entry in enumerate(groups, 1))
+    parsed = tuple(_parse_group(index, root, entry, rank) for rank, entry in enumerate(groups, 1))
     return LabelledFolder(root, parsed, rendered=rendered)
 
 
-def _parse_group(index: Path, entry: Any, rank: int) -> Group:
+def _parse_group(index: Path, root: Path, entry: Any, rank: int) -> Group:
     where = f"group {rank}"
     if not isinstance(entry, Mapping):
         raise DataError(f"{index}: {where} is {excerpt(entry)}, expected a mapping with rgb, depth and camera")
@@ -197,6 +216,11 @@ def _parse_group(index: Path, entry: Any, rank: int) -> Group:
     normals = entry.get("normals")
     if normals is not None:
         _check_pattern(index, where, "normals", normals)
+    poses = entry.get("poses")
+    if poses is not None:
+        if not isinstance(poses, str) or not poses.isprintable() or not poses:
+            raise DataError(f"{index}: {where} has poses {excerpt(poses)}, expected the path of a file")
+        poses = root / Path(poses).expanduser()
     units = entry.get("depth_units_per_metre")
     return Group(
         name=shorten(str(entry.get("name", rank)), 80),
@@ -206,6 +230,7 @@ def _parse_group(index: Path, entry: Any, rank: int) -> Group:
         depth_units_per_metre=None if units is None else _positive(index, where, "depth_units_per_metre", units),
         camera=_parse_camera(index, where, entry.get("camera")),
         max_depth_m=_positive(index, where, "max_depth_m", entry.get("max_depth_m", math.inf)),
+        poses=poses,
     )
 
 
