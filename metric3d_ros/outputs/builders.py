@@ -22,7 +22,7 @@ from metric3d_ros.messages import (
     resize_camera_info,
 )
 from metric3d_ros.messages.stamps import stamp_ns
-from metric3d_ros.outputs.options import INFINITE, OBSTACLES
+from metric3d_ros.outputs.options import INFINITE, OBSTACLES, RECTIFIED
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
 
@@ -65,6 +65,18 @@ def build_depth_camera_info(result: Result[Any], sensor_msgs: Any) -> Any:
     info = copy.copy(result.camera_info)
     info.header = result.header
     return info
+
+
+def build_rectified_image(result: Result[Any], sensor_msgs: Any) -> Any:
+    """Return rectified/image_rect; None if outputs have the raw image's pixels."""
+    if result.parameters.outputs_in != RECTIFIED:
+        return None
+    return array_to_image(result.rgb, "rgb8", header=result.header, sensor_msgs=sensor_msgs)
+
+
+def build_rectified_camera_info(result: Result[Any], sensor_msgs: Any) -> Any:
+    """Return rectified/camera_info; None if outputs have the raw image's pixels."""
+    return build_depth_camera_info(result, sensor_msgs) if result.parameters.outputs_in == RECTIFIED else None
 
 
 def build_depth_colour(result: Result[Any], sensor_msgs: Any) -> Any:

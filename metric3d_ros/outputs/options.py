@@ -14,6 +14,8 @@ Z, RANGE = "z", "range"
 """What a depth image holds: distance along the optical axis, or along each pixel's ray."""
 FROM_NETWORK, FROM_DEPTH = "network", "depth"
 """Where normals come from."""
+RECTIFIED = "rectified"
+"""Outputs have the pixels of the rectified image, in place of the image's own."""
 INVALID, INFINITE = "invalid", "infinite"
 """What depth beyond its maximum becomes: NaN, or +Inf."""
 
@@ -144,6 +146,8 @@ class CompressedDepthOptions(Protocol):
 class OutputOptions(Protocol):
     """How outputs are made; the node's parameters are such options."""
 
+    @property
+    def outputs_in(self) -> str: ...
     @property
     def depth(self) -> DepthOptions: ...
     @property

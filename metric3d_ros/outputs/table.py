@@ -17,6 +17,8 @@ from metric3d_ros.outputs.builders import (
     build_normals_image,
     build_obstacles,
     build_points,
+    build_rectified_camera_info,
+    build_rectified_image,
     build_scan,
 )
 from metric3d_ros.outputs.options import FROM_NETWORK, OBSTACLES, OutputOptions
@@ -184,6 +186,23 @@ OUTPUTS: Sequence[Output] = (
         "RViz",
         needs=_needs_normals,
         build=build_normals_arrows,
+    ),
+    Output(
+        topic="rectified/image_rect",
+        switch="rectified",
+        kind="Image",
+        description="rgb8, the image to whose pixels the outputs belong with `outputs_in: rectified`: rectified, or as "
+        "it came if it has no lens to take out; nothing is published with `outputs_in: raw`",
+        needs=_needs_nothing,
+        build=build_rectified_image,
+    ),
+    Output(
+        topic="rectified/camera_info",
+        switch="rectified",
+        kind="CameraInfo",
+        description="its camera, as on depth/camera_info",
+        needs=_needs_nothing,
+        build=build_rectified_camera_info,
     ),
     # Last: its PNG takes longer than anything before it, which need not wait.
     Output(

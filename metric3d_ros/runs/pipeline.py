@@ -14,8 +14,8 @@ from metric3d_ros.corrections import Corrected, DepthCorrector
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.estimation.views.lens_views import leave_out_unseen, view_to_show
-from metric3d_ros.nodes.parameters.depth_node_parameters import RECTIFIED
 from metric3d_ros.out_of_memory import needing_memory
+from metric3d_ros.outputs.options import RECTIFIED
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import SteadyRange
 from metric3d_ros.recordings.bags.reader import Bag

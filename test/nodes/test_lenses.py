@@ -12,6 +12,7 @@ from camera_bench import TOPICS, CameraBench, camera_info
 from depth_outputs import change
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
+from sensor_msgs.msg import CameraInfo, Image
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.estimation.views.lens_views import choose_views
@@ -89,6 +90,33 @@ def test_outputs_in_the_rectified_view_have_its_own_camera(camera):
     assert np.isnan(depth).any(), "what the camera does not see is invalid"
     rectified = show(camera, BARREL.without_distortion())
     assert camera.results(rectified, [DEPTH])[DEPTH].width == WIDTH, "without distortion images pass untouched"
+
+
+def test_the_rectified_image_is_published_with_its_camera_only_if_outputs_are_in_it(camera):
+    images = camera.bench.listen(Image, "rectified/image_rect")
+    infos = camera.bench.listen(CameraInfo, "rectified/camera_info")
+    sent = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+    sent[:, int(BARREL.cx) :] = 200
+    change(camera, outputs_in="rectified")
+    for lens in (BARREL, BARREL.without_distortion()):
+        for _ in range(100):  # each end discovers the other in its own time
+            header = show(camera, lens)
+            camera.bench.spin_for(0.2)
+            if images and infos and images[-1].header == infos[-1].header == header:
+                break
+        view = choose_views(lens, "on")
+        expected = sent if view is None else view.rectify(sent)
+        pinhole = lens if view is None else view.camera
+        np.testing.assert_array_equal(image_to_array(images[-1]).array, expected)
+        assert images[-1].encoding == "rgb8"
+        assert (infos[-1].width, infos[-1].height) == (pinhole.width, pinhole.height)
+        assert infos[-1].k[0] == pytest.approx(pinhole.fx)
+        assert not any(infos[-1].d)
+    change(camera, outputs_in="raw")
+    before = len(images), len(infos)
+    assert camera.results(show(camera, BARREL))
+    camera.bench.spin_for(0.3)
+    assert (len(images), len(infos)) == before
 
 
 @pytest.mark.parametrize("kind", ["z", "range"])

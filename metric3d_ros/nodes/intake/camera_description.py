@@ -5,7 +5,8 @@ from metric3d_ros.estimation.views.lens_views import view_to_show
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.intake.pairing import SCALING_REMEDY
 from metric3d_ros.nodes.intake.rectification import Rectification
-from metric3d_ros.nodes.parameters.depth_node_parameters import RECTIFIED, DepthParameters
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.outputs.options import RECTIFIED
 
 
 def is_rectified(frame: Frame, parameters: DepthParameters) -> bool:

@@ -31,9 +31,9 @@ from metric3d_ros.nodes.parameters.providers import CudaParameters, OpenVinoPara
 from metric3d_ros.nodes.parameters.qos_parameters import QosParameters
 from metric3d_ros.nodes.parameters.scan import ScanParameters
 from metric3d_ros.nodes.parameters.snapshot import SnapshotParameters
+from metric3d_ros.outputs.options import RECTIFIED
 
 RAW, COMPRESSED = "raw", "compressed"
-RECTIFIED = "rectified"
 REFUSE, SCALE = "refuse", "scale"
 RECTIFIED_AUTO, RECTIFIED_TRUE, RECTIFIED_FALSE = "auto", "true", "false"
 
@@ -168,7 +168,8 @@ class DepthParameters:
     outputs_in: str = parameter(
         RAW,
         "Pixels of the outputs if images are rectified for the network: raw is the image's own; rectified those of the "
-        "pinhole image, with its camera on depth/camera_info (no distortion), for lenses up to 130 degrees.",
+        "pinhole image, with its camera on depth/camera_info (no distortion), for lenses up to 130 degrees; it is "
+        "published on rectified/image_rect.",
         choices=(RAW, RECTIFIED),
     )
     camera_info_tolerance_s: float = parameter(

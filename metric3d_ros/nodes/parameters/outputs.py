@@ -16,6 +16,7 @@ class SwitchParameters:
     normals_color: bool = parameter(True, "Advertise normals/image_color.", read_only=True)
     confidence: bool = parameter(True, "Advertise confidence/image.", read_only=True)
     points: bool = parameter(True, "Advertise points.", read_only=True)
+    rectified: bool = parameter(True, "Advertise rectified/image_rect and rectified/camera_info.", read_only=True)
     ground: bool = parameter(True, "Advertise ground/plane.", read_only=True)
     obstacles: bool = parameter(True, "Advertise points/obstacles.", read_only=True)
     normals_arrows: bool = parameter(False, "Advertise normals/arrows; requires visualization_msgs.", read_only=True)
