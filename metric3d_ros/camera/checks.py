@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metric3d_ros.camera.camera import Camera
-from metric3d_ros.camera.lenses.names import is_unbent_equidistant, is_unnamed_polynomial
+from metric3d_ros.camera.lenses.names import is_equidistant, is_unbent_equidistant, is_unnamed_polynomial
 
 # In units of the image's size. Real lenses stay below 0.1; that of half a resolution is 0.25 off.
 _FAR_OFF = 0.2
+# A fisheye draws a circle that may lie anywhere in the image: one of two circles side by side is 0.25 off.
+_FISHEYE_FAR_OFF = 0.3
 # How well the ratio of principal point and centre must agree between x and y, and how far from 1 it must be, for K to
 # be that of the same picture in another size.
 _SAME_RATIO = 0.08
@@ -22,11 +24,13 @@ _OTHER_SIZE = 0.15
 _CENTRAL = 0.12
 _NARROWEST_DEG = 2.0
 _WIDEST_DEG, _WIDEST_FISHEYE_DEG = 140.0, 250.0
-_MOST_ANISOTROPY = 1.2
+# A squeezed image looks wrong to the network. Fisheyes are shown to it through views with square pixels.
+_MOST_ANISOTROPY, _MOST_FISHEYE_ANISOTROPY = 1.2, 2.0
 _SAME = 0.01
 _LEAST_P_TO_K, _MOST_P_TO_K = 0.3, 2.0
-# Images of fisheye lenses have black corners; what a polynomial lens does not cover was not calibrated.
-_MOST_WITHOUT_RAY, _MOST_FISHEYE_WITHOUT_RAY = 0.2, 0.5
+# What a polynomial lens does not cover was not calibrated. A fisheye's circle may leave most of the image black; its
+# model is wrong if it ends before the circle does.
+_MOST_WITHOUT_RAY, _MOST_FISHEYE_WITHOUT_RAY, _LEAST_FISHEYE_END_DEG = 0.2, 0.5, 80.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,9 @@ def check_camera_info(info: Any, *, rectified: bool = False) -> list[Finding]:
     return [
         *_check_centre(used, info, camera, transposed=used is of_k and bool(k[6] or k[7]) and not (k[2] or k[5])),
         *_check_field_of_view(camera),
-        *_check_pixels(used),
+        *_check_pixels(used, camera),
         *_check_shape_of_k(k),
-        *_check_k_and_p(of_k, of_p, info, used=used),
+        *_check_k_and_p(of_k, of_p, info, used=used, is_fisheye=is_equidistant(str(info.distortion_model))),
         *_check_lens(info, camera, rectified=rectified, has_p=of_p is not None),
     ]
 
@@ -78,7 +82,7 @@ def check_camera(camera: Camera) -> list[Finding]:
     return [
         *_check_centre(used, camera, camera),
         *_check_field_of_view(camera),
-        *_check_pixels(used),
+        *_check_pixels(used, camera),
         *_check_rays(camera),
     ]
 
@@ -93,7 +97,8 @@ def _check_centre(used: _Pinhole, info: Any, camera: Camera, *, transposed: bool
         min(ratio_x, ratio_y) > 0 and abs(ratio_x - ratio_y) < _SAME_RATIO * ratio and abs(ratio - 1) > _OTHER_SIZE
     )
     is_turned = width != height and _is_central(used, height, width) and not _is_central(used, width, height)
-    if max(abs(off_x), abs(off_y)) <= _FAR_OFF and not is_other_size and not is_turned:
+    far_off = _FISHEYE_FAR_OFF if camera.is_fisheye else _FAR_OFF
+    if max(abs(off_x), abs(off_y)) <= far_off and not is_other_size and not is_turned:
         return
     problem = (
         f"the principal point ({used.cx:.4g}, {used.cy:.4g}) of {used.name} is {abs(off_x):.0%} of the width and "
@@ -145,23 +150,26 @@ def _check_field_of_view(camera: Camera) -> Iterator[Finding]:
     for side, focal in ((camera.width, camera.fx), (camera.height, camera.fy)):
         half = side / 2 / focal
         angles.append(math.degrees(2 * half if camera.is_fisheye else 2 * math.atan(half)))
-    if _NARROWEST_DEG <= max(angles) <= widest:
+    # A fisheye's circle may fill the shorter side only.
+    widest_seen = min(angles) if camera.is_fisheye else max(angles)
+    if max(angles) >= _NARROWEST_DEG and widest_seen <= widest:
         return
     kind = camera.distortion_model or "undistorted"
     problem = (
         f"the field of view is {angles[0]:.3g} x {angles[1]:.3g} degrees (fx {camera.fx:.4g}, fy {camera.fy:.4g} px "
         f"for {camera.width}x{camera.height}), while ordinary {kind} lenses have {_NARROWEST_DEG:g} to {widest:g}"
     )
-    if max(angles) > widest:
+    if widest_seen > widest:
         cause = "the focal length is that of a smaller image, not in pixels, or a placeholder"
     else:
         cause = "the focal length is that of a larger image, such as the sensor's full resolution, or not in pixels"
     yield Finding(problem, cause, "publish the focal length in pixels of the published image")
 
 
-def _check_pixels(used: _Pinhole) -> Iterator[Finding]:
+def _check_pixels(used: _Pinhole, camera: Camera) -> Iterator[Finding]:
     ratio = used.fx / used.fy
-    if 1 / _MOST_ANISOTROPY <= ratio <= _MOST_ANISOTROPY:
+    most = _MOST_FISHEYE_ANISOTROPY if camera.is_fisheye else _MOST_ANISOTROPY
+    if 1 / most <= ratio <= most:
         return
     yield Finding(
         f"the focal lengths fx {used.fx:.4g} and fy {used.fy:.4g} px differ by a factor of {max(ratio, 1 / ratio):.3g}",
@@ -179,7 +187,9 @@ def _check_shape_of_k(k: list[float]) -> Iterator[Finding]:
         )
 
 
-def _check_k_and_p(k: _Pinhole, p: _Pinhole | None, info: Any, *, used: _Pinhole) -> Iterator[Finding]:
+def _check_k_and_p(
+    k: _Pinhole, p: _Pinhole | None, info: Any, *, used: _Pinhole, is_fisheye: bool
+) -> Iterator[Finding]:
     if p is None or k.fx <= 0 or k.fy <= 0:
         return
     numbers = (
@@ -198,7 +208,7 @@ def _check_k_and_p(k: _Pinhole, p: _Pinhole | None, info: Any, *, used: _Pinhole
     if perfect and _is_unit(info) and off > _SAME:
         cause = "D is 0 and R the unit matrix, so that nothing was rectified and both should be equal"
         yield Finding(numbers, cause, advice)
-    elif not _LEAST_P_TO_K <= min(ratio_x, ratio_y) <= max(ratio_x, ratio_y) <= _MOST_P_TO_K:
+    elif not is_fisheye and not _LEAST_P_TO_K <= min(ratio_x, ratio_y) <= max(ratio_x, ratio_y) <= _MOST_P_TO_K:
         yield Finding(numbers, "rectifying a lens changes the focal length by less than that", advice)
 
 
@@ -239,6 +249,8 @@ def _check_lens(info: Any, camera: Camera, *, rectified: bool, has_p: bool) -> I
 def _check_rays(camera: Camera) -> Iterator[Finding]:
     share, lens = camera.share_without_ray(), camera.lens
     if lens is None or share <= (_MOST_FISHEYE_WITHOUT_RAY if camera.is_fisheye else _MOST_WITHOUT_RAY):
+        return
+    if camera.is_fisheye and lens.widest_deg >= _LEAST_FISHEYE_END_DEG:
         return
     yield Finding(
         f"{share:.0%} of the image has no ray: the {camera.distortion_model} model with D "

@@ -79,6 +79,18 @@ WRONG = {
         info(fx=60, d=[0.01, 0, 0, 0], distortion_model="equidistant"),
         ["611 x 458 degrees", "ordinary equidistant lenses have 2 to 250"],
     ),
+    "a fisheye of another size": (
+        info(1280, 960, 143, cx=320, cy=240, d=[0.01, 0, 0, 0], distortion_model="equidistant"),
+        ["another size, about 641x481", "wrong by a factor of about 0.501"],
+    ),
+    "a fisheye whose model ends long before its circle": (
+        info(640, 480, 150, d=[-0.6, 0, 0, 0], distortion_model="equidistant"),
+        ["of the image has no ray", "degrees off the axis"],
+    ),
+    "a fisheye squeezed beyond any video format": (
+        info(fx=300, fy=120, d=[0.01, 0, 0, 0], distortion_model="equidistant"),
+        ["differ by a factor of 2.5"],
+    ),
     "pixels that are not square": (info(fx=500, fy=300), ["differ by a factor of 1.67", "squeezed"]),
     "a skew": (info(k=[500.0, 30, 319.5, 0, 500, 239.5, 0, 0, 1]), ["skew of 30 px"]),
     "P of another size": (
@@ -121,6 +133,42 @@ RIGHT = {
     "a wide lens": info(fx=150),
     "a long lens": info(fx=5000),
     "a fisheye": info(fx=190, d=[0.01, -0.003, 0, 0], distortion_model="equidistant"),
+    **{
+        f"a fisheye: {name}": info(w, h, f, fy=fy, cx=cx, cy=cy, d=d, distortion_model="equidistant")
+        for name, w, h, f, fy, cx, cy, d in (
+            (
+                "a square image within its circle",
+                512,
+                512,
+                190.98,
+                None,
+                254.9,
+                256.9,
+                [0.0035, 0.0007, -0.002, 0.0002],
+            ),
+            ("of a tracking camera", 848, 800, 286.2, None, 420.7, 401.9, [-0.0087, 0.0457, -0.0443, 0.0084]),
+            ("the circle of 180 degrees in a wide image", 1280, 720, 229.2, None, 655, 350, [0.02, -0.01, 0.001, 0]),
+            ("the circle of 220 degrees in a wide image", 1920, 1080, 281.3, None, None, None, [0.03, -0.005, 0, 0]),
+            ("a circle smaller than the image", 1920, 1080, 275, None, None, None, [0.01, -0.002, 0.0005, 0]),
+            ("a circle off the middle", 1280, 720, 229, None, 760, 360, [0.01, -0.002, 0, 0]),
+            ("one of two circles side by side", 1920, 960, 289.5, None, 479.5, 479.5, [0.01, -0.002, 0, 0]),
+            ("a circle cut above and below", 1920, 720, 330, None, None, None, [0.01, -0.002, 0, 0]),
+            ("4:3 squeezed to 16:9", 1280, 720, 300, 225, None, None, [0.01, -0.002, 0, 0]),
+        )
+    },
+    "a fisheye with the P of a full balance": info(
+        848, 800, 286.2, d=[-0.0087, 0.0457, -0.0443, 0.0084], distortion_model="fisheye", p=p_of(34, 399, 548)
+    ),
+    "a thermal camera": info(160, 120, 150, d=[-0.4, 0.2, 0, 0, 0]),
+    "a wide colour camera with eight coefficients": info(
+        1024,
+        1024,
+        504,
+        cx=513,
+        cy=517,
+        d=[6.5, 3.6, 0, 0, 0.14, 6.8, 5.6, 0.95],
+        distortion_model="rational_polynomial",
+    ),
     "rectified with all pixels kept": info(d=[-0.35, 0.12, 0, 0, 0], p=p_of(420, 330, 235)),
     "the right camera of a pair": info(d=[-0.35, 0.12, 0, 0, 0], p=p_of(470, 300, 250, tx=-56.0)),
     "a simulator's P": info(p=p_of(500, 319.5, 239.5)),

@@ -81,9 +81,14 @@ def is_unnamed_polynomial(name: str, coefficients: Sequence[float]) -> bool:
     return not name.strip() and any(coefficients) and len(coefficients) in _UNNAMED_POLYNOMIAL_LENGTHS
 
 
+def is_equidistant(name: str) -> bool:
+    """Return whether a distortion model is the equidistant (fisheye) one, by any of its names."""
+    return _is_among(_plain(name), _EQUIDISTANT_NAMES)
+
+
 def is_unbent_equidistant(name: str, coefficients: Sequence[float]) -> bool:
     """Whether a lens is named equidistant, and none of its coefficients is given or other than 0."""
-    return _is_among(_plain(name), _EQUIDISTANT_NAMES) and not any(coefficients)
+    return is_equidistant(name) and not any(coefficients)
 
 
 def _plain(name: str) -> str:
