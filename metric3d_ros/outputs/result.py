@@ -186,8 +186,13 @@ class Result(Generic[F]):
         return None if self.depth_m is self._estimate.depth_m and not self.is_corrected else np.isfinite(self.depth_m)
 
     def missing_depth(self) -> MissingDepth:
-        """Return the shares of the pixels without depth and without a point, of what has been computed by now."""
+        """Return the shares of the pixels without depth and without a point, of what has been computed by now.
+
+        Of a fisheye's image only the circle counts: what the lens does not light is not missing.
+        """
         computed = vars(self)
+        no_ray = np.isnan(self.camera.ray_planes(stride=_STRIDE)[2])
+        counted = ~no_ray if self.camera.is_fisheye else np.True_
         depth = computed.get("far_depth_m")
         no_depth = None
         if depth is not None:
@@ -198,9 +203,8 @@ class Result(Generic[F]):
         cloud = computed.get("cloud_depth_m")
         points = None
         if cloud is not None:
-            no_ray = np.isnan(self.camera.ray_planes(stride=_STRIDE)[2])
-            points = _share(np.isnan(cloud[::_STRIDE, ::_STRIDE]) | no_ray)
-        return MissingDepth(depth=None if no_depth is None else _share(no_depth), points=points)
+            points = _share(np.isnan(cloud[::_STRIDE, ::_STRIDE]) | no_ray, counted)
+        return MissingDepth(depth=None if no_depth is None else _share(no_depth, counted), points=points)
 
     def describe_ground(self) -> str:
         """Return what was found of the ground, or why nothing was; "" if no output asked for it."""
@@ -216,5 +220,6 @@ class Result(Generic[F]):
         return self.estimate
 
 
-def _share(missing: npt.NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(missing) / missing.size)
+def _share(missing: npt.NDArray[np.bool_], counted: npt.NDArray[np.bool_] | np.bool_) -> float:
+    counted = np.broadcast_to(counted, missing.shape)
+    return int(np.count_nonzero(missing & counted)) / max(int(np.count_nonzero(counted)), 1)

@@ -135,3 +135,14 @@ def test_missing_depth_counts_what_depth_image_alone_leaves_out_as_too_far():
         result = dataclasses.replace(result_of(depth_m, sec=1), parameters=build(DepthParameters, values))
         BY_TOPIC["depth/image"].build(result, sensor_msgs.msg)
         assert result.missing_depth() == MissingDepth(depth=share)
+
+
+def test_what_a_fisheye_does_not_light_is_not_missing():
+    circle = Camera(160, 60, 60 / np.pi, 60 / np.pi, 79.5, 29.5, "equidistant", (0.01, 0, 0, 0)).measured_along_rays()
+    depth_m = np.where(np.isnan(circle.rays()[..., 2]), np.float32(np.nan), np.float32(2))
+    assert np.isnan(depth_m).mean() > 0.5
+    result = result_of(depth_m, sec=1)
+    result = dataclasses.replace(result, estimate=dataclasses.replace(result.estimate, camera=circle))
+    for topic in ("depth/image", "points"):
+        BY_TOPIC[topic].build(result, sensor_msgs.msg)
+    assert result.missing_depth() == MissingDepth(depth=0, points=0)
