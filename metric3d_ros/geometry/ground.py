@@ -39,6 +39,15 @@ _CELLS_ALIKE = 420.0
 _NORMALS_STD_RAD = math.radians(2.5)
 
 
+# A ramp ahead: the mean normals of the ground's near and far part differ by more. Those of the demo model's level
+# floors differ by less than 3.4 degrees in nine of ten frames. The robot stands on what is near: without this, the
+# camera's height is 20 % too large before a ramp of 8 degrees; with it, it is right until the ramp fills the view.
+_BEND_DEG = 4.5
+_NEAR_SHARE, _FAR_FROM = 0.4, 0.6
+_LEAST_CELLS_OF_BEND = 60
+_BENDS = 4
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GroundOptions:
     """What counts as ground. Raises ConfigurationError for values that cannot be used."""
@@ -152,7 +161,7 @@ def find_ground(
             f"no plane lies {options.min_height_m:g} to {options.max_height_m:g} m below the camera and within "
             f"{options.max_tilt_deg:g} degrees of level"
         )
-    q, weights, covariance = _fit(found, points, directions, trusted=normals is not None)
+    q, weights, covariance = _fit_near(found, points, directions, trusted=normals is not None)
     return _judge(q, weights, covariance, points, valid, up, options)
 
 
@@ -199,6 +208,38 @@ def _search(
     below = points @ q.T - 1 > _BELOW
     best = int(np.argmax(on_plane.sum(axis=0) - below.sum(axis=0)))
     return np.asarray(q[best], np.float64)
+
+
+def _fit_near(
+    q: Float64Array, points: Float64Array, directions: Float64Array, *, trusted: bool
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Fit as `_fit` does, to the near part of a ground that bends: weights are 0 beyond the bend."""
+    near = np.ones(len(points), np.bool_)
+    q, weights, covariance = _fit(q, points, directions, trusted=trusted)
+    for _ in range(_BENDS):
+        limit = _bend(q, points, directions, near) if trusted and weights.any() else None
+        if limit is None:
+            break
+        near &= points[:, 2] <= limit
+        fitted, of_near, covariance_of_near = _fit(q, points[near], directions[near], trusted=trusted)
+        if not of_near.any():
+            break
+        q, covariance, weights = fitted, covariance_of_near, np.zeros(len(points))
+        weights[near] = of_near
+    return q, weights, covariance
+
+
+def _bend(q: Float64Array, points: Float64Array, directions: Float64Array, near: NDArray[np.bool_]) -> float | None:
+    """Return up to which depth the ground is to be taken as plane; None if all that is `near` is."""
+    on_ground = near & (directions @ (-q / np.linalg.norm(q)) > math.cos(math.radians(30)))
+    on_ground &= np.abs(points @ q - 1) < _BELOW
+    if on_ground.sum() < _LEAST_CELLS_OF_BEND:
+        return None
+    depth, normals = points[on_ground, 2], directions[on_ground]
+    close, far = np.quantile(depth, (_NEAR_SHARE, _FAR_FROM))
+    means = [normals[part].mean(axis=0) for part in (depth <= close, depth >= far)]
+    cosine = float(means[0] @ means[1] / (np.linalg.norm(means[0]) * np.linalg.norm(means[1])))
+    return float(far) if math.degrees(math.acos(min(1.0, cosine))) > _BEND_DEG else None
 
 
 def _fit(

@@ -90,6 +90,23 @@ def test_a_camera_that_hangs_upside_down_finds_the_floor_if_it_is_told_what_is_u
     assert plane.height_m == pytest.approx(frame.height_m, abs=0.03)
 
 
+def test_before_a_ramp_the_ground_is_what_the_camera_stands_on():
+    camera, up, floor = floor_camera(12, 0.6)
+    _, ramp_up, _ = floor_camera(20, 0.6)
+    rays = camera.rays()
+    foot = rays[200, 165] * floor[200, 165]  # where the ramp begins
+    with np.errstate(divide="ignore"):
+        ramp = (foot @ ramp_up) / (rays @ ramp_up)
+    depth = np.where((ramp > 0) & ~(floor < ramp), ramp, floor).astype(np.float32)
+    depth[depth > 6] = np.nan
+    is_ramp = depth == ramp.astype(np.float32)
+    normals = np.where(is_ramp[..., None], ramp_up, up).astype(np.float32)
+    assert 0.3 < is_ramp[np.isfinite(depth)].mean() < 0.9
+    plane = find_ground(depth, camera, normals=normals)
+    assert plane.height_m == pytest.approx(0.6, abs=0.02)
+    assert math.degrees(plane.pitch_rad) == pytest.approx(12, abs=1.5)
+
+
 def test_a_wall_is_refused():
     camera = Camera.from_focal(WIDTH, HEIGHT, focal_px=300)
     found = find_ground(np.full((HEIGHT, WIDTH), 2, np.float32), camera)
