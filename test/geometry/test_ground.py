@@ -94,7 +94,7 @@ def test_before_a_ramp_the_ground_is_what_the_camera_stands_on():
     camera, up, floor = floor_camera(12, 0.6)
     _, ramp_up, _ = floor_camera(20, 0.6)
     rays = camera.rays()
-    foot = rays[200, 165] * floor[200, 165]  # where the ramp begins
+    foot = rays[160, 165] * floor[160, 165]  # where the ramp begins
     with np.errstate(divide="ignore"):
         ramp = (foot @ ramp_up) / (rays @ ramp_up)
     depth = np.where((ramp > 0) & ~(floor < ramp), ramp, floor).astype(np.float32)
