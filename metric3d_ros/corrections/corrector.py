@@ -10,6 +10,7 @@ from metric3d_ros.corrections.options import CorrectionOptions, ScaleSource
 from metric3d_ros.errors import DataError
 from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import (
+    FarOptions,
     GroundOptions,
     GroundPlane,
     NoGround,
@@ -84,11 +85,7 @@ class DepthCorrector:
         depth_m = estimate.depth_m
         far = flying = None
         if options.far is not None:
-            turn = options.rotate_deg
-            confidence = estimate.confidence
-            upright = None if confidence is None else turn_upright(confidence, turn)
-            mask = find_far(turn_upright(depth_m, turn), confidence=upright, options=options.far)
-            far = turn_back(mask.view(np.uint8), turn).view(np.bool_)
+            far = _find_far(depth_m, estimate.confidence, options.far, options.rotate_deg)
             if not far.any():
                 far = None
         known_m = depth_m if far is None else np.where(far, np.float32(np.inf), depth_m)
@@ -179,6 +176,14 @@ class DepthCorrector:
             return None
 
 
+def _find_far(
+    depth_m: Float32Array, confidence: Float32Array | None, options: FarOptions, rotate_deg: int
+) -> npt.NDArray[np.bool_]:
+    upright = None if confidence is None else turn_upright(confidence, rotate_deg)
+    mask = find_far(turn_upright(depth_m, rotate_deg), confidence=upright, options=options)
+    return turn_back(mask.view(np.uint8), rotate_deg).view(np.bool_)
+
+
 def _find_ground(estimate: Estimate, depth_m: Float32Array, options: CorrectionOptions) -> GroundPlane | NoGround:
     what = options.ground or GroundOptions(up=options.up)
     return find_ground(depth_m, estimate.camera, normals=estimate.normals, options=what)
@@ -202,6 +207,9 @@ def _measure(
     if source.factor:
         return fixed_scale(source.factor)
     if source.known is not None:
+        if options.far is None:  # otherwise the sky is infinite already
+            far = _find_far(depth_m, estimate.confidence, FarOptions(), options.rotate_deg)
+            depth_m = np.where(far, np.float32(np.inf), depth_m)
         return scale_from_known_distance(depth_m, camera, distance_m=source.known.distance_m, box=source.known.box)
     if ground is not None:
         return scale_from_camera_height(ground, height_m=source.camera_height_m)

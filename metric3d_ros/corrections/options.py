@@ -36,7 +36,7 @@ class ScaleSource:
     known: KnownDistance | None = None
     ranges: bool = False
     """Whether points of another sensor are passed in."""
-    least_ranges: int = 5
+    least_ranges: int = 8
     """At least so many of these must meet a pixel with depth."""
     frozen: bool = False
     file: Path | None = None
@@ -91,7 +91,7 @@ class CorrectionOptions:
         needed = {DEPTH}
         if self.flying or self.scale.camera_height_m:
             needed.add(NORMALS)
-        if self.far:
+        if self.far or self.scale.known:  # a distance on the sky is none
             needed.add(CONFIDENCE)
         return frozenset(needed)
 

@@ -23,6 +23,8 @@ KNOWN_DISTANCE, CAMERA_HEIGHT, RANGES, FIXED = "known distance", "camera height"
 _MAD_OF_STD = 0.6745
 # The width of the middle 80 % of a normal distribution, in standard deviations.
 _MIDDLE_OF_STD = 2.563
+# Up to a third of the ranges may be wrong, and some more may be seen beside an edge.
+_LEAST_AGREEING, _AGREE = 0.6, 0.1
 # Farther than this a range sensor's beams and the network's sky are no measurement.
 _MOST_RANGE_M = 1000.0
 
@@ -161,7 +163,13 @@ def scale_from_ranges(
         return ScaleRefusal(
             RANGES, f"{int(usable.sum())} of {len(points)} ranges meet a pixel with depth, expected {min_count}"
         )
-    factor, spread = _robust(np.log(true[usable]) - np.log(depth[usable]))
+    log_ratio = np.log(true[usable]) - np.log(depth[usable])
+    factor, spread = _robust(log_ratio)
+    agreeing = float(np.mean(np.abs(log_ratio - math.log(factor)) <= max(3 * spread, _AGREE)))
+    if spread <= max_spread and agreeing < _LEAST_AGREEING:
+        return ScaleRefusal(
+            RANGES, f"{agreeing:.0%} of the ranges agree with each other, expected at least {_LEAST_AGREEING:.0%}"
+        )
     if spread > max_spread:
         return ScaleRefusal(
             RANGES, f"the ranges disagree with the image by {spread:.0%} among themselves, expected {max_spread:.0%}"

@@ -35,6 +35,9 @@ _WIDEST_TANGENT = 3.0
 # The flow of pixels without texture is a guess: least eigenvalue of the structure tensor of a patch. With such pixels
 # the camera seems slower, and the depth of a flight at 10 Hz is expected 0.1 to 0.2 % a frame too large.
 _TEXTURED, _PATCH_PX = 1e-4, 5
+# With less texture nothing tells the motion; if the picture does not change, the camera stands still.
+_LEAST_TEXTURED = 16 * _LEAST_EQUATIONS
+_STILL_SHARE, _STILL_CHANGE = 0.95, 4
 # Two pixels show the same point if their brightness differs by no more, of 255.
 _MOST_BRIGHTNESS_CHANGE = 12
 # The scene is another one: median change of brightness as a part of full scale, or of log depth beyond the motion.
@@ -71,7 +74,10 @@ class Motion:
         assert self._rotation is not None
         assert self._translation is not None
         points = self._rays * previous_m[..., None]
-        found = _sample(points, self._was_at, cv2.INTER_LINEAR)
+        found = np.asarray(
+            cv2.remap(points, *self._was_at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+        )
+        found[~_is_inside(self._was_at, previous_m.shape)] = np.nan
         moved = found - self._translation * np.float32(factor)
         if self._along_rays:
             return np.asarray(np.linalg.norm(moved, axis=2), np.float32)
@@ -126,7 +132,10 @@ class MotionEstimator:
         columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         flow_to = columns + flow[..., 0], rows + flow[..., 1]
         textured = cv2.cornerMinEigenVal(grey, _PATCH_PX) >= _TEXTURED
-        found = _solve(rays, np.where(textured, small_m, np.float32(np.nan)), flow_to, of_small.focal_px)
+        judged_m = np.where(textured, small_m, np.float32(np.nan))
+        found = _solve(rays, judged_m, flow_to, of_small.focal_px)
+        if np.count_nonzero(textured) < _LEAST_TEXTURED and _is_still(grey, before):
+            found = np.eye(3, dtype=np.float32), np.zeros(3, np.float32), np.zeros(grey.shape, np.bool_)
         if found is None:
             return Motion(small_m, is_cut=self._is_other_depth(small_m, before_m), is_known=False)
         rotation, translation, moves_alone = found
@@ -158,6 +167,15 @@ class MotionEstimator:
             return True
         median = float(np.median(change))
         return abs(median) > _CUT_DEPTH or float(np.median(np.abs(change - median))) > _CUT_DEPTH
+
+
+def _is_inside(at: tuple[Array, Array], size_hw: tuple[int, ...]) -> Mask:
+    u, v = at
+    return (u > -0.5) & (u < size_hw[1] - 0.5) & (v > -0.5) & (v < size_hw[0] - 0.5)
+
+
+def _is_still(grey: Grey, before: Grey) -> bool:
+    return bool(np.mean(cv2.absdiff(grey, before) <= _STILL_CHANGE) >= _STILL_SHARE)
 
 
 def _sample(image: Array, at: tuple[Array, Array], interpolation: int) -> Array:

@@ -11,7 +11,7 @@ from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.excerpts import shorten
 from metric3d_ros.files.yaml_text import read_mapping
-from metric3d_ros.scale.measurements import FIXED, Measured, ScaleRefusal
+from metric3d_ros.scale.measurements import CAMERA_HEIGHT, FIXED, Measured, ScaleRefusal
 
 # The first measurements are taken by their median, whatever their steps: none of them is known to be right.
 _FIRST = 5
@@ -30,6 +30,8 @@ class ScaleOptions:
     """A measurement farther than this (log ratio) from the tracked factor is an outlier until it persists."""
     persist_s: float = 2.0
     """Measurements that differ from the factor, but agree with each other for this long, are believed."""
+    persist_of_height_s: float = 10.0
+    """The same for the camera's height: a table may fill the view for some seconds, and is no ground."""
     expire_s: float = 60.0
     """After this time without a measurement the factor is stale; it is kept."""
 
@@ -86,6 +88,9 @@ class ScaleTracker:
         The first measurement is taken at once, then the median of the first five. Time that runs backwards, as when a
         recording restarts, keeps the factor and starts the clock anew.
         """
+        if not math.isfinite(stamp_s):
+            self.state = replace(self.state, refused=f"the time of the image is {stamp_s}, expected seconds")
+            return self.state
         if self._updated_at is not None and stamp_s < self._updated_at:
             self._followed_at, self._rival = None, None
         elapsed_s = max(stamp_s - self._followed_at, 0.0) if self._followed_at is not None else math.inf
@@ -132,12 +137,13 @@ class ScaleTracker:
         step = abs(log_factor - math.log(self.state.factor))
         if self._first is not None or measured.source == FIXED or step <= self._allowed_step(measured.spread):
             return ""
-        return self._wait_for_rival(log_factor, stamp_s)
+        persist_s = self.options.persist_of_height_s if measured.source == CAMERA_HEIGHT else self.options.persist_s
+        return self._wait_for_rival(log_factor, stamp_s, persist_s)
 
     def _allowed_step(self, spread: float) -> float:
         return max(self.options.max_step, 2 * min(spread, 0.1))
 
-    def _wait_for_rival(self, log_factor: float, stamp_s: float) -> str:
+    def _wait_for_rival(self, log_factor: float, stamp_s: float, persist_s: float) -> str:
         """Return why a measurement that differs must wait, or nothing once enough of them agree for long enough."""
         rival = self._rival
         if rival is None or abs(log_factor - rival[0]) > self.options.max_step:
@@ -146,11 +152,11 @@ class ScaleTracker:
         count += 1
         self._rival = (level + (log_factor - level) / count, since, count)
         waited_s = stamp_s - since
-        if waited_s >= self.options.persist_s and count >= 3:
+        if waited_s >= persist_s and count >= 3:
             return ""
         return (
             f"the measured factor {math.exp(log_factor):.3g} is far from {self.state.factor:.3g}: an outlier unless it "
-            f"persists for {self.options.persist_s:g} s"
+            f"persists for {persist_s:g} s"
         )
 
     def _aged(self, stamp_s: float, refused: str) -> ScaleState:

@@ -82,6 +82,27 @@ def test_a_known_distance_on_the_sky_is_refused_and_the_factor_kept():
     assert refused.scale.factor == pytest.approx(found.scale.factor)
 
 
+def test_a_known_distance_on_the_sky_is_refused_also_if_sky_is_left_in_depth():
+    depth = np.full((72, 96), 4, np.float32)
+    depth[:20] = 25
+    confidence = np.where(depth == 25, 0.2, 0.9).astype(np.float32)
+    on_sky = CorrectionOptions(scale=ScaleSource(known=KnownDistance(distance_m=20.0, box=(45, 2, 1, 1))))
+    assert "confidence" in on_sky.needs
+    found = DepthCorrector().apply(estimate(depth, confidence=confidence), RGB, 0.0, options=on_sky)
+    assert "sky" in found.scale.refused
+    np.testing.assert_array_equal(found.estimate.depth_m, depth)
+
+
+def test_a_table_that_fills_the_view_is_no_ground_and_the_last_factor_ages():
+    corrector, options = DepthCorrector(), CorrectionOptions(scale=ScaleSource(camera_height_m=0.8))
+    scaled_by(corrector, options, floor(1.0), frames=20)
+    for index in range(20, 70):
+        corrected = corrector.apply(floor(0.6), RGB, index / 10, options=options)
+    assert corrected.scale.factor == pytest.approx(0.8, rel=0.02)
+    assert corrected.scale.age_s == pytest.approx(5, abs=0.2)
+    assert "outlier unless it persists for 10 s" in corrected.scale.refused
+
+
 def test_the_factor_is_remembered_and_a_damaged_file_is_warned_of(tmp_path):
     file = tmp_path / "scale.yaml"
     depth = estimate(np.full((72, 96), 4, np.float32))

@@ -129,3 +129,18 @@ def test_a_fixed_factor_must_be_above_0(factor):
     with pytest.raises(ConfigurationError, match="expected above 0"):
         fixed_scale(factor)
     assert fixed_scale(1.2).factor == 1.2
+
+
+def test_ranges_of_which_half_agree_on_something_else_are_refused():
+    camera = Camera.from_focal(WIDTH, HEIGHT, focal_px=300)
+    depth = np.full((HEIGHT, WIDTH), 2, np.float32)
+    points = (camera.rays()[::16, ::16] * np.float32(2)).reshape(-1, 3)
+    points[::2] *= np.float32(1.02)
+    odd = points.copy()
+    odd[: len(odd) * 9 // 20] *= np.linspace(1.5, 4, len(odd) * 9 // 20, dtype=np.float32)[:, None]
+    refused = scale_from_ranges(depth, camera, odd)
+    assert isinstance(refused, ScaleRefusal)
+    assert "agree" in refused.reason
+    odd = points.copy()
+    odd[: len(odd) // 3] *= np.float32(3)
+    assert scale_from_ranges(depth, camera, odd).factor == pytest.approx(1.01, abs=0.02)

@@ -151,3 +151,12 @@ def test_options_that_cannot_be_used_are_refused():
         ScaleOptions(min_factor=1.5)
     with pytest.raises(ConfigurationError, match="max_step 0"):
         ScaleOptions(max_step=0)
+
+
+def test_a_time_that_is_no_number_is_refused_and_the_factor_kept():
+    tracker = ScaleTracker()
+    tracker.update(measured(1.2), 0.0)
+    state = tracker.update(measured(1.25), math.nan)
+    assert state.factor == pytest.approx(1.2)
+    assert "the time of the image is nan" in state.refused
+    assert tracker.update(measured(1.2), 0.1).refused == ""

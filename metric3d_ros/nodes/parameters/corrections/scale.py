@@ -121,7 +121,7 @@ class ScaleParameters:
             if self.known_distance_m
             else None,
             ranges=bool(self.topic),
-            least_ranges=1 if self.topic_type == RANGE else 5,
+            least_ranges=1 if self.topic_type == RANGE else 8,
             frozen=self.freeze,
             file=path,
             tracker=ScaleOptions(
