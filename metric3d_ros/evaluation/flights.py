@@ -1,7 +1,7 @@
 """Held-out flights: image sequences of a moving camera with exact depth, normals and pose, rendered frame by frame."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -135,6 +135,16 @@ class Flight:
         """Render and yield the frames in order."""
         for index, pose in enumerate(self.poses):
             yield render_frame(self.scene, pose, self.camera, noise_seed=index)
+
+
+def level_flight(flight: Flight) -> list[FlightFrame]:
+    """Return the frames of a flight whose camera keeps its height, as a robot's does."""
+    height_m = float(np.median([pose.position[2] for pose in flight.poses]))
+    poses = [
+        Pose(pose.rotation, np.array([pose.position[0], pose.position[1], height_m], np.float32))
+        for pose in flight.poses
+    ]
+    return list(replace(flight, poses=tuple(poses)))
 
 
 def render_frame(

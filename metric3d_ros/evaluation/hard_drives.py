@@ -18,6 +18,7 @@ from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, ScaleSou
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.flights import FlightFrame, render_frame
+from metric3d_ros.evaluation.sequence_measures import WRONG_SCALE, exact
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.world.description.materials import ceiling, crate, plain, planks, plaster, tiles, wood
 from metric3d_ros.world.description.randomness import Rng
@@ -29,7 +30,6 @@ FloatImage = npt.NDArray[np.float32]
 HEIGHT_M = 0.6
 """The camera's height above what the robot stands on."""
 RATE_HZ = 10.0
-WRONG_SCALE = 1.3
 FRAMES = 60
 _PITCH_DEG, _SPEED_M_S = -12.0, 0.8
 _SIZE, _HFOV_DEG = (336, 252), 70.0
@@ -162,17 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         frames = list(drive())
         estimates = [estimator.estimate(frame.rgb, frame.camera) for frame in frames]
         for source, given in (
-            ("true depth", [exact(frame) for frame in frames]),
+            ("true depth", [scaled(exact(frame), WRONG_SCALE) for frame in frames]),
             ("model", [scaled(estimate, WRONG_SCALE) for estimate in estimates]),
         ):
             print(json.dumps({"drive": name, "depth": source, **_rounded(excursions(frames, given))}), flush=True)
     return 0
-
-
-def exact(frame: FlightFrame) -> Estimate:
-    """Return what a perfect network whose focal length is wrong would make of a frame."""
-    depth_m = frame.true_depth_m * np.float32(WRONG_SCALE)
-    return Estimate(depth_m, None, frame.true_normals, frame.camera, frame.camera.size_hw, {})
 
 
 def scaled(estimate: Estimate, factor: float) -> Estimate:

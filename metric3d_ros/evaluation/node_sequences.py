@@ -24,12 +24,11 @@ from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, Steadi
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
-from metric3d_ros.evaluation.flights import Flight, FlightFrame, HeldOutFlights
+from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights, level_flight
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.geometry import GroundPlane, ObstacleOptions, depth_to_points, find_obstacles
 from metric3d_ros.messages import cloud_to_points, image_to_array
 from metric3d_ros.model_contract import DEPTH as DEPTH_TENSOR
-from metric3d_ros.world.rendering.viewpoint import Pose
 
 Values = Mapping[str, Any]
 FloatImage = npt.NDArray[np.float32]
@@ -82,16 +81,6 @@ def fly(
             answers.messages.append(found)
             answers.depths_m.append(image_to_array(found[DEPTH]).array)
     return answers
-
-
-def level_flight(flight: Flight) -> list[FlightFrame]:
-    """Return the frames of a flight whose camera keeps its height, as a robot's does."""
-    height_m = float(np.median([pose.position[2] for pose in flight.poses]))
-    poses = [
-        Pose(pose.rotation, np.array([pose.position[0], pose.position[1], height_m], np.float32))
-        for pose in flight.poses
-    ]
-    return list(replace(flight, poses=tuple(poses)))
 
 
 def fool_model(path: Path, folder: Path) -> Path:

@@ -8,8 +8,9 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +18,7 @@ from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, Steadi
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
-from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights
+from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights, level_flight
 from metric3d_ros.geometry import (
     GroundPlane,
     ObstacleOptions,
@@ -43,6 +44,8 @@ FloatImage = npt.NDArray[np.float32]
 RATE_HZ = 10.0
 WRONG_SCALE = 1.3
 """The calibration's error that the scale estimators have to take out."""
+UNEVEN = 0.03
+"""Standard deviation of the logarithm of a smooth error of depth."""
 _RANGES, _LIARS = 20, 2
 _LEAST_FLOOR = 0.1
 _OBSTACLES = ObstacleOptions(max_range_m=5.0)
@@ -183,19 +186,54 @@ def _measure_normals(measures: SequenceMeasures, frame: FlightFrame, result: Est
             measures.normals_deg.setdefault(name, []).append(float(np.degrees(np.nanmean(np.arccos(cosine)))))
 
 
+def exact(frame: FlightFrame) -> Estimate:
+    """Return what a perfect network would say of a frame."""
+    return Estimate(frame.true_depth_m, None, frame.true_normals, frame.camera, frame.camera.size_hw, {})
+
+
+def uneven(frame: FlightFrame, rng: np.random.Generator) -> Estimate:
+    """Return true depth times a smooth field that differs by `UNEVEN` over the image, another one in each frame."""
+    field = rng.normal(size=(4, 5)).astype(np.float32)
+    field = np.asarray(cv2.resize(field, frame.true_depth_m.shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+    factor = np.exp(field * np.float32(UNEVEN / field.std()))
+    return replace(exact(frame), depth_m=np.asarray(frame.true_depth_m * factor, np.float32))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure held-out flights and print every figure as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""
+    parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.sequence_measures", description=__doc__)
     parser.add_argument("--model", default="demo", help="ONNX file, or 'demo' (default)")
+    parser.add_argument(
+        "--depth",
+        default="model",
+        choices=("model", "true", "uneven"),
+        help="whose depth: the model's (default), the true one, or the true one times a smooth field of 3 %%; the last "
+        "two tell what the corrections miss by themselves",
+    )
     parser.add_argument("--flights", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=60, help="of each flight (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     args = parser.parse_args(arguments)
-    estimator = Estimator(open_model(args.model, threads=args.threads))
+    estimator = Estimator(open_model(args.model, threads=args.threads)) if args.depth == "model" else None
+    all_figures = []
     for flight in HeldOutFlights(count=args.flights, frames=args.frames):
-        figures = measure_sequence(flight, estimator.estimate).figures()
-        print(json.dumps({"sequence": flight.name, **{k: round(v, 5) for k, v in figures.items()}}, indent=1))
+        rng = np.random.default_rng(0)
+        frames = level_flight(flight)
+        if estimator is not None:
+            estimates = (estimator.estimate(frame.rgb, frame.camera) for frame in frames)
+        else:
+            estimates = (exact(frame) if args.depth == "true" else uneven(frame, rng) for frame in frames)
+        figures = measure_sequence(frames, lambda rgb, camera, estimates=estimates: next(estimates)).figures()
+        all_figures.append(figures)
+        print(json.dumps({"sequence": flight.name, **_rounded(figures)}), flush=True)
+    names = dict.fromkeys(name for figures in all_figures for name in figures)
+    means = {name: float(np.mean([each[name] for each in all_figures if name in each])) for name in names}
+    print(json.dumps({"sequence": "mean", **_rounded(means)}, indent=1))
     return 0
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 5) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

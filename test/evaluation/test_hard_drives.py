@@ -2,7 +2,8 @@
 
 import pytest
 
-from metric3d_ros.evaluation.hard_drives import DRIVES, exact, excursions
+from metric3d_ros.evaluation.hard_drives import DRIVES, excursions, scaled
+from metric3d_ros.evaluation.sequence_measures import WRONG_SCALE, exact
 
 
 @pytest.mark.parametrize(
@@ -10,7 +11,7 @@ from metric3d_ros.evaluation.hard_drives import DRIVES, exact, excursions
 )
 def test_the_scale_is_not_sent_off(drive, largest, refused):
     frames = list(DRIVES[drive](size=(168, 126)))
-    found = excursions(frames, [exact(frame) for frame in frames])
+    found = excursions(frames, [scaled(exact(frame), WRONG_SCALE) for frame in frames])
     assert found["camera height"]["largest"] < largest
     assert found["camera height"]["refused"] >= refused, "what is no ground is not taken for one"
     assert found["camera height"]["median"] < 0.01

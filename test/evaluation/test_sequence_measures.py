@@ -8,19 +8,14 @@ import numpy as np
 import pytest
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.evaluation.flights import HeldOutFlights
-from metric3d_ros.evaluation.sequence_measures import measure_sequence
+from metric3d_ros.evaluation.sequence_measures import exact, measure_sequence
 
 
 @pytest.fixture(scope="module")
 def frames():
     flight = next(iter(HeldOutFlights(count=1, frames=14, size_hw=(120, 160))))
     return list(flight)
-
-
-def exact(frame):
-    return Estimate(frame.true_depth_m, None, frame.true_normals, frame.camera, frame.camera.size_hw, {})
 
 
 def test_frames_of_a_flight_have_consistent_truth(frames):
