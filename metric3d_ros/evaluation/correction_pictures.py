@@ -58,12 +58,12 @@ def draw_lenses(estimate: Estimating) -> Rgb:
     flight = next(iter(HeldOutFlights(count=1, frames=12)))
     rows = []
     for name, camera in (("k1 = -0.3", _BARREL), ("fisheye, 180 degrees", _FISHEYE)):
-        image, truth = _shoot(flight, flight.poses[4], camera)
+        image, truth = shoot(flight, flight.poses[4], camera)
         before = estimate(image, camera, rectify="off")
         after = estimate(image, camera)
         panels = [Panel(title=name, picture=image)]
         for title, each in (("raw to the network", before), ("pinhole views", after)):
-            error = _ranges_of(each) / truth
+            error = ranges_of(each) / truth
             panels.append(Panel(title=f"{title}: off by {_mean_error(error):.0%}", picture=_error_picture(error)))
         rows.append(panels)
     caption = "mean relative error of range; white is right, red is 40 % too far, blue too near"
@@ -108,8 +108,8 @@ def draw_stability(estimate: Estimating) -> Rgb:
             if name in before:
                 series[name].append(flicker_between(*before[name], sample, depth))
             before[name] = sample, depth
-    title = "flicker over 6 s: median change (%) of the depth error of a point from frame to frame"
-    return compose_panels([[Panel(title=title, picture=_draw_series(series))]], height=_HEIGHT)
+    picture = _draw_series(series, span=(-0.005, 0.05))
+    return compose_panels([[Panel(title="flicker (%) over 6 s", picture=picture)]], height=_HEIGHT)
 
 
 def draw_edges(estimate: Estimating) -> Rgb:
@@ -213,7 +213,7 @@ def _frame(estimate: Estimating, index: int, *, flight: int = 2) -> tuple[Flight
     return frame, estimate(frame.rgb, frame.camera)
 
 
-def _shoot(flight: Flight, pose: Pose, camera: Camera) -> tuple[Rgb, FloatImage]:
+def shoot(flight: Flight, pose: Pose, camera: Camera) -> tuple[Rgb, FloatImage]:
     """Return the image of a camera, and the true range along each pixel's ray, NaN beyond 89 degrees off the axis."""
     rays = camera.measured_along_rays().rays()
     z = rays[..., 2:]
@@ -223,7 +223,7 @@ def _shoot(flight: Flight, pose: Pose, camera: Camera) -> tuple[Rgb, FloatImage]
     return view.rgb, np.asarray(depth * np.linalg.norm(ahead, axis=2), np.float32)
 
 
-def _ranges_of(estimate: Estimate) -> FloatImage:
+def ranges_of(estimate: Estimate) -> FloatImage:
     points = depth_to_points(estimate.depth_m, estimate.camera)
     return np.asarray(np.linalg.norm(points, axis=2), np.float32)
 
@@ -244,17 +244,18 @@ def _error_picture(ratio: FloatImage) -> Rgb:
     return np.asarray(picture, np.uint8)
 
 
-def _draw_series(series: Mapping[str, Sequence[float]]) -> Rgb:
-    """Return lines of log ratios over frames, in percent, with their names."""
+def _draw_series(series: Mapping[str, Sequence[float]], *, span: tuple[float, float] = (-0.1, 0.1)) -> Rgb:
+    """Return lines of log ratios over frames, in percent, with their names; the axis shows `span` at least."""
     height, width, left, top = 480, 1100, 70, 20
     picture = np.full((height, width, 3), 22, np.uint8)
     values = np.concatenate([np.asarray(each) for each in series.values()])
-    low, high = min(-0.1, float(values.min()) - 0.02), max(0.1, float(values.max()) + 0.02)
+    margin = (span[1] - span[0]) / 10
+    low, high = min(span[0], float(values.min()) - margin), max(span[1], float(values.max()) + margin)
 
     def row(value: float) -> int:
         return round(top + (high - value) / (high - low) * (height - 2 * top))
 
-    step = 0.05 if high - low < 0.5 else 0.1
+    step = 0.01 if high - low < 0.1 else 0.05 if high - low < 0.5 else 0.1
     for tick in np.arange(math.ceil(low / step), math.floor(high / step) + 1) * step:
         shade = 110 if abs(tick) < 1e-9 else 55
         cv2.line(picture, (left, row(tick)), (width - 10, row(tick)), (shade,) * 3, 1, cv2.LINE_AA)
