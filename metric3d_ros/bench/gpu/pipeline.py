@@ -50,6 +50,7 @@ class _Parameters:
     obstacles: ObstaclesParameters = field(default_factory=ObstaclesParameters)
     ground: GroundParameters = field(default_factory=GroundParameters)
     normals: NormalsParameters = field(default_factory=NormalsParameters)
+    outputs_in: str = "raw"
     rotate: int = 0
 
     @property
