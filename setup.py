@@ -26,18 +26,27 @@ ROS_WHEELS = [
 ]
 EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors>=0.4"]
 
+# URLs; s3fs knows those of S3, and wants the fsspec of its own version. Paths at URLs are no pathlib.Path since 0.3.
+REMOTE = ["universal-pathlib>=0.3", "s3fs>=2024.2"]
+
 # The tools that judge the sources are pinned: another release may judge otherwise.
 TEST = [
     "pytest>=8,<9",
     "pytest-xdist>=3.6,<4",
     "hypothesis>=6",
     "psutil>=5.9",
-    # Recordings: the libraries of the extras `bags`, `video` and `exr`, and other readers of what is written.
+    # Recordings: the libraries of the extras `bags`, `video`, `exr`, `remote` and `ray`, and other readers of results.
     "rosbags>=0.11",
     "av>=14",
     "OpenEXR>=3.3",
     "mcap>=1.1",
     "plyfile>=1",
+    *REMOTE,
+    "ray>=2.30",
+    # A server of the S3 protocol.
+    "moto[s3]>=5",
+    "flask>=3",
+    "flask-cors>=5",
     "ruff==0.17.6",
     "mypy==2.4.1",
     "types-PyYAML",
@@ -100,6 +109,8 @@ setup(
         "video": ["av>=14"],
         "exr": ["OpenEXR>=3.3"],
         "ray": ["ray>=2.30"],
+        "open3d": ["open3d>=0.18"],
+        "remote": REMOTE,
         "test": TEST,
     },
     entry_points={

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.remote import is_remote
 from metric3d_ros.out_of_memory import is_out_of_memory
 
 MOST_TEXT_BYTES = 1 << 20
@@ -67,6 +68,12 @@ def read_bytes(path: Path, *, most_bytes: int, error: type[Metric3DError], remed
     """
     named = f"{what} {path}".lstrip()
     with one_line_about(named, error, what="file", remedy=remedy):
+        if is_remote(path):
+            with path.open("rb") as remote:
+                data = remote.read(most_bytes + 1)
+            if len(data) > most_bytes:
+                raise error(f"{named} has over {most_bytes} bytes, which are too many: {remedy}")
+            return data
         # Without O_NONBLOCK a pipe would make this wait for ever.
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())

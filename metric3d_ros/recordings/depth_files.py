@@ -60,13 +60,18 @@ def write_depth(path: str | Path, depth_m: FloatImage, *, units_per_metre: float
         with replacing(path) as file:
             np.save(file, depth_m.astype(np.float32, copy=False))
     elif path.suffix.lower() == ".png":
-        units = np.rint(depth_m.astype(np.float64) * units_per_metre)
-        fits = np.isfinite(units) & (units > 0) & (units <= np.iinfo(np.uint16).max)
-        encode_image(path, np.where(fits, units, 0).astype(np.uint16))
+        encode_image(path, depth_to_units(depth_m, units_per_metre=units_per_metre))
     else:
         raise DataError(
             f"{path}: cannot write depth as {path.suffix or 'a file without suffix'}; expected .png or .npy"
         )
+
+
+def depth_to_units(depth_m: FloatImage, *, units_per_metre: float = MILLIMETRES) -> npt.NDArray[np.uint16]:
+    """Return (H, W) metres as 16 bits; 0 where not finite, or too far for 16 bits."""
+    units = np.rint(depth_m.astype(np.float64) * units_per_metre)
+    fits = np.isfinite(units) & (units > 0) & (units <= np.iinfo(np.uint16).max)
+    return np.where(fits, units, 0).astype(np.uint16)
 
 
 def read_normals(path: str | Path) -> FloatImage:

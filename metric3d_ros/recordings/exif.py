@@ -5,6 +5,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from metric3d_ros.files.remote import path_of
+
 _FULL_FRAME_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _ORIENTATION, _EXIF_IFD, _FOCAL_35MM = 0x0112, 0x8769, 0xA405
 _TURNS_DEG = {1: 0, 3: 180, 6: 90, 8: 270}
@@ -34,7 +36,7 @@ class Exif:
 def read_exif(path: str | Path) -> Exif:
     """Read a JPEG's or TIFF's EXIF data; what is missing or damaged counts as not there."""
     try:
-        with Path(path).open("rb") as file:
+        with path_of(path).open("rb") as file:
             head = file.read(_MOST_HEAD_BYTES)
     except OSError:
         return Exif()

@@ -14,6 +14,7 @@ from metric3d_ros.codecs.sixteen_bits import fit_sample_range, to_8_bit
 from metric3d_ros.errors import DataError, ImageError
 from metric3d_ros.files.atomic import replacing
 from metric3d_ros.files.boundary import one_line_about, read_bytes
+from metric3d_ros.files.remote import matching_paths, path_of
 from metric3d_ros.out_of_memory import needing_memory
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -38,12 +39,13 @@ def natural_order(path: Path) -> tuple[tuple[int, int, str], ...]:
 def list_images(path: str | Path) -> list[Path]:
     """Return the camera images that `path` names, in natural order.
 
-    `path` is one image, a folder (not searched deeper), or a shell pattern such as "run/*_rgb.png". Files are told by
-    their suffix (`IMAGE_SUFFIXES`, any case); hidden files and depth images (`*_depth.*`) of a folder are left out.
+    `path` is one image, a folder (not searched deeper), or a shell pattern such as "run/*_rgb.png"; or the URL of one
+    of these. Files are told by their suffix (`IMAGE_SUFFIXES`, any case); hidden files and depth images (`*_depth.*`)
+    of a folder are left out.
 
     Raises DataError if there is no such file, folder or match, or nothing in it is an image.
     """
-    path = Path(path).expanduser()
+    path = path_of(path)
     if path.is_file():
         if path.suffix.lower() not in IMAGE_SUFFIXES:
             raise DataError(
@@ -53,7 +55,7 @@ def list_images(path: str | Path) -> list[Path]:
     if path.is_dir():
         candidates = [entry for entry in path.iterdir() if not entry.stem.endswith(DEPTH_STEM_END)]
     elif glob.has_magic(str(path)):
-        candidates = [Path(match) for match in glob.glob(str(path))]
+        candidates = matching_paths(path)
     else:
         raise DataError(f"there is no file or folder {path}; expected an image, a folder of images, or a pattern")
     images = [
@@ -102,7 +104,7 @@ def decode_image(path: str | Path, flags: int) -> npt.NDArray[Any]:
 
     Raises ImageError if the file is missing, empty, truncated, no image, or larger than any camera's.
     """
-    path = Path(path)
+    path = path_of(path)
     data = read_bytes(path, most_bytes=_MOST_BYTES, error=ImageError, remedy="expected an image file")
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); expected an image: copy or record it again")

@@ -5,18 +5,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.errors import DataError
-from metric3d_ros.files.atomic import replacing
+from metric3d_ros.files.atomic import replacing, scratch_folder
 
 _TIME_BASE = Fraction(1, 90_000)
 _LAST_FRAME_NS = 100_000_000
 
 
 class VideoWriter:
-    """A video in the making; frames of another size than the first one are left out."""
+    """A video in the making; frames of another size are fitted into its size, with black borders."""
 
     def __init__(self, path: Path, size_hw: tuple[int, int]) -> None:
         """Begin it; DataError if PyAV is not installed."""
@@ -36,7 +37,7 @@ class VideoWriter:
     def write(self, rgb: npt.NDArray[np.uint8], stamp_ns: int) -> None:
         """Add a picture (H, W, 3); one whose stamp is not after that before comes a moment after it."""
         if rgb.shape[:2] != self._size_hw:
-            return
+            rgb = _fit_into(rgb, self._size_hw)
         if self._first_ns is None:
             self._first_ns = stamp_ns
         pts = max(self._last_pts + 1, round((stamp_ns - self._first_ns) * _TIME_BASE.denominator / 1e9))
@@ -54,9 +55,14 @@ class VideoWriter:
 
 
 def join_videos(parts: Sequence[Path], target: Path) -> None:
-    """Write one video of parts that one encoder made, without encoding anything again."""
+    """Write one video of parts that one encoder made; only parts of another size than the first are encoded again."""
     av = _import_av()
-    with replacing(target) as file, av.open(file, "w", format="mp4") as output:
+    with (
+        scratch_folder("metric3d_video") as scratch,
+        replacing(target) as file,
+        av.open(file, "w", format="mp4") as output,
+    ):
+        parts = _of_one_size(parts, scratch)
         stream: Any = None
         offset = 0
         for part in parts:
@@ -75,6 +81,38 @@ def join_videos(parts: Sequence[Path], target: Path) -> None:
                     packet.time_base, packet.stream = _TIME_BASE, stream
                     output.mux(packet)
                 offset = end + round(_LAST_FRAME_NS * _TIME_BASE.denominator / 1e9)
+
+
+def _of_one_size(parts: Sequence[Path], scratch: Path) -> list[Path]:
+    """Return parts of one size: those of another one as new files in the folder `scratch`."""
+    av = _import_av()
+    same: list[Path] = []
+    size_hw: tuple[int, int] | None = None
+    for number, part in enumerate(parts):
+        with av.open(str(part)) as source:
+            stream = source.streams.video[0]
+            found_hw = (stream.codec_context.height, stream.codec_context.width)
+            size_hw = size_hw or found_hw
+            if found_hw != size_hw:
+                part = scratch / f"{number}.mp4"
+                writer = VideoWriter(part, size_hw)
+                for picture in source.decode(stream):
+                    writer.write(picture.to_ndarray(format="rgb24"), round(picture.pts * picture.time_base * 10**9))
+                writer.close()
+        same.append(part)
+    return same
+
+
+def _fit_into(rgb: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return a picture (h, w, 3) scaled into the middle of a black one of `size_hw`."""
+    factor = min(size_hw[0] / rgb.shape[0], size_hw[1] / rgb.shape[1])
+    height, width = (
+        max(1, min(limit, round(side * factor))) for side, limit in zip(rgb.shape[:2], size_hw, strict=True)
+    )
+    top, left = (size_hw[0] - height) // 2, (size_hw[1] - width) // 2
+    fitted = np.zeros((*size_hw, 3), np.uint8)
+    fitted[top : top + height, left : left + width] = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    return fitted
 
 
 def _import_av() -> Any:

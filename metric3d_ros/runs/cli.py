@@ -2,36 +2,35 @@
 
 import argparse
 import dataclasses
+import math
 import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
-from tqdm import tqdm
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.files.remote import is_remote, path_of
 from metric3d_ros.files.yaml_text import describe_problem, load_first_document
 from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
 from metric3d_ros.runs.options import FORMATS, RunOptions
-from metric3d_ros.runs.runner import Run, Summary, check_inputs
+from metric3d_ros.runs.progress import Progress, describe_duration
+from metric3d_ros.runs.runner import BY_LIMIT, Run, Summary, check_inputs
 from metric3d_ros.runs.sources.cameras import CameraChoice, explain_scale
 from metric3d_ros.runs.sources.frame import Frame, Recording
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 from metric3d_ros.runs.trial import Trial, try_frames
 
-_LOG_EVERY_S = 30.0
 _MOST_NAMED = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `metric3d run`."""
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, folders, patterns, videos, bags")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the results")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help="images, folders, patterns, videos, bags; or URLs")
+    parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="folder or URL of the results")
     parser.add_argument(
         "--write", default="png16", metavar="FORMATS", help=f"some of {','.join(FORMATS)} (default: %(default)s)"
     )
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--end", type=float, default=0.0, metavar="S", help="seconds from the recording's start")
     which.add_argument("--every", type=int, default=1, metavar="N", help="only every n-th frame of a chunk")
     which.add_argument(
-        "--fps", type=float, default=0.0, metavar="HZ", help="maximum frame rate that is taken from a video"
+        "--fps", type=float, default=0.0, metavar="HZ", help="maximum frame rate that is taken from a video or bag"
     )
     which.add_argument("--limit", type=int, default=0, metavar="N", help="at most N frames")
 
@@ -108,22 +107,22 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _dry_run(recordings, options, args)
     settings = {"selection": dataclasses.asdict(selection)}
-    with _Progress() as progress:
-        job = Run(
-            recordings,
-            args.output,
-            options,
-            settings=settings,
-            resume=args.resume,
-            limit=args.limit,
-            on_frame=progress.note,
-        )
-        progress.begin(job.count(), job.summary.before)
+    with Progress() as progress:
         try:
+            job = Run(
+                recordings,
+                args.output,
+                options,
+                settings=settings,
+                resume=args.resume,
+                limit=args.limit,
+                on_frame=progress.note,
+            )
+            progress.begin(job.count(), job.summary.before)
             summary = job.run(ray_address=args.ray, workers=args.workers)
         except OSError as error:
             raise DataError(
-                f"{error.filename or args.output}: {error.strerror or error}; {job.summary.done} frames were done by "
+                f"{error.filename or args.output}: {error.strerror or error}; {progress.done_now} frames were done by "
                 "then, and those of complete chunks are kept: make room and run again with --resume"
             ) from error
     _print_summary(summary, args.output)
@@ -206,68 +205,33 @@ def _dry_run(recordings: Sequence[Recording], options: RunOptions, args: argpars
     count = sum(recording.count() for recording in recordings)
     count = min(count, args.limit) if args.limit else count
     bytes_out = count * trial.bytes_per_frame
-    folder = args.output.absolute()
-    while not folder.exists():
+    folder = path_of(args.output).absolute()
+    while not (is_remote(folder) or folder.exists()):
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = math.inf if is_remote(folder) else shutil.disk_usage(folder).free
+    room = "" if is_remote(folder) else f" ({free / 1e9:.1f} GB are free)"
     print(
         f"would write {', '.join(options.write)} of about {count} frames into {args.output}: about "
-        f"{_duration(count * trial.seconds_per_frame)} ({trial.seconds_per_frame:.3f} s per frame, measured on "
-        f"{trial.frames}) and {bytes_out / 1e9:.2f} GB ({free / 1e9:.1f} GB are free)"
+        f"{describe_duration(count * trial.seconds_per_frame)} ({trial.seconds_per_frame:.3f} s per frame, measured on "
+        f"{trial.frames}) and {bytes_out / 1e9:.2f} GB{room}"
     )
     return 0 if bytes_out < free else 1
 
 
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
-
-
-def _print_summary(summary: Summary, folder: Path) -> None:
+def _print_summary(summary: Summary, folder: str) -> None:
     rate = summary.done / summary.seconds if summary.seconds else 0.0
     before = f", {summary.before} were there already" if summary.before else ""
-    failed = f", {len(summary.failed)} failed" if summary.failed else ""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in summary.failed_by_kind.most_common())
+    failed = f", {len(summary.failed)} failed ({kinds})" if summary.failed else ""
     stopped = "; interrupted: go on with --resume" if summary.interrupted else ""
-    print(
-        f"{summary.done} frames in {_duration(summary.seconds)} ({rate:.2f} a second){before}{failed}{stopped}: "
-        f"{folder}"
-    )
+    took = f"{describe_duration(summary.seconds)} ({rate:.2f} a second)"
+    print(f"{summary.done} frames in {took}{before}{failed}{stopped}: {folder}")
+    if summary.left_out:
+        counts = (f"{'about ' * (name == BY_LIMIT)}{count} by {name}" for name, count in summary.left_out.items())
+        print(f"  left out: {', '.join(counts)}")
     for remark in summary.remarks:
         print(f"  {remark}")
     for key, reason in list(summary.failed.items())[:_MOST_NAMED]:
         print(f"  failed: {key}: {reason}")
     if len(summary.failed) > _MOST_NAMED:
         print(f"  and {len(summary.failed) - _MOST_NAMED} more: manifest.jsonl names them")
-
-
-class _Progress:
-    """A bar on a terminal, a line now and then in a log."""
-
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
-        self._bar: Any = None
-        self._total = self._done = 0
-        self._started_s = self._logged_s = now_s()
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def begin(self, total: int, done: int) -> None:
-        """Show how many frames there are, and how many are done."""
-        self._total, self._done = total, done
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=total, initial=done, unit="frame", dynamic_ncols=True)
-
-    def note(self, _: Any) -> None:
-        """Count a frame."""
-        self._done += 1
-        now_s = self._now_s()
-        if self._bar is not None:
-            self._bar.update()
-        elif now_s - self._logged_s >= _LOG_EVERY_S:
-            self._logged_s = now_s
-            print(f"{self._done} of about {self._total} frames", file=sys.stderr, flush=True)

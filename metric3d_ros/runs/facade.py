@@ -46,24 +46,30 @@ def frames(
     hfov_deg: float = 0.0,
     calibration: str = "",
     topics: tuple[str, ...] = (),
+    start_s: float = 0.0,
+    end_s: float = 0.0,
+    fps: float = 0.0,
     every: int = 1,
     strict: bool = False,
 ) -> Iterator[Frame]:
     """Yield the frames of an image, a folder, a pattern, a video or a bag, each with its camera.
 
     Example:
-        >>> for frame in metric3d_ros.frames("drive.mcap"):
+        >>> for frame in metric3d_ros.frames("drive.mcap", start_s=10, end_s=20, fps=2):
         ...     depth_m = model.estimate(frame.rgb, frame.camera).depth_m
 
     Args:
-        path: the recording.
+        path: the recording; or a URL, such as "s3://lab/drive.mcap".
         focal_px, hfov_deg, calibration: the camera, if the recording does not tell it (one of them).
         topics: image topics of a bag; none for all.
-        every: only every n-th frame.
+        start_s, end_s: seconds from the start of a video or bag; 0 for its end.
+        fps: at most so many frames a second of a video, or of each camera of a bag; 0 for all.
+        every: only every n-th frame; `fps` overrules it.
         strict: raise DataError for a frame that cannot be read; otherwise it is left out.
     """
     cameras = CameraChoice(focal_px=focal_px, hfov_deg=hfov_deg, calibration=str(calibration))
-    recordings, _ = open_recordings([path], Selection(cameras=cameras, topics=topics, every=every))
+    selection = Selection(cameras=cameras, topics=topics, start_s=start_s, end_s=end_s, fps=fps, every=every)
+    recordings, _ = open_recordings([path], selection)
     for recording in recordings:
         for chunk in recording.chunks(_CHUNK_FRAMES):
             for frame in recording.read(chunk):

@@ -3,7 +3,8 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,8 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.boundary import one_line_about, read_text
 from metric3d_ros.files.excerpts import excerpt, shorten
-from metric3d_ros.runs.manifest_lines import read_manifest
+from metric3d_ros.runs.manifest_lines import MANIFEST, SETTINGS, read_manifest
 from metric3d_ros.runs.sources.frame import Chunk
-
-MANIFEST, SETTINGS = "manifest.jsonl", "run.json"
 
 
 class Manifest:
@@ -25,20 +24,37 @@ class Manifest:
         failures: the lines of frames that cannot be done.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        resume: bool,
+        named: str = "",
+        on_append: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Begin a run in `folder`, or go on with one.
+
+        Args:
+            settings: what has to be the same if a run goes on.
+            resume: go on with the run that is there, if there is one.
+            named: what messages call the folder, if that is another name.
+            on_append: gets the text of the lines that are added.
 
         Raises:
             DataError: there is a run already, or the one to go on with has other settings.
         """
         self._path = folder / MANIFEST
+        self._on_append = on_append
         self.frames: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
         self._chunks: dict[str, list[dict[str, Any]]] = {}
         about = folder / SETTINGS
         if self._path.exists() or about.exists():
             if not resume:
-                raise DataError(f"{folder} holds a run already: give --resume to go on with it, or another folder")
+                raise DataError(
+                    f"{named or folder} holds a run already: give --resume to go on with it, or another folder"
+                )
             _check_settings(about, settings)
             self._load()
         write_text(about, json.dumps(settings, indent=1) + "\n", durable=True)
@@ -89,6 +105,14 @@ class Manifest:
         lines.sort(key=lambda line: (line["number"], line["attempt"]))
         return [str(line["video_file"]) for line in lines if line.get("video_file")]
 
+    def left_out(self, recording: str) -> Counter[str]:
+        """Return how many frames of a recording options left out, by the option, in the chunks that were begun."""
+        counts: Counter[str] = Counter()
+        for lines in self._chunks.values():
+            if lines[-1]["recording"] == recording:
+                counts.update(lines[-1].get("left_out") or {})
+        return counts
+
     def append(
         self,
         chunk: Chunk,
@@ -97,8 +121,12 @@ class Manifest:
         complete: bool,
         bag_file: str = "",
         video_file: str = "",
+        left_out: Mapping[str, int] | None = None,
     ) -> None:
-        """Add the lines of a chunk, or of the part of it that was done, at once."""
+        """Add the lines of a chunk, or of the part of it that was done, at once.
+
+        `left_out` has how many of its frames options left out, by the option.
+        """
         about = {
             "chunk": chunk.key,
             "recording": chunk.recording,
@@ -109,6 +137,7 @@ class Manifest:
             "complete": complete,
             "bag_file": bag_file,
             "video_file": video_file,
+            "left_out": {name: count for name, count in (left_out or {}).items() if count},
         }
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in (*lines, about))
         size = self._path.stat().st_size if self._path.exists() else 0
@@ -117,7 +146,8 @@ class Manifest:
                 file.write(text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
-        except OSError:
+            self._on_append(text)
+        except (OSError, DataError):
             with contextlib.suppress(OSError):
                 os.truncate(self._path, size)
             raise

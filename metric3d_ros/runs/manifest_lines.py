@@ -9,6 +9,7 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.files.boundary import one_line_about, read_lines
 from metric3d_ros.files.excerpts import shorten
 
+MANIFEST, SETTINGS = "manifest.jsonl", "run.json"
 MOST_BYTES = 1 << 30
 """Two million frames."""
 MOST_LINE_BYTES = 1 << 20
@@ -72,6 +73,9 @@ def _checked(line: Any) -> dict[str, Any]:
     shape: dict[str, Any] = _CHUNK if "frame" not in line else _FAILED if "failed" in line else _FRAME
     _check(line, shape, "")
     json.dumps(line, ensure_ascii=False).encode()  # half of a surrogate pair is no text that can be written
+    _check(line.get("left_out") or {}, dict, "left_out")
+    for name, count in (line.get("left_out") or {}).items():
+        _check(count, int, f"left_out.{name}")
     for name in ("bag_file", "video_file"):
         file = line.get(name) or ""
         if not isinstance(file, str) or "/" in file or file.startswith("."):

@@ -1,23 +1,28 @@
 """A run on several processes or machines, with Ray: each worker holds a model and does a chunk at a time.
 
-Workers write into the run's folder, which all machines must see under one path. Only the driver moves a chunk's files
-into place and adds its lines to the manifest, so a chunk whose worker died is done again, and lands once.
+Workers write into the run's folder, which all machines must see under one path, or upload to its URL. Only the driver
+moves a chunk's files into place and adds its lines to the manifest, so a chunk whose worker died is done again, and
+lands once; to a URL, it is uploaded again under the same names.
 """
 
 import dataclasses
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from metric3d_ros.errors import DataError, InferenceError
+from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.runs.options import RunOptions
-from metric3d_ros.runs.pipeline import Line, Pipeline
+from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
+from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
 from metric3d_ros.runs.sources.frame import Chunk, Recording
 
 LOCAL = "local"
 _MOST_ATTEMPTS = 3
-_POLL_S = 0.5
+_POLL_S, _CONNECT_S = 0.5, 10.0
 
 
 class RunInDriver(Protocol):
@@ -25,12 +30,15 @@ class RunInDriver(Protocol):
 
     options: RunOptions
     recordings: dict[str, Recording]
+    remote: RemoteFolder | None
 
     @property
     def stopped(self) -> bool: ...
     def missing(self) -> Iterator[tuple[Chunk, frozenset[str]]]: ...
     def part_folder(self, chunk: Chunk) -> Path: ...
-    def commit(self, chunk: Chunk, part: Path, lines: list[Line], complete: bool) -> None: ...
+    def part_name(self, chunk: Chunk) -> str: ...
+    def commit(self, part: Finished) -> None: ...
+    def record(self, part: Finished, files: tuple[str, str]) -> None: ...
     def note_frame(self, line: Line) -> None: ...
     def note_remarks(self, chunk: Chunk, remarks: Sequence[str]) -> None: ...
 
@@ -39,22 +47,28 @@ class Worker:
     """A model and its pipeline; lives in a process of Ray."""
 
     def __init__(self, options: RunOptions, recordings: Mapping[str, Recording]) -> None:
-        """Load the model."""
-        self._estimator = options.estimator()
+        """Remember what it works with."""
+        self._estimator: Estimator | None = None
         self._options = options
         self._recordings = recordings
 
-    def run(self, chunk: Chunk, done: frozenset[str], folder: str) -> tuple[list[Line], list[str]]:
-        """Do a chunk into `folder`; return its lines, and what is wrong with its recording."""
+    def run(self, chunk: Chunk, done: frozenset[str], folder: str) -> tuple[Finished, list[str]]:
+        """Do a chunk into `folder`; return it, and what is wrong with its recording."""
+        # Not when the worker starts: Ray buries what is wrong with a model in its words about actors that died.
+        self._estimator = self._estimator or self._options.estimator()
         # Anew for each chunk, so that results do not depend on which worker did the chunk before.
         pipeline = Pipeline(self._estimator, self._options, self._recordings)
-        lines: list[Line] = []
+        parts: list[Finished] = []
+        pipeline.run([(chunk, done)], lambda _: Path(folder), parts.append)
+        return parts[0], self._recordings[chunk.recording].remarks()
 
-        def finish(_: Chunk, __: Path, written: list[Line], ___: bool) -> None:
-            lines.extend(written)
-
-        pipeline.run([(chunk, done)], lambda _: Path(folder), finish)
-        return lines, self._recordings[chunk.recording].remarks()
+    def upload(
+        self, chunk: Chunk, done: frozenset[str], remote: RemoteFolder, name: str
+    ) -> tuple[Finished, list[str], tuple[str, str]]:
+        """Do a chunk as `run` does, and upload its files as the part `name`; return the part's names besides."""
+        with scratch_folder("metric3d_run") as scratch:
+            part, remarks = self.run(chunk, done, str(scratch / "part"))
+            return part, remarks, remote.place(scratch / "part", chunk.recording, name)
 
     def process_id(self) -> int:
         """Return the id of the worker's process."""
@@ -79,12 +93,26 @@ def run_on_ray(run: RunInDriver, address: str, *, workers: int = 0) -> None:
         if address == LOCAL:
             ray.init(address="local", include_dashboard=False, **quiet)
         else:
+            _check_reachable(address)
             ray.init(address=address, **quiet)
     try:
         _Driver(ray, run, workers).run()
     finally:
         if own:
             ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise DataError if nothing listens at host:port or ray://host:port, for which Ray waits for minutes."""
+    host, mark, port = address.rpartition("/")[2].rpartition(":")
+    if not (mark and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise DataError(
+            f"no Ray cluster answers at {address} ({error}): give the address of its head node, or --ray {LOCAL}"
+        ) from error
 
 
 class _Driver:
@@ -102,7 +130,7 @@ class _Driver:
     def run(self) -> None:
         ray = self._ray
         idle = [self._new_worker() for _ in range(self._count)]
-        busy: dict[Any, tuple[Any, Chunk, frozenset[str], Path]] = {}
+        busy: dict[Any, tuple[Any, Chunk, frozenset[str]]] = {}
         while True:
             while idle and self._waiting and not self._run.stopped:
                 worker = idle.pop()
@@ -110,16 +138,21 @@ class _Driver:
                 attempt = self._attempts[chunk.key] = self._attempts.get(chunk.key, 0) + 1
                 # Another folder each time: a worker that is taken for dead may still write.
                 folder = self._run.part_folder(chunk).absolute() / str(attempt)
-                busy[worker.run.remote(chunk, done, str(folder))] = worker, chunk, done, folder
+                if self._run.remote is None:
+                    result = worker.run.remote(chunk, done, str(folder))
+                else:
+                    result = worker.upload.remote(chunk, done, self._run.remote, self._run.part_name(chunk))
+                busy[result] = worker, chunk, done
             if not busy:
                 return
             ready, _ = ray.wait(list(busy), num_returns=1, timeout=_POLL_S)
             for result in ready:
-                worker, chunk, done, folder = busy.pop(result)
+                worker, chunk, done = busy.pop(result)
                 try:
-                    lines, remarks = ray.get(result)
+                    part, remarks, *files = ray.get(result)
                 except ray.exceptions.RayTaskError as error:
-                    raise error.as_instanceof_cause() from error
+                    # Its own words are a traceback of many lines.
+                    raise (error.cause if isinstance(error.cause, Exception) else error) from None
                 except ray.exceptions.RayError as error:
                     if self._attempts[chunk.key] >= _MOST_ATTEMPTS:
                         raise InferenceError(
@@ -129,8 +162,11 @@ class _Driver:
                     self._waiting.insert(0, (chunk, done))
                     idle.append(self._new_worker())
                     continue
-                self._run.commit(chunk, folder, lines, True)
-                for line in lines:
+                if files:
+                    self._run.record(part, files[0])
+                else:
+                    self._run.commit(part)
+                for line in part.lines:
                     self._run.note_frame(line)
                 self._run.note_remarks(chunk, remarks)
                 idle.append(worker)

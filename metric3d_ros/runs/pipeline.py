@@ -3,6 +3,7 @@
 import dataclasses
 import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,12 @@ from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.outputs.options import RECTIFIED
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import SteadyRange
-from metric3d_ros.recordings.bags.reader import Bag
+from metric3d_ros.recordings.bags.reader import kept_bag
 from metric3d_ros.recordings.bags.writer import is_latched
 from metric3d_ros.runs.options import BAG, RunOptions
 from metric3d_ros.runs.outputs.part_files import PartFiles, needs
 from metric3d_ros.runs.sources.bag_images import BagImages
-from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame, Recording
+from metric3d_ros.runs.sources.frame import NOT_ESTIMATED, Chunk, Failed, Frame, Recording
 from metric3d_ros.runs.topics import output_topics
 
 _WAITING_FRAMES = 4
@@ -33,11 +34,29 @@ _MORE_MEMORY = "run it on a computer with more memory"
 Line = dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """A chunk that was done, or a part of it.
+
+    Attributes:
+        folder: holds its files.
+        lines: of the manifest, one for each frame.
+        complete: nothing of it is missing.
+        left_out: how many frames options left out, by the option.
+    """
+
+    chunk: Chunk
+    folder: Path
+    lines: list[Line]
+    complete: bool
+    left_out: Mapping[str, int]
+
+
 class _End:
     """Follows the last frame of a chunk."""
 
-    def __init__(self, *, complete: bool) -> None:
-        self.complete = complete
+    def __init__(self, *, complete: bool, left_out: Mapping[str, int]) -> None:
+        self.complete, self.left_out = complete, left_out
 
 
 class Pipeline:
@@ -75,14 +94,14 @@ class Pipeline:
         self,
         chunks: Iterable[tuple[Chunk, frozenset[str]]],
         part_folder: Callable[[Chunk], Path],
-        finish: Callable[[Chunk, Path, list[Line], bool], None],
+        finish: Callable[[Finished], None],
     ) -> None:
         """Do chunks, each without the frames that are done already.
 
         Args:
             chunks: each with the keys of the frames that are done.
             part_folder: where a chunk's files are written.
-            finish: takes each chunk's files and lines, and whether it is complete; on the writing thread.
+            finish: takes each chunk, or the part of it that was done; on the writing thread.
 
         Raises what reading, inference or writing raised; what is finished by then stays.
         """
@@ -123,7 +142,8 @@ class Pipeline:
             if self.stop.is_set() or errors:
                 break
             _put(decoded, chunk, errors)
-            for item in self._recordings[chunk.recording].read(chunk, done=done):
+            left_out: Counter[str] = Counter()
+            for item in self._recordings[chunk.recording].read(chunk, done=done, left_out=left_out):
                 if isinstance(item, Frame) and self._left is not None:
                     if self._left <= 0:
                         self.stop.set()
@@ -132,7 +152,7 @@ class Pipeline:
                 _put(decoded, item, errors)
                 if self.stop.is_set() or errors:
                     break
-            _put(decoded, _End(complete=not self.stop.is_set()), errors)
+            _put(decoded, _End(complete=not self.stop.is_set(), left_out=left_out), errors)
         _put(decoded, None, errors)
 
     def _batches(self, decoded: "queue.Queue[Any]", errors: Sequence[BaseException]) -> Iterator[Any]:
@@ -173,7 +193,7 @@ class Pipeline:
                 for frame in frames:
                     yield from self._estimate([frame])
             else:
-                yield Failed(frames[0].key, reason)
+                yield Failed(frames[0].key, reason, NOT_ESTIMATED)
             return
         for frame, view, estimate in zip(frames, views, estimates, strict=True):
             yield frame, estimate if view is None else leave_out_unseen(estimate, view.seen)
@@ -186,7 +206,7 @@ class Pipeline:
     def _write(
         self,
         estimated: "queue.Queue[Any]",
-        ends: tuple[Callable[[Chunk], Path], Callable[[Chunk, Path, list[Line], bool], None]],
+        ends: tuple[Callable[[Chunk], Path], Callable[[Finished], None]],
         errors: Sequence[BaseException],
     ) -> None:
         part_folder, finish = ends
@@ -206,7 +226,7 @@ class Pipeline:
                     if item.complete:
                         self._copy_topics(chunk, part)
                     part.close()
-                    finish(chunk, part.folder, lines, item.complete)
+                    finish(Finished(chunk, part.folder, lines, complete=item.complete, left_out=item.left_out))
                     part = None
                     continue
                 line = self._write_one(chunk, part, item)
@@ -220,13 +240,13 @@ class Pipeline:
         recording = self._recordings[chunk.recording]
         about = {"recording": chunk.recording, "source": recording.source}
         if isinstance(item, Failed):
-            return {**about, "frame": item.key, "failed": item.reason}
+            return {**about, "frame": item.key, "failed": item.reason, "kind": item.kind}
         frame, estimate = item
         try:
             with needing_memory(f"correcting the depth of {frame.key}", remedy=_MORE_MEMORY):
                 corrected = self._correct(chunk.recording, frame, estimate)
         except Metric3DError as error:
-            return {**about, "frame": frame.key, "failed": str(error)}
+            return {**about, "frame": frame.key, "failed": str(error), "kind": NOT_ESTIMATED}
         result = Result(
             frame=frame,
             estimate=corrected.estimate,
@@ -255,17 +275,17 @@ class Pipeline:
         recording = self._recordings[chunk.recording]
         if part.bag is None or BAG not in self._options.write or not isinstance(recording, BagImages):
             return
-        with Bag(recording.source) as bag:
-            known = [
-                each
-                for each in bag.connections
-                if (self._options.merge or is_latched(each)) and each.msgtype in bag.typestore.fielddefs
-            ]
-            start_ns, stop_ns = recording.copied_span(chunk)
-            for connection, received_ns, data in bag.messages(known, start_ns=start_ns, stop_ns=stop_ns):
-                if not chunk.start <= received_ns < chunk.stop and not is_latched(connection):
-                    continue
-                part.bag.copy(connection, bag.typestore, bag.to_ros2(data, connection.msgtype), received_ns)
+        bag = kept_bag(recording.source)
+        known = [
+            each
+            for each in bag.connections
+            if (self._options.merge or is_latched(each)) and each.msgtype in bag.typestore.fielddefs
+        ]
+        start_ns, stop_ns = recording.copied_span(chunk)
+        for connection, received_ns, data in bag.messages(known, start_ns=start_ns, stop_ns=stop_ns):
+            if not chunk.start <= received_ns < chunk.stop and not is_latched(connection):
+                continue
+            part.bag.copy(connection, bag.typestore, bag.to_ros2(data, connection.msgtype), received_ns)
 
 
 def _alike(frame: Frame, other: Frame) -> bool:

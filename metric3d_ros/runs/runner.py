@@ -6,12 +6,15 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.files.exclusive import hold_folder_at_once
+from metric3d_ros.files.remote import hold_url_at_once, is_of_one_process, is_remote, path_of
 from metric3d_ros.interruption import ending_signals
 from metric3d_ros.recordings.bags.writer import write_metadata
 from metric3d_ros.recordings.videos import join_videos
@@ -19,10 +22,12 @@ from metric3d_ros.runs.manifest import Manifest
 from metric3d_ros.runs.options import BAG, HTML, VIDEO, RunOptions
 from metric3d_ros.runs.outputs.page import write_page
 from metric3d_ros.runs.outputs.part_files import move_into_place
-from metric3d_ros.runs.pipeline import Line, Pipeline
-from metric3d_ros.runs.sources.frame import Chunk, Recording
+from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
+from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
+from metric3d_ros.runs.sources.frame import NOT_ESTIMATED, Chunk, Recording
 
 PARTS = ".parts"
+BY_SPAN, BY_LIMIT = "--start and --end", "--limit"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,6 +38,8 @@ class Summary:
         done: frames that were written now.
         before: frames that were there already.
         failed: frames that cannot be done, with the reason, by their keys.
+        failed_by_kind: how many of these are corrupt, have no camera or could not be estimated.
+        left_out: how many frames options left out, by the option; --limit's number is about right.
         remarks: what is wrong with recordings that were done all the same.
         interrupted: it was stopped before its end.
         seconds: how long it took.
@@ -41,6 +48,8 @@ class Summary:
     done: int = 0
     before: int = 0
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    failed_by_kind: Counter[str] = dataclasses.field(default_factory=Counter)
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
     remarks: list[str] = dataclasses.field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
@@ -76,20 +85,28 @@ class Run:
         Raises DataError if the folder holds a run and `resume` is false, or one with other settings, or if another
         process works on it.
         """
-        self.folder = Path(folder)
+        self.folder = path_of(folder)
+        self.remote = RemoteFolder(self.folder) if is_remote(self.folder) else None
+        """Where results go, if that is a URL."""
         self._open = contextlib.ExitStack()
-        self._open.enter_context(_hold(self.folder))
+        self._work = self._open.enter_context(_hold(self.folder))
         self.options = options
         self.recordings = {recording.name: recording for recording in recordings}
         sources = {recording.name: recording.source for recording in recordings}
         about = {"inputs": sources, **options.to_json(), **(settings or {})}
-        self.manifest = Manifest(self.folder, about, resume=resume)
+        with self._closing_on_error():
+            if self.remote is not None:
+                self.remote.restore(self._work)
+            add_lines = self.remote.add_lines if self.remote is not None else lambda _: None
+            self.manifest = Manifest(self._work, about, resume=resume, named=str(folder), on_append=add_lines)
+            if self.remote is not None:
+                self.remote.keep_settings(self._work)
         self.summary = Summary(before=len(self.manifest.frames))
         self._limit = limit
         self._user_on_frame = on_frame
         self._pipeline: Pipeline | None = None
         self._stopped = threading.Event()
-        shutil.rmtree(self.folder / PARTS, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(self._work / PARTS, ignore_errors=True)  # of a process that was killed
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -130,9 +147,11 @@ class Run:
         Raises Metric3DError or OSError for what stops a run; what is done by then is complete, and can be resumed.
         """
         started_s = time.monotonic()
+        is_sound = False
         with _stopping_on_signals(self.stop):
             try:
                 if ray_address:
+                    self._check_seen_by_others()
                     from metric3d_ros.runs.on_ray import run_on_ray
 
                     run_on_ray(self, ray_address, workers=workers)
@@ -147,28 +166,72 @@ class Run:
                     if self._stopped.is_set():
                         self._pipeline.stop.set()
                     self._pipeline.run(self.missing(), self.part_folder, self.commit)
+                is_sound = True
             finally:
                 with self._open:
-                    shutil.rmtree(self.folder / PARTS, ignore_errors=True)
-                    self._complete_files()
+                    shutil.rmtree(self._work / PARTS, ignore_errors=True)
+                    if self.remote is None:
+                        self._complete_files()
+                    elif is_sound:
+                        self.remote.complete(self._work, list(self.recordings), self._complete_files)
         self.summary.seconds = time.monotonic() - started_s
         self.summary.interrupted = self._stopped.is_set()
         self.summary.failed = {
             f"{line['recording']}: {line['frame']}": line["failed"] for line in self.manifest.failures
         }
+        self.summary.failed_by_kind = Counter(str(line.get("kind", NOT_ESTIMATED)) for line in self.manifest.failures)
+        self.summary.left_out = self._left_out()
         for recording in self.recordings.values():
             self._add_remarks(recording, recording.remarks())
         return self.summary
 
+    def _left_out(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        handled = Counter(str(line["recording"]) for line in (*self.manifest.frames, *self.manifest.failures))
+        unfinished = {chunk.recording for chunk, _ in self.missing()}
+        for name, recording in self.recordings.items():
+            by_option = self.manifest.left_out(name)
+            counts.update(by_option)
+            if name not in unfinished:
+                counts[BY_SPAN] += max(0, recording.total() - handled[name] - by_option.total())
+        if self._limit and unfinished:
+            whole = sum(recording.count() for recording in self.recordings.values())
+            counts[BY_LIMIT] = max(0, whole - handled.total())
+        return +counts
+
+    def _check_seen_by_others(self) -> None:
+        for path in (self.folder, *(recording.source for recording in self.recordings.values())):
+            if is_of_one_process(path):
+                raise DataError(f"{path} is in the memory of this process, which no worker sees: leave out --ray")
+
     def part_folder(self, chunk: Chunk) -> Path:
         """Return where the files of a chunk are written before they are moved into place."""
-        return self.folder / PARTS / f"{chunk.recording}_{chunk.number}"
+        return self._work / PARTS / f"{chunk.recording}_{chunk.number}"
 
-    def commit(self, chunk: Chunk, part: Path, lines: list[Line], complete: bool) -> None:
+    def commit(self, part: Finished) -> None:
         """Move a chunk's files into place, then add its lines to the manifest."""
-        name = self.manifest.part_name(chunk)
-        bag_file, video_file = move_into_place(part, self.folder, chunk.recording, name)
-        self.manifest.append(chunk, lines, complete=complete, bag_file=bag_file, video_file=video_file)
+        name = self.part_name(part.chunk)
+        if self.remote is None:
+            files = move_into_place(part.folder, self._work, part.chunk.recording, name)
+        else:
+            files = self.remote.place(part.folder, part.chunk.recording, name)
+        self.record(part, files)
+
+    def part_name(self, chunk: Chunk) -> str:
+        """Return the name of the next part of a chunk; see `Manifest`."""
+        return self.manifest.part_name(chunk)
+
+    def record(self, part: Finished, files: tuple[str, str]) -> None:
+        """Add the lines of a chunk whose files are in place: its part of the bag and of the video, "" if none."""
+        bag_file, video_file = files
+        self.manifest.append(
+            part.chunk,
+            part.lines,
+            complete=part.complete,
+            bag_file=bag_file,
+            video_file=video_file,
+            left_out=part.left_out,
+        )
 
     def note_frame(self, line: Line) -> None:
         """Count a frame that was written on another machine."""
@@ -187,31 +250,51 @@ class Run:
             self.summary.done += 1
         self._user_on_frame(line)
 
-    def _complete_files(self) -> None:
-        """Write what belongs to all chunks of a recording: metadata.yaml, the video, the page."""
+    def _complete_files(self) -> dict[str, list[str]]:
+        """Write what belongs to all chunks of a recording: metadata.yaml, the video, the page; return bags' files."""
+        bags: dict[str, list[str]] = {}
         for name in self.recordings:
-            folder = self.folder / name
+            folder = self._work / name
             if BAG in self.options.write and (folder / "bag").is_dir():
-                write_metadata(folder / "bag", self.manifest.bag_files(name))
+                bags[name] = write_metadata(folder / "bag", self.manifest.bag_files(name))
             parts = [folder / ".video" / file for file in self.manifest.video_files(name)]
             if VIDEO in self.options.write and parts:
                 join_videos(parts, folder / f"{name}.mp4")
         if HTML in self.options.write and self.manifest.frames:
-            write_page(self.folder / "index.html", self.manifest.frames, warning=self.options.limits)
+            write_page(self._work / "index.html", self.manifest.frames, warning=self.options.limits)
+        return bags
+
+    @contextlib.contextmanager
+    def _closing_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._open.close()
+            raise
 
 
 @contextlib.contextmanager
-def _hold(folder: Path) -> Iterator[None]:
-    """Hold a run's folder, made if it is not there, so that no two processes add to one run."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _hold(folder: Path) -> Iterator[Path]:
+    """Hold a run's folder, made if it is not there, so that no two processes add to one run.
+
+    Yields the folder to work in: another one if that of the run is at a URL.
+    """
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(hold_folder_at_once(folder))
+            if is_remote(folder):
+                stack.enter_context(hold_url_at_once(str(folder)))
+                work = stack.enter_context(scratch_folder("metric3d_run"))
+            else:
+                folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(hold_folder_at_once(folder))
+                work = folder
         except BlockingIOError:
             raise DataError(
                 f"another process works on the run in {folder}: wait for it, or give another folder"
             ) from None
-        yield
+        except OSError as error:
+            raise DataError(f"cannot write into {folder}: {error.strerror or error}; give another folder") from error
+        yield work
 
 
 class _stopping_on_signals:

@@ -3,13 +3,12 @@
 import dataclasses
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.runs.options import RunOptions
-from metric3d_ros.runs.pipeline import Line, Pipeline
-from metric3d_ros.runs.sources.frame import Chunk, Recording
+from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
+from metric3d_ros.runs.sources.frame import Recording
 
 _FRAMES = 3
 
@@ -31,10 +30,10 @@ def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
     written = 0
     frames: list[Line] = []
 
-    def finish(_: Chunk, part: Path, lines: list[Line], __: bool) -> None:
+    def finish(part: Finished) -> None:
         nonlocal written
-        written += sum(file.stat().st_size for file in part.rglob("*") if file.is_file())
-        frames.extend(line for line in lines if "failed" not in line)
+        written += sum(file.stat().st_size for file in part.folder.rglob("*") if file.is_file())
+        frames.extend(line for line in part.lines if "failed" not in line)
 
     with scratch_folder("metric3d_trial") as folder:
         pipeline = Pipeline(estimator, options, {recording.name: recording})

@@ -1,6 +1,7 @@
 """Bags that are broken: one line tells how, and what can be read of them is done."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
 
-from made_bags import StoragePlugin, write_ros1, write_ros2
+from made_bags import CompressionMode, StoragePlugin, write_ros1, write_ros2
 from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -76,6 +77,44 @@ def test_a_ros_1_bag_that_was_cut_off_gives_one_line(run, tmp_path):
     status, frames, text = run(bag)
     assert (status, frames) == (1, [])
     assert "drive.bag cannot be read" in text
+
+
+def test_a_pipe_is_refused_at_once(run, tmp_path):
+    os.mkfifo(tmp_path / "drive.mcap")
+    status, _, text = run(tmp_path / "drive.mcap")
+    assert status == 1
+    assert "drive.mcap is no file" in text
+
+
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_a_compressed_file_that_was_cut_off_gives_one_line(run, tmp_path, storage):
+    bag = write_ros2(tmp_path / "drive", 20, storage=storage, compression=CompressionMode.FILE)
+    (file,) = bag.glob("*.zstd")
+    cut(file, 0.5)
+    status, _, text = run(bag)
+    assert status == 1
+    assert "drive cannot be read: Compressed file ended" in text
+    assert "without it" not in text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wrong"),
+    [
+        (r"message_count: 6", "message_count: 999999"),
+        (r"message_count: 12", "message_count: 3"),
+        (r"nanoseconds_since_epoch: \d+", "nanoseconds_since_epoch: 5"),
+        (r"nanoseconds: \d+", "nanoseconds: 7"),
+    ],
+)
+@pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_metadata_that_contradict_the_files_are_done_without(run, tmp_path, storage, pattern, wrong):
+    bag = write_ros2(tmp_path / "drive", 6, storage=storage)
+    metadata = bag / "metadata.yaml"
+    metadata.write_text(re.sub(pattern, wrong, metadata.read_text()))
+    status, frames, text = run(bag)
+    assert (status, len(frames)) == (0, 6)
+    assert "about 6 frames" in text
+    assert "metadata.yaml does not fit the bag" in text
 
 
 @pytest.mark.parametrize("damage", ["missing", "nonsense", "other files"])

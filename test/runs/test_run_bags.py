@@ -25,6 +25,8 @@ from rosbags.highlevel import AnyReader
 import metric3d_ros
 from metric3d_ros.cli import main
 from metric3d_ros.messages import image_to_array
+from metric3d_ros.recordings.bags.reader import Bag
+from metric3d_ros.runs.sources.bag_images import _Infos
 
 COUNT = 6
 
@@ -183,3 +185,35 @@ def test_metadata_of_several_parts_add_up(model, tmp_path):
     assert about["message_count"] == 2 * COUNT == sum(each["message_count"] for each in about["files"])
     assert {each["message_count"] for each in about["topics_with_message_count"]} == {COUNT}
     assert about["duration"]["nanoseconds"] == stamps(COUNT)[-1] - stamps(COUNT)[0]
+
+
+def test_a_frame_is_there_before_the_whole_bag_is_read(tmp_path, monkeypatch):
+    """A bag of 20 GB opens in seconds: camera_info is read for a few seconds of it at a time."""
+    bag, stops = write_ros2(tmp_path / "drive", 300), []
+    messages = Bag.messages
+
+    def noted(self, connections, *, start_ns=None, stop_ns=None):
+        stops.append(stop_ns)
+        return messages(self, connections, start_ns=start_ns, stop_ns=stop_ns)
+
+    monkeypatch.setattr(Bag, "messages", noted)
+    frames = metric3d_ros.frames(bag)
+    first = next(frames)
+    (images, infos) = stops
+    assert infos - first.received_ns == 12_000_000_000
+    assert images > stamps(300)[-1]
+    assert sum(1 for _ in frames) == 299
+    assert len(stops) == 1 + 3, "30 s are three spans"
+
+
+def test_camera_info_is_read_once_for_all_chunks_of_a_span(model, tmp_path, monkeypatch):
+    bag, read = write_ros2(tmp_path / "drive", 90), []
+    load = _Infos._load
+
+    def noted(self, span):
+        read.append(span)
+        load(self, span)
+
+    monkeypatch.setattr(_Infos, "_load", noted)
+    assert run(model, bag, "-o", tmp_path / "out", "--chunk", 10) == 0
+    assert read == [0, 0], "for the plan, in this thread, and for the run"

@@ -1,18 +1,21 @@
 """What `metric3d run` writes for a bag is what depth_node publishes for the same messages, bit for bit."""
 
+import itertools
+
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
 
 from camera_bench import CameraBench
-from made_bags import write_ros2
+from made_bags import picture, write_ros2
 from rclpy.serialization import deserialize_message
 from ros_process import TestBench, next_domain, parameters, ros_environment, running_node
 from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from metric3d_ros.cli import main
+from metric3d_ros.evaluation.flights import HeldOutFlights
 
 KINDS = {"Image": Image, "CameraInfo": CameraInfo, "PointCloud2": PointCloud2}
 OPTIONS = {"depth.max_m": 6.0, "points.max_jump": 0.2, "color.map": "viridis"}
@@ -36,14 +39,31 @@ def messages_of(bag):
         ]
 
 
-@pytest.mark.parametrize("values", [{}, OPTIONS, CORRECTIONS], ids=["defaults", "limits", "corrections"])
-def test_messages_equal_those_of_the_node(tmp_path, values):
-    bag = write_ros2(tmp_path / "drive", COUNT)
+def flight():
+    """Return images of a camera that moves through a rendered room, so that what steadies depth has work to do."""
+    (flown,) = HeldOutFlights(1, size_hw=(96, 128))
+    images = [frame.rgb for frame in itertools.islice(flown, COUNT)]
+    return lambda number: images[number]
+
+
+@pytest.mark.parametrize(
+    ("values", "picture_of"),
+    [({}, picture), (OPTIONS, picture), (CORRECTIONS, picture), (CORRECTIONS, None)],
+    ids=["defaults", "limits", "corrections", "corrections of a flight"],
+)
+def test_messages_equal_those_of_the_node(tmp_path, values, picture_of):
+    bag = write_ros2(tmp_path / "drive", COUNT, picture_of=picture_of or flight())
     words = ["--write", "bag", "--outputs", "depth,depth_color,normals,normals_color,confidence,points"]
-    words += ["--chunk", "2"]  # what is remembered from frame to frame goes on from chunk to chunk
     words += [f"--param={name}={value}" for name, value in values.items()]
-    assert main(["run", str(bag), "-o", str(tmp_path / "out"), "--provider", "cpu", "--threads", "1", *words]) == 0
-    written = messages_of(tmp_path / "out/drive/bag")
+    runs = []
+    for chunk in ("1", "2", "64"):  # what is remembered from frame to frame goes on from chunk to chunk
+        out = tmp_path / f"out{chunk}"
+        options = ["-o", str(out), "--provider", "cpu", "--threads", "1", "--chunk", chunk]
+        assert main(["run", str(bag), *options, *words]) == 0
+        with AnyReader([out / "drive/bag"]) as reader:
+            runs.append([(c.topic, t, bytes(data)) for c, t, data in reader.messages()])
+    assert runs[0] == runs[1] == runs[2]
+    written = messages_of(tmp_path / "out2/drive/bag")
     shown = messages_of(bag)
 
     domain = next_domain()

@@ -195,3 +195,10 @@ def test_a_folder_in_which_another_process_runs_is_refused_and_its_files_stay(mo
     assert run(model, folder, "-o", out, "--focal", FOCAL, "--resume") == 0
     assert len(manifest(out)) == 3
     assert not (out / ".parts").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/deeper", "/proc/none"])
+def test_a_folder_that_cannot_be_made_is_one_line(model, folder, tmp_path, capsys, place):
+    (tmp_path / "file").touch()
+    assert run(model, folder, "-o", tmp_path / place, "--focal", FOCAL) == 1
+    assert f"cannot write into {tmp_path / place}: " in capsys.readouterr().err

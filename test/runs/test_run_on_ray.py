@@ -1,10 +1,13 @@
 """`metric3d run --ray`: the same results as in one process, each frame once, whatever becomes of the workers."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -15,6 +18,8 @@ import psutil
 from made_bags import write_ros2
 from rosbags.highlevel import AnyReader
 
+from metric3d_ros.cli import main
+from metric3d_ros.files.remote import path_of
 from metric3d_ros.runs.options import RunOptions
 from metric3d_ros.runs.runner import Run
 from metric3d_ros.runs.sources.inputs import open_recordings
@@ -44,8 +49,33 @@ def frames_of(folder):
 
 
 def workers_of_ray():
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if any("Worker" in word for word in child.cmdline())]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            if child.cmdline()[:1] and child.cmdline()[0].startswith("ray::Worker"):
+                found.append(child)
+    return found
+
+
+def watch(parts, beside, work):
+    """Do `work` and `beside` at once; return how many chunks were in the making at most."""
+    most, stopped = [0], threading.Event()
+
+    def count():
+        while not stopped.wait(0.002):
+            with contextlib.suppress(FileNotFoundError):
+                most.append(len(list(parts.glob("*/*"))))
+
+    threads = [threading.Thread(target=target) for target in (count, beside)]
+    for thread in threads:
+        thread.start()
+    try:
+        work()
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    return max(most)
 
 
 def test_two_workers_write_what_one_process_writes_even_if_one_is_killed(bag, model, tmp_path):
@@ -61,11 +91,11 @@ def test_two_workers_write_what_one_process_writes_even_if_one_is_killed(bag, mo
                     killed.append(worker.pid)
             time.sleep(0.005)
 
-    thread = threading.Thread(target=kill_one)
-    thread.start()
-    summary = run.run(ray_address="local", workers=2)
-    thread.join()
+    most_at_once = watch(tmp_path / "ray/.parts", kill_one, lambda: run.run(ray_address="local", workers=2))
+    summary = run.summary
     assert killed, "no worker was found"
+    # Each worker has one chunk, and a new one that of the worker that died: what is done waits nowhere.
+    assert 1 <= most_at_once <= 3
     assert (summary.exit_status, summary.done) == (0, COUNT)
     frames = frames_of(tmp_path / "ray")
     assert len(frames) == len(set(frames)) == COUNT
@@ -74,3 +104,65 @@ def test_two_workers_write_what_one_process_writes_even_if_one_is_killed(bag, mo
     for file in (tmp_path / "one/drive/png16").iterdir():
         assert file.read_bytes() == (tmp_path / "ray/drive/png16" / file.name).read_bytes()
     assert not (tmp_path / "ray/.parts").exists()
+
+
+def frames_in(video):
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
+    with av.open(str(video)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def run_cli(*words):
+    return main(["run", *map(str, words), "--provider", "cpu", "--ray", "local", "--workers", "2"])
+
+
+@pytest.mark.slow
+def test_the_command_writes_every_format_as_one_process_does(bag, model, tmp_path):
+    """With fixed colours: their range follows the frames of a chunk."""
+    words = [bag, "--write", "bag,npz,ply,html,video", "--chunk", 5, "--fps", 5, "--model", model, "--threads", 1]
+    words += ["--param", "color.far_m=5.0", "--outputs", "depth,depth_color"]
+    assert main(["run", *map(str, words), "-o", str(tmp_path / "one"), "--provider", "cpu"]) == 0
+    assert run_cli(*words, "-o", tmp_path / "ray") == 0
+    assert messages_of(tmp_path / "ray/drive/bag") == messages_of(tmp_path / "one/drive/bag")
+    for kind in ("npz", "ply"):
+        files = list((tmp_path / f"one/drive/{kind}").iterdir())
+        assert len(files) == COUNT // 2
+        for file in files:
+            assert (tmp_path / f"ray/drive/{kind}" / file.name).read_bytes() == file.read_bytes(), file
+    # Chunks are done in any order, and shown in that of the recording.
+    pages = [(tmp_path / name / "index.html").read_text() for name in ("one", "ray")]
+    assert re.findall('src="[^"]*"', pages[0]) == re.findall('src="[^"]*"', pages[1])
+    assert frames_in(tmp_path / "ray/drive/drive.mp4") == COUNT // 2
+
+
+@pytest.mark.slow
+def test_workers_upload_to_a_store_themselves(bag, model, tmp_path, s3, capsys):
+    out = f"{s3}/{uuid.uuid4().hex}"
+    words = (bag, "--write", "bag,png16", "--outputs", "depth", "--chunk", 5, "--model", model)
+    assert run_cli(*words, "-o", out) == 0
+    assert run_cli(*words, "-o", out) == 1
+    assert "holds a run already" in capsys.readouterr().err
+    assert run_cli(*words, "-o", out, "--resume") == 0
+    assert run_cli(*words, "-o", tmp_path / "local") == 0
+    for name in ("drive/bag/metadata.yaml", *(f"drive/png16/{frame}.png" for frame in frames_of(tmp_path / "local"))):
+        assert (path_of(out) / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
+    there = {path.name for path in path_of(f"{out}/drive/bag").iterdir()}
+    assert there == {path.name for path in (tmp_path / "local/drive/bag").iterdir()}
+
+
+@pytest.mark.slow
+def test_what_stops_a_worker_is_one_line(bag, model, tmp_path, capsys):
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(model.read_bytes()[:200])
+    assert run_cli(bag, "-o", tmp_path / "out", "--model", damaged) == 1
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err + captured.out
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("metric3d run")]
+    assert f"{damaged} cannot be loaded as an ONNX model" in line
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "[::1]:9", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there_is_one_line(bag, model, tmp_path, capsys, address):
+    words = [bag, "-o", tmp_path / "out", "--model", model, "--ray", address]
+    assert main(["run", *map(str, words)]) == 1
+    assert f"no Ray cluster answers at {address}" in capsys.readouterr().err

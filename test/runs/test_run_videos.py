@@ -13,6 +13,7 @@ import av
 import metric3d_ros
 from metric3d_ros.cli import main
 from metric3d_ros.errors import DataError
+from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.recordings.videos import VideoWriter
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
@@ -109,3 +110,61 @@ def test_a_video_whose_header_states_years_is_planned_by_its_bytes(model, video,
     assert len(recording.chunks(1)) <= len(content)
     assert run(model, path, "-o", tmp_path / "out", "--focal", FOCAL) == 0
     assert len(stamps_of(tmp_path / "out")) == len(TIMES_NS)
+
+
+def test_chunks_do_not_change_which_frames_fps_takes(model, video, tmp_path, capsys):
+    for chunk in (1, 2, 64):
+        out = tmp_path / f"out{chunk}"
+        assert run(model, video, "-o", out, "--focal", FOCAL, "--fps", 2, "--chunk", chunk) == 0
+        assert stamps_of(out) == [0, 500_000_000, 1_000_000_000]
+        assert "left out: 5 by --fps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("chunk", [1, 64])
+def test_pictures_of_another_size_are_fitted_into_the_video(model, tmp_path, chunk):
+    for number, (height, width) in enumerate([(48, 64), (64, 48), (32, 96)]):
+        write_rgb(tmp_path / f"pictures/{number}.png", np.full((height, width, 3), 200, np.uint8))
+    out = tmp_path / "out"
+    assert run(model, tmp_path / "pictures", "-o", out, "--focal", FOCAL, "--write", "video", "--chunk", chunk) == 0
+    with av.open(str(out / "pictures/pictures.mp4")) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [picture.shape for picture in pictures] == [(48, 128, 3)] * 3
+    # 64 x 48 beside its depth: 64 x 96, scaled by 48 / 64 to 48 x 72, with 28 black columns on both sides.
+    assert pictures[1][24, 20].max() < 30
+    assert pictures[1][24, 40].min() > 180
+    # 32 x 192, scaled by 128 / 192 to 21 x 128, with 13 black rows above and 14 below.
+    assert pictures[2][6, 30].max() < 30
+    assert pictures[2][24, 30].min() > 180
+
+
+def test_a_video_that_ends_before_its_stated_duration_is_reported(model, tmp_path, capsys):
+    writer = VideoWriter(tmp_path / "drive.mkv", (HEIGHT, WIDTH))
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        writer.write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8), number * 100_000_000)
+    writer.close()
+    path = tmp_path / "drive.mkv"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert run(model, path, "-o", tmp_path / "out", "--focal", FOCAL, "--chunk", 8) == 0
+    assert 15 < len(stamps_of(tmp_path / "out")) < 25
+    assert "and states 3.9 s: what is complete in it was read" in capsys.readouterr().out
+
+
+def test_a_rotated_video_is_turned_upright(video):
+    """A quarter clockwise, as a telephone's display matrix has it: what was left is above."""
+    writer = VideoWriter(video, (HEIGHT, WIDTH))
+    picture = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    picture[:, : WIDTH // 2] = 220
+    writer.write(picture, 0)
+    writer.close()
+    data = bytearray(video.read_bytes())
+    at = data.index(b"tkhd") + 44
+    one = 1 << 16
+    data[at : at + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    video.write_bytes(data)
+    (frame,) = metric3d_ros.frames(video, focal_px=FOCAL)
+    assert frame.rgb.shape == (WIDTH, HEIGHT, 3)
+    assert frame.rgb[: WIDTH // 2 - 4].min() > 150
+    assert frame.rgb[WIDTH // 2 + 4 :].max() < 100
+    assert (frame.camera.width, frame.camera.height) == (HEIGHT, WIDTH)
+    assert "turned by 90 degrees" in frame.focal_from

@@ -69,8 +69,12 @@ def write_ros2(
     with_static=False,
     distro=Stores.ROS2_JAZZY,
     stamps_ns=None,
+    picture_of=picture,
 ):
-    """Write a rosbag2 of `count` images of each camera, on CAMERA/image_raw and CAMERA/camera_info."""
+    """Write a rosbag2 of `count` images of each camera, on CAMERA/image_raw and CAMERA/camera_info.
+
+    `picture_of`: returns the image (H, W, 3) of a number, on from 100 for the second camera.
+    """
     store = get_typestore(distro)
     writer = Writer(path, version=9, storage_plugin=storage)
     if compression:
@@ -91,7 +95,8 @@ def write_ros2(
             writer.write(static, START_NS - 5 * 10**9, store.serialize_cdr(message, kind))
         for number, stamp_ns in enumerate(stamps_ns or stamps(count)):
             for place, camera in enumerate(cameras):
-                image, info = messages(store, stamp_ns, picture(number + 100 * place), frame_id=f"{camera[1:]}_frame")
+                rgb = picture_of(number + 100 * place)
+                image, info = messages(store, stamp_ns, rgb, frame_id=f"{camera[1:]}_frame")
                 received_ns = stamps(count)[number] + DELAY_NS + place
                 for name, message, kind in (("camera_info", info, "CameraInfo"), ("image_raw", image, "Image")):
                     if (camera, name) in topics:

@@ -1,11 +1,13 @@
 """A bag of any kind, opened for reading: rosbag2 folders and files, and ROS 1 bags."""
 
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.boundary import MOST_TEXT_BYTES
+from metric3d_ros.files.remote import path_of
 from metric3d_ros.recordings.bags.truncated_mcap import TruncatedMcap, is_truncated
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -24,12 +26,35 @@ def is_bag(path: Path) -> bool:
     return path.suffix.lower() in _BAG_SUFFIXES
 
 
+_kept = threading.local()
+
+
+def kept_bag(path: str) -> "Bag":
+    """Return an open bag, the same one as before if this thread's last call was for it: opening can take seconds.
+
+    `Bag` tells what is raised. The bag stays open until the thread asks for another one or ends.
+    """
+    if getattr(_kept, "path", None) != path:
+        release_bag()
+        _kept.bag, _kept.path = Bag(path), path
+    bag: Bag = _kept.bag
+    return bag
+
+
+def release_bag() -> None:
+    """Close the bag that this thread keeps open, if there is one."""
+    if getattr(_kept, "path", None) is not None:
+        _kept.path = None
+        _kept.bag.close()
+
+
 class Bag:
     """An open bag.
 
     Attributes:
         path: as it was given.
         remarks: what is wrong with it, a line each, although it can be read.
+        kept: what those who read it keep with it, until it is closed.
         is_ros1: it holds messages of ROS 1.
     """
 
@@ -44,29 +69,36 @@ class Bag:
             from rosbags.typesys import Stores, get_typestore
         except ImportError as error:
             raise DataError(f"{path}: {_INSTALL}") from error
-        self.path = Path(path)
+        self.path = path_of(path)
         self.remarks: list[str] = []
+        self.kept: dict[str, Any] = {}
         self.is_ros1 = self.path.suffix.lower() == ".bag"
         if not self.path.exists():
             raise DataError(f"there is no bag {path}; expected a rosbag2 folder, .mcap, .db3 or .bag")
+        if not (self.path.is_dir() or self.path.is_file()):  # to open a pipe waits for ever
+            raise DataError(f"{path} is no file; expected a rosbag2 folder, .mcap, .db3 or .bag")
         default = get_typestore(Stores.ROS1_NOETIC if self.is_ros1 else Stores.ROS2_JAZZY)
-        failures: list[str] = []
-        for paths in self._ways(failures):
-            reader = AnyReader(paths, default_typestore=default)
+        reasons: list[str] = []
+        notes: list[str] = []
+        for paths in self._ways(notes):
             try:
+                reader = AnyReader(paths, default_typestore=default)
                 reader.open()
+                if problem := _contradiction(reader) if len(paths) == 1 and paths[0] is self.path else "":
+                    reader.close()
+                    raise DataError(problem)
             except Exception as error:  # `rosbags` lets errors of its storages through
-                failures.append(_reason(error))
+                reasons.append(_reason(error))
                 continue
             self._reader: Any = reader
-            self.remarks += failures
+            self.remarks += [*reasons, *notes]
             return
         raise DataError(
-            f"{self.path} cannot be read: {'; '.join(dict.fromkeys(failures)) or 'it holds no storage file'}"
+            f"{self.path} cannot be read: {'; '.join(dict.fromkeys(reasons)) or 'it holds no storage file'}"
         )
 
     def _ways(self, failures: list[str]) -> Iterator[list[Any]]:
-        """Yield what to open, the best first."""
+        """Yield what to open, the best first; add to `failures` what is wrong with each but the first."""
         if not self.path.is_dir():
             yield [_repaired(self.path, failures)]
             return
@@ -79,7 +111,8 @@ class Bag:
                 yield [self.path]
             else:
                 failures.append(f"metadata.yaml has {size} bytes, expected at most {_MOST_METADATA_BYTES}")
-            failures.append("metadata.yaml does not fit the bag; its files were read without it")
+            if files:
+                failures.append("metadata.yaml does not fit the bag; its files were read without it")
         elif not about.is_file():
             failures.append("metadata.yaml is missing; the files of the folder were read without it")
         if files:
@@ -157,6 +190,25 @@ class Bag:
             return data
         converted: memoryview = self.typestore.ros1_to_cdr(data, message_type)
         return converted
+
+
+def _contradiction(reader: Any) -> str:
+    """Return in which way a bag's metadata.yaml contradicts its files, which then can be read without it; "" if not."""
+    about: Any = getattr(reader.readers[0], "storage", None)
+    storages: Any = getattr(about, "storages", ())
+    if not storages or about.metadata.compression_mode:
+        return ""
+    held = sum(storage.metadata.message_count for storage in storages)
+    if about.metadata.message_count != held:
+        return f"metadata.yaml states {about.metadata.message_count} messages, and the files hold {held}"
+    by_topic = sum(connection.msgcount for connection in about.connections)
+    if by_topic != held:
+        return f"metadata.yaml states {by_topic} messages of its topics, and the files hold {held}"
+    first_ns = min(storage.metadata.start_time for storage in storages)
+    end_ns = max(storage.metadata.end_time for storage in storages)
+    if held and not (about.metadata.start_time <= first_ns and end_ns <= about.metadata.end_time):
+        return "metadata.yaml states other times than the files"
+    return ""
 
 
 def _storage_files(folder: Path) -> list[Path]:

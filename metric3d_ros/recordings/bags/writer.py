@@ -113,8 +113,8 @@ def add_part(part: Path, bag: Path, name: str) -> str:
     return target.name
 
 
-def write_metadata(bag: Path, files: Sequence[str]) -> None:
-    """Write metadata.yaml for the parts `files`, in this order, and remove the files of others."""
+def write_metadata(bag: Path, files: Sequence[str]) -> list[str]:
+    """Write metadata.yaml for the parts `files`, in this order, and remove all others; return those with messages."""
     parts: list[dict[str, Any]] = []
     for file in files:
         about = bag / f".{file}.yaml"
@@ -132,7 +132,7 @@ def write_metadata(bag: Path, files: Sequence[str]) -> None:
             file_path.unlink()
             (bag / f".{file_path.name}.yaml").unlink(missing_ok=True)
     if not parts:
-        return
+        return []
     start_ns = min(part["starting_time"]["nanoseconds_since_epoch"] for part in parts)
     end_ns = max(part["starting_time"]["nanoseconds_since_epoch"] + part["duration"]["nanoseconds"] for part in parts)
     merged = {
@@ -145,6 +145,7 @@ def write_metadata(bag: Path, files: Sequence[str]) -> None:
         "files": [part["files"][0] for part in parts],
     }
     write_text(bag / "metadata.yaml", yaml.safe_dump({_INFORMATION: merged}, sort_keys=False), durable=True)
+    return list(merged["relative_file_paths"])
 
 
 def _checked(part: dict[str, Any]) -> dict[str, Any]:

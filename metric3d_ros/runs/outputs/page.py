@@ -30,7 +30,7 @@ def write_page(path: Path, frames: Sequence[dict[str, Any]], *, warning: str = "
     names = list(dict.fromkeys(str(frame["recording"]) for frame in frames))
     parts = [_HEAD.format(title=html.escape(", ".join(names)), count=len(frames))]
     if warning:
-        parts.append(f'<p class="warning">{html.escape(warning)}</p>')
+        parts.append(f'<p class="warning">{html.escape(warning[0].upper() + warning[1:])}</p>')
     for name in names:
         own = sorted((f for f in frames if f["recording"] == name), key=lambda f: (f["received_ns"], f["frame"]))
         parts.append(f"<h2>{html.escape(name)}</h2>")

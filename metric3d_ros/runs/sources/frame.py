@@ -1,6 +1,7 @@
 """A frame of a recording, and the chunks that a recording is cut into."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,12 +53,23 @@ class Frame:
         return f"{self.stream}/{self.name}" if self.stream else self.name
 
 
+CORRUPT, NO_CAMERA, NOT_ESTIMATED = "corrupt", "no camera", "not estimated"
+BY_EVERY, BY_FPS = "--every", "--fps"
+
+
 @dataclasses.dataclass(frozen=True)
 class Failed:
-    """A frame that cannot be used, and why."""
+    """A frame that cannot be used, and why.
+
+    Attributes:
+        key: as `Frame.key`.
+        reason: one line, with the remedy.
+        kind: CORRUPT (it cannot be decoded), NO_CAMERA (its focal length is unknown) or NOT_ESTIMATED.
+    """
 
     key: str
     reason: str
+    kind: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,8 +112,20 @@ class Recording(Protocol):
         """Return how many frames there are, about."""
         ...
 
-    def read(self, chunk: Chunk, *, done: frozenset[str] = frozenset()) -> Iterator[Frame | Failed]:
-        """Yield the frames of a chunk that are not `done`, by their keys."""
+    def read(
+        self, chunk: Chunk, *, done: frozenset[str] = frozenset(), left_out: Counter[str] | None = None
+    ) -> Iterator[Frame | Failed]:
+        """Yield the frames of a chunk that are not `done`, by their keys.
+
+        `left_out` counts those that an option leaves out, by the option: BY_EVERY, BY_FPS.
+        """
+        ...
+
+    def total(self) -> int:
+        """Return how many frames it has, as its index states; 0 if that is unknown, or if none lies outside the span.
+
+        The span is what is to be read of it.
+        """
         ...
 
     def remarks(self) -> list[str]:

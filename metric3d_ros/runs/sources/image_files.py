@@ -1,7 +1,7 @@
 """Image files as a recording."""
 
-import collections
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from metric3d_ros.recordings.bags.message_classes import Header, Time
 from metric3d_ros.recordings.exif import read_exif
 from metric3d_ros.recordings.images import read_rgb
 from metric3d_ros.runs.sources.cameras import CameraChoice, upright
-from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame
+from metric3d_ros.runs.sources.frame import BY_EVERY, CORRUPT, NO_CAMERA, Chunk, Failed, Frame
 
 FRAME_ID = "camera_optical_frame"
 _PERIOD_NS = 100_000_000
@@ -44,12 +44,20 @@ class ImageFiles:
         """Return how many pictures there are."""
         return -(-len(self.paths) // self.every)
 
+    def total(self) -> int:
+        """Return 0: all pictures are read."""
+        return 0
+
     def remarks(self) -> list[str]:
         """Return nothing: each picture speaks for itself."""
         return []
 
-    def read(self, chunk: Chunk, *, done: frozenset[str] = frozenset()) -> Iterator[Frame | Failed]:
+    def read(
+        self, chunk: Chunk, *, done: frozenset[str] = frozenset(), left_out: Counter[str] | None = None
+    ) -> Iterator[Frame | Failed]:
         """Yield the pictures of a chunk."""
+        if left_out is not None and self.every > 1:
+            left_out[BY_EVERY] += chunk.stop - chunk.start - len(range(chunk.start, chunk.stop, self.every))
         names = _unique_names(self.paths)
         for number in range(chunk.start, chunk.stop, self.every):
             if names[number] not in done:
@@ -58,12 +66,14 @@ class ImageFiles:
     def _read_one(self, number: int, name: str) -> Frame | Failed:
         path = self.paths[number]
         exif = read_exif(path)
+        kind = CORRUPT
         try:
             with needing_memory(f"reading {path}", remedy="make it smaller, or use a computer with more memory"):
                 rgb = read_rgb(path)
+            kind = NO_CAMERA
             camera, focal_from = self.cameras.camera_of_picture(rgb.shape[1], rgb.shape[0], exif)
         except Metric3DError as error:
-            return Failed(name, str(error))
+            return Failed(name, str(error), kind)
         if exif.rotate_deg:
             rgb, camera = turn_upright(rgb, exif.rotate_deg), upright(camera, exif)
             focal_from += f", turned by {exif.rotate_deg} degrees (EXIF orientation {exif.orientation})"
@@ -74,5 +84,5 @@ class ImageFiles:
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:
     """Return the stem of each path; with its suffix if two pictures share one, as a.jpg and a.png do."""
-    count = collections.Counter(path.stem for path in paths)
+    count = Counter(path.stem for path in paths)
     return [path.stem if count[path.stem] == 1 else path.name for path in paths]

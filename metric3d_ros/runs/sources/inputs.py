@@ -7,6 +7,8 @@ from pathlib import Path
 
 from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE
 from metric3d_ros.errors import DataError, Metric3DError
+from metric3d_ros.files.boundary import one_line_about
+from metric3d_ros.files.remote import matching_paths, path_of
 from metric3d_ros.recordings.bags.reader import is_bag
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, list_images, natural_order
 from metric3d_ros.runs.sources.bag_images import BagImages
@@ -41,7 +43,7 @@ def open_recordings(
     recordings: list[Recording] = []
     failures: list[str] = []
     names: set[str] = set()
-    pictures = [Path(each).expanduser() for each in inputs if _is_picture(each)]
+    pictures = [path_of(each) for each in inputs if _is_picture(each)]
     together = len(pictures) > 1
     if together:
         name = _name(pictures[0].absolute().parent, names)
@@ -53,7 +55,8 @@ def open_recordings(
         if together and _is_picture(source):
             continue
         try:
-            found = _open(str(source), selection, names)
+            with one_line_about(str(source), DataError, what="input", remedy="check the path and your access to it"):
+                found = _open(source, selection, names)
         except Metric3DError as error:
             if strict:
                 raise
@@ -65,8 +68,8 @@ def open_recordings(
     return recordings, failures
 
 
-def _open(source: str, selection: Selection, names: set[str]) -> list[Recording]:
-    path = Path(source).expanduser()
+def _open(source: str | Path, selection: Selection, names: set[str]) -> list[Recording]:
+    path = path_of(source)
     if is_bag(path):
         return [
             BagImages(
@@ -77,6 +80,7 @@ def _open(source: str, selection: Selection, names: set[str]) -> list[Recording]
                 start_s=selection.start_s,
                 end_s=selection.end_s,
                 every=selection.every,
+                fps=selection.fps,
                 rectified=selection.rectified,
                 sixteen_bit_range=selection.sixteen_bit_range,
             )
@@ -94,10 +98,10 @@ def _open(source: str, selection: Selection, names: set[str]) -> list[Recording]
             )
         ]
     if glob.has_magic(str(path)) and not path.exists():
-        matches = sorted((Path(each) for each in glob.glob(str(path))), key=natural_order)
+        matches = sorted(matching_paths(path), key=natural_order)
         others = [each for each in matches if is_bag(each) or each.suffix.lower() in VIDEO_SUFFIXES]
         if others:
-            return [recording for each in others for recording in _open(str(each), selection, names)]
+            return [recording for each in others for recording in _open(each, selection, names)]
     return [
         ImageFiles(
             name=_name(path, names),
@@ -110,7 +114,7 @@ def _open(source: str, selection: Selection, names: set[str]) -> list[Recording]
 
 
 def _is_picture(source: str | Path) -> bool:
-    path = Path(source).expanduser()
+    path = path_of(source)
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 

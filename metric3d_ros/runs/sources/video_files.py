@@ -1,23 +1,27 @@
 """A video file as a recording, read with PyAV."""
 
+import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metric3d_ros.errors import DataError, Metric3DError
+from metric3d_ros.files.remote import is_remote, path_of
 from metric3d_ros.geometry import turn_upright, upright_camera
 from metric3d_ros.messages.stamps import NS_PER_S
 from metric3d_ros.out_of_memory import is_out_of_memory
 from metric3d_ros.recordings.bags.message_classes import Header, Time
 from metric3d_ros.runs.sources.cameras import CameraChoice
-from metric3d_ros.runs.sources.frame import Chunk, Failed, Frame, plausible_count
+from metric3d_ros.runs.sources.frame import BY_EVERY, BY_FPS, NO_CAMERA, Chunk, Failed, Frame, plausible_count
 from metric3d_ros.runs.sources.image_files import FRAME_ID
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts"})
 _NEVER_NS = 1 << 62
+_MOST_LEFT_NS = NS_PER_S
+"""So much shorter than it states is a video as long as its sound; more, and it was cut off."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,7 +50,9 @@ class VideoFile:
             self.cameras.camera(stream.codec_context.width, stream.codec_context.height)
             duration_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
             duration_s = duration_s or (container.duration or 0) / 1e6
+            self._total = int(stream.frames or 0)
             rate = float(stream.average_rate or stream.guessed_rate or 25)
+        self._stated_s = duration_s
         is_cut = bool(self.end_s) and not 0 < duration_s <= self.end_s
         end_s = self.end_s if is_cut else duration_s
         self._span_ns = (round(self.start_s * NS_PER_S), round(end_s * NS_PER_S))
@@ -54,7 +60,7 @@ class VideoFile:
         self._stop_ns = self._span_ns[1] if is_cut else _NEVER_NS
         frames = rate * max(0.0, end_s - self.start_s)
         stated = round(min(frames, self.fps * frames / rate) if self.fps else frames / self.every)
-        self._count = max(1, plausible_count(stated, Path(self.source)))
+        self._count = max(1, plausible_count(stated, path_of(self.source)))
 
     def chunks(self, frames: int) -> list[Chunk]:
         """Cut it by time, as if frames came at an even rate."""
@@ -70,19 +76,30 @@ class VideoFile:
         """Return how many frames there are, by duration and rate."""
         return self._count
 
+    def total(self) -> int:
+        """Return how many frames the file states if --start or --end cut some off; else 0."""
+        return self._total if self.start_s or self.end_s else 0
+
     def remarks(self) -> list[str]:
         """Return what is wrong with the video."""
         return list(dict.fromkeys(self._remarks))
 
-    def read(self, chunk: Chunk, *, done: frozenset[str] = frozenset()) -> Iterator[Frame | Failed]:
+    def read(
+        self, chunk: Chunk, *, done: frozenset[str] = frozenset(), left_out: Counter[str] | None = None
+    ) -> Iterator[Frame | Failed]:
         """Yield the frames of a chunk."""
         with _opened(self.source) as container:
             stream = _stream_of(container, self.source)
             stream.thread_type = "AUTO"
             origin = stream.start_time or 0
             if chunk.start:
-                container.seek(origin + int(chunk.start / NS_PER_S / stream.time_base), stream=stream)
+                # From the start of its tick: the frame that was taken of it may be in the chunk before.
+                start_s = chunk.start / NS_PER_S
+                start_s = int(start_s * self.fps) / self.fps if self.fps else start_s
+                container.seek(origin + int(start_s / stream.time_base), stream=stream)
             number, tick = 0, -1
+            left_out = Counter() if left_out is None else left_out
+            stamp_ns = chunk.start
             for picture in self._pictures(container, stream):
                 if picture.pts is None:
                     continue
@@ -91,14 +108,21 @@ class VideoFile:
                     return
                 is_new_tick = not self.fps or int(stamp_ns / NS_PER_S * self.fps + 1e-6) > tick
                 tick = int(stamp_ns / NS_PER_S * self.fps + 1e-6)
-                if stamp_ns < chunk.start or not is_new_tick:
+                if stamp_ns < chunk.start:
                     continue
                 number += 1
+                if not is_new_tick:
+                    left_out[BY_FPS] += 1
+                    continue
                 name = f"{stamp_ns // NS_PER_S:05d}.{stamp_ns % NS_PER_S:09d}"
                 if not self.fps and (number - 1) % self.every:
+                    left_out[BY_EVERY] += 1
                     continue
                 if name not in done:
                     yield self._frame(picture, stamp_ns, name)
+            if self._span_ns[1] - stamp_ns > _MOST_LEFT_NS:
+                ends = f"it ends at {stamp_ns / NS_PER_S:.1f} s, and states {self._stated_s:.1f} s"
+                self._remarks.append(f"{ends}: what is complete in it was read")
 
     def _pictures(self, container: Any, stream: Any) -> Iterator[Any]:
         try:
@@ -113,7 +137,7 @@ class VideoFile:
         try:
             camera, focal_from = self.cameras.camera(rgb.shape[1], rgb.shape[0])
         except Metric3DError as error:
-            return Failed(name, str(error))
+            return Failed(name, str(error), NO_CAMERA)
         rotate_deg = round(-float(getattr(picture, "rotation", 0) or 0)) % 360
         if rotate_deg in (90, 180, 270):
             rgb, camera = turn_upright(rgb, rotate_deg), upright_camera(camera, rotate_deg)
@@ -122,15 +146,20 @@ class VideoFile:
         return Frame(name=name, rgb=rgb, camera=camera, focal_from=focal_from, header=header, received_ns=stamp_ns)
 
 
-def _opened(source: str) -> Any:
+@contextlib.contextmanager
+def _opened(source: str) -> Iterator[Any]:
     try:
         import av
     except ImportError as error:
         raise DataError(f"{source}: reading videos needs PyAV: pip install '.[video]' in the source folder") from error
-    try:
-        return av.open(str(Path(source)))
-    except Exception as error:
-        raise DataError(f"{source} is no video that can be read ({error})") from error
+    path = path_of(source)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(path.open("rb")) if is_remote(path) else str(path)
+            container = stack.enter_context(av.open(file))
+        except Exception as error:
+            raise DataError(f"{source} is no video that can be read ({error})") from error
+        yield container
 
 
 def _stream_of(container: Any, source: str) -> Any:

@@ -1,0 +1,126 @@
+"""A run's folder at a URL: files are made in a local folder and uploaded chunk by chunk."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from metric3d_ros.errors import DataError, Metric3DError
+from metric3d_ros.files.atomic import scratch_folder
+from metric3d_ros.files.boundary import reason_of
+from metric3d_ros.recordings.bags.writer import SUFFIXES
+from metric3d_ros.runs.manifest_lines import MANIFEST, SETTINGS
+from metric3d_ros.runs.outputs.part_files import move_into_place
+
+_LINES = ".manifest"
+"""Holds the manifest's lines, a file for each time that some were added: objects cannot grow."""
+
+
+class RemoteFolder:
+    """A run's folder at a URL. A file is there as a whole or not at all, if the store works like that, as S3 does.
+
+    The layout is that of a local folder, with the manifest's lines in `.manifest/` besides.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Take a path that `path_of` made."""
+        self._path: Any = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def restore(self, local: Path) -> None:
+        """Bring the settings and the manifest of a run that is there into the folder `local`.
+
+        Raises DataError if the URL cannot be read.
+        """
+        with self._in_one_line("read"):
+            settings = self._path / SETTINGS
+            if settings.exists():
+                (local / SETTINGS).write_bytes(settings.read_bytes())
+            parts = self._files_in(_LINES)
+            if parts:
+                self._download(parts, local / _LINES)
+                with (local / MANIFEST).open("wb") as manifest:
+                    for part in parts:
+                        manifest.write((local / _LINES / part.name).read_bytes())
+            self._next = 1 + max((int(part.stem) for part in parts if part.stem.isdecimal()), default=-1)
+
+    def keep_settings(self, local: Path) -> None:
+        """Upload the run's settings."""
+        self._upload([(local / SETTINGS, SETTINGS)])
+
+    def add_lines(self, text: str) -> None:
+        """Add lines to the manifest."""
+        with scratch_folder("metric3d_lines") as scratch:
+            (scratch / "lines").write_bytes(text.encode())
+            self._upload([(scratch / "lines", f"{_LINES}/{self._next:08d}.jsonl")])
+        self._next += 1
+
+    def place(self, part: Path, recording: str, name: str) -> tuple[str, str]:
+        """Upload a complete part's files to where they belong, and remove them; see `move_into_place`.
+
+        A chunk that is done again has the same files with the same content, so it does not matter who else uploads it.
+        """
+        staged = part.with_name(f"{part.name}_staged")
+        try:
+            names = move_into_place(part, staged, recording, name)
+            files = [file for file in sorted(staged.rglob("*")) if file.is_file()]
+            self._upload([(file, file.relative_to(staged).as_posix()) for file in files])
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        return names
+
+    def complete(self, local: Path, recordings: Sequence[str], write: Callable[[], dict[str, list[str]]]) -> None:
+        """Upload what belongs to all chunks of a recording.
+
+        Args:
+            local: the folder that has the manifest.
+            recordings: their names.
+            write: writes these files into `local`, in which all parts of videos and what is known of bags' files are;
+                returns the storage files of each recording's bag.
+        """
+        with self._in_one_line("read"):
+            for name in recordings:
+                about = [file for file in self._files_in(f"{name}/bag") if file.name.startswith(".")]
+                self._download(about, local / name / "bag")
+                self._download(self._files_in(f"{name}/.video"), local / name / ".video")
+        fetched = {file for file in local.rglob("*") if file.is_file()}
+        bags = write()
+        made = [file for file in local.rglob("*") if file.is_file() and file not in fetched]
+        made += [local / MANIFEST] if (local / MANIFEST).exists() else []
+        self._upload([(file, file.relative_to(local).as_posix()) for file in made])
+        with self._in_one_line("write"):
+            for name, kept in bags.items():
+                for file in self._files_in(f"{name}/bag"):
+                    if file.suffix in SUFFIXES.values() and file.name not in kept:
+                        file.unlink()  # of a process that was killed before its lines were in the manifest
+
+    def _files_in(self, folder: str) -> list[Any]:
+        path = self._path / folder
+        if not path.is_dir():
+            return []
+        return sorted((file for file in path.iterdir() if file.is_file()), key=lambda file: str(file.name))
+
+    def _download(self, files: Sequence[Any], folder: Path) -> None:
+        if files:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._path.fs.get([file.path for file in files], [str(folder / file.name) for file in files])
+
+    def _upload(self, files: Sequence[tuple[Path, str]]) -> None:
+        if files:
+            with self._in_one_line("write"):
+                self._path.fs.put([str(file) for file, _ in files], [(self._path / name).path for _, name in files])
+
+    @contextlib.contextmanager
+    def _in_one_line(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Metric3DError:
+            raise
+        except FileNotFoundError as error:
+            raise DataError(f"cannot {what} {self}: there is no {reason_of(error)}; check the bucket's name") from error
+        except Exception as error:  # each store has errors of its own
+            remedy = "check the address and your access to it, and run again with --resume"
+            raise DataError(f"cannot {what} {self}: {reason_of(error)}; {remedy}") from error
