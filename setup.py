@@ -26,7 +26,7 @@ ROS_WHEELS = [
 ]
 EXPORT = ["torch>=2.7", "onnx>=1.16", "onnxscript>=0.5", "onnx-ir", "safetensors>=0.4"]
 
-# URLs; s3fs knows those of S3, and wants the fsspec of its own version. Paths at URLs are no pathlib.Path since 0.3.
+# URLs; s3fs supports those of S3, and wants the fsspec of its own version. Paths at URLs are no pathlib.Path since 0.3.
 REMOTE = ["universal-pathlib>=0.3", "s3fs>=2024.2"]
 
 # The tools that judge the sources are pinned: another release may judge otherwise.

@@ -36,11 +36,11 @@ def is_of_one_process(path: object) -> bool:
 
 
 def path_of(text: str | os.PathLike[str]) -> Path:
-    """Return the path that a user's word names; one at a URL can do what pathlib's can, but is no `Path`.
+    """Return the path that a user's word names; one at a URL can do what pathlib's can, but is not a `Path`.
 
     ~ is the user's folder, and file:// is a path of this machine.
 
-    Raises DataError if nothing is installed that knows such URLs.
+    Raises DataError if nothing is installed that supports such URLs.
     """
     if isinstance(text, Path):
         return text.expanduser()
@@ -61,7 +61,7 @@ def _remote(url: str) -> Any:
         raise DataError(f"{url}: URLs need fsspec: pip install '.[remote]' in the source folder") from error
     try:
         path = UPath(url)
-        _ = path.fs  # imports what knows this kind of URL
+        _ = path.fs  # imports what supports this kind of URL
     except (ImportError, ValueError) as error:
         raise DataError(f"{url} cannot be opened: {error}") from error
     return path

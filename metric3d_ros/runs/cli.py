@@ -15,6 +15,7 @@ from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.files.excerpts import shorten
 from metric3d_ros.files.remote import is_remote, path_of
 from metric3d_ros.files.yaml_text import describe_problem, load_first_document
+from metric3d_ros.recordings.bags.reader import release_bag
 from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
 from metric3d_ros.runs.options import FORMATS, RunOptions
 from metric3d_ros.runs.progress import Progress, describe_duration
@@ -198,6 +199,7 @@ def _print_plan(recordings: Sequence[Recording]) -> None:
             )
         for remark in recording.remarks():
             print(f"  {remark}", file=sys.stderr)
+    release_bag()
 
 
 def _dry_run(recordings: Sequence[Recording], options: RunOptions, args: argparse.Namespace) -> int:

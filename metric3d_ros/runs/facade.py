@@ -8,6 +8,7 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.estimation.inference_size import NATIVE
+from metric3d_ros.recordings.bags.reader import release_bag
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.frame import Failed, Frame
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
@@ -70,10 +71,13 @@ def frames(
     cameras = CameraChoice(focal_px=focal_px, hfov_deg=hfov_deg, calibration=str(calibration))
     selection = Selection(cameras=cameras, topics=topics, start_s=start_s, end_s=end_s, fps=fps, every=every)
     recordings, _ = open_recordings([path], selection)
-    for recording in recordings:
-        for chunk in recording.chunks(_CHUNK_FRAMES):
-            for frame in recording.read(chunk):
-                if isinstance(frame, Frame):
-                    yield frame
-                elif strict and isinstance(frame, Failed):
-                    raise DataError(f"{recording.source}: {frame.key}: {frame.reason}")
+    try:
+        for recording in recordings:
+            for chunk in recording.chunks(_CHUNK_FRAMES):
+                for frame in recording.read(chunk):
+                    if isinstance(frame, Frame):
+                        yield frame
+                    elif strict and isinstance(frame, Failed):
+                        raise DataError(f"{recording.source}: {frame.key}: {frame.reason}")
+    finally:
+        release_bag()

@@ -19,7 +19,7 @@ from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.outputs.options import RECTIFIED
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.pictures import SteadyRange
-from metric3d_ros.recordings.bags.reader import kept_bag
+from metric3d_ros.recordings.bags.reader import kept_bag, release_bag
 from metric3d_ros.recordings.bags.writer import is_latched
 from metric3d_ros.runs.options import BAG, RunOptions
 from metric3d_ros.runs.outputs.part_files import PartFiles, needs
@@ -131,6 +131,8 @@ class Pipeline:
             work(*arguments)
         except BaseException as error:
             errors.append(error)
+        finally:
+            release_bag()
 
     def _read(
         self,
@@ -275,17 +277,17 @@ class Pipeline:
         recording = self._recordings[chunk.recording]
         if part.bag is None or BAG not in self._options.write or not isinstance(recording, BagImages):
             return
-        bag = kept_bag(recording.source)
-        known = [
-            each
-            for each in bag.connections
-            if (self._options.merge or is_latched(each)) and each.msgtype in bag.typestore.fielddefs
-        ]
-        start_ns, stop_ns = recording.copied_span(chunk)
-        for connection, received_ns, data in bag.messages(known, start_ns=start_ns, stop_ns=stop_ns):
-            if not chunk.start <= received_ns < chunk.stop and not is_latched(connection):
-                continue
-            part.bag.copy(connection, bag.typestore, bag.to_ros2(data, connection.msgtype), received_ns)
+        with kept_bag(recording.source) as bag:
+            known = [
+                each
+                for each in bag.connections
+                if (self._options.merge or is_latched(each)) and each.msgtype in bag.typestore.fielddefs
+            ]
+            start_ns, stop_ns = recording.copied_span(chunk)
+            for connection, received_ns, data in bag.messages(known, start_ns=start_ns, stop_ns=stop_ns):
+                if not chunk.start <= received_ns < chunk.stop and not is_latched(connection):
+                    continue
+                part.bag.copy(connection, bag.typestore, bag.to_ros2(data, connection.msgtype), received_ns)
 
 
 def _alike(frame: Frame, other: Frame) -> bool:

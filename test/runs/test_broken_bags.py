@@ -83,7 +83,7 @@ def test_a_pipe_is_refused_at_once(run, tmp_path):
     os.mkfifo(tmp_path / "drive.mcap")
     status, _, text = run(tmp_path / "drive.mcap")
     assert status == 1
-    assert "drive.mcap is no file" in text
+    assert "drive.mcap is not a file" in text
 
 
 @pytest.mark.parametrize("storage", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])

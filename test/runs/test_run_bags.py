@@ -217,3 +217,12 @@ def test_camera_info_is_read_once_for_all_chunks_of_a_span(model, tmp_path, monk
     monkeypatch.setattr(_Infos, "_load", noted)
     assert run(model, bag, "-o", tmp_path / "out", "--chunk", 10) == 0
     assert read == [0, 0], "for the plan, in this thread, and for the run"
+
+
+def test_frames_of_two_bags_come_in_turn(tmp_path):
+    front, rear = write_ros2(tmp_path / "front"), write_ros2(tmp_path / "rear", cameras=("/rear",))
+    pairs = list(zip(metric3d_ros.frames(front), metric3d_ros.frames(rear), metric3d_ros.frames(front), strict=True))
+    assert [tuple(frame.stamp_ns for frame in pair) for pair in pairs] == [(stamp,) * 3 for stamp in stamps(COUNT)]
+    for number, pair in enumerate(pairs):
+        for frame in pair:
+            np.testing.assert_array_equal(frame.rgb, picture(number))

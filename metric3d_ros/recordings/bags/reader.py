@@ -1,5 +1,6 @@
 """A bag of any kind, opened for reading: rosbag2 folders and files, and ROS 1 bags."""
 
+import contextlib
 import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -29,23 +30,30 @@ def is_bag(path: Path) -> bool:
 _kept = threading.local()
 
 
-def kept_bag(path: str) -> "Bag":
-    """Return an open bag, the same one as before if this thread's last call was for it: opening can take seconds.
+@contextlib.contextmanager
+def kept_bag(path: str) -> Iterator["Bag"]:
+    """Open a bag, which stays open after the context, for the thread's next call for it: opening can take seconds.
 
-    `Bag` tells what is raised. The bag stays open until the thread asks for another one or ends.
+    Another call in the context, also for the same bag, opens one of its own. Raises as `Bag` does.
     """
-    if getattr(_kept, "path", None) != path:
+    bag: Bag | None = getattr(_kept, "bag", None)
+    if bag is not None and getattr(_kept, "path", "") == path:
+        _kept.bag = None
+    else:
+        bag = Bag(path)
+    try:
+        yield bag
+    finally:
         release_bag()
-        _kept.bag, _kept.path = Bag(path), path
-    bag: Bag = _kept.bag
-    return bag
+        _kept.bag, _kept.path = bag, path
 
 
 def release_bag() -> None:
-    """Close the bag that this thread keeps open, if there is one."""
-    if getattr(_kept, "path", None) is not None:
-        _kept.path = None
-        _kept.bag.close()
+    """Close the bag that is kept open for this thread, if there is one."""
+    bag: Bag | None = getattr(_kept, "bag", None)
+    if bag is not None:
+        _kept.bag = None
+        bag.close()
 
 
 class Bag:
@@ -76,7 +84,7 @@ class Bag:
         if not self.path.exists():
             raise DataError(f"there is no bag {path}; expected a rosbag2 folder, .mcap, .db3 or .bag")
         if not (self.path.is_dir() or self.path.is_file()):  # to open a pipe waits for ever
-            raise DataError(f"{path} is no file; expected a rosbag2 folder, .mcap, .db3 or .bag")
+            raise DataError(f"{path} is not a file; expected a rosbag2 folder, .mcap, .db3 or .bag")
         default = get_typestore(Stores.ROS1_NOETIC if self.is_ros1 else Stores.ROS2_JAZZY)
         reasons: list[str] = []
         notes: list[str] = []

@@ -121,36 +121,38 @@ class BagImages:
         self, chunk: Chunk, *, done: frozenset[str] = frozenset(), left_out: Counter[str] | None = None
     ) -> Iterator[Frame | Failed]:
         """Yield the images of a chunk, in the order in which they were received."""
-        bag = kept_bag(self.source)
-        for name in self._info_topics.values():
-            if name and name not in bag.kept:
-                bag.kept[name] = _Infos(bag, name, self._first_ns)
-        connections = [
-            each for each in bag.connections if each.topic in self._chosen and each.msgtype in (IMAGE, COMPRESSED_IMAGE)
-        ]
-        seen: Counter[str] = Counter()
-        chooser = _Chooser(self.every, self.fps, self._first_ns, Counter() if left_out is None else left_out)
-        newest_ns: dict[str, int] = {}
-        start_ns = chooser.tick_start_ns(chunk.start)
-        for connection, received_ns, data in bag.messages(connections, start_ns=start_ns, stop_ns=chunk.stop):
-            topic = connection.topic
-            if not chooser.takes(topic, received_ns, is_before=received_ns < chunk.start):
-                continue
-            name = f"{received_ns // NS_PER_S}.{received_ns % NS_PER_S:09d}"
-            stream = self.stream_of(topic)
-            seen[stream + name] += 1
-            if seen[stream + name] > 1:
-                name += f"_{seen[stream + name]}"
-            key = f"{stream}/{name}" if stream else name
-            if key in done:
-                continue
-            frame = self._read_one(bag, connection, data, received_ns, name, bag.kept.get(self._info_topics[topic]))
-            if isinstance(frame, Frame):
-                if frame.stamp_ns < newest_ns.get(topic, frame.stamp_ns):
-                    self._remarks.append(f"{topic}: stamps go backwards at {name}")
-                newest_ns[topic] = frame.stamp_ns
-            yield frame
-        self._remarks += bag.remarks
+        with kept_bag(self.source) as bag:
+            for name in self._info_topics.values():
+                if name and name not in bag.kept:
+                    bag.kept[name] = _Infos(bag, name, self._first_ns)
+            connections = [
+                each
+                for each in bag.connections
+                if each.topic in self._chosen and each.msgtype in (IMAGE, COMPRESSED_IMAGE)
+            ]
+            seen: Counter[str] = Counter()
+            chooser = _Chooser(self.every, self.fps, self._first_ns, Counter() if left_out is None else left_out)
+            newest_ns: dict[str, int] = {}
+            start_ns = chooser.tick_start_ns(chunk.start)
+            for connection, received_ns, data in bag.messages(connections, start_ns=start_ns, stop_ns=chunk.stop):
+                topic = connection.topic
+                if not chooser.takes(topic, received_ns, is_before=received_ns < chunk.start):
+                    continue
+                name = f"{received_ns // NS_PER_S}.{received_ns % NS_PER_S:09d}"
+                stream = self.stream_of(topic)
+                seen[stream + name] += 1
+                if seen[stream + name] > 1:
+                    name += f"_{seen[stream + name]}"
+                key = f"{stream}/{name}" if stream else name
+                if key in done:
+                    continue
+                frame = self._read_one(bag, connection, data, received_ns, name, bag.kept.get(self._info_topics[topic]))
+                if isinstance(frame, Frame):
+                    if frame.stamp_ns < newest_ns.get(topic, frame.stamp_ns):
+                        self._remarks.append(f"{topic}: stamps go backwards at {name}")
+                    newest_ns[topic] = frame.stamp_ns
+                yield frame
+            self._remarks += bag.remarks
 
     def _read_one(
         self, bag: Bag, connection: Any, data: bytes, received_ns: int, name: str, infos: "_Infos | None"
