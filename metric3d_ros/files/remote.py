@@ -18,11 +18,9 @@ from metric3d_ros.errors import DataError
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _OF_ONE_PROCESS = "memory"
-
-
-def is_url(text: object) -> bool:
-    """Return whether a text, or the text of a path, is a URL such as s3://bucket/drive.mcap."""
-    return _URL.match(str(text)) is not None
+_S3: dict[str, Any] = {"default_block_size": 1 << 23}
+_OPTIONS = {"s3": _S3, "s3a": _S3}
+"""s3fs reads 50 MiB wherever a file is read, and a bag is read at five places before its first image."""
 
 
 def is_remote(path: object) -> bool:
@@ -60,7 +58,7 @@ def _remote(url: str) -> Any:
     except ImportError as error:
         raise DataError(f"{url}: URLs need fsspec: pip install '.[remote]' in the source folder") from error
     try:
-        path = UPath(url)
+        path = UPath(url, **_OPTIONS.get(url.partition("://")[0].lower(), {}))
         _ = path.fs  # imports what supports this kind of URL
     except (ImportError, ValueError) as error:
         raise DataError(f"{url} cannot be opened: {error}") from error
