@@ -111,6 +111,7 @@ def open_engine(
     Raises:
         ModelError: no such file, no ONNX file, a damaged one, or weights in a file elsewhere than beside it.
         ProviderError: ONNX Runtime is not installed, or the provider asked for does not work here.
+        ConfigurationError: a number of threads that no computer has.
     """
     if provider != AUTO and provider not in PROVIDERS:
         raise ProviderError(f"provider '{provider}' is not known, expected one of {', '.join([AUTO, *PROVIDERS])}")

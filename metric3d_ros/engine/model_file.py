@@ -41,6 +41,11 @@ def damaged(path: Path, reason: object) -> ModelError:
             f"loading {path} takes more memory than there is ({reason_of(reason)}): take a smaller model or a computer "
             "with more memory; if other models of this size load, the file is damaged"
         )
+    if isinstance(reason, OSError):
+        return ModelError(
+            f"{path} cannot be read ({reason.strerror or reason_of(reason)}): check its permissions, and how many "
+            "files this process may open (`ulimit -n`)"
+        )
     return ModelError(
         f"{path} cannot be loaded as an ONNX model ({reason_of(reason)}): check that it is complete, with its .data "
         "file beside it if it has one, or make it again with `metric3d export`"

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from metric3d_ros.errors import ConfigurationError
+
 AUTO = "auto"
 TENSORRT, CUDA, OPENVINO, CPU = "tensorrt", "cuda", "openvino", "cpu"
 
@@ -29,10 +31,15 @@ PAGE_LOCKED, PAGEABLE, BY_RUNTIME = CUDA_STAGING = ("page-locked", "pageable", "
 
 Options = dict[str, str]
 
+MOST_THREADS = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What can be tuned of a session; each field names the providers that it concerns."""
+    """What can be tuned of a session; each field names the providers that it concerns.
+
+    Raises ConfigurationError for a number of threads that no computer has.
+    """
 
     threads: int = 0
     """CPU threads for one operator; 0 takes every core. cpu, openvino."""
@@ -52,6 +59,10 @@ class Tuning:
     """One of CUDA_STAGING, for measurements; "runtime" goes without CUDA graphs. cuda."""
     tensorrt_fp16: bool = False
     """Let TensorRT compute a float32 model in float16 if that is faster. tensorrt."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threads <= MOST_THREADS:
+            raise ConfigurationError(f"threads is {self.threads}, expected 0 (every core) to {MOST_THREADS}")
 
     @property
     def thread_count(self) -> int:

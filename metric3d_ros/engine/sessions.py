@@ -22,6 +22,7 @@ from metric3d_ros.engine.providers import (
     session_providers,
 )
 from metric3d_ros.errors import ProviderError
+from metric3d_ros.out_of_memory import is_out_of_memory
 
 # Over it ONNX Runtime 1.23 and 1.26 refuse float16 models on the CPU, 1.29 does not.
 _BROKEN_FUSION = "SimplifiedLayerNormFusion"
@@ -131,6 +132,10 @@ def import_runtime() -> Runtime:
     try:
         import onnxruntime
     except ImportError as error:
+        if is_out_of_memory(error):
+            raise ProviderError(
+                f"ONNX Runtime needs more memory than there is ({first_line(error)}): give the process more"
+            ) from error
         raise ProviderError(f"ONNX Runtime cannot be imported ({error}): {INSTALL_ONNXRUNTIME}") from error
     if not hasattr(onnxruntime, "InferenceSession"):
         # This is what remains if two of the packages were installed and one was uninstalled.

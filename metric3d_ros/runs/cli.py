@@ -26,6 +26,8 @@ from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 from metric3d_ros.runs.trial import Trial, try_frames
 
 _MOST_NAMED = 10
+_MOST = 1e9
+"""Of seconds and of frames: 30 years, which fit into nanoseconds of 64 bits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,8 +150,8 @@ def _options_of(args: argparse.Namespace) -> RunOptions:
 
 def _selection_of(args: argparse.Namespace) -> Selection:
     for name in ("start", "end", "fps", "limit"):
-        if getattr(args, name) < 0:
-            raise ConfigurationError(f"--{name} is {getattr(args, name):g}, expected at least 0")
+        if not 0 <= getattr(args, name) <= _MOST:
+            raise ConfigurationError(f"--{name} is {getattr(args, name):g}, expected 0 to {_MOST:g}")
     if args.every < 1:
         raise ConfigurationError(f"--every is {args.every}, expected at least 1")
     cameras = CameraChoice(

@@ -180,9 +180,13 @@ def load_scale(path: Path, *, options: ScaleOptions = ScaleOptions()) -> ScaleSt
 
     Raises DataError for a file of another kind, and for a factor outside what `options` allow.
     """
-    if not path.exists():
-        return ScaleState()
     remedy = "delete it, or name another file"
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return ScaleState()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
     try:
         content = read_mapping(path, what="a saved scale")
     except DataError as error:

@@ -96,3 +96,28 @@ def test_model_that_does_not_fit_into_memory_is_not_called_damaged(tmp_path):
         check=False,
     )
     assert run.stdout.startswith(f"loading {path} takes more memory than there is"), run.stdout + run.stderr
+
+
+def test_model_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+    path = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
+    code = """
+        import os, resource, sys
+        from metric3d_ros.engine import open_engine
+        from metric3d_ros.errors import ModelError
+
+        open_engine(provider="cpu", threads=1)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1,) * 2)
+        try:
+            open_engine(sys.argv[1], provider="cpu", threads=1)
+        except ModelError as error:
+            print(error)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(path)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert run.stdout.startswith(f"{path} cannot be read (Too many open files)"), run.stdout + run.stderr

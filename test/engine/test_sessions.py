@@ -11,7 +11,7 @@ import pytest
 import tiny_models
 
 from metric3d_ros.engine import Tuning, open_engine
-from metric3d_ros.errors import ProviderError
+from metric3d_ros.errors import ConfigurationError, ProviderError
 
 
 def test_threads_keep_to_the_cores_that_are_named():
@@ -50,3 +50,9 @@ def test_tuning_changes_no_result(tuning):
     engine = open_engine(provider="cpu", threads=tuning.threads, tuning=tuning)
     tuned = engine.run(feeds, ["depth"])["depth"]
     np.testing.assert_allclose(tuned, plain, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [-3, 99_999_999_999])
+def test_a_number_of_threads_that_no_computer_has_is_refused(threads):
+    with pytest.raises(ConfigurationError, match=rf"^threads is {threads}, expected 0 \(every core\) to 1024$"):
+        open_engine(provider="cpu", threads=threads)

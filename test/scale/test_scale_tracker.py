@@ -160,3 +160,10 @@ def test_a_time_that_is_no_number_is_refused_and_the_factor_kept():
     assert state.factor == pytest.approx(1.2)
     assert "the time of the image is nan" in state.refused
     assert tracker.update(measured(1.2), 0.1).refused == ""
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "file/scale.yaml"])
+def test_a_name_that_no_file_can_have_is_one_error(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_scale(tmp_path / name)

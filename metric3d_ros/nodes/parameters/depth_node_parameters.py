@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from metric3d_ros.codecs.sixteen_bits import AUTO_RANGE, parse_sample_range
 from metric3d_ros.corrections import CorrectionOptions, up_of_rotation
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS, Tuning
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
@@ -74,7 +75,9 @@ class DepthParameters:
         choices=(AUTO, *PROVIDERS),
         read_only=True,
     )
-    threads: int = parameter(0, "CPU threads of the model; 0 uses every core.", minimum=0, maximum=1024, read_only=True)
+    threads: int = parameter(
+        0, "CPU threads of the model; 0 uses every core.", minimum=0, maximum=MOST_THREADS, read_only=True
+    )
     cpus: str = parameter(
         "",
         "CPU cores that the model and the threads that feed it are bound to, such as '0-3' or '2,3' (with "
