@@ -1,6 +1,6 @@
 """Starts depth_node and RTAB-Map on one camera: visual odometry and a map in metres from a single colour camera.
 
-ros2 launch metric3d_ros rtabmap.launch.py image:=/camera/image_rect model:=vit_small.onnx frame_id:=camera_link
+ros2 launch metric3d_ros rtabmap.launch.py image:=/camera/image_rect model:=vit_small frame_id:=camera_link
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ ARGUMENTS = [
     ("depth", "/camera/depth_registered/image_rect", "topic of the depth images that RTAB-Map subscribes to"),
     ("frame_id", "camera_link", "frame that RTAB-Map tracks; TF must lead from it to the images' frame_id"),
     ("params_file", "", "YAML file with parameters of depth_node; config/depth.yaml lists all of them"),
-    ("model", "", "ONNX file; the demo model that comes with the package is too inaccurate for mapping"),
+    ("model", "", "ONNX file, or a published name such as vit_small; the demo model is too inaccurate for mapping"),
     ("provider", "", "execution provider of ONNX Runtime: auto, tensorrt, cuda, openvino or cpu"),
     (
         "inference_size",

@@ -65,13 +65,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--providers", nargs="+", metavar="NAME", help=f"some of {', '.join(PROVIDERS)} (default: all that work here)"
     )
     what.add_argument(
-        "--model", nargs="+", type=Path, default=[], metavar="FILE", help="time these files instead of generated models"
+        "--model",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="MODEL",
+        help="time these instead of generated models: ONNX files, names such as vit_small, or 'demo'",
     )
     what.add_argument(
         "--against",
         type=Path,
-        metavar="FILE",
-        help="the baseline: another export of the same weights; the outputs that both have are compared",
+        metavar="MODEL",
+        help="the baseline: another file of the same weights, or a name; the outputs that both have are compared",
     )
     what.add_argument("--no-pytorch", action="store_true", help="do not time PyTorch")
     what.add_argument("--no-node", action="store_true", help="do not time the ROS node")

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metric3d_ros.assembly.model_names import parse_model_name
 from metric3d_ros.bench.alternation import Pace
 from metric3d_ros.bench.candidates import FP32, HOST_PROVIDERS, UNKNOWN, Candidate
 from metric3d_ros.bench.comparison import Comparison, Refusal
 from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_export, model_path
 from metric3d_ros.engine import DEMO_MODEL, PROVIDERS
-from metric3d_ros.errors import ConfigurationError, ExportError, ProviderError
-from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.errors import ConfigurationError, ExportError, ModelError, ProviderError
+from metric3d_ros.estimation.depth_model import locate_model, open_model
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 
 VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large", "vit_demo", "lite_demo")
@@ -72,7 +71,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def check_names(request: Request) -> None:
-    """Raise ConfigurationError for a name that is not known, or a file that is not there."""
+    """Raise ConfigurationError for a name that is not known, ModelError for a file that is not there."""
     for option, names, known in (
         ("--variants", request.variants, VARIANTS),
         ("--precisions", request.precisions, PRECISIONS),
@@ -82,10 +81,11 @@ def check_names(request: Request) -> None:
             if name not in known:
                 raise ConfigurationError(f"{option} has '{name}', expected some of {', '.join(known)}")
     for option, path in (*(("--model", each) for each in request.models), ("--against", request.against)):
-        if path is not None and str(path) != DEMO_MODEL and not parse_model_name(path) and not path.is_file():
-            raise ConfigurationError(
-                f"{option} {path}: there is no such file; make one with `metric3d export vit_small -o {path.name}`"
-            )
+        try:
+            if path is not None:
+                locate_model(path)
+        except ModelError as error:
+            raise ModelError(f"{option}: {error}") from error
 
 
 def make_plan(request: Request, *, log: Callable[[str], None]) -> Plan:
@@ -144,12 +144,12 @@ def _providers(request: Request, plan: Plan) -> list[str]:
 
 
 def _describe_file(path: Path, provider: str, *, name: str) -> Candidate:
-    """Open a file once on one provider and return its metadata."""
-    model = open_model(str(path), provider=provider)
+    """Open a file once on one provider and return its metadata; a published name becomes its file."""
+    model = open_model(path, provider=provider)
     metadata = model.metadata
     return Candidate(
         name=name,
-        model=str(path),
+        model=DEMO_MODEL if str(path) == DEMO_MODEL else str(model.path),
         provider=provider,
         precision=metadata.precision if metadata else UNKNOWN,
         variant=metadata.variant if metadata else None,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metric3d_ros.assembly.model_names import parse_model_name
 from metric3d_ros.demo.child_processes import Child, running_children, start_module
 from metric3d_ros.demo.frame_record import FrameRecord, measure_record
 from metric3d_ros.demo.frame_sources import FrameSource
 from metric3d_ros.demo.terminal import LiveView
-from metric3d_ros.engine import DEMO_MODEL
+from metric3d_ros.estimation.depth_model import locate_model
 from metric3d_ros.pictures import depth_to_rgb
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class DemoSession:
 
     def _node_parameters(self) -> list[str]:
         parameters = {
-            "model": _absolute_model(self._options.model),
+            "model": locate_model(self._options.model),
             "provider": self._options.provider,
             "inference_size": self._options.inference_size,
         }
@@ -203,7 +202,3 @@ def _ros_environment(logs: Path) -> dict[str, str]:
     """
     chosen = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_LOG_DIR": str(logs)}
     return {name: os.environ.get(name, value) for name, value in chosen.items()}
-
-
-def _absolute_model(model: str) -> str:
-    return model if model == DEMO_MODEL or parse_model_name(model) else str(Path(model).expanduser().resolve())

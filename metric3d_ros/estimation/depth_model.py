@@ -13,7 +13,7 @@ from metric3d_ros import model_contract
 from metric3d_ros.assembly.model_names import parse_model_name
 from metric3d_ros.assembly.steps import Report, tell_terminal
 from metric3d_ros.engine import AUTO, DEMO_MODEL, Engine, Tuning, open_engine
-from metric3d_ros.engine.model_file import one_line_about
+from metric3d_ros.engine.model_file import find_model, one_line_about
 from metric3d_ros.errors import InferenceError, ModelError
 from metric3d_ros.estimation.dialects import Dialect, recognise_dialect
 from metric3d_ros.model_contract import Metadata
@@ -135,6 +135,20 @@ class DepthModel:
         focals = [float(focal) for focal in focal_px]
         results = self.run(self.dialect.prepare(list(image), focals), outputs=outputs)
         return self.finish(results, focals, (image.shape[1], image.shape[2]))
+
+
+def locate_model(model: str | Path) -> str:
+    """Return what names a model for a process with another working folder: a name as it is, a file by its full path.
+
+    Nothing is downloaded or opened.
+
+    Raises:
+        ModelError: it is neither a name nor a file that exists.
+        ConfigurationError: a published model in a precision that cannot be had by name.
+    """
+    if str(model) == DEMO_MODEL or parse_model_name(model) is not None:
+        return str(model)
+    return str(find_model(model).resolve())
 
 
 def open_model(

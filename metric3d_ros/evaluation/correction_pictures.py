@@ -276,7 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.correction_pictures", description=__doc__)
     parser.add_argument("folder", type=Path, help="such as docs/images")
     parser.add_argument("--only", default=",".join(PICTURES), help="some of %(default)s")
-    parser.add_argument("--model", default="demo", help="ONNX file, or 'demo' (default)")
+    parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     args = parser.parse_args(arguments)
     estimator = Estimator(open_model(args.model))
     for name in args.only.split(","):

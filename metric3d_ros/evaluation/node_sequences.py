@@ -222,7 +222,7 @@ def _compare_obstacles(frame: FlightFrame, message: Any) -> npt.NDArray[np.int64
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.node_sequences", description=__doc__)
-    parser.add_argument("--model", default="demo", help="ONNX file, or 'demo' (default)")
+    parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     parser.add_argument("--flights", type=int, default=4, help="default: %(default)s")
     parser.add_argument("--frames", type=int, default=60, help="of each flight (default: %(default)s)")
     parser.add_argument("--size", default="336x252", metavar="WxH", help="image size (default: %(default)s)")

@@ -202,7 +202,7 @@ def uneven(frame: FlightFrame, rng: np.random.Generator) -> Estimate:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.sequence_measures", description=__doc__)
-    parser.add_argument("--model", default="demo", help="ONNX file, or 'demo' (default)")
+    parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     parser.add_argument(
         "--depth",
         default="model",

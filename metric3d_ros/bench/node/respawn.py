@@ -122,7 +122,7 @@ def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.bench.node.respawn", description=__doc__)
-    parser.add_argument("--model", default="demo", help="an ONNX file, or demo")
+    parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     parser.add_argument("--times", type=int, default=5, help="how often it is killed (default: 5)")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for depth (default: 120)")
     parser.add_argument("--delay", type=float, default=2.0, help="seconds until it is started again (default: 2)")
