@@ -50,7 +50,7 @@ class Manifest:
         self.failures: list[dict[str, Any]] = []
         self._chunks: dict[str, list[dict[str, Any]]] = {}
         about = folder / SETTINGS
-        if self._path.exists() or about.exists():
+        if self._path.exists():  # without, nothing was done: the model could not be had, or the process died
             if not resume:
                 raise DataError(
                     f"{named or folder} holds a run already: give --resume to go on with it, or another folder"
@@ -60,8 +60,6 @@ class Manifest:
         write_text(about, json.dumps(settings, indent=1) + "\n", durable=True)
 
     def _load(self) -> None:
-        if not self._path.exists():
-            return
         lines, size = read_manifest(self._path)
         if size < self._path.stat().st_size:
             os.truncate(self._path, size)

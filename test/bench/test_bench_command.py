@@ -215,8 +215,8 @@ def test_stages_are_those_of_the_node_with_the_model(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "reason", "remedy"),
     [
-        (["--model", "missing.onnx"], "--model missing.onnx: there is no such file", "metric3d export"),
-        (["--against", "missing.onnx"], "--against missing.onnx: there is no such file", "metric3d export"),
+        (["--model", "missing.onnx"], "--model: model file missing.onnx does not exist", "vit_small"),
+        (["--against", "missing.onnx"], "--against: model file missing.onnx does not exist", "vit_small"),
         (["--providers", "cpu", "abacus"], "--providers has 'abacus'", "expected some of"),
         (["--variants", "vit_tall"], "--variants has 'vit_tall'", "vit_small"),
         (["--precisions", "fp33"], "--precisions has 'fp33'", "int8"),

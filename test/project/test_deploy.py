@@ -73,6 +73,13 @@ def test_container_may_write_nothing_and_gain_nothing():
     assert SERVICE["ipc"] == SERVICE["network_mode"] == "host", "one without the other loses every image"
 
 
+def test_models_by_name_have_a_place_that_any_user_can_write():
+    (cache,) = re.findall(r"XDG_CACHE_HOME=(\S+)", " ".join(instructions("ENV")))
+    assert any(f"mkdir --mode 1777 {cache}" in line for line in instructions("RUN")), "RUN_AS is any user"
+    (volume,) = [name for name, _, place in (each.partition(":") for each in SERVICE["volumes"]) if place == cache]
+    assert volume in COMPOSE["volumes"]
+
+
 def test_compose_file_fits_the_published_schema():
     package = pytest.importorskip("check_jsonschema", reason="for the schema: pip install check-jsonschema")
     import jsonschema

@@ -62,6 +62,14 @@ def test_a_manifest_reads_back_as_it_was_written(folder):
     assert manifest.bag_files("drive") == ["drive_00000.mcap"]
 
 
+def test_a_run_of_which_nothing_was_done_is_in_nobodys_way(tmp_path):
+    other = {**SETTINGS, "model": "vit_smal"}  # which does not exist
+    Manifest(tmp_path, other, resume=False)
+    Manifest(tmp_path, SETTINGS, resume=False)
+    Manifest(tmp_path, other, resume=True)
+    assert json.loads((tmp_path / "run.json").read_text()) == other
+
+
 def test_a_last_line_that_was_not_finished_is_taken_off(folder):
     path = folder / "manifest.jsonl"
     whole = path.read_bytes()
