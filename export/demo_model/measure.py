@@ -127,7 +127,9 @@ def print_rows(name: str | None, source: SampleSource, estimates: dict[str, Esti
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, as Markdown; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.measure", description=__doc__)
-    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)")
+    parser.add_argument(
+        "--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)"
+    )
     parser.add_argument("--scenes", type=int, default=200, help="per domain (default: %(default)s)")
     parser.add_argument("--photographs", type=Path, metavar="YAML", help="a folder as `metric3d evaluate` takes it")
     parser.add_argument(

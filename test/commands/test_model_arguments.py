@@ -71,7 +71,9 @@ def names_a_model(option, action):
 
 def test_no_verb_with_a_model_is_missing_here():
     verbs = [verb for verb in VERBS if verb != "export"]  # which makes a file of other weights and precisions
-    found = {f"{verb} {option}" for each in verbs for verb, option, it in arguments_of(each) if names_a_model(option, it)}
+    found = {
+        f"{verb} {option}" for each in verbs for verb, option, it in arguments_of(each) if names_a_model(option, it)
+    }
     assert found == set(TAKE_A_MODEL)
 
 

@@ -90,7 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("photographs", nargs="+", type=Path, metavar="PHOTOGRAPH")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PICTURE.jpg")
     parser.add_argument("--hfov", type=float, default=90.0, metavar="DEG", help="their field of view (default: 90)")
-    parser.add_argument("--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)")
+    parser.add_argument(
+        "--model", default=DEMO_MODEL, help="an ONNX file, a name such as vit_small, or 'demo' (default)"
+    )
     parser.add_argument("--sheet", type=int, default=0, metavar="COLUMNS", help="small ones, so many in a line")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     options = parser.parse_args(arguments)
