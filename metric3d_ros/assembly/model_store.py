@@ -88,25 +88,35 @@ def obtain(name: ModelName, report: Report) -> Path:
     return path
 
 
-def remove(name: ModelName) -> int:
-    """Remove a model from the cache, and its checkpoint; return how many bytes that frees."""
+def remove(name: ModelName, report: Report) -> int:
+    """Remove a model from the cache, and its checkpoint; return how many bytes that frees.
+
+    Waits for another process that makes it. Raises DownloadError for what cannot be removed.
+    """
     path, checkpoint = model_path(name), checkpoint_path(name)
-    freed = 0
-    for file in (
+    files = [
         _record_path(path),
         path,
         data_path_of(path),
         checkpoint,
         *checkpoint.parent.glob(f"{checkpoint.name}.*{PART_SUFFIX}"),
-    ):
-        try:
-            if file.is_file():
-                freed += file.stat().st_size
-                file.unlink()
-        except OSError as error:
-            raise DownloadError(
-                f"{file} cannot be removed ({error.strerror}): change its folder's permissions"
-            ) from error
+    ]
+    files = [file for file in files if file.is_file()]
+    if not files:
+        return 0
+    freed = 0
+    with _one_process(path, lambda: report(f"waiting for another process that makes {name}", None)):
+        for file in files:
+            try:
+                size = file.stat().st_size
+                file.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise DownloadError(
+                    f"{file} cannot be removed ({error.strerror}): change its folder's permissions"
+                ) from error
+            freed += size
     return freed
 
 

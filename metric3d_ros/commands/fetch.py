@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     if args.precision is not None:
         name = ModelName(name.variant, args.precision)
     if args.remove:
-        print(f"removed {name} and its download: {remove(name) / 1e6:.1f} MB are free again")
+        freed = remove(name, tell_terminal())
+        done = f"removed {name} and its download: {freed / 1e6:.1f} MB are free again"
+        print(done if freed else f"{name} is not in the cache, and nothing of its download")
         return 0
     if args.output is not None:
         _check_output(args.output, overwrite=args.force)

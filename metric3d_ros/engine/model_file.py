@@ -25,9 +25,10 @@ def find_model(model: str | Path) -> Path:
         return DEMO_MODEL_PATH
     path = Path(model).expanduser()
     if not path.exists():
+        remedy = f", or make one with `metric3d export vit_small -o {path.name}`" if path.suffix == ".onnx" else ""
         raise ModelError(
             f"model file {path} does not exist: name a file, '{DEMO_MODEL}', or a published model "
-            f"({', '.join(VARIANTS)}), or make one with `metric3d export vit_small -o {path.name}`"
+            f"({', '.join(VARIANTS)}){remedy}"
         )
     if not path.is_file():
         raise ModelError(f"model {path} is not a file: name the .onnx file itself")

@@ -13,11 +13,12 @@ from hub_server import serve_hub
 from metric3d_ros.assembly import model_store
 from metric3d_ros.assembly.assembler import assemble
 from metric3d_ros.assembly.model_names import ModelName, parse_model_name
-from metric3d_ros.assembly.model_store import Entry, checkpoint_path, look_up, model_path, obtain
+from metric3d_ros.assembly.model_store import Entry, checkpoint_path, look_up, model_path, obtain, remove
 from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
 from metric3d_ros.cli import main
 from metric3d_ros.errors import CheckpointError, ConfigurationError, ExportError, ModelError
 from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.files.exclusive import hold_file
 from metric3d_ros.hub import published
 from metric3d_ros.hub.downloads import hash_file
 from metric3d_ros.hub.published import REPOSITORY, REVISION
@@ -144,6 +145,26 @@ def test_two_processes_download_once(hub, cache):
     assert [process.returncode for process in processes] == [0, 0], errors
     assert hub.ranges_asked == [None]
     assert sum("waiting for another process that makes vit_small" in error for error in errors) == 1
+
+
+def test_a_model_is_not_removed_while_another_process_makes_it(cache, capsys):
+    path = model_path(NAME)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"model")
+    other = hold_file(path.with_name(f".{path.name}.lock"), on_wait=lambda: None)
+    other.__enter__()
+    steps = []
+
+    def finish(text, share):
+        steps.append((text, path.exists()))
+        path.write_bytes(b"a whole model")
+        other.__exit__(None, None, None)
+
+    assert remove(NAME, finish) == len(b"a whole model")
+    assert steps == [("waiting for another process that makes vit_small", True)]
+    assert not path.exists()
+    assert main(["fetch", VARIANT, "--remove"]) == 0
+    assert "is not in the cache" in capsys.readouterr().out
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_do(hub, tmp_path, monkeypatch, capsys):
