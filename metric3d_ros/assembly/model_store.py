@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import enum
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from metric3d_ros.assembly.steps import Report
 from metric3d_ros.assembly.tensor_files import Checkpoint, read_checkpoint
 from metric3d_ros.errors import CheckpointError, DownloadError, ModelError
 from metric3d_ros.files.atomic import write_text
-from metric3d_ros.files.boundary import read_text
+from metric3d_ros.files.boundary import is_readable, read_text
 from metric3d_ros.files.exclusive import hold_file
 from metric3d_ros.hub.downloads import PART_SUFFIX, cache_folder, download, hash_file
 from metric3d_ros.hub.published import LICENCE, find_in_hub_cache, published_checkpoint
@@ -46,7 +47,7 @@ def look_up(name: ModelName) -> Entry:
     """Return whether the cache has a model, and whether each of its bytes is as it was made."""
     path = model_path(name)
     record = _record_path(path)
-    if not path.is_file() or not record.is_file():
+    if not (is_readable(path) and is_readable(record)):
         return Entry.MISSING
     try:
         stated = json.loads(read_text(record, error=ModelError, remedy="it is made anew"))
@@ -94,14 +95,10 @@ def remove(name: ModelName, report: Report) -> int:
     Waits for another process that makes it. Raises DownloadError for what cannot be removed.
     """
     path, checkpoint = model_path(name), checkpoint_path(name)
-    files = [
-        _record_path(path),
-        path,
-        data_path_of(path),
-        checkpoint,
-        *checkpoint.parent.glob(f"{checkpoint.name}.*{PART_SUFFIX}"),
-    ]
-    files = [file for file in files if file.is_file()]
+    files = [_record_path(path), path, data_path_of(path), checkpoint]
+    with contextlib.suppress(OSError):  # no such folder
+        files += checkpoint.parent.glob(f"{checkpoint.name}.*{PART_SUFFIX}")
+    files = [file for file in files if os.path.isfile(file)]
     if not files:
         return 0
     freed = 0
@@ -137,7 +134,7 @@ def _obtain_checkpoint(name: ModelName, report: Report) -> Checkpoint:
     """Return the authors' checkpoint: from this cache, from that of the hub's own tools, or downloaded."""
     file = published_checkpoint(name.variant)
     for path in (file.cached_path, find_in_hub_cache(file)):
-        if path is not None and path.is_file():
+        if path is not None and is_readable(path):
             report(f"reading {path}", None)
             if hash_file(path) == file.sha256:
                 return dataclasses.replace(read_checkpoint(path), origin=file.origin)
@@ -164,17 +161,13 @@ def _obtain_checkpoint(name: ModelName, report: Report) -> Checkpoint:
 def _one_process(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = hold_file(path.with_name(f".{path.name}.lock"), on_wait=on_wait)
-        held.__enter__()
+        with hold_file(path.with_name(f".{path.name}.lock"), on_wait=on_wait):
+            yield
     except OSError as error:
         raise DownloadError(
             f"the cache {path.parent} cannot be written ({error.strerror or error}): set XDG_CACHE_HOME to a folder "
             "that can, or name a model file"
         ) from error
-    try:
-        yield
-    finally:
-        held.__exit__(None, None, None)
 
 
 def _record_path(path: Path) -> Path:

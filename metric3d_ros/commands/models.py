@@ -9,6 +9,7 @@ from metric3d_ros.assembly.model_store import Entry, checkpoint_path, look_up, m
 from metric3d_ros.assembly.model_writer import data_path_of, stored_bytes
 from metric3d_ros.assembly.plan import load_plan
 from metric3d_ros.engine import DEMO_MODEL, DEMO_MODEL_PATH
+from metric3d_ros.files.boundary import is_readable
 from metric3d_ros.hub.published import LICENCE
 
 
@@ -29,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _where(name: ModelName) -> str:
     entry, path = look_up(name), model_path(name)
-    beside = f" and {data_path_of(path).name}" if data_path_of(path).is_file() else ""
+    beside = f" and {data_path_of(path).name}" if is_readable(data_path_of(path)) else ""
     if entry is Entry.WHOLE:
         return f"{path}{beside}"
     if entry is not Entry.MISSING:
         return f"{path}{beside}: {entry.value}, rebuilt when it is used"
-    return f"no, but its download: {checkpoint_path(name)}" if checkpoint_path(name).is_file() else "no"
+    return f"no, but its download: {checkpoint_path(name)}" if is_readable(checkpoint_path(name)) else "no"

@@ -55,6 +55,14 @@ def one_line_about(
         raise error(f"{path} is no readable {what} ({reason_of(problem)}): {remedy}") from problem
 
 
+def is_readable(path: Path) -> bool:
+    """Return whether a path is a file that this user can read; never raises, whatever the path."""
+    try:
+        return os.path.isfile(path) and os.access(path, os.R_OK)
+    except (OSError, ValueError):
+        return False
+
+
 def reason_of(problem: object) -> str:
     """Return the first line of what a library raised, or the exception's name if it has no words."""
     lines = str(problem).strip().splitlines()

@@ -31,12 +31,7 @@ from metric3d_ros.files.excerpts import shorten
 from metric3d_ros.files.exclusive import hold_file, is_at, save_to_disk
 from metric3d_ros.hub.certificates import trusting_handlers
 from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
-
-ENDPOINT_VARIABLE = "HF_ENDPOINT"
-"""Environment variable that names a mirror, as for the hub's own tools."""
-OFFLINE_VARIABLE = "HF_HUB_OFFLINE"
-TOKEN_VARIABLE = "HF_TOKEN"
-
+from metric3d_ros.hub.settings import ENDPOINT_VARIABLE, OFFLINE_VARIABLE, TOKEN_VARIABLE, endpoint, is_offline, token
 
 OnProgress = Callable[[float], object]
 """Takes what share of a file is there, 0 to 1."""
@@ -44,7 +39,6 @@ OnProgress = Callable[[float], object]
 PART_SUFFIX = ".part"
 _LOG = logging.getLogger(__name__)
 
-_HUB = "https://huggingface.co"
 _PIECE_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
 _WAITS_S = (1.0, 2.0, 4.0, 8.0)
@@ -102,12 +96,12 @@ class HubFile:
 
     @property
     def url(self) -> str:
-        return f"{_endpoint()}/{self.repository}/resolve/{self.revision}/{urllib.parse.quote(self.path)}"
+        return f"{endpoint()}/{self.repository}/resolve/{self.revision}/{urllib.parse.quote(self.path)}"
 
     @property
     def page(self) -> str:
         """Address of the page from which a person can download the file."""
-        return f"{_endpoint()}/{self.repository}/blob/{self.revision}/{urllib.parse.quote(self.path)}"
+        return f"{endpoint()}/{self.repository}/blob/{self.revision}/{urllib.parse.quote(self.path)}"
 
     @property
     def cached_path(self) -> Path:
@@ -260,7 +254,7 @@ def _append_rest(file: HubFile, part: Path, by_hand: str, on_progress: OnProgres
 @contextlib.contextmanager
 def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Iterator[Any]:
     """Yield the response with the bytes from `offset` on, or None if there are none."""
-    if os.environ.get(OFFLINE_VARIABLE, "").lower() in ("1", "true", "yes", "on"):
+    if is_offline():
         raise DownloadError(
             f"{file.name} is not on this machine and {OFFLINE_VARIABLE} forbids downloads: unset it, or get "
             f"{file.page} by hand and {by_hand}"
@@ -268,10 +262,11 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
     request = urllib.request.Request(file.url, headers={"User-Agent": f"metric3d_ros/{__version__}"})
     if offset:
         request.add_header("Range", f"bytes={offset}-")
-    if token := os.environ.get(TOKEN_VARIABLE):
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    if login := token():
+        request.add_unredirected_header("Authorization", f"Bearer {login}")
+    opener = urllib.request.build_opener(redirects, *trusting_handlers())
     try:
-        answer = urllib.request.build_opener(redirects, *trusting_handlers()).open(request, timeout=_TIMEOUT_S)
+        answer = opener.open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         error.close()
         answered = f"{_host(file)} answered {error.code} {shorten(str(error.reason), 80)}"
@@ -295,7 +290,10 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
                 f"the certificate of {_host(file)} is not trusted here ({error}): set SSL_CERT_FILE to your network's "
                 f"file of certificates, or get {file.page} by hand and {by_hand}"
             ) from error
-        raise _UnreachableError(reason_of(getattr(error, "reason", None) or error)) from error
+        reason = getattr(error, "reason", None) or error
+        if isinstance(error, (ValueError, http.client.InvalidURL)):  # which repeat it, and a password in it
+            reason = "an address on the way, of a proxy or a redirect, is not valid"
+        raise _UnreachableError(reason_of(reason)) from error
     with answer:
         redirects.note(answer.geturl(), answer.headers)
         yield answer
@@ -323,10 +321,6 @@ def _require_sane(file: HubFile, size: int) -> None:
             f"{_host(file)} sends more than {_MOST_BYTES >> 30} GiB as {file.name}, expected a model's size: check "
             f"{ENDPOINT_VARIABLE} and HTTPS_PROXY"
         )
-
-
-def _endpoint() -> str:
-    return os.environ.get(ENDPOINT_VARIABLE, _HUB).rstrip("/") or _HUB
 
 
 def _host(file: HubFile) -> str:

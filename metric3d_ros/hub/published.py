@@ -38,7 +38,10 @@ def published_checkpoint(variant: str) -> HubFile:
 def find_in_hub_cache(file: HubFile) -> Path | None:
     """Return the file in the cache of the hub's own tools, of any commit, or None. Its content is not checked."""
     home = os.environ.get("HF_HOME") or user_cache() / "huggingface"
-    cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
-    snapshots = cache / f"models--{file.repository.replace('/', '--')}" / "snapshots"
-    found = [snapshots / file.revision / file.path, *sorted(snapshots.glob(f"*/{file.path}"))]
-    return next((path for path in found if path.is_file()), None)
+    try:
+        cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+        snapshots = cache / f"models--{file.repository.replace('/', '--')}" / "snapshots"
+        found = [snapshots / file.revision / file.path, *sorted(snapshots.glob(f"*/{file.path}"))]
+        return next((path for path in found if path.is_file()), None)
+    except (OSError, RuntimeError):  # it cannot be read by this user, or has no such name
+        return None

@@ -167,13 +167,22 @@ def test_a_model_is_not_removed_while_another_process_makes_it(cache, capsys):
     assert "is not in the cache" in capsys.readouterr().out
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(hub, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("folder", ["file", "file/more", "n" * 300])
+def test_a_cache_that_cannot_be_written_says_what_to_do(hub, tmp_path, monkeypatch, capsys, folder):
     (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / folder))
     assert main(["fetch", VARIANT]) == 1
     error = capsys.readouterr().err.strip()
     assert "set XDG_CACHE_HOME to a folder that can" in error
     assert error.count("\n") == 0
+    assert main(["models"]) == 0
+    assert main(["fetch", VARIANT, "--remove"]) == 0
+
+
+def test_a_cache_of_the_hubs_own_tools_that_has_no_such_name_is_none(hub, monkeypatch):
+    for folder in ("~nobody_of_that_name/hub", "n" * 300, "/etc/passwd"):
+        monkeypatch.setenv("HF_HUB_CACHE", folder)
+        assert published.find_in_hub_cache(published.published_checkpoint(VARIANT)) is None
 
 
 def test_a_disk_without_room_for_the_model_is_said_and_stays_as_it_is(checkpoint, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Downloads in networks of companies: certificates of their own, proxies, tokens; each works or says what to do."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 
@@ -96,7 +97,7 @@ def test_each_variable_makes_it_trusted(https_hub, authority, monkeypatch, tmp_p
 def test_certificates_that_cannot_be_read_are_named(https_hub, authority, monkeypatch, tmp_path):
     for named in (tmp_path.parent / "missing.pem", authority / "names"):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(named))
-        assert f"certificates {named} cannot be read" in refusal(tmp_path)
+        assert refusal(tmp_path).startswith(f"certificates {named} cannot be read")
 
 
 def test_the_token_goes_to_the_hub_and_to_nobody_else(hub, monkeypatch, tmp_path):
@@ -120,6 +121,69 @@ def test_a_hub_that_wants_a_token_says_which_variable(hub, monkeypatch, tmp_path
     assert "answered 401" in line
     assert "set HF_TOKEN to a token that may read it" in line
     assert "wrong" not in line
+
+
+@pytest.mark.parametrize("token", ["sec\nret", "secrét", "sec ret", "sec\x00ret"])
+def test_a_token_that_cannot_be_one_is_refused_and_not_shown(hub, monkeypatch, tmp_path, token):
+    monkeypatch.setattr("metric3d_ros.hub.settings.os.environ", {**os.environ, "HF_TOKEN": token})
+    with pytest.raises(DownloadError, match="HF_TOKEN holds characters that no token has") as caught:
+        fetch(tmp_path)
+    assert "sec" not in str(caught.value)
+    assert hub.requests == []
+
+
+def test_blanks_around_a_token_and_an_address_do_no_harm(hub, monkeypatch, tmp_path):
+    hub.token = "secret"
+    monkeypatch.setenv("HF_TOKEN", " secret\r\n")
+    monkeypatch.setenv("HF_ENDPOINT", f" {hub.url}/ ")
+    assert fetch(tmp_path) == SHA256
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "huggingface.co",
+        "127.0.0.1:8000",
+        "ftp://127.0.0.1",
+        "file:///etc",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://",
+        "http://hüb.example",
+        "http://127.0.0.1 /a",
+        "http://127.0.0.1/?a=b",
+        "http://127.0.0.1\nX: y",
+        '"http://127.0.0.1"',
+    ],
+)
+def test_an_address_of_a_hub_that_is_none_is_named(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(DownloadError, match=r"^HF_ENDPOINT is .*such as https://huggingface.co: correct it") as caught:
+        fetch(tmp_path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_login_in_the_address_is_refused_and_not_shown(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", "http://me:password@127.0.0.1:1")
+    with pytest.raises(DownloadError, match="HF_ENDPOINT holds a login, and HF_TOKEN is for that") as caught:
+        fetch(tmp_path)
+    assert "password" not in str(caught.value)
+
+
+def test_an_empty_address_is_the_hubs_own(monkeypatch):
+    for empty in ("", " "):
+        monkeypatch.setenv("HF_ENDPOINT", empty)
+        assert FILE.url.startswith("https://huggingface.co/owner/name/")
+
+
+@pytest.mark.parametrize("address", ["http://me:pass/word@127.0.0.1:3", "http://me:password@127.0.0.1:port"])
+def test_a_proxys_address_that_cannot_be_read_is_not_shown(hub, monkeypatch, tmp_path, address):
+    monkeypatch.setenv("http_proxy", address)
+    line = refusal(tmp_path)
+    assert "HTTPS_PROXY" in line
+    assert "pass" not in line
 
 
 def test_a_proxy_passes_requests_on(hub, monkeypatch, tmp_path):
