@@ -79,6 +79,9 @@ def obtain(name: ModelName, report: Report) -> Path:
             return path
         if entry is not Entry.MISSING:
             report(f"{path} is {entry.value}: it is made anew", None)
+        if entry is Entry.DAMAGED:  # nobody can use it, and its place may be needed
+            path.unlink()
+            data_path_of(path).unlink(missing_ok=True)
         _make(name, path, report)
         if look_up(name) is not Entry.WHOLE:
             raise ModelError(

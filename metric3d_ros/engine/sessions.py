@@ -29,6 +29,8 @@ _BROKEN_FUSION = "SimplifiedLayerNormFusion"
 
 _FATAL_ONLY = 4
 
+TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -129,6 +131,8 @@ class Runtime:
 
 def import_runtime() -> Runtime:
     """Return ONNX Runtime; ProviderError if it is not installed, or only in part."""
+    # 1.32 writes into the user's cache when it is imported, and sends what it collects to its makers.
+    os.environ.setdefault(TELEMETRY_VARIABLE, "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import pytest
 import tiny_models
 
 from metric3d_ros.engine import Tuning, open_engine
+from metric3d_ros.engine.sessions import TELEMETRY_VARIABLE
 from metric3d_ros.errors import ConfigurationError, ProviderError
 
 
@@ -34,6 +36,21 @@ def test_threads_keep_to_the_cores_that_are_named():
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120, check=False
     )
     assert result.stdout.strip() == "True", result.stderr
+
+
+def test_the_runtime_collects_nothing_about_its_users(tmp_path):
+    code = """
+        import numpy as np
+        from metric3d_ros.engine import open_engine
+
+        engine = open_engine(provider="cpu")
+        engine.run({"image": np.zeros((1, 56, 56, 3), np.uint8), "focal_length": np.ones(1, np.float32)}, ["depth"])
+    """
+    environment = {name: value for name, value in os.environ.items() if name != TELEMETRY_VARIABLE}
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        environment[name] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment, timeout=120, check=True)
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_a_core_that_is_not_there_is_refused(tmp_path):
