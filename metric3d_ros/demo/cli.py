@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from metric3d_ros.demo.child_processes import running_children
-from metric3d_ros.demo.frame_sources import FrameSource, open_images, render_flight
+from metric3d_ros.demo.frame_sources import ChosenImages, FrameSource, choose_images, open_images, render_flight
 from metric3d_ros.demo.report import MEANINGLESS, Report, RunFacts
 from metric3d_ros.demo.session import DemoSession, NodeOptions
 from metric3d_ros.demo.terminal import LiveView
@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", metavar="PATH", help="your own image, folder or glob pattern instead of the camera flight"
     )
-    parser.add_argument("--focal", type=float, metavar="PX", help="their focal length, pixels")
+    parser.add_argument(
+        "--focal", type=float, metavar="PX", help="their focal length, pixels (default: from their EXIF data)"
+    )
     parser.add_argument("--hfov", type=float, metavar="DEG", help="or their horizontal field of view, degrees")
     parser.add_argument(
         "--calibration", metavar="FILE", help="or a calibration file of camera_calibration, OpenCV or Kalibr"
@@ -85,15 +87,19 @@ def run(args: argparse.Namespace) -> int:
     started_s = time.monotonic()
     live = LiveView()
     with ExitStack() as held, running_children() as children:
-        model = open_model(args.model, provider=args.provider)  # a mistake shows before anything is rendered
+        # A mistake shows before a model is downloaded, and before anything is rendered.
+        chosen = _choose_images(args)
+        model = open_model(args.model, provider=args.provider)
         meaningless = model.metadata is not None and model.metadata.meaningless
         limits = explain_demo_limits(model, remedy="MODEL=vit_small (or --model vit_small)") if args.images else ""
         if meaningless or limits:
             live.print_line(f"!!! {MEANINGLESS if meaningless else limits}")
         output = _make_output(args.output, held)
-        source = _open_source(args, output, live)
+        source = open_images(chosen, links=output / "played") if chosen else _render(args, output, live)
         for reason in source.left_out:
             live.print_line(f"left out: {reason}")
+        for remark in chosen.remarks if chosen else ():
+            live.print_line(remark)
         facts = RunFacts(
             source=source.title,
             model=_describe(model),
@@ -154,18 +160,17 @@ def _refuse_shared(folder: Path) -> None:
     raise ConfigurationError(f"another demo writes to {folder}: wait for it, or name another folder with --output")
 
 
-def _open_source(args: argparse.Namespace, output: Path, live: LiveView) -> FrameSource:
+def _choose_images(args: argparse.Namespace) -> ChosenImages | None:
     if args.images:
-        return open_images(
-            args.images,
-            focal_px=args.focal,
-            hfov_deg=args.hfov,
-            calibration=args.calibration,
-            limit=args.frames,
-            links=output / "played",
+        return choose_images(
+            args.images, focal_px=args.focal, hfov_deg=args.hfov, calibration=args.calibration, limit=args.frames
         )
     if args.focal or args.hfov or args.calibration:
         raise ConfigurationError("intrinsics were given without images; give --images (IMAGES=DIR) too, or neither")
+    return None
+
+
+def _render(args: argparse.Namespace, output: Path, live: LiveView) -> FrameSource:
     source = render_flight(
         output / "flight",
         scene_seed=args.scene,

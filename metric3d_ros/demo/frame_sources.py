@@ -23,6 +23,7 @@ from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.files.atomic import replacing, write_text
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
+from metric3d_ros.recordings.exif import read_exif
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
 from metric3d_ros.world.description.solids import Scene
 from metric3d_ros.world.rendering.renderer import render
@@ -31,6 +32,7 @@ from metric3d_ros.world.scenes import build_scene
 
 FLIGHT_SIZE_HW = (252, 336)
 FLIGHT_HFOV_DEG = 70.0
+_GIVE_FOCAL = "give FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration FILE"
 _DEPTH_UNITS_PER_METRE = 4000.0  # 16 bits then reach 16 m, farther than any room, in steps of a quarter millimetre
 
 RgbImage = npt.NDArray[np.uint8]
@@ -88,40 +90,81 @@ class FrameSource:
         return None
 
 
-def open_images(
-    images: str, *, focal_px: float | None, hfov_deg: float | None, calibration: str | None, limit: int, links: Path
-) -> FrameSource:
-    """Use the user's own images, at most `limit` of them; raises DataError or ConfigurationError with the remedy.
+@dataclass(frozen=True)
+class ChosenImages:
+    """The user's images that can be played.
 
-    Images that depth_node would drop are left out: the run is in step with its results and would wait for them. The
-    player is then given the folder `links`, which is made with links to the others.
+    Attributes:
+        images: what names them: a folder, an image or a pattern.
+        paths: those that are played, in order.
+        player_options: what gives image_player their intrinsics.
+        left_out: for each image that cannot be played, one line with the reason.
+        remarks: what else a person should know about them, a line each.
+    """
+
+    images: str
+    paths: Sequence[Path]
+    player_options: Sequence[str]
+    left_out: Sequence[str]
+    remarks: Sequence[str]
+
+
+def choose_images(
+    images: str, *, focal_px: float | None, hfov_deg: float | None, calibration: str | None, limit: int
+) -> ChosenImages:
+    """Choose the user's own images, at most `limit` of them; nothing is written.
+
+    Images that depth_node would drop are left out: the run is in step with its results and would wait for them.
+    Without intrinsics, those that the EXIF data of all images agree on are taken.
+
+    Raises DataError or ConfigurationError with the remedy.
     """
     given = [("--focal", focal_px), ("--hfov", hfov_deg), ("--calibration", calibration)]
     options = [(option, value) for option, value in given if value is not None]
-    if len(options) != 1:
-        raise ConfigurationError(
-            f"the images' focal length is {'given twice' if options else 'missing'}, and depth scales with it: give "
-            "FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration FILE"
-        )
-    option, value = options[0]
-    if not value or (isinstance(value, float) and not 0 < value < math.inf):
-        raise ConfigurationError(f"{option} is {value}, expected above 0: depth scales with the focal length")
-    paths, left_out = _choose_playable(list_images(images), limit)
-    if not paths:
+    if len(options) > 1:
+        raise ConfigurationError(f"the images' focal length is given twice, and depth scales with it: {_GIVE_FOCAL}")
+    for option, value in options:
+        if not value or (isinstance(value, float) and not 0 < value < math.inf):
+            raise ConfigurationError(f"{option} is {value}, expected above 0: depth scales with the focal length")
+    sizes_hw, left_out = _choose_playable(list_images(images), limit)
+    if not sizes_hw:
         raise DataError(f"no image of {images} can be used: {left_out[0]}")
+    exifs = [read_exif(path) for path in sizes_hw]
+    remarks = []
+    if turned := sum(exif.orientation != 1 for exif in exifs):
+        remarks.append(
+            f"{turned} of the images are stored turned (EXIF orientation), and are played as they are stored: "
+            "`metric3d run` turns them upright"
+        )
+    if not options:
+        focals_px = {exif.focal_px(w, h) for exif, (h, w) in zip(exifs, sizes_hw.values(), strict=True)}
+        focal_px = focals_px.pop()
+        if focals_px or not focal_px or len(set(sizes_hw.values())) > 1:
+            raise ConfigurationError(
+                f"the images' focal length is missing, and their EXIF data do not tell one for all of them; depth "
+                f"scales with it: {_GIVE_FOCAL}"
+            )
+        options = [("--focal", focal_px)]
+        remarks.append(f"focal length {focal_px:.0f} px, from EXIF; depth scales with it, and a crop makes it wrong")
+    player_options = [str(word) for word in options[0]]
+    return ChosenImages(images, list(sizes_hw), player_options, left_out, remarks)
+
+
+def open_images(chosen: ChosenImages, *, links: Path) -> FrameSource:
+    """Use the user's own images. If some are left out, the player gets the folder `links`, with links to the others."""
     return FrameSource(
-        title=images,
-        images=_link_images(paths, links) if left_out else images,
-        player_options=[option, str(value)],
-        paths=paths,
-        left_out=left_out,
+        title=chosen.images,
+        images=_link_images(chosen.paths, links) if chosen.left_out else chosen.images,
+        player_options=chosen.player_options,
+        paths=chosen.paths,
+        left_out=chosen.left_out,
     )
 
 
-def _choose_playable(paths: Sequence[Path], limit: int) -> tuple[list[Path], list[str]]:
-    """Return the first `limit` images that depth_node takes, and for each image left out before the last one, why."""
+def _choose_playable(paths: Sequence[Path], limit: int) -> tuple[dict[Path, tuple[int, int]], list[str]]:
+    """Return the first `limit` images that depth_node takes with their (height, width), and why others are left out."""
     max_pixels = DepthParameters().max_pixels
-    playable: list[Path] = []
+    playable: dict[Path, tuple[int, int]] = {}
     left_out: list[str] = []
     for path in paths:
         if len(playable) == limit:
@@ -136,7 +179,7 @@ def _choose_playable(paths: Sequence[Path], limit: int) -> tuple[list[Path], lis
         elif height * width > max_pixels:
             left_out.append(f"{path} is {width}x{height}, expected at most {max_pixels} pixels: play a smaller copy")
         else:
-            playable.append(path)
+            playable[path] = (height, width)
     return playable, left_out
 
 

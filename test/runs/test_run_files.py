@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from exif_files import with_exif
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -29,17 +29,6 @@ def run(model, *words):
 def manifest(out):
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
     return [line for line in lines if "frame" in line]
-
-
-def with_exif(path, *, orientation, focal_35mm):
-    """Put an EXIF block into a JPEG file."""
-    entries = struct.pack("<HHHIHH", 1, 0xA405, 3, 1, focal_35mm, 0)
-    first = struct.pack("<HHHIHHHHII", 2, 0x0112, 3, 1, orientation, 0, 0x8769, 4, 1, 38)
-    tiff = b"II*\0" + struct.pack("<I", 8) + first + struct.pack("<I", 0)
-    tiff += entries + struct.pack("<I", 0)
-    block = b"Exif\0\0" + tiff
-    jpeg = path.read_bytes()
-    path.write_bytes(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + jpeg[2:])
 
 
 def test_files_of_every_format_hold_the_estimate(model, folder, tmp_path):
