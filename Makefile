@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:
 	@echo "make demo        run the ROS 2 node on a rendered camera flight; writes pictures and a point cloud"
-	@echo "                 IMAGES=DIR FOCAL=px: your own images; MODEL=vit_small: real depth;"
+	@echo "                 IMAGES=DIR FOCAL=px: your own images (with EXIF data, no FOCAL); MODEL=vit_small: real depth;"
 	@echo "                 VIEWER=rerun (or web): watch it live"
 	@echo "make test        run all tests but the slow ones, with a worker for each core;"
 	@echo "                 PYTEST_ARGS='-n 0 test/camera': some of them, in one process"

@@ -232,8 +232,8 @@ def test_a_node_that_cannot_start_is_reported_with_the_end_of_its_log(environmen
     ("arguments", "message"),
     [
         (["--model", "none.onnx"], "none.onnx does not exist"),
-        (["--images", "."], "focal length is missing"),
-        (["--images", ".", "--focal", "500", "--hfov", "60"], "focal length is given twice"),
+        (["--images", "{images}"], "focal length is missing"),
+        (["--images", "{images}", "--focal", "500", "--hfov", "60"], "focal length is given twice"),
         (["--focal", "500"], "without images"),
         (["--frames", "0"], "--frames is 0"),
         (["--timeout", "0"], "--timeout is 0"),
@@ -244,7 +244,9 @@ def test_a_node_that_cannot_start_is_reported_with_the_end_of_its_log(environmen
     ],
 )
 def test_a_users_mistake_is_one_line_before_anything_starts(model, environment, tmp_path, arguments, message):
-    given = arguments if "--model" in arguments else ["--model", model, *arguments]
+    write_rgb(tmp_path / "images" / "image.png", np.zeros((48, 64, 3), np.uint8))
+    given = [word.format(images=tmp_path / "images") for word in arguments]
+    given = given if "--model" in given else ["--model", model, *given]
     code, text = run_demo(*given, "--output", tmp_path / "out", environment=environment, tmp_path=tmp_path)
     assert code == 1
     assert message in text
