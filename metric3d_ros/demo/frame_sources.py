@@ -32,7 +32,9 @@ from metric3d_ros.world.scenes import build_scene
 
 FLIGHT_SIZE_HW = (252, 336)
 FLIGHT_HFOV_DEG = 70.0
-_GIVE_FOCAL = "give FOCAL=PX (make demo), or one of --focal PX, --hfov DEGREES, --calibration FILE"
+_GIVE_FOCAL = (
+    "give FOCAL=PX or ARGS='--hfov DEGREES' (make demo), or one of --focal PX, --hfov DEGREES, --calibration FILE"
+)
 _DEPTH_UNITS_PER_METRE = 4000.0  # 16 bits then reach 16 m, farther than any room, in steps of a quarter millimetre
 
 RgbImage = npt.NDArray[np.uint8]
