@@ -142,7 +142,8 @@ def _obtain_checkpoint(name: ModelName, report: Report) -> Checkpoint:
             if hash_file(path) == file.sha256:
                 return dataclasses.replace(read_checkpoint(path), origin=file.origin)
             report(f"{path} is not what was published: it is not used", None)
-    file.cached_path.unlink(missing_ok=True)
+            if path == file.cached_path:
+                path.unlink(missing_ok=True)
     report(f"{name.variant}: {LICENCE}", None)
     report(f"downloading {file.path} of {file.origin} to {file.cached_path}", None)
     download(

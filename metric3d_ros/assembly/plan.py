@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from metric3d_ros import model_contract
 from metric3d_ros.assembly.plan_files import PlanPart, read_part
 from metric3d_ros.engine.protobuf import AnyField, read_all_fields, write_field, write_number
 from metric3d_ros.engine.small_graphs import run_once
@@ -70,6 +71,7 @@ class Plan:
     def _read_preparations(self, data: bytes) -> None:
         self._opsets = b""
         self.facts: dict[str, str] = {}
+        graph: AnyField | None = None
         for field in read_all_fields(data, 0, len(data)):
             if field.number == _MODEL_OPSET:
                 self._opsets += data[field.key_start : field.end]
@@ -78,6 +80,8 @@ class Plan:
                 self.facts[pair[1]] = pair.get(2, "")
             elif field.number == _MODEL_GRAPH:
                 graph = field
+        if graph is None:
+            raise ValueError("the preparations are missing")
         self._maker: dict[str, _Node] = {}
         self._constants: dict[str, bytes] = {}
         self._declared: dict[str, bytes] = {}
@@ -99,18 +103,24 @@ class Plan:
                     self.stored.append(TensorType(declared.name.removeprefix(_OUT), declared.kind, declared.shape))
 
     def _read_graph(self, data: bytes) -> None:
-        stored = {tensor.name for tensor in self.stored}
+        stored = {tensor.name: tensor for tensor in self.stored}
         self.model_head = self.graph = b""
+        images = set()
         for field in read_all_fields(data, 0, len(data)):
             if field.number != _MODEL_GRAPH:
                 self.model_head += data[field.key_start : field.end]
                 continue
             kept = []
             for part in _inner(data, field):
-                if part.number == _GRAPH_INPUT and _text(data[part.start : part.end], _VALUE_NAME) in stored:
-                    continue
+                if part.number == _GRAPH_INPUT:
+                    declared = _read_type(data[part.start : part.end])
+                    if stored.pop(declared.name, None) == declared:
+                        continue
+                    images.add(declared.name)
                 kept.append(data[part.key_start : part.end])
             self.graph = b"".join(kept)
+        if stored or images != {model_contract.IMAGE, model_contract.FOCAL_LENGTH}:
+            raise ValueError("its graph takes other weights than its preparations make")
 
     def prepare(self, stored: TensorType, tensors: Mapping[str, Array]) -> Array:
         """Return a weight as it is stored, made of published tensors (float32, by name)."""
@@ -151,7 +161,7 @@ class Plan:
 
 
 def load_plan(variant: str, precision: str) -> Plan:
-    """Return a plan of the package; see `plan_files` for the precisions.
+    """Return a plan of the package, whose two parts fit each other; see `plan_files` for the precisions.
 
     Raises:
         ModelError: it is missing or damaged, or is one of another version.
@@ -160,7 +170,7 @@ def load_plan(variant: str, precision: str) -> Plan:
         plan = Plan(*(read_part(variant, precision, part) for part in (PlanPart.GRAPH, PlanPart.PREPARATIONS)))
         if (plan.facts["variant"], plan.facts["precision"]) != (variant, precision) or not plan.graph:
             raise ValueError("it is of another network")
-    except (ValueError, KeyError, UnboundLocalError) as error:
+    except (ValueError, KeyError) as error:
         raise ModelError(
             f"the plan of {variant} in {precision} is damaged or of another version ({error}): install metric3d_ros "
             "again"
