@@ -23,6 +23,9 @@ from metric3d_ros.files.exclusive import hold_file
 from metric3d_ros.hub.downloads import PART_SUFFIX, cache_folder, download, hash_file
 from metric3d_ros.hub.published import LICENCE, find_in_hub_cache, published_checkpoint
 
+_WAIT_S = 1.0
+"""So often another process that makes a model is waited for anew, and that is reported."""
+
 
 class Entry(enum.Enum):
     """What the cache has of a model."""
@@ -165,7 +168,7 @@ def _obtain_checkpoint(name: ModelName, report: Report) -> Checkpoint:
 def _one_process(path: Path, on_wait: Callable[[], object]) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with hold_file(path.with_name(f".{path.name}.lock"), on_wait=on_wait):
+        with hold_file(path.with_name(f".{path.name}.lock"), on_wait=on_wait, every_s=_WAIT_S):
             yield
     except OSError as error:
         raise DownloadError(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def hold_file(path: Path, *, on_wait: Callable[[], object]) -> Iterator[int]:
+def hold_file(path: Path, *, on_wait: Callable[[], object], every_s: float | None = None) -> Iterator[int]:
     """Hold a file, made if it is not there, until the context ends; yield its descriptor.
 
-    Waits for another process that holds it, after `on_wait()`. That process may have moved or removed the file
-    meanwhile: then the descriptor is of the file as it was, and `is_at(descriptor, path)` is false.
+    Waits for another process that holds it, after `on_wait()`, which is called again every `every_s` seconds, if given.
+    That process may have moved or removed the file meanwhile: then the descriptor is of the file as it was, and
+    `is_at(descriptor, path)` is false.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -22,6 +24,9 @@ def hold_file(path: Path, *, on_wait: Callable[[], object]) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             on_wait()
+            while every_s is not None and not _lock_at_once(descriptor):
+                time.sleep(every_s)
+                on_wait()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks: as good as it can be
@@ -68,6 +73,14 @@ def save_to_disk(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _lock_at_once(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

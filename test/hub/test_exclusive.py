@@ -121,3 +121,18 @@ def test_a_killed_process_holds_nothing(tmp_path):
     assert not is_held(tmp_path)
     with hold_folder(tmp_path):
         assert is_held(tmp_path)
+
+
+def test_who_waits_hears_of_it_again_and_again(tmp_path):
+    other = hold_file(tmp_path / "lock", on_wait=lambda: None)
+    other.__enter__()
+    heard = []
+
+    def hear():
+        heard.append(len(heard))
+        if len(heard) == 3:
+            other.__exit__(None, None, None)
+
+    with hold_file(tmp_path / "lock", on_wait=hear, every_s=0.01) as held:
+        assert is_at(held, tmp_path / "lock")
+    assert heard == [0, 1, 2]
