@@ -7,6 +7,7 @@ Both are measured on 1080p images (two processes, reliable, one way): 34 ms as R
 import atexit
 import ctypes
 import dataclasses
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -101,6 +102,22 @@ def choose_segment_mib(wanted_mib: int, *, free_bytes: int) -> int | None:
     return min(wanted_mib, affordable_mib)
 
 
+def read_variables(share: Path | None) -> tuple[str, ...]:
+    """Return the variables that name a profile to the Fast DDS of a ROS 2 whose share folder this is.
+
+    Version 3 reads that of version 2 as well, with a warning. Both are returned if it is not known which one it is.
+    """
+    if share is not None and (share / "fastdds").is_dir() and not (share / "fastrtps").is_dir():
+        return PROFILE_VARIABLES[1:]
+    return PROFILE_VARIABLES
+
+
+def _ros_share() -> Path | None:
+    """Return the share folder of the ROS 2 that this Python has: its prefix holds lib/python3.x/site-packages/rclpy."""
+    found = importlib.util.find_spec("rclpy")
+    return Path(found.origin).parents[4] / "share" if found is not None and found.origin else None
+
+
 def _prepare_fastdds(rmw: str, wanted_mib: int | None, environment: MutableMapping[str, str]) -> TransportReport:
     if "fastrtps" not in rmw:
         return TransportReport(f"{rmw} left as it is")
@@ -130,7 +147,7 @@ def _prepare_fastdds(rmw: str, wanted_mib: int | None, environment: MutableMappi
         except OSError as error:
             reason = f"{_SHARED_MEMORY_FOLDER} cannot be written ({error.strerror})"
             return TransportReport(f"Fast DDS left with its 0.5 MiB of shared memory: {reason}", True)
-    for variable in PROFILE_VARIABLES:
+    for variable in read_variables(_ros_share()):
         environment[variable] = str(profile)
     if size_mib < wanted_mib:
         text = f"Fast DDS with {size_mib} of {wanted_mib} MiB shared memory{freed}: {free}, {remedy}"

@@ -12,6 +12,7 @@ from metric3d_ros.nodes.transport.large_messages import (
     PROFILE_VARIABLES,
     choose_segment_mib,
     prepare_for_large_messages,
+    read_variables,
 )
 
 FAST_DDS = "rmw_fastrtps_cpp"
@@ -144,6 +145,22 @@ def test_allocator_is_set_unless_switched_off(monkeypatch, keep, variable):
     wanted = keep if keep is not None else variable != "0"
     assert calls == ([(-3, 1 << 30), (-1, 2**31 - 1)] if wanted else [])
     assert ("freed buffers are kept" in report.text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("packages", "variables"),
+    [
+        (["fastrtps"], PROFILE_VARIABLES),
+        (["fastdds"], PROFILE_VARIABLES[1:]),
+        (["fastrtps", "fastdds"], PROFILE_VARIABLES),
+        ([], PROFILE_VARIABLES),
+    ],
+)
+def test_the_variable_of_the_installed_fast_dds_is_set(tmp_path, packages, variables):
+    for package in packages:
+        (tmp_path / package).mkdir()
+    assert read_variables(tmp_path) == variables
+    assert read_variables(None) == PROFILE_VARIABLES
 
 
 def test_machine_without_glibc_is_said_to_be_one(monkeypatch):
