@@ -154,7 +154,7 @@ def _floor_at(x: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print how far the scale runs off on each drive, as JSON: of true depth, and of a model's."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.hard_drives", description=__doc__)
-    parser.add_argument("--model", default="demo", help="ONNX file, or 'demo' (default)")
+    parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the model; 0: all (default)")
     args = parser.parse_args(arguments)
     estimator = Estimator(open_model(args.model, threads=args.threads))

@@ -69,7 +69,7 @@ def _places(flights: int) -> Iterator[tuple[Flight, Pose]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the mean of each error as JSON."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.lens_measures", description=__doc__)
-    parser.add_argument("--model", default="demo", help="ONNX file, or 'demo' (default)")
+    parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     parser.add_argument("--flights", type=int, default=2, help="five places of each (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the model; 0: all (default)")
     args = parser.parse_args(arguments)

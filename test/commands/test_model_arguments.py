@@ -32,6 +32,8 @@ TAKE_A_MODEL = {
 PROGRAMS = {
     "metric3d_ros.bench.node.respawn": [],  # starts depth_node with it
     "metric3d_ros.evaluation.correction_pictures": ["{folder}", "--only", "sky", "--model", "{model}"],
+    "metric3d_ros.evaluation.hard_drives": ["--model", "{model}"],
+    "metric3d_ros.evaluation.lens_measures": ["--model", "{model}"],
     "metric3d_ros.evaluation.node_sequences": ["--model", "{model}"],
     "metric3d_ros.evaluation.sequence_measures": ["--model", "{model}"],
 }
