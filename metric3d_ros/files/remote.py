@@ -9,7 +9,6 @@ import re
 import socket
 import sys
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -83,6 +82,8 @@ def hold_url_at_once(url: str) -> Iterator[None]:
     if sys.platform != "linux":
         yield
         return
+    from hashlib import sha256  # here: the node comes by this file too, and needs no OpenSSL
+
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as holder:
         try:
             # A name outside the file system: it goes with the process.
