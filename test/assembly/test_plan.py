@@ -57,7 +57,8 @@ def test_a_whole_plan_of_another_network_is_refused(plans):
 @pytest.mark.parametrize("part", PlanPart)
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"text", b"truncated", gzip.compress(b""), gzip.compress(bytes(99)), gzip.compress(b"\xff" * 9)],
+    [None, b"", b"text", b"truncated", *(gzip.compress(each) for each in (b"", bytes(99), b"\xff" * 9))],
+    ids=["missing", "empty", "text", "truncated", "nothing compressed", "zeros compressed", "ones compressed"],
 )
 def test_a_damaged_part_is_refused(plans, part, content):
     path = plan_path("vit_small", "fp32", part, folder=plans)
