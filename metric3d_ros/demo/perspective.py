@@ -81,7 +81,7 @@ def _splat(
 
 
 def _relief(depth_m: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    """Return a factor (H, W), below 1 where a pixel is behind its neighbours; empty pixels count as far away."""
+    """Return a factor (H, W), below 1 if a pixel is behind its neighbours; empty pixels count as far away."""
     log_depth = np.log2(np.where(np.isfinite(depth_m), depth_m, np.nanmax(depth_m, initial=1.0) * 2)).astype(np.float32)
     shade = np.zeros_like(log_depth)
     for step in (2, 5):

@@ -25,7 +25,7 @@ _LASTED = 20
 
 
 class AdaptiveSize:
-    """Chooses the inference size for images of one size, from the time of each frame; has no clock of its own.
+    """Chooses the inference size for images of one size, from the time that each frame took; the caller measures it.
 
     A frame's time is modelled as a constant, a part in proportion to its pixels and one in proportion to their square
     (attention). So a step up costs at most the square of the growth in pixels. Several sizes may be skipped if even

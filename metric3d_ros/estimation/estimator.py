@@ -107,7 +107,7 @@ class Estimator:
             if rgb.shape != images[0].shape:
                 raise ImageError(f"images of a batch are {images[0].shape} and {rgb.shape}, expected one size")
         height, width = images[0].shape[:2]
-        # What the network needs has a remedy of its own; the rest goes with the size of the images.
+        # The engine names the remedy if the network runs out of memory; all other memory grows with the image.
         with needing_memory(f"estimating {len(images)} image(s) of {width}x{height}", remedy=_SMALLER_IMAGES):
             views = [choose_views(camera, rectify) for camera in cameras]
             if all(each is None for each in views):

@@ -94,9 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     folder.add_argument(
         "--depth-scale", type=float, metavar="N", help="units per metre in the depth files (default for PNG: 1000)"
     )
-    folder.add_argument(
-        "--poses", type=Path, metavar="FILE", help="for --sequence: where the camera was, a line for each image"
-    )
+    folder.add_argument("--poses", type=Path, metavar="FILE", help="for --sequence: camera poses, one line per image")
     folder.add_argument("--camera", metavar="FILE", help="calibration file of camera_calibration, OpenCV or Kalibr")
     folder.add_argument(
         "--focal", type=float, metavar="PX", help="focal length in pixels, with a central principal point"

@@ -1,4 +1,4 @@
-"""MotionEstimator: how the camera moved since the frame before, and so what depth that frame lets one expect.
+"""MotionEstimator: the camera's motion since the previous frame, and the depth that it predicts for this one.
 
 Optical flow tells which pixels of two images show the same point. The points of the newer depth image and the flow give
 the camera's motion (rotation and translation, by robust least squares on the reprojection error). With both, the depth
@@ -63,9 +63,9 @@ class Motion:
     _along_rays: bool = False
 
     def expect(self, previous_m: Array, *, factor: float = 1.0) -> Array:
-        """Return the depth (h, w) that the frame before lets one expect of this one, NaN where it tells nothing.
+        """Return the depth (h, w) predicted for this frame from the previous one, NaN if that did not see the point.
 
-        `previous_m` (h, w) is the depth of the frame before, as `depth_m` of its own motion or after a correction.
+        `previous_m` (h, w) is the depth of the previous frame: the `depth_m` of its own `Motion`, corrected or not.
         `factor` is what the depth of this frame is multiplied by, if it is, and with it the way that the camera went.
         Only if `is_known`.
         """
@@ -139,7 +139,7 @@ class MotionEstimator:
         if found is None:
             return Motion(small_m, is_cut=self._is_other_depth(small_m, before_m), is_known=False)
         rotation, translation, moves_alone = found
-        # Where a point was is better known by the camera's motion than by the flow.
+        # The camera's motion locates a point in the previous image more accurately than the flow does.
         pixels = of_small.project((rays * small_m[..., None]) @ rotation.T + translation).astype(np.float32)
         pixels = np.nan_to_num(pixels, nan=-1e4)
         was_at = np.ascontiguousarray(pixels[..., 0]), np.ascontiguousarray(pixels[..., 1])

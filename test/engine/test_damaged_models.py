@@ -87,15 +87,7 @@ def test_model_that_does_not_fit_into_memory_is_not_called_damaged(tmp_path):
             except ModelError as error:
                 print(error)
     """
-    run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(path)],
-        env={"PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.stdout.startswith(f"loading {path} takes more memory than there is"), run.stdout + run.stderr
+    assert output_of(code, path).startswith(f"loading {path} takes more memory than there is")
 
 
 def test_model_that_cannot_be_opened_is_not_called_damaged(tmp_path):
@@ -112,6 +104,11 @@ def test_model_that_cannot_be_opened_is_not_called_damaged(tmp_path):
         except ModelError as error:
             print(error)
     """
+    assert output_of(code, path).startswith(f"{path} cannot be read (Too many open files)")
+
+
+def output_of(code, path):
+    """Return what a process of its own prints that runs `code` with a model; what it complains of follows."""
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(path)],
         env={"PYTHONPATH": ":".join(sys.path)},
@@ -120,4 +117,4 @@ def test_model_that_cannot_be_opened_is_not_called_damaged(tmp_path):
         timeout=60,
         check=False,
     )
-    assert run.stdout.startswith(f"{path} cannot be read (Too many open files)"), run.stdout + run.stderr
+    return run.stdout + run.stderr

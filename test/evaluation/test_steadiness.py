@@ -25,7 +25,7 @@ CAMERA = Camera(64, 48, 60.0, 60.0, 30.0, 22.0)
 
 
 def wall(distance_m, *, pose=None):
-    """A wall ahead; `pose` tells where the camera is."""
+    """A wall ahead, seen from `pose`."""
     depth = np.full((48, 64), distance_m, np.float32)
     return Sample("", "", np.zeros((48, 64, 3), np.uint8), CAMERA, depth, None, world_from_camera=pose)
 

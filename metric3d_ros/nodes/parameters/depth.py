@@ -46,8 +46,8 @@ class DepthImageParameters:
     )
     max_jump: float = parameter(
         0.0,
-        "Remove flying pixels: depth is invalid on edges where it jumps to a neighbouring pixel by more than this "
-        "fraction of the nearer depth. 0 is off; try 0.1.",
+        "Remove flying pixels: invalidate depth that differs from a neighbouring pixel's by more than this fraction of "
+        "the nearer depth. 0 is off; try 0.1.",
         minimum=0.0,
         maximum=10.0,
     )

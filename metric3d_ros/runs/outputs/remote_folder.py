@@ -59,7 +59,7 @@ class RemoteFolder:
         self._next += 1
 
     def place(self, part: Path, recording: str, name: str) -> tuple[str, str]:
-        """Upload a complete part's files to where they belong, and remove them; see `move_into_place`.
+        """Upload a complete part's files under their final names, then delete them here; see `move_into_place`.
 
         A chunk that is done again has the same files with the same content, so it does not matter who else uploads it.
         """
@@ -121,6 +121,6 @@ class RemoteFolder:
             raise
         except FileNotFoundError as error:
             raise DataError(f"cannot {what} {self}: there is no {reason_of(error)}; check the bucket's name") from error
-        except Exception as error:  # each store has errors of its own
+        except Exception as error:  # each kind of store raises other classes
             remedy = "check the address and your access to it, and run again with --resume"
             raise DataError(f"cannot {what} {self}: {reason_of(error)}; {remedy}") from error

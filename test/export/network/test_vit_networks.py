@@ -43,7 +43,7 @@ def two_threads():
 
 @pytest.fixture(scope="module")
 def depth_limit(small_network) -> float:
-    """1e-4 where this CPU's kernels round as those that made the golden files did, which the encoder's tokens show.
+    """1e-4 if this CPU's kernels round as those that made the golden files; the encoder's tokens reveal it.
 
     Elsewhere single pixels of the small network's differ by up to 5e-4, as the golden files themselves do from float64.
     """

@@ -58,7 +58,7 @@ def make_path(node, model, **options):
 
 
 def sweep(model):
-    """Print for each limit whether a frame was published, and why not; its memory is that of a process of its own."""
+    """Print, for each memory limit, whether a frame was published and if not, why; runs in its own process."""
     context = Context()
     rclpy.init(context=context, domain_id=next_domain())
     node = Node("frame_path", context=context)

@@ -72,7 +72,7 @@ def tf2(monkeypatch):
 
 
 def in_turn(entry):
-    """Return a parameter's value in each round, in an order of its own, so that all pairs of values come together."""
+    """Return a parameter's value in each round; each parameter has another order, so that all pairs of values occur."""
     given = values(entry)
     order = [given[turn % len(given)] for turn in range(ROUNDS)]
     random.Random(entry.name).shuffle(order)
