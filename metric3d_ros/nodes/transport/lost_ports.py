@@ -58,7 +58,7 @@ class PortWatch:
                 target = Path(os.readlink(descriptor))
             except OSError:  # closed meanwhile
                 continue
-            match = _LOCK.fullmatch(target.name)
+            match = _LOCK.fullmatch(target.name.removesuffix(_DELETED))
             if match and target.parent == self._folder:
                 names.add(match[1])
         return names

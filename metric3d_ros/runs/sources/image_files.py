@@ -1,6 +1,7 @@
 """Image files as a recording."""
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -83,6 +84,14 @@ class ImageFiles:
 
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:
-    """Return the stem of each path; with its suffix if two pictures share one, as a.jpg and a.png do."""
+    """Return the stem of each path; with its suffix if two pictures share one, as a.jpg and a.png do.
+
+    Pictures of one name from several folders, or one picture given twice, are numbered: a.png, a.png_2.
+    """
     count = Counter(path.stem for path in paths)
-    return [path.stem if count[path.stem] == 1 else path.name for path in paths]
+    names: dict[str, None] = {}
+    for path in paths:
+        wanted = path.stem if count[path.stem] == 1 else path.name
+        numbered = (f"{wanted}_{number}" for number in itertools.count(2))
+        names[next(name for name in itertools.chain([wanted], numbered) if name not in names)] = None
+    return list(names)

@@ -63,6 +63,15 @@ def test_removed_and_replaced_ports_are_missing(reader):
     assert reader.watch.missing() == {PORT}
 
 
+def test_port_is_missing_if_its_lock_file_was_removed_too(reader):
+    lock = reader.proc / "fd" / "7"
+    lock.unlink()
+    lock.symlink_to(reader.shm / f"{PORT}_el (deleted)")
+    reader.map((reader.shm / PORT).stat().st_ino, " (deleted)")
+    (reader.shm / PORT).unlink()
+    assert reader.watch.missing() == {PORT}
+
+
 @pytest.mark.parametrize("target", ["another_folder/fastrtps_port7411_el", "shm/fastrtps_0123456789abcdef_el"])
 def test_port_of_another_process_is_not_ours(reader, target):
     lock = reader.proc / "fd" / "7"
