@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     camera = parser.add_argument_group("camera (a bag's camera_info and a photograph's EXIF are used without these)")
-    camera.add_argument("--focal", type=float, default=0.0, metavar="PX", help="focal length in pixels")
-    camera.add_argument("--hfov", type=float, default=0.0, metavar="DEG", help="horizontal field of view")
+    camera.add_argument("--focal", type=float, metavar="PX", help="focal length in pixels")
+    camera.add_argument("--hfov", type=float, metavar="DEG", help="horizontal field of view")
     camera.add_argument("--calibration", default="", metavar="FILE", help="calibration file")
     camera.add_argument(
         "--scale-calibration", action="store_true", help="scale a calibration of another size to the images"
@@ -154,8 +154,14 @@ def _selection_of(args: argparse.Namespace) -> Selection:
             raise ConfigurationError(f"--{name} is {getattr(args, name):g}, expected 0 to {_MOST:g}")
     if args.every < 1:
         raise ConfigurationError(f"--every is {args.every}, expected at least 1")
+    for name in ("focal", "hfov"):
+        if getattr(args, name) == 0:
+            raise ConfigurationError(f"--{name} is 0, expected above 0: depth scales with the focal length")
     cameras = CameraChoice(
-        focal_px=args.focal, hfov_deg=args.hfov, calibration=args.calibration, scale=args.scale_calibration
+        focal_px=args.focal or 0.0,
+        hfov_deg=args.hfov or 0.0,
+        calibration=args.calibration,
+        scale=args.scale_calibration,
     )
     return Selection(
         cameras=cameras,

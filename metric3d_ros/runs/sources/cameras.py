@@ -1,6 +1,7 @@
 """Which camera took the images of a recording, and how sure that is."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 from metric3d_ros.camera import Camera, fit_camera
@@ -33,7 +34,7 @@ class CameraChoice:
         given = [name for name in ("focal_px", "hfov_deg", "calibration") if getattr(self, name)]
         if len(given) > 1:
             raise ConfigurationError("--focal, --hfov and --calibration exclude each other: give one of them")
-        if self.focal_px < 0 or not 0 <= self.hfov_deg < 180:
+        if not 0 <= self.focal_px < math.inf or not 0 <= self.hfov_deg < 180:
             raise ConfigurationError(
                 f"--focal is {self.focal_px:g} and --hfov {self.hfov_deg:g}, expected pixels above 0, or degrees "
                 "between 0 and 180"
