@@ -59,8 +59,11 @@ def _remote(url: str) -> Any:
     try:
         path = UPath(url, **_OPTIONS.get(url.partition("://")[0].lower(), {}))
         _ = path.fs  # imports what supports this kind of URL
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         raise DataError(f"{url} cannot be opened: {error}") from error
+    except ValueError as error:
+        remedy = "give a path, or a URL such as s3://BUCKET/FOLDER"
+        raise DataError(f"{url} cannot be opened: {error}; {remedy}") from error
     return path
 
 

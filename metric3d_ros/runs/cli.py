@@ -13,7 +13,7 @@ import yaml
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.files.excerpts import shorten
-from metric3d_ros.files.remote import is_remote, path_of
+from metric3d_ros.files.remote import is_of_one_process, is_remote, path_of
 from metric3d_ros.files.yaml_text import describe_problem, load_first_document
 from metric3d_ros.recordings.bags.reader import release_bag
 from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--fps", type=float, default=0.0, metavar="HZ", help="maximum frame rate that is taken from a video or bag"
     )
-    which.add_argument("--limit", type=int, default=0, metavar="N", help="at most N frames")
+    which.add_argument("--limit", type=int, default=0, metavar="N", help="at most N frames; 0 (default): all")
 
     bag = parser.add_argument_group("--write bag")
     bag.add_argument(
@@ -82,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bag.add_argument("--merge", action="store_true", help="copy all topics of the recording as well")
 
     how = parser.add_argument_group("how")
-    how.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    how.add_argument(
+        "--resume", action="store_true", help="continue the run in the output folder: do what is missing or failed"
+    )
     how.add_argument("--dry-run", action="store_true", help="print the plan, with estimates of time and bytes")
     how.add_argument("--strict", action="store_true", help="stop at the first input that cannot be read")
     how.add_argument("--chunk", type=int, default=64, metavar="N", help="frames completed together (default: 64)")
@@ -107,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
     _print_plan(recordings)
     if options.limits:
         print(options.limits, file=sys.stderr)
+    if is_of_one_process(path_of(args.output)):
+        print(f"{args.output} lasts as long as this process: to keep the results, give a folder", file=sys.stderr)
     if args.dry_run:
         return _dry_run(recordings, options, args)
     settings = {"selection": dataclasses.asdict(selection)}
@@ -211,13 +215,15 @@ def _print_plan(recordings: Sequence[Recording]) -> None:
 
 
 def _dry_run(recordings: Sequence[Recording], options: RunOptions, args: argparse.Namespace) -> int:
+    folder = path_of(args.output).absolute()
+    while not (is_remote(folder) or folder.exists()):
+        folder = folder.parent
+    if not folder.is_dir() and not is_remote(folder):
+        raise DataError(f"cannot write into {args.output}: {folder} is a file; give another folder")
     trial: Trial = try_frames(recordings, options)
     count = sum(recording.count() for recording in recordings)
     count = min(count, args.limit) if args.limit else count
     bytes_out = count * trial.bytes_per_frame
-    folder = path_of(args.output).absolute()
-    while not (is_remote(folder) or folder.exists()):
-        folder = folder.parent
     free = math.inf if is_remote(folder) else shutil.disk_usage(folder).free
     room = "" if is_remote(folder) else f" ({free / 1e9:.1f} GB are free)"
     print(

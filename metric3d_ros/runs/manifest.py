@@ -10,18 +10,16 @@ from typing import Any
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
-from metric3d_ros.files.boundary import one_line_about, read_text
-from metric3d_ros.files.excerpts import excerpt, shorten
 from metric3d_ros.runs.manifest_lines import MANIFEST, SETTINGS, read_manifest
+from metric3d_ros.runs.settings import check_settings
 from metric3d_ros.runs.sources.frame import Chunk
 
 
 class Manifest:
-    """What is done of a run.
+    """What is done of a run; of several lines about a frame, the last one counts.
 
     Attributes:
-        frames: the lines of frames that are done, in the order of the file.
-        failures: the lines of frames that cannot be done.
+        forgotten: recordings of an earlier run of which no frame was done, whose lines were removed.
     """
 
     def __init__(
@@ -33,7 +31,7 @@ class Manifest:
         named: str = "",
         on_append: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Begin a run in `folder`, or go on with one.
+        """Begin a run in `folder`, or go on with one; a run of which no frame was done is begun anew.
 
         Args:
             settings: what has to be the same if a run goes on.
@@ -46,50 +44,88 @@ class Manifest:
         """
         self._path = folder / MANIFEST
         self._on_append = on_append
-        self.frames: list[dict[str, Any]] = []
-        self.failures: list[dict[str, Any]] = []
+        self._lines: dict[tuple[str, str], dict[str, Any]] = {}
         self._chunks: dict[str, list[dict[str, Any]]] = {}
+        self._failed: dict[str, set[tuple[str, str]]] = {}
+        self.forgotten: frozenset[str] = frozenset()
         about = folder / SETTINGS
-        if self._path.exists():  # without, nothing was done: the model could not be had, or the process died
-            if not resume:
+        if self._path.exists():
+            self._load()
+            if not self.frames:
+                self._forget()
+            elif resume:
+                check_settings(about, settings)
+            else:
                 raise DataError(
                     f"{named or folder} holds a run already: give --resume to go on with it, or another folder"
                 )
-            _check_settings(about, settings)
-            self._load()
+        self._done_before = self._keys_by_recording()
         write_text(about, json.dumps(settings, indent=1) + "\n", durable=True)
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """The lines of frames that are done."""
+        return [line for line in self._lines.values() if "failed" not in line]
+
+    @property
+    def failures(self) -> list[dict[str, Any]]:
+        """The lines of frames that could not be done."""
+        return [line for line in self._lines.values() if "failed" in line]
 
     def _load(self) -> None:
         lines, size = read_manifest(self._path)
         if size < self._path.stat().st_size:
             os.truncate(self._path, size)
+        of_chunk: list[dict[str, Any]] = []
         for line in lines:
-            self._take(line)
+            of_chunk.append(line)
+            if "frame" not in line:
+                self._take(of_chunk)
+                of_chunk = []
 
-    def _take(self, line: dict[str, Any]) -> None:
-        if "frame" not in line:
-            self._chunks.setdefault(line["chunk"], []).append(line)
-        elif "failed" in line:
-            self.failures.append(line)
-        else:
-            self.frames.append(line)
+    def _take(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Take the lines of a chunk's frames, and the chunk's own after them."""
+        *frames, chunk = lines
+        failed = self._failed.setdefault(chunk["chunk"], set())
+        for line in frames:
+            key = line["recording"], line["frame"]
+            self._lines[key] = line
+            if "failed" in line:
+                failed.add(key)
+        self._chunks.setdefault(chunk["chunk"], []).append(chunk)
+
+    def _forget(self) -> None:
+        """Begin anew: nothing was done, because of options that may be better now."""
+        lines = [line for lines in self._chunks.values() for line in lines]
+        self.forgotten = frozenset(str(line["recording"]) for line in lines)
+        self._path.unlink()
+        self._lines, self._chunks, self._failed = {}, {}, {}
+
+    def _keys_by_recording(self) -> dict[str, frozenset[str]]:
+        keys: dict[str, set[str]] = {}
+        for line in self.frames:
+            keys.setdefault(str(line["recording"]), set()).add(str(line["frame"]))
+        return {name: frozenset(each) for name, each in keys.items()}
 
     def is_done(self, chunk: Chunk) -> bool:
-        """Return whether nothing of a chunk is missing."""
+        """Return whether each frame of a chunk was done or failed."""
         return any(
             line["complete"] and (line["start"], line["stop"]) == (chunk.start, chunk.stop)
             for line in self._chunks.get(chunk.key, ())
         )
 
+    def has_failures(self, chunk: Chunk) -> bool:
+        """Return whether frames of a chunk failed."""
+        return any("failed" in self._lines[key] for key in self._failed.get(chunk.key, ()))
+
+    def done_before(self, recording: str) -> frozenset[str]:
+        """Return the keys of the frames of a recording that were done when the manifest was opened."""
+        return self._done_before.get(recording, frozenset())
+
     def part_name(self, chunk: Chunk) -> str:
         """Return a name for the next part of a chunk: another one if a part of it is done."""
         attempt = len(self._chunks.get(chunk.key, ()))
         return f"{chunk.recording}_{chunk.number:05d}" + (f"_{attempt}" if attempt else "")
-
-    def done_keys(self, recording: str) -> frozenset[str]:
-        """Return the keys of the frames of a recording that are done, or cannot be."""
-        lines = (*self.frames, *self.failures)
-        return frozenset(str(line["frame"]) for line in lines if line["recording"] == recording)
 
     def bag_files(self, recording: str) -> list[str]:
         """Return the bag's storage files, in the order of the recording."""
@@ -123,8 +159,11 @@ class Manifest:
     ) -> None:
         """Add the lines of a chunk, or of the part of it that was done, at once.
 
-        `left_out` has how many of its frames options left out, by the option.
+        `left_out` has how many of its frames options left out, by the option. A retry that changed nothing adds no
+        line.
         """
+        if chunk.is_retry and all(line == self._lines.get((line["recording"], line["frame"])) for line in lines):
+            return
         about = {
             "chunk": chunk.key,
             "recording": chunk.recording,
@@ -149,18 +188,4 @@ class Manifest:
             with contextlib.suppress(OSError):
                 os.truncate(self._path, size)
             raise
-        for line in (*lines, about):
-            self._take(line)
-
-
-def _check_settings(about: Path, settings: Mapping[str, Any]) -> None:
-    remedy = "the run cannot be resumed; give another folder"
-    with one_line_about(about, DataError, what="settings of a run", remedy=remedy):
-        before = dict(json.loads(read_text(about, error=DataError, remedy=remedy)))
-    now = json.loads(json.dumps(settings))
-    for name in sorted(before.keys() | now.keys()):
-        if before.get(name) != now.get(name):
-            raise DataError(
-                f"the run of {about} was begun with {shorten(name, 80)} {excerpt(before.get(name))}, and is to go on "
-                f"with {excerpt(now.get(name))}: give the same options, or another folder"
-            )
+        self._take((*lines, about))

@@ -224,8 +224,8 @@ class Pipeline:
                 assert chunk is not None
                 assert part is not None
                 if isinstance(item, _End):
-                    # A part of a chunk leaves what is copied to the part that completes it.
-                    if item.complete:
+                    # A part of a chunk leaves what is copied to the part that completes it; a retry finds it copied.
+                    if item.complete and not chunk.is_retry:
                         self._copy_topics(chunk, part)
                     part.close()
                     finish(Finished(chunk, part.folder, lines, complete=item.complete, left_out=item.left_out))

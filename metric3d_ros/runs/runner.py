@@ -21,7 +21,7 @@ from metric3d_ros.recordings.videos import join_videos
 from metric3d_ros.runs.manifest import Manifest
 from metric3d_ros.runs.options import BAG, HTML, VIDEO, RunOptions
 from metric3d_ros.runs.outputs.page import write_page
-from metric3d_ros.runs.outputs.part_files import move_into_place
+from metric3d_ros.runs.outputs.part_files import move_into_place, remove_joined_files
 from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
 from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
 from metric3d_ros.runs.sources.frame import NOT_ESTIMATED, Chunk, Recording
@@ -99,7 +99,12 @@ class Run:
                 self.remote.restore(self._work)
             add_lines = self.remote.add_lines if self.remote is not None else lambda _: None
             self.manifest = Manifest(self._work, about, resume=resume, named=str(folder), on_append=add_lines)
+            forgotten = sorted(self.manifest.forgotten & self.recordings.keys())
+            for name in forgotten:
+                remove_joined_files(self._work, name)
             if self.remote is not None:
+                if self.manifest.forgotten:
+                    self.remote.forget(forgotten)
                 self.remote.keep_settings(self._work)
         self.summary = Summary(before=len(self.manifest.frames))
         self._limit = limit
@@ -116,10 +121,12 @@ class Run:
         ]
 
     def missing(self) -> Iterator[tuple[Chunk, frozenset[str]]]:
-        """Yield the chunks that are not done, each with the keys of its recording's frames that are."""
+        """Yield the chunks that are not done, or in which frames failed before, each with the keys that were done."""
+        retried = {chunk.key for chunk in self.chunks if self.manifest.has_failures(chunk)}
         for chunk in self.chunks:
-            if not self.manifest.is_done(chunk):
-                yield chunk, self.manifest.done_keys(chunk.recording)
+            is_done = self.manifest.is_done(chunk)
+            if not is_done or chunk.key in retried:
+                yield dataclasses.replace(chunk, is_retry=is_done), self.manifest.done_before(chunk.recording)
 
     def count(self) -> int:
         """Return how many frames there are in all, about."""
@@ -188,7 +195,7 @@ class Run:
     def _left_out(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         handled = Counter(str(line["recording"]) for line in (*self.manifest.frames, *self.manifest.failures))
-        unfinished = {chunk.recording for chunk, _ in self.missing()}
+        unfinished = {chunk.recording for chunk in self.chunks if not self.manifest.is_done(chunk)}
         for name, recording in self.recordings.items():
             by_option = self.manifest.left_out(name)
             counts.update(by_option)
@@ -260,8 +267,9 @@ class Run:
             parts = [folder / ".video" / file for file in self.manifest.video_files(name)]
             if VIDEO in self.options.write and parts:
                 join_videos(parts, folder / f"{name}.mp4")
-        if HTML in self.options.write and self.manifest.frames:
-            write_page(self._work / "index.html", self.manifest.frames, warning=self.options.limits)
+        frames = self.manifest.frames
+        if HTML in self.options.write and frames:
+            write_page(self._work / "index.html", frames, warning=self.options.limits)
         return bags
 
     @contextlib.contextmanager

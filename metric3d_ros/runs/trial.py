@@ -29,11 +29,13 @@ def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
     estimator = options.estimator()
     written = 0
     frames: list[Line] = []
+    failures: list[Line] = []
 
     def finish(part: Finished) -> None:
         nonlocal written
         written += sum(file.stat().st_size for file in part.folder.rglob("*") if file.is_file())
-        frames.extend(line for line in part.lines if "failed" not in line)
+        for line in part.lines:
+            (failures if "failed" in line else frames).append(line)
 
     with scratch_folder("metric3d_trial") as folder:
         pipeline = Pipeline(estimator, options, {recording.name: recording})
@@ -44,5 +46,6 @@ def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
         pipeline.run(((chunk, frozenset()) for chunk in chunks), lambda _: folder / "part", finish)
         took_s = time.monotonic() - started_s
     if not frames:
-        raise DataError(f"{recording.source}: none of the first frames can be used; run without --dry-run for reasons")
+        reason = f", {failures[0]['frame']}: {failures[0]['failed']}" if failures else ": there is none"
+        raise DataError(f"{recording.source}: none of the first frames can be used{reason}")
     return Trial(len(frames), took_s / len(frames), written / len(frames))

@@ -16,9 +16,9 @@ def folder(tmp_path):
     return tmp_path / "pictures"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3():
-    """A server of the S3 protocol with the bucket `drives`."""
+    """A server of the S3 protocol with the bucket `drives`; one for all tests, since s3fs keeps the first address."""
     pytest.importorskip("upath", reason="universal_pathlib is not installed: pip install 'metric3d_ros[remote]'")
     pytest.importorskip("s3fs", reason="s3fs is not installed: pip install 'metric3d_ros[remote]'")
     server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(port=0)

@@ -46,7 +46,8 @@ def load(folder):
     manifest = Manifest(folder, SETTINGS, resume=True)
     manifest.is_done(CHUNK)
     manifest.part_name(CHUNK)
-    manifest.done_keys("drive")
+    manifest.done_before("drive")
+    manifest.has_failures(CHUNK)
     manifest.bag_files("drive")
     manifest.video_files("drive")
     if manifest.frames:

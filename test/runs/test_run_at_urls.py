@@ -15,6 +15,7 @@ from rosbags.highlevel import AnyReader
 
 import metric3d_ros
 from metric3d_ros.cli import main
+from metric3d_ros.errors import DataError
 from metric3d_ros.files.remote import hold_url_at_once, path_of
 from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
 
@@ -127,6 +128,45 @@ def test_an_interrupted_run_at_a_url_is_resumed_without_doing_anything_twice(mod
     assert messages_of(out / "drive/bag") == messages_of(tmp_path / "local/drive/bag")
 
 
+def test_at_a_url_too_what_failed_is_tried_again_and_a_run_without_a_frame_begun_anew(model, folder, base, tmp_path):
+    words = (folder, "-o", f"{base}/out", "--write", "png16,bag,video", "--outputs", "depth", "--chunk", 2)
+    assert run(model, *words) == 1  # no focal length
+    whole = (folder / "view_1.png").read_bytes()
+    (folder / "view_1.png").write_bytes(whole[:500])
+    assert run(model, *words, "--focal", FOCAL) == 1
+    (folder / "view_1.png").write_bytes(whole)
+    assert run(model, *words, "--focal", FOCAL, "--resume") == 0
+    assert run(model, folder, "-o", tmp_path / "local", "--focal", FOCAL, *words[3:]) == 0
+    out = get(f"{base}/out", tmp_path / "remote")
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines if "files" in line] == ["view_0", "view_2", "view_1"]
+    assert sorted(messages_of(out / "pictures/bag")) == sorted(messages_of(tmp_path / "local/pictures/bag"))
+    assert (out / "pictures/pictures.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("base", ["memory", "s3"], indirect=True)
+def test_the_lines_of_two_processes_at_one_url_do_not_replace_each_other(tmp_path, base):
+    both = [RemoteFolder(path_of(f"{base}/out")) for _ in range(2)]
+    for number, folder in enumerate(both):
+        folder.add_lines(f"{number}\n")
+    both[0].restore(tmp_path)
+    assert sorted((tmp_path / "manifest.jsonl").read_text().split()) == ["0", "1"]
+
+
+@pytest.mark.parametrize("base", ["memory", "s3"], indirect=True)
+def test_a_file_that_is_gone_before_it_is_uploaded_is_named(tmp_path, base):
+    folder, part = RemoteFolder(path_of(f"{base}/out")), tmp_path / "settings"
+    part.mkdir()
+    with pytest.raises(DataError, match=r"settings/run\.json is gone, which was to be uploaded: .* --resume"):
+        folder.keep_settings(part)
+
+
+def test_a_run_into_the_memory_of_the_process_says_how_long_it_lasts(model, folder, capsys):
+    url = f"memory://{uuid.uuid4().hex}"
+    assert run(model, folder, "-o", url, "--focal", FOCAL) == 0
+    assert f"{url} lasts as long as this process: to keep the results, give a folder" in capsys.readouterr().err
+
+
 def test_what_a_broken_connection_interrupts_is_uploaded_again(model, s3, tmp_path, monkeypatch, capsys):
     bag, out = write_ros2(tmp_path / "drive", COUNT), f"{s3}/{uuid.uuid4().hex}"
     words = (bag, "-o", out, "--write", "bag,png16", "--outputs", "depth,points", "--chunk", 2)
@@ -141,7 +181,8 @@ def test_what_a_broken_connection_interrupts_is_uploaded_again(model, s3, tmp_pa
     monkeypatch.setattr(RemoteFolder, "add_lines", break_once)
     assert run(model, *words) == 1
     assert "run again with --resume" in capsys.readouterr().err
-    assert [path.name for path in path_of(f"{out}/.manifest").iterdir()] == ["00000000.jsonl"]
+    (added,) = path_of(f"{out}/.manifest").iterdir()
+    assert added.name.startswith("00000000_")
     assert run(model, *words, "--resume") == 0
     assert run(model, bag, "-o", tmp_path / "local", "--write", "bag", "--outputs", "depth,points") == 0
     whole = get(out, tmp_path / "whole")
@@ -175,6 +216,7 @@ def test_two_runs_at_one_url_are_refused(model, folder, s3, capsys):
         (("s3://no-such-bucket/drive.mcap", "-o", "OUT"), "s3://no-such-bucket/drive.mcap"),
         (("PICTURES", "-o", "s3://no-such-bucket/out"), "cannot write s3://no-such-bucket/out"),
         (("nosuch://drive.mcap", "-o", "OUT"), "nosuch://drive.mcap cannot be opened"),
+        (("PICTURES", "-o", "nosuch://out"), "give a path, or a URL such as s3://BUCKET/FOLDER"),
     ],
 )
 def test_what_is_not_there_gives_one_line(model, folder, s3, tmp_path, capsys, words, reason):

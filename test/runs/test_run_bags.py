@@ -155,7 +155,8 @@ def test_other_options_do_not_continue_a_run(model, tmp_path, capsys):
     bag, out = write_ros2(tmp_path / "drive"), tmp_path / "out"
     assert run(model, bag, "-o", out) == 0
     assert run(model, bag, "-o", out, "--resume", "--param", "depth.max_m=3") == 1
-    assert "was begun with parameters" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"the run of {out}/run.json was begun with other options: --param depth.max_m was not given, now 3;" in error
 
 
 def test_a_dry_run_estimates_and_writes_nothing(model, tmp_path, capsys):

@@ -166,3 +166,14 @@ def test_a_cluster_that_is_not_there_is_one_line(bag, model, tmp_path, capsys, a
     words = [bag, "-o", tmp_path / "out", "--model", model, "--ray", address]
     assert main(["run", *map(str, words)]) == 1
     assert f"no Ray cluster answers at {address}" in capsys.readouterr().err
+
+
+def test_a_picture_that_was_mended_is_done_by_workers_too(model, folder, tmp_path):
+    whole = (folder / "view_1.png").read_bytes()
+    (folder / "view_1.png").write_bytes(whole[:500])
+    words = ["run", str(folder), "-o", str(tmp_path / "out"), "--focal", "70", "--model", str(model)]
+    words += ["--provider", "cpu", "--threads", "1", "--chunk", "2", "--ray", "local", "--workers", "1"]
+    assert main(words) == 1
+    (folder / "view_1.png").write_bytes(whole)
+    assert main([*words, "--resume"]) == 0
+    assert sorted(path.stem for path in (tmp_path / "out/pictures/png16").iterdir()) == ["view_0", "view_1", "view_2"]

@@ -24,6 +24,9 @@ from metric3d_ros.runs.sources.frame import Frame
 
 _JPEG_QUALITY = 85
 _MOST_PICTURE_WIDTH = 1280
+_BAG, _VIDEO = "bag", ".video"
+JOINED = (_BAG, _VIDEO)
+"""Folders of a recording's parts that belong together."""
 
 
 def bag_outputs(options: RunOptions) -> list[Output]:
@@ -135,11 +138,11 @@ def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[s
     """Move a complete part's files to where they belong; return the names of its bag file and video, if any."""
     bag_file, video_file = "", ""
     if (part / "bag_part").is_dir():
-        bag_file = add_part(part / "bag_part", run / recording / "bag", name)
+        bag_file = add_part(part / "bag_part", run / recording / _BAG, name)
     if (part / "part.mp4").is_file():
         video_file = f"{name}.mp4"
-        (run / recording / ".video").mkdir(parents=True, exist_ok=True)
-        os.replace(part / "part.mp4", run / recording / ".video" / video_file)
+        (run / recording / _VIDEO).mkdir(parents=True, exist_ok=True)
+        os.replace(part / "part.mp4", run / recording / _VIDEO / video_file)
     for file in sorted(part.rglob("*")):
         if file.is_file():
             target = run / file.relative_to(part)
@@ -147,6 +150,13 @@ def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[s
             os.replace(file, target)
     shutil.rmtree(part)
     return bag_file, video_file
+
+
+def remove_joined_files(run: Path, recording: str) -> None:
+    """Remove the bag and the video of a recording, with their parts."""
+    for name in JOINED:
+        shutil.rmtree(run / recording / name, ignore_errors=True)
+    (run / recording / f"{recording}.mp4").unlink(missing_ok=True)
 
 
 def _arrays(result: Result[Frame]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A run's folder at a URL: files are made in a local folder and uploaded chunk by chunk."""
 
 import contextlib
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,9 @@ from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.files.boundary import reason_of
 from metric3d_ros.recordings.bags.writer import SUFFIXES
 from metric3d_ros.runs.manifest_lines import MANIFEST, SETTINGS
-from metric3d_ros.runs.outputs.part_files import move_into_place
+from metric3d_ros.runs.outputs.part_files import JOINED, move_into_place
 
+_AGAIN = "run again with --resume"
 _LINES = ".manifest"
 """Holds the manifest's lines, a file for each time that some were added: objects cannot grow."""
 
@@ -26,6 +28,9 @@ class RemoteFolder:
     def __init__(self, path: Path) -> None:
         """Take a path that `path_of` made."""
         self._path: Any = path
+        self._next = 0
+        # No lock holds off processes on other machines: at least none replaces another's lines.
+        self._own = secrets.token_hex(4)
 
     def __str__(self) -> str:
         return str(self._path)
@@ -45,7 +50,16 @@ class RemoteFolder:
                 with (local / MANIFEST).open("wb") as manifest:
                     for part in parts:
                         manifest.write((local / _LINES / part.name).read_bytes())
-            self._next = 1 + max((int(part.stem) for part in parts if part.stem.isdecimal()), default=-1)
+            numbers = [part.stem.partition("_")[0] for part in parts]
+            self._next = 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+
+    def forget(self, recordings: Sequence[str]) -> None:
+        """Remove the manifest, and the bags and videos of recordings."""
+        joined = [f"{name}/{folder}" for name in recordings for folder in JOINED]
+        with self._in_one_line("write"):
+            for name in (_LINES, MANIFEST, *joined, *(f"{name}/{name}.mp4" for name in recordings)):
+                if (self._path / name).exists():
+                    self._path.fs.rm((self._path / name).path, recursive=True)
 
     def keep_settings(self, local: Path) -> None:
         """Upload the run's settings."""
@@ -55,7 +69,7 @@ class RemoteFolder:
         """Add lines to the manifest."""
         with scratch_folder("metric3d_lines") as scratch:
             (scratch / "lines").write_bytes(text.encode())
-            self._upload([(scratch / "lines", f"{_LINES}/{self._next:08d}.jsonl")])
+            self._upload([(scratch / "lines", f"{_LINES}/{self._next:08d}_{self._own}.jsonl")])
         self._next += 1
 
     def place(self, part: Path, recording: str, name: str) -> tuple[str, str]:
@@ -109,6 +123,9 @@ class RemoteFolder:
             self._path.fs.get([file.path for file in files], [str(folder / file.name) for file in files])
 
     def _upload(self, files: Sequence[tuple[Path, str]]) -> None:
+        for file, _ in files:
+            if not file.is_file():
+                raise DataError(f"{file} is gone, which was to be uploaded: keep temporary files, and {_AGAIN}")
         if files:
             with self._in_one_line("write"):
                 self._path.fs.put([str(file) for file, _ in files], [(self._path / name).path for _, name in files])
@@ -122,5 +139,6 @@ class RemoteFolder:
         except FileNotFoundError as error:
             raise DataError(f"cannot {what} {self}: there is no {reason_of(error)}; check the bucket's name") from error
         except Exception as error:  # each kind of store raises other classes
-            remedy = "check the address and your access to it, and run again with --resume"
+            remedy = "check the address and your access to it"
+            remedy += f", and {_AGAIN}" if what == "write" else ""
             raise DataError(f"cannot {what} {self}: {reason_of(error)}; {remedy}") from error

@@ -80,12 +80,14 @@ class Chunk:
         recording: its name.
         number: its place in the recording, from 0.
         start, stop: what it spans: images by number, video and bags by nanoseconds; `stop` is not in it.
+        is_retry: all of it was handled before, and only the frames that failed are tried again.
     """
 
     recording: str
     number: int
     start: int
     stop: int
+    is_retry: bool = False
 
     @property
     def key(self) -> str:

@@ -1,0 +1,144 @@
+"""`metric3d run --resume`: what failed is tried again, and nothing that was done is done twice."""
+
+import json
+
+import pytest
+
+pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
+
+from made_bags import write_ros2
+from rosbags.highlevel import AnyReader
+
+from metric3d_ros.cli import main
+from metric3d_ros.errors import InferenceError
+from metric3d_ros.estimation.estimator import Estimator
+
+COUNT, FOCAL = 6, 70
+
+
+def run(model, *words):
+    return main(["run", *map(str, words), "--model", str(model), "--provider", "cpu", "--threads", "1"])
+
+
+def received(bag):
+    """Return topic and receive time of each message, sorted."""
+    with AnyReader([bag]) as reader:
+        return sorted((connection.topic, t) for connection, t, _ in reader.messages())
+
+
+def frames_of(out):
+    """Return the last line of each frame."""
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return {line["frame"]: line for line in lines if "frame" in line}
+
+
+@pytest.fixture
+def broken(folder):
+    """A picture that was copied in part; returns what makes it whole."""
+    path = folder / "view_1.png"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:500])
+    return lambda: path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+def test_a_picture_that_was_mended_is_done_and_no_other(model, folder, broken, tmp_path, chunk, capsys):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "png16,html,video", "--chunk", chunk)
+    assert run(model, *words) == 1
+    png = tmp_path / "out/pictures/png16/view_0.png"
+    written_ns = png.stat().st_mtime_ns
+    broken()
+    assert run(model, *words, "--resume") == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 frames in ")
+    assert not any("failed" in line for line in frames_of(tmp_path / "out").values())
+    assert (tmp_path / "out/pictures/png16/view_1.png").is_file()
+    assert png.stat().st_mtime_ns == written_ns
+    page = (tmp_path / "out/index.html").read_text()
+    assert page.index("view_0") < page.index("view_1") < page.index("view_2")
+    whole = (tmp_path / "out/manifest.jsonl").read_bytes()
+    assert run(model, *words, "--resume") == 0
+    assert "0 frames in 0 min 0 s (0.00 a second), 3 were there already" in capsys.readouterr().out
+    assert (tmp_path / "out/manifest.jsonl").read_bytes() == whole
+
+
+def test_a_picture_that_is_still_broken_fails_again_for_its_present_reason(model, folder, broken, tmp_path, capsys):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL)
+    assert run(model, *words) == 1
+    before = frames_of(tmp_path / "out")["view_1"]["failed"]
+    capsys.readouterr()
+    assert run(model, *words, "--resume") == 1
+    assert before in capsys.readouterr().out
+    assert len((tmp_path / "out/manifest.jsonl").read_text().splitlines()) == 4
+    (folder / "view_1.png").write_bytes(b"")
+    assert run(model, *words, "--resume") == 1
+    now = frames_of(tmp_path / "out")["view_1"]["failed"]
+    assert now != before
+    assert now in capsys.readouterr().out
+
+
+def test_a_run_of_which_every_frame_failed_is_begun_anew_with_other_options(model, folder, tmp_path, capsys):
+    words = (folder, "-o", tmp_path / "out", "--write", "png16,bag,video")
+    assert run(model, *words) == 1
+    assert "3 failed (3 no camera)" in capsys.readouterr().out
+    assert run(model, *words, "--focal", FOCAL) == 0
+    assert "3 frames in" in capsys.readouterr().out
+    assert len(received(tmp_path / "out/pictures/bag")) >= 3
+    assert len((tmp_path / "out/manifest.jsonl").read_text().splitlines()) == 4
+    assert run(model, *words, "--focal", FOCAL) == 1
+    assert "holds a run already: give --resume to go on with it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_a_frame_of_a_bag_that_is_retried_gets_its_messages_and_nothing_is_copied_twice(
+    model, tmp_path, monkeypatch, chunk
+):
+    bag = write_ros2(tmp_path / "drive", COUNT)
+    words = ("--write", "bag", "--merge", "--chunk", chunk)
+    assert run(model, bag, "-o", tmp_path / "whole", *words) == 0
+    estimate, calls = Estimator.estimate_batch, []
+
+    def fail_once(self, images, *arguments, **options):
+        calls.append(None)
+        if len(calls) == 2:
+            raise InferenceError("the device was lost")
+        return estimate(self, images, *arguments, **options)
+
+    monkeypatch.setattr(Estimator, "estimate_batch", fail_once)
+    assert run(model, bag, "-o", tmp_path / "out", *words) == 1
+    assert sum("failed" in line for line in frames_of(tmp_path / "out").values()) == 1
+    assert run(model, bag, "-o", tmp_path / "out", *words, "--resume") == 0
+    assert len(calls) == COUNT + 1
+    assert received(tmp_path / "out/drive/bag") == received(tmp_path / "whole/drive/bag")
+
+
+def test_the_options_that_differ_are_named_as_they_are_given(model, folder, tmp_path, capsys):
+    words = (folder, "-o", tmp_path / "out", "--limit", 2)
+    assert run(model, *words, "--focal", FOCAL, "--write", "png16,npz") == 0
+    assert run(model, *words, "--hfov", 60, "--merge", "--start", 0.1, "--resume") == 1
+    error = capsys.readouterr().err
+    for change in (
+        "--focal was 70.0, now not given",
+        "--hfov was not given, now 60.0",
+        "--merge was false, now true",
+        "--start was not given, now 0.1",
+        "--write was png16,npz, now png16",
+    ):
+        assert change in error
+
+
+def test_a_limit_may_grow(model, folder, tmp_path):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL)
+    assert run(model, *words, "--limit", 1) == 0
+    assert run(model, *words, "--limit", 2, "--resume") == 0
+    assert sorted(frames_of(tmp_path / "out")) == ["view_0", "view_1"]
+
+
+def test_a_dry_run_says_why_no_frame_can_be_used(model, folder, tmp_path, capsys):
+    assert run(model, folder, "-o", tmp_path / "out", "--dry-run") == 1
+    assert "none of the first frames can be used, view_0: the focal length is unknown" in capsys.readouterr().err
+
+
+def test_a_dry_run_into_a_file_is_refused(model, folder, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run(model, folder, "-o", tmp_path / "file/out", "--focal", FOCAL, "--dry-run") == 1
+    assert f"cannot write into {tmp_path}/file/out: {tmp_path}/file is a file" in capsys.readouterr().err
