@@ -241,7 +241,7 @@ def _print_summary(summary: Summary, folder: str) -> None:
     failed = f", {len(summary.failed)} failed ({kinds})" if summary.failed else ""
     stopped = "; interrupted: go on with --resume" if summary.interrupted else ""
     took = f"{describe_duration(summary.seconds)} ({rate:.2f} a second)"
-    print(f"{summary.done} frames in {took}{before}{failed}{stopped}: {folder}")
+    print(f"{summary.done} frame{'s' * (summary.done != 1)} in {took}{before}{failed}{stopped}: {folder}")
     if summary.left_out:
         counts = (f"{'about ' * (name == BY_LIMIT)}{count} by {name}" for name, count in summary.left_out.items())
         print(f"  left out: {', '.join(counts)}")

@@ -49,7 +49,7 @@ def test_a_picture_that_was_mended_is_done_and_no_other(model, folder, broken, t
     written_ns = png.stat().st_mtime_ns
     broken()
     assert run(model, *words, "--resume") == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("1 frames in ")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("1 frame in ")
     assert not any("failed" in line for line in frames_of(tmp_path / "out").values())
     assert (tmp_path / "out/pictures/png16/view_1.png").is_file()
     assert png.stat().st_mtime_ns == written_ns
