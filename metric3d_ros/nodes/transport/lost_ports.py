@@ -14,8 +14,11 @@ import re
 import time
 from pathlib import Path
 
+from metric3d_ros.files.exclusive import is_at
+
 _LOCK = re.compile(r"((?:fastrtps|fastdds)_port\d+)_el")
 _LOOK_S = 1.0
+_MOST_TRIES = 10
 _DELETED = " (deleted)"
 _SHM = Path("/dev/shm")
 
@@ -85,13 +88,18 @@ def keep_from_use(port: str, *, folder: Path = _SHM) -> bool:
     A new participant then listens at the next free port, and those who still send to the lost one take it for one that
     is read, and no longer remove it. To be called once the participant that lost the port is gone.
     """
-    try:
-        lock = os.open(folder / f"{port}_el", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process listens there
-        os.close(lock)
-        return False
-    return True  # the lock ends with the process
+    path = folder / f"{port}_el"
+    for _ in range(_MOST_TRIES):
+        try:
+            lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process listens there
+            os.close(lock)
+            return False
+        if is_at(lock, path):
+            return True  # the lock ends with the process
+        os.close(lock)  # of a file that was removed in between, which nobody finds any more
+    return False

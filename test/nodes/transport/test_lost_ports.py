@@ -112,6 +112,38 @@ def test_port_that_another_process_reads_is_left_to_it(tmp_path):
     assert not keep_from_use(PORT, folder=tmp_path / "none")
 
 
+def descriptors_of(folder):
+    """Return what this process has open in a folder."""
+    targets = [os.path.realpath(each) for each in Path("/proc/self/fd").iterdir()]
+    return [target for target in targets if target.startswith(f"{folder}/")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc")
+@pytest.mark.parametrize(("removals", "kept"), [(1, True), (3, True), (1000, False)])
+def test_lock_of_a_port_that_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch, removals, kept):
+    path = tmp_path / f"{PORT}_el"
+    left = [removals]
+    lock = fcntl.flock
+
+    def lock_late(descriptor, how):
+        if left[0]:
+            left[0] -= 1
+            path.rename(tmp_path / f"removed_{left[0]}")  # its inode stays in use, and the new file gets another one
+            path.touch()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(lost_ports.fcntl, "flock", lock_late)
+    assert keep_from_use(PORT, folder=tmp_path) == kept
+    monkeypatch.undo()
+    assert descriptors_of(tmp_path) == [str(path)] * kept
+    with path.open() as anew:
+        if kept:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(anew, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            fcntl.flock(anew, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def own_ports(pid):
     """Return the ports of a living process."""
     targets = [Path(os.readlink(each)) for each in Path(f"/proc/{pid}/fd").iterdir()]
