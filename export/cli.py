@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metric3d_export.checks.authors_code import compare_with_authors, load_authors_network
 from metric3d_export.checks.guard import describe_figure
-from metric3d_export.checks.verify import describe_difference, parse_size, require_acceptable
+from metric3d_export.checks.verify import describe_difference, require_acceptable
 from metric3d_export.exporter import check_output_path, export_model
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, find_variant
 from metric3d_export.precision.precisions import PRECISIONS, find_precision
@@ -16,7 +16,9 @@ from metric3d_export.report.record import ExportReport, write_report
 from metric3d_export.report.run_times import measure_runs
 from metric3d_export.weights.checkpoints import Weights, load_network, read_checkpoint, stand_in_weights
 from metric3d_export.weights.sources import download_published_weights, published_file, require_published
+from metric3d_ros.command_line import parse_size
 from metric3d_ros.comparison.differences import Figure
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.model_contract import DEPTH
 
 AUTHORS_CODE = "authors_code"
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     """Export; return 0. Raises a Metric3DError with the fault and its remedy in one line."""
     find_variant(args.variant)
     find_precision(args.precision)
-    sizes_hw = [parse_size(text) for text in args.verify_size]
+    sizes_hw = [parse_size(text, option="--verify-size HEIGHTxWIDTH", least=MIN_SIDE_PX) for text in args.verify_size]
     check_output_path(args.output, overwrite=args.force)
     progress = Progress()
     weights = _read_weights(args, progress)

@@ -10,8 +10,12 @@ import time
 
 import torch
 
+from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_ros.out_of_memory import needing_memory
+
 KINDS = {"float16": torch.float16, "tf32": torch.float32}
 _SIDE, _SECONDS = 8192, 1.0
+_MOST_SIDE = 1_000_000
 
 
 def measure_tflops(kind: str, *, device: str, side: int = _SIDE, seconds: float = _SECONDS) -> float:
@@ -41,6 +45,8 @@ def measure_tflops(kind: str, *, device: str, side: int = _SIDE, seconds: float 
     return 2 * side**3 / fastest_s / 1e12
 
 
+@failing_in_one_line
+@needing_memory("multiplying matrices", remedy="choose a smaller --side")
 def main(argv: list[str] | None = None) -> int:
     """Measure each kind of number."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.matrix_speed", description=__doc__)
@@ -48,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=_SIDE, metavar="N")
     parser.add_argument("--seconds", type=float, default=_SECONDS, metavar="S")
     args = parser.parse_args(argv)
+    require_numbers(args, "side", least=1, most=_MOST_SIDE)
+    require_numbers(args, "seconds", above=0)
     if args.device == "cuda" and not torch.cuda.is_available():
         print("this PyTorch finds no CUDA device: install one that is built for CUDA", file=sys.stderr)
         return 1

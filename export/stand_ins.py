@@ -24,6 +24,7 @@ from metric3d_export.precision.weight_rounding import parameters_replaced
 from metric3d_export.pytorch_runner import count_gflop
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
 from metric3d_ros import __version__
+from metric3d_ros.command_line import parse_size
 from metric3d_ros.errors import ConfigurationError, Metric3DError
 from metric3d_ros.files.atomic import temporary_folder
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS, Metadata
@@ -107,12 +108,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", nargs="*", default=[], metavar="HxW", help="sizes to count operations at")
     args = parser.parse_args(argv)
     try:
+        sizes = {text: parse_size(text, option="--work HEIGHTxWIDTH") for text in args.work}
         models = [(form, precision) for form, _, precision in (each.partition(":") for each in args.models)]
         seconds = make_stand_ins(args.variant, models, args.folder)
     except Metric3DError as error:
         print(error, file=sys.stderr)
         return 1
-    sizes = {text: (int(text.partition("x")[0]), int(text.partition("x")[2])) for text in args.work}
     gflop = {text: count_gflop(args.variant, size_hw) for text, size_hw in sizes.items()}
     print(json.dumps({"seconds": seconds, "gflop": gflop}))
     return 0

@@ -15,10 +15,11 @@ from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.comparison.differences import compare as compare_output
 from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.comparison.precision_limits import EXACT_LIMITS, SIZES_NHW
-from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.errors import ExportError
 from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.out_of_memory import needing_memory
 
-MIN_SIDE_PX = 28
+_SMALLER = "choose a smaller --verify-size, or use a computer with more memory"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +36,6 @@ class Case:
         return f"{n} x {h} x {w}"
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH; raises ConfigurationError for any other text, or a side below 28."""
-    try:
-        height, width = (int(side) for side in text.lower().split("x"))
-    except ValueError:
-        raise ConfigurationError(f"size {text!r} is not HEIGHTxWIDTH: write for instance 616x1064") from None
-    if min(height, width) < MIN_SIDE_PX:
-        raise ConfigurationError(f"size {text} is too small: both sides must be at least {MIN_SIDE_PX}")
-    return height, width
-
-
 def make_cases(
     network: DepthNetwork, *, more_sizes_hw: Sequence[tuple[int, int]] = (), progress: Progress
 ) -> list[Case]:
@@ -54,9 +44,10 @@ def make_cases(
     cases = []
     for seed, (n, height, width) in enumerate([*SIZES_NHW, *((1, *size) for size in more_sizes_hw)]):
         progress.stage(f"running PyTorch on {n} x {height} x {width}")
-        image = np.stack([sample_image(height, width, seed=100 * seed + i) for i in range(n)])
-        focal_px = np.linspace(1000, 500, n, dtype=np.float32)
-        cases.append(make_case(contract, image, focal_px))
+        with needing_memory(f"verifying {n} x {height} x {width}", remedy=_SMALLER):
+            image = np.stack([sample_image(height, width, seed=100 * seed + i) for i in range(n)])
+            focal_px = np.linspace(1000, 500, n, dtype=np.float32)
+            cases.append(make_case(contract, image, focal_px))
     return cases
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.comparison.labelled_images import SampleSource
 from metric3d_ros.engine import DEMO_MODEL
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
@@ -144,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Estimator(open_model(model, provider="cpu", threads=options.threads))
 
     try:
+        require_numbers(options, "scenes", least=1)
+        require_numbers(options, "threads", least=0, most=MOST_THREADS)
         estimator = open_estimator(options.model)
         estimates: dict[str, EstimateImage] = {}
         if options.baselines:

@@ -23,7 +23,9 @@ from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON
 from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out
 from metric3d_export.weights.checkpoints import read_checkpoint
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.engine import DEMO_MODEL_PATH
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.atomic import replacing
 
@@ -295,9 +297,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="processes that prepare images (default: 1, with a GPU 6)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
     on_gpu = options.device != "cpu"
     try:
+        require_numbers(options, "minutes", above=0)
+        require_numbers(options, "workers", least=0, most=MOST_THREADS)
+        require_numbers(options, "threads", least=1, most=MOST_THREADS)
+        torch.set_num_threads(options.threads)
         run = Run(
             options.folder,
             seed=options.seed,

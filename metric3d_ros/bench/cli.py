@@ -24,20 +24,23 @@ from metric3d_ros.bench.plan import (
     FULL_PACE,
     GPU_PRECISIONS,
     HOST_PRECISIONS,
+    MOST_SIDE_PX,
     PRECISIONS,
     QUICK_PACE,
     VARIANTS,
     Request,
     check_names,
     make_plan,
-    parse_size,
 )
 from metric3d_ros.bench.table import comparison_table, stage_table
+from metric3d_ros.command_line import parse_size, require_numbers
 from metric3d_ros.engine import DEMO_MODEL, PROVIDERS
-from metric3d_ros.engine.providers import CUDA
+from metric3d_ros.engine.providers import CUDA, MOST_THREADS
 from metric3d_ros.errors import ConfigurationError, InferenceError
 from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.files.atomic import require_writable, write_text
+from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
 
 TOLERANCE = 1e-3
@@ -145,8 +148,10 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(request, log=log)
     report.left_out += plan.left_out
     for comparison in plan.comparisons:
-        task = make_task(comparison.size_hw, threads=threads)
-        compared = compare_and_time(comparison, task, pace=pace, tolerance=args.tolerance, log=log)
+        height, width = comparison.size_hw
+        with needing_memory(f"measuring at {height}x{width}", remedy="choose smaller --sizes"):
+            task = make_task(comparison.size_hw, threads=threads)
+            compared = compare_and_time(comparison, task, pace=pace, tolerance=args.tolerance, log=log)
         report.comparisons.append(compared)
         print("\n" + comparison_table(compared), flush=True)
     if args.no_node:
@@ -197,9 +202,13 @@ def _report_gpu(
 
 
 def _request(args: argparse.Namespace) -> Request:
+    sizes_hw = [
+        parse_size(text, option="--sizes HEIGHTxWIDTH", least=MIN_SIDE_PX, most=MOST_SIDE_PX)
+        for text in args.sizes or ()
+    ]
     return Request(
         variants=args.variants,
-        sizes_hw=[parse_size(text) for text in args.sizes] if args.sizes else None,
+        sizes_hw=sizes_hw or None,
         precisions=args.precisions,
         providers=args.providers,
         models=args.model,
@@ -210,12 +219,10 @@ def _request(args: argparse.Namespace) -> Request:
 
 
 def _pace(args: argparse.Namespace) -> Pace:
-    for option, value, least in (("threads", args.threads, 1), ("repeats", args.repeats, 1)):
-        if value is not None and value < least:
-            raise ConfigurationError(f"--{option} is {value}, expected at least {least}")
-    for option, value in (("seconds", args.seconds), ("tolerance", args.tolerance), ("minutes", args.minutes)):
-        if value is not None and not 0 < value < float("inf"):
-            raise ConfigurationError(f"--{option} is {value:g}, expected a number above 0")
+    require_numbers(args, "threads", least=1, most=MOST_THREADS)
+    require_numbers(args, "repeats", least=1)
+    require_numbers(args, "seconds", "minutes", above=0)
+    require_numbers(args, "tolerance", above=0, most=1)
     pace = QUICK_PACE if args.quick else FULL_PACE
     if args.seconds is not None:
         pace = replace(pace, seconds=args.seconds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,6 @@ from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model, missing_for_
 from metric3d_ros.engine import DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, ExportError, ModelError, ProviderError
 from metric3d_ros.estimation.depth_model import locate_model, open_model
-from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 
 VARIANTS = ("vit_small", "vit_large", "vit_giant2", "convnext_tiny", "convnext_large", "vit_demo", "lite_demo")
 SIZES_HW = ((616, 1064), (480, 640))
@@ -34,7 +32,7 @@ FULL_PACE = Pace(seconds=60.0, least=5, most=200, warm_up=1)
 QUICK_PACE = Pace(seconds=10.0, least=3, most=50, warm_up=1)
 
 SLOW_TO_START = ("tensorrt",)
-_MOST_SIDE_PX = 16384
+MOST_SIDE_PX = 16384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +55,6 @@ class Plan:
 
     comparisons: list[Comparison] = field(default_factory=list)
     left_out: list[Refusal] = field(default_factory=list)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Read HEIGHTxWIDTH; raises ConfigurationError for anything else, and for sides that no image has."""
-    found = re.fullmatch(r"(\d{1,6})\s*x\s*(\d{1,6})", text.strip().lower())
-    if found is None:
-        raise ConfigurationError(f"--sizes has '{text}', expected HEIGHTxWIDTH in pixels, such as 616x1064")
-    height, width = int(found[1]), int(found[2])
-    if min(height, width) < MIN_SIDE_PX or max(height, width) > _MOST_SIDE_PX:
-        raise ConfigurationError(f"--sizes has '{text}', expected sides of {MIN_SIDE_PX} to {_MOST_SIDE_PX} pixels")
-    return height, width
 
 
 def check_names(request: Request) -> None:

@@ -27,7 +27,9 @@ _UNCALIBRATED_REMEDY = (
 )
 # A field of view of 179.99 degrees; what is seen through far less than that overflows float32.
 _LEAST_FOCAL_PER_SIDE = 1e-4
-_MOST_FOCAL_PX = 1e7
+MOST_FOCAL_PX = 1e7
+MOST_HFOV_DEG = 179.9
+"""That a person may give: the focal length is then a 2300th of the width."""
 # Farther off, single precision moves a ray by a tenth of a pixel.
 _MOST_OFFSET_PX = 1e6
 _SAMPLED_SIDE_PX = 160
@@ -75,7 +77,7 @@ class Camera(Pinhole):
         least = min(self.fx / self.width, self.fy / self.height)
         if (
             least < _LEAST_FOCAL_PER_SIDE
-            or max(self.fx, self.fy) > _MOST_FOCAL_PX
+            or max(self.fx, self.fy) > MOST_FOCAL_PX
             or max(abs(self.cx), abs(self.cy)) > _MOST_OFFSET_PX
         ):
             raise CameraError(

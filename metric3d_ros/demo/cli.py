@@ -6,6 +6,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from metric3d_ros.camera.camera import MOST_FOCAL_PX, MOST_HFOV_DEG
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.demo.child_processes import running_children
 from metric3d_ros.demo.frame_sources import ChosenImages, FrameSource, choose_images, open_images, render_flight
 from metric3d_ros.demo.report import MEANINGLESS, Report, RunFacts
@@ -18,6 +20,7 @@ from metric3d_ros.estimation.demo_limits import explain_demo_limits
 from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
 from metric3d_ros.files.exclusive import hold_file
+from metric3d_ros.world.rendering.viewpoint import MOST_FRAMES
 
 FLIGHT_SCENE = 1_000_000_014  # held out from training; chosen for its looks among those on which the model is accurate
 FLIGHT_FRAMES = 60
@@ -77,10 +80,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo and print where its pictures are; raises Metric3DError for what a user can mend."""
-    if args.frames < 1:
-        raise ConfigurationError(f"--frames is {args.frames}, expected at least 1")
-    if not args.timeout > 0:
-        raise ConfigurationError(f"--timeout is {args.timeout:g}, expected seconds above 0")
+    require_numbers(args, "frames", least=1, most=MOST_FRAMES)
+    require_numbers(args, "timeout", above=0, unit="seconds")
+    require_numbers(args, "focal", above=0, most=MOST_FOCAL_PX, unit="pixels")
+    require_numbers(args, "hfov", above=0, most=MOST_HFOV_DEG, unit="degrees")
     InferenceSize.parse(args.inference_size)
     if args.viewer:
         check_viewer(args.viewer)

@@ -11,24 +11,30 @@ import numpy as np
 from tqdm import tqdm
 
 from metric3d_ros import __version__
+from metric3d_ros.camera.camera import MOST_FOCAL_PX
+from metric3d_ros.command_line import parse_size, require_numbers
 from metric3d_ros.comparison.labelled_images import Sample, SampleSource
 from metric3d_ros.comparison.metrics import measure_image
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
-from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.engine.providers import MOST_THREADS
+from metric3d_ros.errors import ConfigurationError, DataError, OutOfMemoryError
 from metric3d_ros.estimation.demo_limits import explain_demo_limits
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
-from metric3d_ros.estimation.inference_size import NATIVE, InferenceSize
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX, NATIVE, InferenceSize
 from metric3d_ros.evaluation.error_table import Evaluation, ImageResult, compare_to_table
 from metric3d_ros.evaluation.flights import HeldOutFlights
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
 from metric3d_ros.evaluation.steadiness import evaluate_sequences, flights_as_sequences, groups_as_sequences
 from metric3d_ros.files.atomic import require_writable, write_text
+from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.world.held_out import HeldOutScenes
+from metric3d_ros.world.rendering.viewpoint import MOST_FRAMES
 from metric3d_ros.world.scenes import PLAIN, WORLDS
 
 SCENES = "scenes"
 _SCENES, _FLIGHTS = 200, 4
+_SMALLER_SCENES = "choose a smaller --size"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +109,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table to stdout and write the JSON; raises Metric3DError for what a user can mend."""
+    if args.data != SCENES:
+        return _run(args)
+    try:
+        with needing_memory(f"evaluating scenes of {args.size}", remedy=_SMALLER_SCENES):
+            return _run(args)
+    except OutOfMemoryError as error:
+        if str(error).endswith(_SMALLER_SCENES):
+            raise
+        raise OutOfMemoryError(f"{error}; or {_SMALLER_SCENES}") from error  # of the estimator
+
+
+def _run(args: argparse.Namespace) -> int:
     source = _open_source(args)
     if args.json is not None:
         require_writable(args.json, what=f"--json {args.json}")
@@ -218,12 +236,13 @@ def _is_rendered(source: SampleSource | HeldOutFlights) -> bool:
 
 
 def _open_source(args: argparse.Namespace) -> SampleSource | HeldOutFlights:
-    for name in ("scenes", "frames", "limit", "rows"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise ConfigurationError(f"--{name} is {value}, expected at least 1")
-    if args.threads < 0:
-        raise ConfigurationError(f"--threads is {args.threads}, expected at least 0, which takes every core")
+    require_numbers(args, "scenes", "limit", "rows", least=1)
+    require_numbers(args, "frames", least=1, most=MOST_FRAMES)
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
+    require_numbers(args, "max_depth", above=0, unit="metres")
+    require_numbers(args, "depth_scale", above=0, unit="units per metre")
+    require_numbers(args, "focal", above=0, most=MOST_FOCAL_PX, unit="pixels")
+    require_numbers(args, "focal_factor", least=0.2, most=20, unit="times the width")
     if args.data == SCENES and args.sequence:
         return _open_flights(args)
     if args.data == SCENES:
@@ -247,8 +266,6 @@ def _open_source(args: argparse.Namespace) -> SampleSource | HeldOutFlights:
 def _open_flights(args: argparse.Namespace) -> HeldOutFlights:
     if args.kind is not None:
         raise ConfigurationError(f"--kind is {args.kind}, but --sequence flies through every kind; use --world")
-    if args.focal_factor is not None and not 0.2 <= args.focal_factor <= 20:
-        raise ConfigurationError(f"--focal-factor is {args.focal_factor:g}, expected 0.2 to 20 times the width")
     lens = {} if args.focal_factor is None else {"hfov_deg": math.degrees(2 * math.atan(0.5 / args.focal_factor))}
     return HeldOutFlights(
         count=args.scenes or _FLIGHTS, frames=args.frames, size_hw=_parse_size(args.size), world=args.world, **lens
@@ -263,8 +280,6 @@ def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
         raise DataError(f"{root}: where is the depth? Give --depth with a pattern such as '*_depth.png'")
     if (args.camera is None) == (args.focal is None):
         raise DataError(f"{root}: intrinsics are missing or given twice; give --camera FILE or --focal PX")
-    if args.focal is not None and not args.focal > 0:
-        raise ConfigurationError(f"--focal is {args.focal:g}, expected pixels above 0")
     camera = CameraSource(calibration=args.camera, focal_px=args.focal)
     poses = None if args.poses is None else root / args.poses.expanduser()
     group = Group(root.name, args.rgb, args.depth, args.normals, args.depth_scale, camera, poses=poses)
@@ -272,7 +287,5 @@ def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) >= 28 and int(height) >= 28):
-        raise ConfigurationError(f"--size is '{text}', expected WIDTHxHEIGHT such as 336x252, at least 28x28")
-    return int(height), int(width)
+    width, height = parse_size(text, option="--size WIDTHxHEIGHT", least=MIN_SIDE_PX)
+    return height, width

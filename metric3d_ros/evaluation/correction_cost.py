@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from metric3d_ros.command_line import failing_in_one_line, parse_size
 from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, ScaleSource
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.evaluation.flights import HeldOutFlights
 from metric3d_ros.evaluation.sequence_measures import uneven
 from metric3d_ros.geometry import (
@@ -24,6 +26,7 @@ from metric3d_ros.geometry import (
     find_ground,
     find_obstacles,
 )
+from metric3d_ros.out_of_memory import needing_memory
 
 _FRAMES, _ROUNDS, _WARM_UP = 12, 4, 2
 _HEIGHT, _RANGES = ScaleSource(camera_height_m=1.0), ScaleSource(ranges=True)
@@ -42,12 +45,14 @@ CASES: Mapping[str, CorrectionOptions] = {
 }
 
 
+@failing_in_one_line
+@needing_memory("measuring flights", remedy="choose a smaller --size")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each correction."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.correction_cost", description=__doc__)
     parser.add_argument("--size", default="640x480", metavar="WxH", help="image size (default: %(default)s)")
     args = parser.parse_args(arguments)
-    width, height = (int(side) for side in args.size.split("x"))
+    width, height = parse_size(args.size, option="--size WIDTHxHEIGHT", least=MIN_SIDE_PX)
     cv2.setNumThreads(1)
     rng = np.random.default_rng(0)
     flight = next(iter(HeldOutFlights(count=1, size_hw=(height, width))))

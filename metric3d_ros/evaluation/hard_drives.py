@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.command_line import failing_in_one_line, require_numbers
 from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, ScaleSource
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.flights import FlightFrame, render_frame
@@ -151,12 +153,14 @@ def _floor_at(x: float) -> float:
     return float(np.clip((x - _RAMP_FROM_M) * math.tan(slope), 0.0, top))
 
 
+@failing_in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print how far the scale runs off on each drive, as JSON: of true depth, and of a model's."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.hard_drives", description=__doc__)
     parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the model; 0: all (default)")
     args = parser.parse_args(arguments)
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
     estimator = Estimator(open_model(args.model, threads=args.threads))
     for name, drive in DRIVES.items():
         frames = list(drive())

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.correction_pictures import ranges_of, shoot
@@ -66,6 +68,7 @@ def _places(flights: int) -> Iterator[tuple[Flight, Pose]]:
             yield flight, pose
 
 
+@failing_in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the mean of each error as JSON."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.lens_measures", description=__doc__)
@@ -73,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flights", type=int, default=2, help="five places of each (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the model; 0: all (default)")
     args = parser.parse_args(arguments)
+    require_numbers(args, "flights", least=1)
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
     estimator = Estimator(open_model(args.model, threads=args.threads))
     views = [measure_view(estimator, flight, pose) for flight, pose in _places(args.flights)]
     print(json.dumps({name: round(float(np.mean([view[name] for view in views])), 4) for name in views[0]}, indent=1))

@@ -20,15 +20,20 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.command_line import failing_in_one_line, parse_size, require_numbers
 from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, SteadinessMeter
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
+from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights, level_flight
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.geometry import GroundPlane, ObstacleOptions, depth_to_points, find_obstacles
 from metric3d_ros.messages import cloud_to_points, image_to_array
 from metric3d_ros.model_contract import DEPTH as DEPTH_TENSOR
+from metric3d_ros.out_of_memory import needing_memory
+from metric3d_ros.world.rendering.viewpoint import MOST_FRAMES
 
 Values = Mapping[str, Any]
 FloatImage = npt.NDArray[np.float32]
@@ -219,6 +224,8 @@ def _compare_obstacles(frame: FlightFrame, message: Any) -> npt.NDArray[np.int64
     return np.array([(truth & found).sum(), (found & ~truth).sum(), (truth & ~found).sum()], np.int64)
 
 
+@failing_in_one_line
+@needing_memory("measuring flights", remedy="choose a smaller --size")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.node_sequences", description=__doc__)
@@ -228,7 +235,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", default="336x252", metavar="WxH", help="image size (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the model; 0: all (default)")
     args = parser.parse_args(arguments)
-    width, height = (int(side) for side in args.size.split("x"))
+    require_numbers(args, "flights", least=1)
+    require_numbers(args, "frames", least=1, most=MOST_FRAMES)
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
+    width, height = parse_size(args.size, option="--size WIDTHxHEIGHT", least=MIN_SIDE_PX)
     all_figures = []
     with scratch_folder("metric3d_sequences") as folder:
         wrong_model = fool_model(open_model(args.model, threads=1).path, folder)

@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from metric3d_ros.command_line import failing_in_one_line, require_numbers
 from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, SteadinessMeter
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights, level_flight
@@ -38,6 +40,7 @@ from metric3d_ros.scale import (
     scale_from_camera_height,
     scale_from_ranges,
 )
+from metric3d_ros.world.rendering.viewpoint import MOST_FRAMES
 
 FloatImage = npt.NDArray[np.float32]
 
@@ -199,6 +202,7 @@ def uneven(frame: FlightFrame, rng: np.random.Generator) -> Estimate:
     return replace(exact(frame), depth_m=np.asarray(frame.true_depth_m * factor, np.float32))
 
 
+@failing_in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.sequence_measures", description=__doc__)
@@ -214,6 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=60, help="of each flight (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     args = parser.parse_args(arguments)
+    require_numbers(args, "flights", least=1)
+    require_numbers(args, "frames", least=1, most=MOST_FRAMES)
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
     estimator = Estimator(open_model(args.model, threads=args.threads)) if args.depth == "model" else None
     all_figures = []
     for flight in HeldOutFlights(count=args.flights, frames=args.frames):

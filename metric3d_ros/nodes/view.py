@@ -5,8 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.nodes.viewer.rerun_process import GRPC_PORT, LOOPBACK, WEB_PORT, ViewerError, explain_missing_rerun
+
+_MOST_PORT = 65_535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +65,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Watch until Ctrl-C, or until the window is closed; return the exit code.
 
-    Raises ViewerError if Rerun is missing.
+    Raises ConfigurationError for a number that makes no sense, ViewerError if Rerun is missing.
     """
+    require_numbers(args, "port", "web_port", least=0, most=_MOST_PORT)
+    require_numbers(args, "max_points", least=1)
     import metric3d_ros.nodes.ros.require_ros  # noqa: F401
 
     missing = explain_missing_rerun()

@@ -220,11 +220,11 @@ def test_stages_are_those_of_the_node_with_the_model(tmp_path, monkeypatch):
         (["--providers", "cpu", "abacus"], "--providers has 'abacus'", "expected some of"),
         (["--variants", "vit_tall"], "--variants has 'vit_tall'", "vit_small"),
         (["--precisions", "fp33"], "--precisions has 'fp33'", "int8"),
-        (["--sizes", "480"], "--sizes has '480'", "HEIGHTxWIDTH"),
-        (["--sizes", "8x640"], "--sizes has '8x640'", "28 to"),
-        (["--sizes", "99999x640"], "--sizes has '99999x640'", "28 to"),
-        (["--threads", "0"], "--threads is 0", "at least 1"),
-        (["--repeats", "0"], "--repeats is 0", "at least 1"),
+        (["--sizes", "480"], "--sizes is '480'", "HEIGHTxWIDTH"),
+        (["--sizes", "8x640"], "--sizes is '8x640'", "28 to"),
+        (["--sizes", "99999x640"], "--sizes is '99999x640'", "28 to"),
+        (["--threads", "0"], "--threads is 0", "expected 1 to 1024"),
+        (["--repeats", "0"], "--repeats is 0", "expected 1 to"),
         (["--seconds", "-1"], "--seconds is -1", "above 0"),
         (["--tolerance", "nan"], "--tolerance is nan", "above 0"),
         (["--json", "nowhere/bench.json"], "--json nowhere/bench.json: there is no folder nowhere", "make it first"),
@@ -239,6 +239,16 @@ def test_bad_input_is_one_line_with_the_remedy(words, reason, remedy, capsys, tm
     (line,) = said.err.splitlines()
     assert line.startswith(f"metric3d bench: {reason}")
     assert remedy in line
+
+
+def test_size_too_large_for_the_memory_names_its_option(monkeypatch, capsys):
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("metric3d_ros.bench.cli.make_task", no_memory)
+    assert main(["bench", "--model", "demo", "--sizes", "9000x16000", "--no-node"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "metric3d bench: measuring at 9000x16000: out of memory; choose smaller --sizes"
 
 
 def test_a_provider_that_does_not_work_here_is_an_error_if_it_was_asked_for(capsys):

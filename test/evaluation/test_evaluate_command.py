@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_models
 import yaml
+from memory_limit import memory_of
 
 from metric3d_ros.cli import main
 from metric3d_ros.recordings.depth_files import write_depth
@@ -124,7 +125,7 @@ def test_a_longer_lens_sees_the_same_scenes_from_the_same_places():
     ("arguments", "message"),
     [
         (["--json", "."], "--json . cannot be written (Is a directory)"),
-        (["--threads", "-1"], "--threads is -1, expected at least 0"),
+        (["--threads", "-1"], "--threads is -1, expected 0 to 1024"),
         (["nowhere"], "there is no folder or dataset.yaml at nowhere"),
         (["{folder}"], "has no dataset.yaml; write one"),
         (["{folder}", "--focal", "500"], "where is the depth?"),
@@ -134,7 +135,7 @@ def test_a_longer_lens_sees_the_same_scenes_from_the_same_places():
         (["{folder}", "--depth", "*_depth.png", "--focal", "500", "--max-depth", "1"], "a_rgb.png: no pixel has both"),
         (["--scenes", "0"], "--scenes is 0"),
         (["--size", "336"], "--size is '336'"),
-        (["--focal-factor", "0"], "the focal factor is 0"),
+        (["--focal-factor", "0"], "--focal-factor is 0, expected 0.2 to 20"),
         (["--kind", "street"], "the kind is 'street', expected one of room, hall, corridor in the plain world"),
         (["--json", "no/such/folder/x.json"], "there is no folder no/such/folder"),
     ],
@@ -144,6 +145,27 @@ def test_what_is_wrong_is_said_in_one_line(model, folder, capsys, arguments, mes
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("metric3d evaluate:")]
     assert len(error) == 1
     assert message in error[0]
+
+
+@pytest.mark.parametrize("options", [["--world", "plain"], ["--world", "street"], ["--sequence", "--frames", 2]])
+def test_scenes_too_large_for_the_memory_name_the_option(model, capsys, options):
+    with memory_of(1 << 30):
+        assert evaluate("--scenes", 1, "--size", "20000x20000", "--model", model, *options) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "metric3d evaluate: evaluating scenes of 20000x20000: out of memory; choose a smaller --size"
+
+
+def test_estimates_too_large_for_the_memory_name_the_option_too(model, monkeypatch, capsys):
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("metric3d_ros.estimation.estimator._finish", no_memory)
+    assert evaluate("--scenes", 1, "--size", "84x56", "--model", model) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == (
+        "metric3d evaluate: estimating 1 image(s) of 84x56: out of memory; give it smaller images, or more memory; or "
+        "choose a smaller --size"
+    )
 
 
 def test_depth_of_another_size_is_named(model, folder, capsys):

@@ -77,6 +77,13 @@ def test_the_program_prints_seconds_and_work(folder, capsys):
     assert "'plain:int8' cannot be made here" in capsys.readouterr().err
 
 
+def test_work_at_what_is_no_size_is_refused_before_anything_is_made(tmp_path, capsys):
+    words = ["vit_demo", "plain:fp32", "--folder", str(tmp_path), "--work", "56"]
+    assert stand_ins.main(words) == 1
+    assert capsys.readouterr().err.startswith("--work is '56', expected HEIGHTxWIDTH such as 480x640")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_speed_of_products_is_that_of_each_kind(capsys):
     assert matrix_speed.main(["--side", "64", "--seconds", "0.01"]) == 0
     told = json.loads(capsys.readouterr().out)

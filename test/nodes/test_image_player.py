@@ -118,6 +118,7 @@ def test_image_that_cannot_be_read_is_skipped(bench, play, folder):
         (["{folder}/nowhere", "--focal", "500"], "there is no file or folder"),
         (["{folder}", "--calibration", "{folder}/none.yaml"], "cannot read"),
         (["{folder}", "--focal", "500", "--rate", "0"], "parameter rate_hz is 0.0, expected double 0.01 to 1000 Hz"),
+        (["{folder}", "--shared-memory-mib", "-1"], "--shared-memory-mib is -1, expected 0 to 1000000000 MiB"),
     ],
 )
 def test_nothing_that_can_be_played_is_one_line_and_an_error(play, folder, arguments, text):

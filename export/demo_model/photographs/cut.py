@@ -7,6 +7,7 @@ from pathlib import Path
 
 from metric3d_export.demo_model.photographs.panoramas import cut_view, expose, read_panorama, write_jpeg
 from metric3d_ros.camera import Camera
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import Metric3DError
 
 WIDTH, HEIGHT, HFOV_DEG = 480, 360, 90.0
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     options = parser.parse_args(arguments)
     try:
+        require_numbers(options, "headings", least=-360, most=360, unit="degrees")
         for panorama in options.panoramas:
             for file in cut_photographs(panorama, options.output, options.headings):
                 print(file)

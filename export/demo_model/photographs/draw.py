@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from metric3d_export.demo_model.photographs.panoramas import write_jpeg
 from metric3d_ros.camera import Camera
+from metric3d_ros.camera.camera import MOST_HFOV_DEG
+from metric3d_ros.command_line import MOST_SIDE_PX, require_numbers
 from metric3d_ros.engine import DEMO_MODEL
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import ImageError, Metric3DError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
@@ -23,6 +26,7 @@ from metric3d_ros.recordings.images import read_rgb
 Rgb = NDArray[np.uint8]
 
 ROW_HEIGHT_PX, SHEET_WIDTH_PX = 225, 120
+_MOST_COLUMNS = MOST_SIDE_PX // SHEET_WIDTH_PX
 PICTURE_QUALITY = 80
 
 
@@ -97,6 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     options = parser.parse_args(arguments)
     try:
+        require_numbers(options, "hfov", above=0, most=MOST_HFOV_DEG, unit="degrees")
+        require_numbers(options, "sheet", least=0, most=_MOST_COLUMNS)
+        require_numbers(options, "threads", least=0, most=MOST_THREADS)
         estimator = Estimator(open_model(options.model, provider="cpu", threads=options.threads))
         estimated = estimate_photographs(estimator, options.photographs, hfov_deg=options.hfov)
         picture = draw_sheet(estimated, columns=options.sheet) if options.sheet > 0 else draw_rows(estimated)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.bench.node.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
+from metric3d_ros.command_line import failing_in_one_line, require_numbers
 from metric3d_ros.errors import Metric3DError
 
 EVERYTHING = [
@@ -210,6 +211,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@failing_in_one_line
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the scenarios that are asked for; return the exit code."""
     names = [scenario.name for scenario in SCENARIOS]
@@ -217,6 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("scenarios", nargs="*", choices=[*names, []], metavar="SCENARIO", help=", ".join(names))
     parser.add_argument("--seconds", type=float, help="how long each one runs (default: its own length)")
     options = parser.parse_args(argv)
+    require_numbers(options, "seconds", above=0)
     load = os.getloadavg()[0]
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python ", end="")
     print(platform.python_version(), flush=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from metric3d_ros.bench.node.overhead import row
 from metric3d_ros.bench.node.own_domain import enter_own_domain
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import Metric3DError
 
 _SIZE_HW = (480, 640)
@@ -128,6 +129,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--delay", type=float, default=2.0, help="seconds until it is started again (default: 2)")
     options = parser.parse_args(argv)
     try:
+        require_numbers(options, "times", least=1)
+        require_numbers(options, "timeout", above=0, unit="seconds")
+        require_numbers(options, "delay", least=0, unit="seconds")
         absences = measure(model=options.model, times=options.times, timeout_s=options.timeout, delay_s=options.delay)
     except Metric3DError as error:
         print(f"respawn: error: {error}", file=sys.stderr)

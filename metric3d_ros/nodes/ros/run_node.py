@@ -14,6 +14,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier, remove_ros_args, try_shutdown
 
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import ConfigurationError, Metric3DError, NodeError
 from metric3d_ros.files.excerpts import printable
 from metric3d_ros.interruption import Interruptible, ending_signals
@@ -210,7 +211,9 @@ def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | Non
     )
     with _explained_ros_errors():
         own = remove_ros_args(args=argv)[1:]
-    return parser.parse_args(own)
+    options = parser.parse_args(own)
+    require_numbers(options, "shared_memory_mib", least=0, unit="MiB")
+    return options
 
 
 def _ros_accepts(argv: Sequence[str]) -> bool:

@@ -56,8 +56,6 @@ class View:
 
     def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
         """Raises ConfigurationError or ViewerError if nothing can be shown as asked."""
-        if options.max_points < 1:
-            raise ConfigurationError(f"--max-points is {options.max_points}, expected at least 1")
         self._options = options
         self._stop = stop
         self._viewer: RerunProcess | None = None

@@ -21,6 +21,8 @@ MIN_DISTANCE_M = 0.35
 MIN_MEDIAN_DISTANCE_M = 1.2
 RUG_HEIGHT_M = 0.03
 CHECK_COLUMNS, CHECK_ROWS = 12, 9
+MOST_FRAMES = 100_000
+"""Of a flight: its path is checked at each of them, which takes minutes by then."""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def gpu_report(tmp_path, *words):
         (["--model", "demo"], "--model is set"),
         (["--providers", "cpu", "openvino"], "--providers has cpu openvino, expected one"),
         (["--minutes", "0"], "--minutes is 0, expected a number above 0"),
-        (["--sizes", "small"], "--sizes has 'small'"),
+        (["--sizes", "small"], "--sizes is 'small'"),
     ],
 )
 def test_options_that_the_report_does_not_have_are_refused(tmp_path, capsys, words, reason):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from metric3d_export.checks import verify
-from metric3d_export.checks.verify import measure, parse_size, require_acceptable
+from metric3d_export.checks.verify import measure, require_acceptable
 from metric3d_ros.comparison.differences import Difference, Figure
 from metric3d_ros.comparison.precision_limits import EXACT_LIMITS, SIZES_NHW
-from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.errors import ExportError
 
 
 def test_depth_differences_are_relative_beyond_one_metre_and_absolute_below():
@@ -67,16 +67,6 @@ def test_the_error_names_the_worst_output_and_its_size():
     with pytest.raises(ExportError, match=r"normal at 2 x 28 x 28 by 2.0e\+00 deg.*1 more"):
         require_acceptable(differences)
     require_acceptable(differences[:1])
-
-
-@pytest.mark.parametrize("text", ["616", "616x", "axb", "616x1064x3", "-616x1064", "27x280"])
-def test_a_size_that_is_none_or_too_small_is_refused(text):
-    with pytest.raises(ConfigurationError, match=r"HEIGHTxWIDTH|at least 28"):
-        parse_size(text)
-
-
-def test_sizes_are_height_times_width():
-    assert parse_size("616x1064") == (616, 1064)
 
 
 def test_every_verification_covers_a_batch_and_sizes_that_are_no_multiple():
