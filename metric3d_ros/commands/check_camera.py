@@ -2,13 +2,17 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from metric3d_ros.camera import Camera, check_camera_info, fit_camera
 from metric3d_ros.camera.calibration.files import read_calibration_file
 from metric3d_ros.camera.calibration.urls import resolve_calibration
-from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.command_line import parse_size, require_numbers
+from metric3d_ros.errors import DataError
+from metric3d_ros.files.excerpts import shorten
+from metric3d_ros.nodes.ros.topic_names import NAME_RULES, is_ros_name
+
+_EXPECTED = "expected a calibration file, or a topic of sensor_msgs/CameraInfo such as /camera/camera_info"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the camera and the findings; return 1 if there is one. Raises Metric3DError if it is no camera."""
-    size_wh = _parse_size(args.image_size) if args.image_size else None
+    require_numbers(args, "timeout", above=0, unit="seconds")
+    size_wh = None if args.image_size is None else parse_size(args.image_size, option="--image-size WIDTHxHEIGHT")
     info = _read(args.source, timeout_s=args.timeout)
     camera = Camera.from_camera_info(info, rectified=args.rectified)
     for line in describe(camera, info, rectified=args.rectified):
@@ -63,22 +68,13 @@ def describe(camera: Camera, info: Any, *, rectified: bool) -> Iterator[str]:
 
 def _read(source: str, *, timeout_s: float) -> Any:
     path, _ = resolve_calibration(source)
-    if "://" in source or path.is_file() or not _may_be_topic(source):
+    if path.is_dir():
+        raise DataError(f"{shorten(str(path))} is a folder, {_EXPECTED}")
+    if "://" in source or path.exists() or path.suffix:
         return read_calibration_file(source)
-    if not timeout_s > 0:
-        raise ConfigurationError(f"--timeout is {timeout_s:g}, expected seconds above 0")
+    if not is_ros_name(source):
+        raise DataError(f"'{shorten(source)}' is no file, and can be no topic ({NAME_RULES}): {_EXPECTED}")
     # Loads rclpy, which a file does not need.
     from metric3d_ros.nodes.instruments.camera_info_client import receive_camera_info
 
     return receive_camera_info(source, timeout_s=timeout_s)
-
-
-def _may_be_topic(source: str) -> bool:
-    return not Path(source).suffix and all(part.isidentifier() for part in source.strip("/").split("/"))
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ConfigurationError(f"--image-size is '{text}', expected WIDTHxHEIGHT in pixels, such as 640x480")
-    return int(width), int(height)

@@ -3,8 +3,11 @@
 import argparse
 from typing import Any
 
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.files.excerpts import shorten
 from metric3d_ros.nodes.health.camera_health import Level
+from metric3d_ros.nodes.ros.topic_names import NAME_RULES, is_ros_name
 
 _UNHEALTHY = Level.ERROR
 
@@ -21,10 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the node's states; return 1 if one is an error. Raises DataError if the node reports nothing."""
-    if not args.timeout > 0:
-        raise ConfigurationError(f"--timeout is {args.timeout:g}, expected seconds above 0")
-    reports = _receive(args.node.strip("/"), timeout_s=args.timeout)
+    """Print the node's states; return 1 if one is an error.
+
+    Raises ConfigurationError for what can be no node's name, DataError if the node reports nothing.
+    """
+    require_numbers(args, "timeout", above=0, unit="seconds")
+    node_name = args.node.strip("/")
+    if not is_ros_name(node_name):
+        raise ConfigurationError(
+            f"--node is '{shorten(args.node, 80)}', expected the name of a node such as depth_node or "
+            f"/front/depth_node: {NAME_RULES}"
+        )
+    reports = _receive(node_name, timeout_s=args.timeout)
     for report in reports:
         print(f"{report.name}: {report.message}")
     return 1 if any(ord(report.level) >= _UNHEALTHY for report in reports) else 0

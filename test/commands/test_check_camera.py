@@ -73,9 +73,28 @@ def test_images_of_another_size_are_named_with_the_factor(check):
         (["file:///nowhere"], "cannot read /nowhere"),
         (["nowhere.yaml", "--image-size", "640"], "--image-size is '640', expected WIDTHxHEIGHT"),
         (["/camera/camera_info", "--timeout", "0"], "--timeout is 0, expected seconds above 0"),
+        (["/camera/camera_info", "--timeout", "nan"], "--timeout is nan, expected seconds above 0"),
+        (["/camera/camera_info", "--timeout", "inf"], "--timeout is inf, expected seconds above 0"),
+        (["nowhere.yaml", "--timeout", "1e300"], "--timeout is 1e+300, expected seconds above 0"),
+        (["nowhere.yaml", "--image-size", "0x480"], "--image-size is '0x480', expected WIDTHxHEIGHT"),
+        (["nowhere.yaml", "--image-size", "\u00b2x480"], "--image-size is '\u00b2x480', expected WIDTHxHEIGHT"),
+        (["nowhere.yaml", "--image-size", ""], "--image-size is '', expected WIDTHxHEIGHT"),
+        (["camera"], "camera is a folder, expected a calibration file, or a topic of sensor_msgs/CameraInfo such as"),
+        (["./camera/"], "camera is a folder, expected a calibration file"),
+        (["{folder}"], "{folder} is a folder, expected a calibration file"),
+        (["file://{folder}"], "{folder} is a folder, expected a calibration file"),
+        (["my camera"], "'my camera' is no file, and can be no topic (ASCII letters, digits and underscores, no digit"),
+        (["k\u00e4mera/camera_info"], "'k\u00e4mera/camera_info' is no file, and can be no topic"),
+        (["camera-1/camera_info"], "'camera-1/camera_info' is no file, and can be no topic"),
+        (["/camera/camera_info/"], "'/camera/camera_info/' is no file, and can be no topic"),
+        (["/1/camera_info"], "'/1/camera_info' is no file, and can be no topic"),
+        (["/camera/" + "a" * 240], "...' is no file, and can be no topic"),
     ],
 )
-def test_what_cannot_be_checked_is_one_line(capsys, arguments, words):
+def test_what_cannot_be_checked_is_one_line(tmp_path, monkeypatch, capsys, arguments, words):
+    (tmp_path / "camera").mkdir()
+    monkeypatch.chdir(tmp_path)
+    arguments, words = [each.format(folder=tmp_path) for each in arguments], words.format(folder=tmp_path)
     assert main(["check-camera", *arguments]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1

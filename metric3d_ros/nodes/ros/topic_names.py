@@ -1,5 +1,6 @@
-"""Conventions of topic names: the suffix of a transport, rectified images, the camera_info beside images."""
+"""Names of topics: what ROS 2 allows, the suffix of a transport, rectified images, the camera_info beside images."""
 
+import re
 from typing import Any
 
 COMPRESSED_SUFFIX = "/compressed"
@@ -8,6 +9,17 @@ COMPRESSED_SUFFIX = "/compressed"
 # What image_transport's plugins add to the name of a topic.
 _TRANSPORTS = frozenset({"compressed", "compressedDepth", "ffmpeg", "theora", "zstd"})
 _RECTIFIED_WORDS = frozenset({"rect", "rectified"})
+
+NAME_RULES = "ASCII letters, digits and underscores, no digit first, with a / between namespaces"
+_PART = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MOST_LETTERS = 247
+"""Of a topic with the / in front of it: ROS 2 keeps 8 of the 255 letters that DDS allows for a prefix."""
+
+
+def is_ros_name(text: str) -> bool:
+    """Return whether ROS 2 allows this name, with its namespace, for a topic or a node: `NAME_RULES`."""
+    relative = text.removeprefix("/")
+    return len(relative) < _MOST_LETTERS and all(map(_PART.fullmatch, relative.split("/")))
 
 
 def transport_topic(node: Any, base: str, transport: str) -> str:

@@ -12,6 +12,7 @@ from ros_process import parameters, running_node
 from sensor_msgs.msg import Image
 
 from metric3d_ros.cli import main
+from metric3d_ros.nodes import health_check
 
 
 def health(environment, *options):
@@ -20,9 +21,19 @@ def health(environment, *options):
 
 
 def test_time_that_cannot_be_waited_is_refused(capsys):
-    for seconds in ("0", "-1", "nan"):
+    for seconds in ("0", "-1", "nan", "inf", "1e+300"):
         assert main(["health", "--timeout", seconds]) == 1
         assert f"--timeout is {seconds}, expected seconds above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a b", "", "/", "a//depth_node", "1node", "depth-node", "n\u00f6de", "~/node"])
+def test_what_can_be_no_node_is_refused_before_anything_is_waited_for(monkeypatch, capsys, name):
+    monkeypatch.setattr(health_check, "_receive", lambda *_, **__: pytest.fail("it waits for such a node"))
+    assert main(["health", "--node", name]) == 1
+    assert capsys.readouterr().err == (
+        f"metric3d health: --node is '{name}', expected the name of a node such as depth_node or /front/depth_node: "
+        "ASCII letters, digits and underscores, no digit first, with a / between namespaces\n"
+    )
 
 
 def test_status_is_0_for_a_node_without_errors_and_1_for_one_whose_frames_all_fail_or_none(model, environment, bench):
