@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.command_line import failing_in_one_line
 from metric3d_ros.comparison.flicker import flicker_between
 from metric3d_ros.comparison.flying_pixels import label_flying_pixels
 from metric3d_ros.comparison.labelled_images import Sample
@@ -271,6 +272,7 @@ def _draw_series(series: Mapping[str, Sequence[float]], *, span: tuple[float, fl
     return picture
 
 
+@failing_in_one_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pictures that are asked for into a folder."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.correction_pictures", description=__doc__)
