@@ -241,16 +241,6 @@ def test_bad_input_is_one_line_with_the_remedy(words, reason, remedy, capsys, tm
     assert remedy in line
 
 
-def test_size_too_large_for_the_memory_names_its_option(monkeypatch, capsys):
-    def no_memory(*_, **__):
-        raise MemoryError
-
-    monkeypatch.setattr("metric3d_ros.bench.cli.make_task", no_memory)
-    assert main(["bench", "--model", "demo", "--sizes", "9000x16000", "--no-node"]) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error == "metric3d bench: measuring at 9000x16000: out of memory; choose smaller --sizes"
-
-
 def test_a_provider_that_does_not_work_here_is_an_error_if_it_was_asked_for(capsys):
     pytest.importorskip("onnxruntime")
     if "CUDAExecutionProvider" in __import__("onnxruntime").get_available_providers():

@@ -88,6 +88,16 @@ def test_programs_beside_metric3d_refuse_them_as_well(capsys, module, words, mes
     assert f"error: {message}" in line
 
 
+def test_sizes_of_bench_too_large_for_the_memory_name_the_option(monkeypatch, capsys):
+    def no_memory(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("metric3d_ros.bench.cli.make_task", no_memory)
+    assert main(["bench", "--model", "demo", "--sizes", "9000x16000", "--no-node"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == "metric3d bench: measuring at 9000x16000: out of memory; choose smaller --sizes"
+
+
 def given(**values):
     return argparse.Namespace(**values)
 
