@@ -12,11 +12,13 @@ import yaml
 
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.files.atomic import check_writable
 from metric3d_ros.files.excerpts import shorten
 from metric3d_ros.files.remote import is_of_one_process, is_remote, path_of
 from metric3d_ros.files.yaml_text import describe_problem, load_first_document
 from metric3d_ros.recordings.bags.reader import release_bag
 from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
+from metric3d_ros.runs.manifest_lines import MANIFEST
 from metric3d_ros.runs.options import FORMATS, RunOptions
 from metric3d_ros.runs.progress import Progress, describe_duration
 from metric3d_ros.runs.runner import BY_LIMIT, Run, Summary, check_inputs
@@ -218,8 +220,14 @@ def _dry_run(recordings: Sequence[Recording], options: RunOptions, args: argpars
     folder = path_of(args.output).absolute()
     while not (is_remote(folder) or folder.exists()):
         folder = folder.parent
-    if not folder.is_dir() and not is_remote(folder):
-        raise DataError(f"cannot write into {args.output}: {folder} is a file; give another folder")
+    if not is_remote(folder):
+        if not folder.is_dir():
+            raise DataError(f"cannot write into {args.output}: {folder} is a file; give another folder")
+        try:
+            check_writable(folder / MANIFEST)
+        except OSError as error:
+            reason = error.strerror or error
+            raise DataError(f"cannot write into {args.output}: {reason}; give another folder") from error
     trial: Trial = try_frames(recordings, options)
     count = sum(recording.count() for recording in recordings)
     count = min(count, args.limit) if args.limit else count

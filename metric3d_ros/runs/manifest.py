@@ -67,10 +67,15 @@ class Manifest:
         """The lines of frames that are done."""
         return [line for line in self._lines.values() if "failed" not in line]
 
-    @property
-    def failures(self) -> list[dict[str, Any]]:
-        """The lines of frames that could not be done."""
-        return [line for line in self._lines.values() if "failed" in line]
+    def failures_in(self, chunks: Sequence[Chunk]) -> list[dict[str, Any]]:
+        """Return the lines of frames that could not be done, but for pictures that are in none of these chunks now."""
+        known = {chunk.recording for chunk in chunks if chunk.keys is not None}
+        there = {(chunk.recording, key) for chunk in chunks for key in chunk.keys or ()}
+        return [
+            line
+            for key, line in self._lines.items()
+            if "failed" in line and (key in there or line["recording"] not in known)
+        ]
 
     def _load(self) -> None:
         lines, size = read_manifest(self._path)
@@ -109,6 +114,8 @@ class Manifest:
 
     def is_done(self, chunk: Chunk) -> bool:
         """Return whether each frame of a chunk was done or failed."""
+        if chunk.keys is not None:
+            return all((chunk.recording, key) in self._lines for key in chunk.keys)
         return any(
             line["complete"] and (line["start"], line["stop"]) == (chunk.start, chunk.stop)
             for line in self._chunks.get(chunk.key, ())
@@ -116,7 +123,21 @@ class Manifest:
 
     def has_failures(self, chunk: Chunk) -> bool:
         """Return whether frames of a chunk failed."""
-        return any("failed" in self._lines[key] for key in self._failed.get(chunk.key, ()))
+        keys = self._failed.get(chunk.key, set())
+        if chunk.keys is not None:
+            keys = {(chunk.recording, key) for key in chunk.keys}
+        return any("failed" in self._lines.get(key, ()) for key in keys)
+
+    def fits(self, chunks: Sequence[Chunk]) -> bool:
+        """Return whether all chunks of a recording that were completed are still cut alike: else it has changed."""
+        now = {(chunk.key, chunk.start, chunk.stop) for chunk in chunks}
+        names = {chunk.recording for chunk in chunks}
+        return all(
+            (line["chunk"], line["start"], line["stop"]) in now
+            for lines in self._chunks.values()
+            for line in lines
+            if line["complete"] and line["recording"] in names
+        )
 
     def done_before(self, recording: str) -> frozenset[str]:
         """Return the keys of the frames of a recording that were done when the manifest was opened."""
@@ -144,7 +165,8 @@ class Manifest:
         counts: Counter[str] = Counter()
         for lines in self._chunks.values():
             if lines[-1]["recording"] == recording:
-                counts.update(lines[-1].get("left_out") or {})
+                whole = [line for line in lines if line["complete"]]  # a retry that was stopped has not counted all
+                counts.update((whole or lines)[-1].get("left_out") or {})
         return counts
 
     def append(

@@ -24,6 +24,7 @@ from metric3d_ros.runs.outputs.page import write_page
 from metric3d_ros.runs.outputs.part_files import move_into_place, remove_joined_files
 from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
 from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
+from metric3d_ros.runs.sources.bag_images import BagImages
 from metric3d_ros.runs.sources.frame import NOT_ESTIMATED, Chunk, Recording
 
 PARTS = ".parts"
@@ -98,7 +99,9 @@ class Run:
             if self.remote is not None:
                 self.remote.restore(self._work)
             add_lines = self.remote.add_lines if self.remote is not None else lambda _: None
-            self.manifest = Manifest(self._work, about, resume=resume, named=str(folder), on_append=add_lines)
+            with self.remote.named_for(self._work) if self.remote is not None else contextlib.nullcontext():
+                self.manifest = Manifest(self._work, about, resume=resume, named=str(folder), on_append=add_lines)
+            self._check_unchanged()
             forgotten = sorted(self.manifest.forgotten & self.recordings.keys())
             for name in forgotten:
                 remove_joined_files(self._work, name)
@@ -183,10 +186,9 @@ class Run:
                         self.remote.complete(self._work, list(self.recordings), self._complete_files)
         self.summary.seconds = time.monotonic() - started_s
         self.summary.interrupted = self._stopped.is_set()
-        self.summary.failed = {
-            f"{line['recording']}: {line['frame']}": line["failed"] for line in self.manifest.failures
-        }
-        self.summary.failed_by_kind = Counter(str(line.get("kind", NOT_ESTIMATED)) for line in self.manifest.failures)
+        failures = self.manifest.failures_in(self.chunks)
+        self.summary.failed = {f"{line['recording']}: {line['frame']}": line["failed"] for line in failures}
+        self.summary.failed_by_kind = Counter(str(line.get("kind", NOT_ESTIMATED)) for line in failures)
         self.summary.left_out = self._left_out()
         for recording in self.recordings.values():
             self._add_remarks(recording, recording.remarks())
@@ -194,7 +196,8 @@ class Run:
 
     def _left_out(self) -> Counter[str]:
         counts: Counter[str] = Counter()
-        handled = Counter(str(line["recording"]) for line in (*self.manifest.frames, *self.manifest.failures))
+        lines = (*self.manifest.frames, *self.manifest.failures_in(self.chunks))
+        handled = Counter(str(line["recording"]) for line in lines)
         unfinished = {chunk.recording for chunk in self.chunks if not self.manifest.is_done(chunk)}
         for name, recording in self.recordings.items():
             by_option = self.manifest.left_out(name)
@@ -205,6 +208,16 @@ class Run:
             whole = sum(recording.count() for recording in self.recordings.values())
             counts[BY_LIMIT] = max(0, whole - handled.total())
         return +counts
+
+    def _check_unchanged(self) -> None:
+        """Raise DataError for another bag than before: which of its messages were copied cannot be told any more."""
+        for recording in self.recordings.values():
+            chunks = recording.chunks(self.options.chunk_frames)
+            if BAG in self.options.write and isinstance(recording, BagImages) and not self.manifest.fits(chunks):
+                raise DataError(
+                    f"{recording.source} is another bag, or a longer or shorter one, than when the run in "
+                    f"{self.folder} was begun, and messages of it were copied: give another folder"
+                )
 
     def _check_seen_by_others(self) -> None:
         for path in (self.folder, *(recording.source for recording in self.recordings.values())):

@@ -239,3 +239,27 @@ def test_the_memory_of_this_process_is_refused_on_ray(model, folder, capsys):
     assert run(model, folder, "-o", url, "--focal", FOCAL, "--ray", "local") == 1
     assert "which no worker sees: leave out --ray" in capsys.readouterr().err
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("damaged", ["run.json", "lines"])
+def test_what_is_wrong_with_a_run_is_named_at_its_url(model, folder, base, damaged, capsys):
+    words = (folder, "-o", f"{base}/out", "--focal", FOCAL)
+    assert run(model, *words) == 0
+    lines = "manifest.jsonl" if base.startswith("file") else ".manifest/00000099.jsonl"
+    path_of(f"{base}/out/{lines if damaged == 'lines' else damaged}").write_bytes(b"[1]\n")
+    assert run(model, *words, "--resume") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"{path_of(f'{base}/out')}/{'run.json' if damaged == 'run.json' else 'manifest.jsonl, line '}" in error
+
+
+def test_options_that_differ_are_named_with_the_url(model, folder, base, capsys):
+    words = (folder, "-o", f"{base}/out")
+    assert run(model, *words, "--focal", FOCAL) == 0
+    assert run(model, *words, "--focal", FOCAL + 1, "--resume") == 1
+    assert f"the run of {path_of(f'{base}/out/run.json')} was begun with other" in capsys.readouterr().err
+
+
+def test_a_bucket_that_is_not_there_is_named(model, folder, s3, capsys):
+    assert run(model, folder, "-o", "s3://nowhere/out", "--focal", FOCAL) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "cannot write s3://nowhere/out: not found (The specified bucket does not exist); check" in error

@@ -1,6 +1,8 @@
 """`metric3d run --resume`: what failed is tried again, and nothing that was done is done twice."""
 
+import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -12,6 +14,8 @@ from rosbags.highlevel import AnyReader
 from metric3d_ros.cli import main
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.runs.manifest import Manifest
+from metric3d_ros.runs.sources.frame import Chunk
 
 COUNT, FOCAL = 6, 70
 
@@ -142,3 +146,74 @@ def test_a_dry_run_into_a_file_is_refused(model, folder, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run(model, folder, "-o", tmp_path / "file/out", "--focal", FOCAL, "--dry-run") == 1
     assert f"cannot write into {tmp_path}/file/out: {tmp_path}/file is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["a", "view_0b", "view_9"])
+def test_a_picture_that_was_added_is_done_wherever_it_comes(model, folder, tmp_path, place, capsys):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--chunk", 2, "--write", "png16,html")
+    assert run(model, *words) == 0
+    shutil.copy(folder / "view_0.png", folder / f"{place}.png")
+    assert run(model, *words, "--resume") == 0
+    assert "1 frame in" in capsys.readouterr().out
+    assert (tmp_path / f"out/pictures/png16/{place}.png").is_file()
+    assert f'alt="{place}"' in (tmp_path / "out/index.html").read_text()
+
+
+def test_a_broken_picture_that_was_removed_is_no_failure_any_more(model, folder, broken, tmp_path, capsys):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL)
+    assert run(model, *words) == 1
+    (folder / "view_1.png").unlink()
+    capsys.readouterr()
+    assert run(model, *words, "--resume") == 0
+    assert "failed" not in capsys.readouterr().out
+
+
+def test_a_picture_that_failed_is_tried_again_in_another_chunk_than_before(model, folder, broken, tmp_path):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--chunk", 2)
+    shutil.copy(folder / "view_0.png", folder / "view_3.png")
+    assert run(model, *words) == 1
+    broken()
+    shutil.copy(folder / "view_0.png", folder / "a.png")
+    assert run(model, *words, "--resume") == 0
+    assert not any("failed" in line for line in frames_of(tmp_path / "out").values())
+    assert len(frames_of(tmp_path / "out")) == 5
+
+
+def test_a_bag_that_has_grown_is_not_mixed_with_what_was_copied_of_it(model, tmp_path, capsys):
+    bag, words = tmp_path / "drive", ("-o", tmp_path / "out", "--write", "bag", "--merge", "--chunk", 4)
+    write_ros2(bag, COUNT)
+    assert run(model, bag, *words) == 0
+    before = received(tmp_path / "out/drive/bag")
+    shutil.rmtree(bag)
+    write_ros2(bag, 2 * COUNT)
+    assert run(model, bag, *words, "--resume") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "drive is another bag, or a longer or shorter one" in error
+    assert "give another folder" in error
+    assert received(tmp_path / "out/drive/bag") == before
+
+
+def test_of_a_bag_that_has_grown_the_frames_that_are_missing_are_done(model, tmp_path, capsys):
+    bag, words = tmp_path / "drive", ("-o", tmp_path / "out", "--chunk", 4)
+    write_ros2(bag, COUNT)
+    assert run(model, bag, *words) == 0
+    shutil.rmtree(bag)
+    write_ros2(bag, 2 * COUNT)
+    assert run(model, bag, *words, "--resume") == 0
+    assert f"{COUNT} frames in" in capsys.readouterr().out.splitlines()[-1]
+    assert len(list((tmp_path / "out/drive/png16").iterdir())) == 2 * COUNT
+
+
+def test_a_retry_that_was_stopped_changes_no_count_of_what_an_option_left_out(tmp_path):
+    chunk = Chunk(recording="drive", number=0, start=0, stop=9)
+    manifest = Manifest(tmp_path, {}, resume=False)
+    failed = {"recording": "drive", "frame": "a", "failed": "corrupt"}
+    manifest.append(chunk, [failed], complete=True, left_out={"--every": 5})
+    retry = dataclasses.replace(chunk, is_retry=True)
+    manifest.append(retry, [{**failed, "failed": "too large"}], complete=False, left_out={"--every": 1})
+    assert manifest.left_out("drive") == {"--every": 5}
+
+
+def test_a_dry_run_into_a_folder_that_cannot_be_written_is_refused(model, folder, capsys):
+    assert run(model, folder, "-o", "/sys/none/out", "--focal", FOCAL, "--dry-run") == 1
+    assert "cannot write into /sys/none/out: " in capsys.readouterr().err

@@ -61,6 +61,14 @@ class RemoteFolder:
                 if (self._path / name).exists():
                     self._path.fs.rm((self._path / name).path, recursive=True)
 
+    @contextlib.contextmanager
+    def named_for(self, local: Path) -> Iterator[None]:
+        """Let messages about files in the folder `local`, which stands for this one, name them at their URL."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(str(error).replace(str(local), str(self))) from error
+
     def keep_settings(self, local: Path) -> None:
         """Upload the run's settings."""
         self._upload([(local / SETTINGS, SETTINGS)])
@@ -101,7 +109,8 @@ class RemoteFolder:
                 self._download(about, local / name / "bag")
                 self._download(self._files_in(f"{name}/.video"), local / name / ".video")
         fetched = {file for file in local.rglob("*") if file.is_file()}
-        bags = write()
+        with self.named_for(local):
+            bags = write()
         made = [file for file in local.rglob("*") if file.is_file() and file not in fetched]
         made += [local / MANIFEST] if (local / MANIFEST).exists() else []
         self._upload([(file, file.relative_to(local).as_posix()) for file in made])
@@ -137,7 +146,8 @@ class RemoteFolder:
         except Metric3DError:
             raise
         except FileNotFoundError as error:
-            raise DataError(f"cannot {what} {self}: there is no {reason_of(error)}; check the bucket's name") from error
+            missing = f"not found ({reason_of(error)})"
+            raise DataError(f"cannot {what} {self}: {missing}; check the bucket's name") from error
         except Exception as error:  # each kind of store raises other classes
             remedy = "check the address and your access to it"
             remedy += f", and {_AGAIN}" if what == "write" else ""

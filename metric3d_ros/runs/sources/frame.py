@@ -80,6 +80,7 @@ class Chunk:
         recording: its name.
         number: its place in the recording, from 0.
         start, stop: what it spans: images by number, video and bags by nanoseconds; `stop` is not in it.
+        keys: of its frames, if they are known without reading it, as those of pictures are.
         is_retry: all of it was handled before, and only the frames that failed are tried again.
     """
 
@@ -87,6 +88,7 @@ class Chunk:
     number: int
     start: int
     stop: int
+    keys: tuple[str, ...] | None = None
     is_retry: bool = False
 
     @property

@@ -1,6 +1,7 @@
 """Image files as a recording."""
 
 import dataclasses
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,12 +35,21 @@ class ImageFiles:
 
     def chunks(self, frames: int) -> list[Chunk]:
         """Cut it into runs of consecutive pictures."""
-        count = len(self.paths)
-        starts = range(0, count, max(1, frames) * self.every)
+        names, step = self._names, max(1, frames) * self.every
         return [
-            Chunk(recording=self.name, number=i, start=start, stop=min(count, start + frames * self.every))
-            for i, start in enumerate(starts)
+            Chunk(
+                recording=self.name,
+                number=i,
+                start=start,
+                stop=min(len(names), start + step),
+                keys=tuple(names[start : start + step : self.every]),
+            )
+            for i, start in enumerate(range(0, len(names), step))
         ]
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return _unique_names(self.paths)
 
     def count(self) -> int:
         """Return how many pictures there are."""
@@ -59,10 +69,9 @@ class ImageFiles:
         """Yield the pictures of a chunk."""
         if left_out is not None and self.every > 1:
             left_out[BY_EVERY] += chunk.stop - chunk.start - len(range(chunk.start, chunk.stop, self.every))
-        names = _unique_names(self.paths)
         for number in range(chunk.start, chunk.stop, self.every):
-            if names[number] not in done:
-                yield self._read_one(number, names[number])
+            if self._names[number] not in done:
+                yield self._read_one(number, self._names[number])
 
     def _read_one(self, number: int, name: str) -> Frame | Failed:
         path = self.paths[number]
