@@ -11,9 +11,11 @@ import numpy.typing as npt
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import replacing, scratch_folder
+from metric3d_ros.files.boundary import one_line_about
 
 _TIME_BASE = Fraction(1, 90_000)
 _LAST_FRAME_NS = 100_000_000
+_REMEDY = "copy it back, or run again into another folder"
 
 
 class VideoWriter:
@@ -55,7 +57,10 @@ class VideoWriter:
 
 
 def join_videos(parts: Sequence[Path], target: Path) -> None:
-    """Write one video of parts that one encoder made; only parts of another size than the first are encoded again."""
+    """Write one video of parts that one encoder made; only parts of another size than the first are encoded again.
+
+    Raises DataError for a part that is gone or cannot be read.
+    """
     av = _import_av()
     with (
         scratch_folder("metric3d_video") as scratch,
@@ -89,18 +94,27 @@ def _of_one_size(parts: Sequence[Path], scratch: Path) -> list[Path]:
     same: list[Path] = []
     size_hw: tuple[int, int] | None = None
     for number, part in enumerate(parts):
-        with av.open(str(part)) as source:
-            stream = source.streams.video[0]
-            found_hw = (stream.codec_context.height, stream.codec_context.width)
-            size_hw = size_hw or found_hw
-            if found_hw != size_hw:
-                part = scratch / f"{number}.mp4"
-                writer = VideoWriter(part, size_hw)
-                for picture in source.decode(stream):
+        found_hw = _size_of(part)
+        size_hw = size_hw or found_hw
+        if found_hw != size_hw:
+            fitted = scratch / f"{number}.mp4"
+            writer = VideoWriter(fitted, size_hw)
+            with av.open(str(part)) as source:
+                for picture in source.decode(source.streams.video[0]):
                     writer.write(picture.to_ndarray(format="rgb24"), round(picture.pts * picture.time_base * 10**9))
-                writer.close()
+            writer.close()
+            part = fitted
         same.append(part)
     return same
+
+
+def _size_of(part: Path) -> tuple[int, int]:
+    with (
+        one_line_about(part, DataError, what="part of a video", remedy=_REMEDY),
+        _import_av().open(str(part)) as source,
+    ):
+        context = source.streams.video[0].codec_context
+        return context.height, context.width
 
 
 def _fit_into(rgb: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:

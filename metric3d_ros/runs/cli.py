@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import errno
 import math
 import shutil
 import sys
@@ -130,9 +131,11 @@ def run(args: argparse.Namespace) -> int:
             progress.begin(job.count(), job.summary.before)
             summary = job.run(ray_address=args.ray, workers=args.workers)
         except OSError as error:
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "make room" if is_full else "check the path and your access to it"
             raise DataError(
                 f"{error.filename or args.output}: {error.strerror or error}; {progress.done_now} frames were done by "
-                "then, and those of complete chunks are kept: make room and run again with --resume"
+                f"then, and those of complete chunks are kept: {remedy}, and run again with --resume"
             ) from error
     _print_summary(summary, args.output)
     return max(summary.exit_status, int(bool(failures)))

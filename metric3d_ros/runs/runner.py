@@ -275,8 +275,9 @@ class Run:
         bags: dict[str, list[str]] = {}
         for name in self.recordings:
             folder = self._work / name
-            if BAG in self.options.write and (folder / "bag").is_dir():
-                bags[name] = write_metadata(folder / "bag", self.manifest.bag_files(name))
+            files = self.manifest.bag_files(name)
+            if BAG in self.options.write and (files or (folder / "bag").is_dir()):
+                bags[name] = write_metadata(folder / "bag", files, only_metadata=self.remote is not None)
             parts = [folder / ".video" / file for file in self.manifest.video_files(name)]
             if VIDEO in self.options.write and parts:
                 join_videos(parts, folder / f"{name}.mp4")

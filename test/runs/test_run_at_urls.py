@@ -263,3 +263,13 @@ def test_a_bucket_that_is_not_there_is_named(model, folder, s3, capsys):
     assert run(model, folder, "-o", "s3://nowhere/out", "--focal", FOCAL) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "cannot write s3://nowhere/out: not found (The specified bucket does not exist); check" in error
+
+
+def test_a_part_of_a_bag_that_is_gone_from_a_store_is_named(model, s3, tmp_path, capsys):
+    url = f"{s3}/{uuid.uuid4().hex}/out"
+    words = (write_ros2(tmp_path / "drive", COUNT), "-o", url, "--write", "bag", "--outputs", "depth", "--chunk", 2)
+    assert run(model, *words) == 0
+    path_of(f"{url}/drive/bag/drive_00001.mcap").unlink()
+    assert run(model, *words, "--resume") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"{url}/drive/bag/drive_00001.mcap is gone, which is a part of the bag: copy it back, or" in error

@@ -217,3 +217,45 @@ def test_a_retry_that_was_stopped_changes_no_count_of_what_an_option_left_out(tm
 def test_a_dry_run_into_a_folder_that_cannot_be_written_is_refused(model, folder, capsys):
     assert run(model, folder, "-o", "/sys/none/out", "--focal", FOCAL, "--dry-run") == 1
     assert "cannot write into /sys/none/out: " in capsys.readouterr().err
+
+
+PARTS = {
+    "part of the video": ("drive/.video/drive_00001.mp4", None, "cannot read"),
+    "part of the video, cut off": ("drive/.video/drive_00001.mp4", 2000, "is no readable part of a video"),
+    "part of the bag": ("drive/bag/drive_00001.mcap", None, "is gone, which is a part of the bag"),
+    "metadata of a part of the bag": ("drive/bag/.drive_00001.mcap.yaml", None, "cannot read"),
+    "metadata of a part of the bag, cut off": ("drive/bag/.drive_00001.mcap.yaml", 30, "is no readable metadata"),
+    "bag": ("drive/bag", None, "cannot read"),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_is_gone_is_named_until_it_is_back(model, tmp_path, part, capsys):
+    name, size, message = PARTS[part]
+    bag = write_ros2(tmp_path / "drive", COUNT)
+    words = (bag, "-o", tmp_path / "out", "--write", "bag,video", "--outputs", "depth", "--chunk", 2)
+    assert run(model, *words) == 0
+    whole = (tmp_path / "out/drive/bag/metadata.yaml").read_bytes()
+    path, kept = tmp_path / "out" / name, tmp_path / "kept"
+    path.rename(kept)
+    if size:
+        path.write_bytes(kept.read_bytes()[:size])
+    assert run(model, *words, "--resume") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert str(path) in error
+    assert message in error
+    assert "copy it back, or run again into another folder" in error
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    kept.rename(path)
+    assert run(model, *words, "--resume") == 0
+    assert (tmp_path / "out/drive/bag/metadata.yaml").read_bytes() == whole
+    assert len(received(tmp_path / "out/drive/bag")) == 2 * COUNT
+
+
+def test_a_file_that_cannot_be_written_is_no_question_of_room(model, folder, tmp_path, capsys):
+    words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "png16,html")
+    (tmp_path / "out/index.html").mkdir(parents=True)
+    assert run(model, *words) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "index.html: Is a directory; 3 frames were done by then" in error
+    assert "check the path and your access to it, and run again with --resume" in error

@@ -11,13 +11,15 @@ import yaml
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
-from metric3d_ros.files.boundary import one_line_about
-from metric3d_ros.files.yaml_text import read_mapping
+from metric3d_ros.files.boundary import one_line_about, read_text
+from metric3d_ros.files.yaml_text import MOST_BYTES, load_first_document
 from metric3d_ros.recordings.bags.message_classes import with_arrays
 
 MCAP, SQLITE3 = "mcap", "sqlite3"
 SUFFIXES = {MCAP: ".mcap", SQLITE3: ".db3"}
 _INFORMATION = "rosbag2_bagfile_information"
+IF_GONE = "copy it back, or run again into another folder"
+"""What to do about a part that was there."""
 
 
 class BagPart:
@@ -113,16 +115,21 @@ def add_part(part: Path, bag: Path, name: str) -> str:
     return target.name
 
 
-def write_metadata(bag: Path, files: Sequence[str]) -> list[str]:
-    """Write metadata.yaml for the parts `files`, in this order, and remove all others; return those with messages."""
+def write_metadata(bag: Path, files: Sequence[str], *, only_metadata: bool = False) -> list[str]:
+    """Write metadata.yaml for the parts `files`, in this order, and remove all others; return those with messages.
+
+    Raises DataError if one of these is gone, unless the folder holds `only_metadata`.
+    """
     parts: list[dict[str, Any]] = []
     for file in files:
         about = bag / f".{file}.yaml"
-        stored = read_mapping(about, what="the metadata of a part of a bag")
-        with one_line_about(about, DataError, what="part of a bag's metadata", remedy="run again into another folder"):
-            loaded = _checked(stored[_INFORMATION])
+        with one_line_about(about, DataError, what="metadata of a part of a bag", remedy=IF_GONE):
+            text = read_text(about, error=DataError, remedy=IF_GONE, most_bytes=MOST_BYTES)
+            loaded = _checked(load_first_document(text)[_INFORMATION])
         loaded["files"][0]["path"] = file
         if loaded["message_count"]:
+            if not (only_metadata or (bag / file).is_file()):
+                raise DataError(f"{bag / file} is gone, which is a part of the bag: {IF_GONE}")
             parts.append(loaded)
         else:
             (bag / file).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.files.boundary import reason_of
-from metric3d_ros.recordings.bags.writer import SUFFIXES
+from metric3d_ros.recordings.bags.writer import IF_GONE, SUFFIXES
 from metric3d_ros.runs.manifest_lines import MANIFEST, SETTINGS
 from metric3d_ros.runs.outputs.part_files import JOINED, move_into_place
 
@@ -104,19 +104,22 @@ class RemoteFolder:
                 returns the storage files of each recording's bag.
         """
         with self._in_one_line("read"):
-            for name in recordings:
-                about = [file for file in self._files_in(f"{name}/bag") if file.name.startswith(".")]
-                self._download(about, local / name / "bag")
+            there = {name: self._files_in(f"{name}/bag") for name in recordings}
+            for name, files in there.items():
+                self._download([file for file in files if file.name.startswith(".")], local / name / "bag")
                 self._download(self._files_in(f"{name}/.video"), local / name / ".video")
         fetched = {file for file in local.rglob("*") if file.is_file()}
         with self.named_for(local):
             bags = write()
+        for name, kept in bags.items():
+            for file in sorted(set(kept) - {file.name for file in there[name]}):
+                raise DataError(f"{self}/{name}/bag/{file} is gone, which is a part of the bag: {IF_GONE}")
         made = [file for file in local.rglob("*") if file.is_file() and file not in fetched]
         made += [local / MANIFEST] if (local / MANIFEST).exists() else []
         self._upload([(file, file.relative_to(local).as_posix()) for file in made])
         with self._in_one_line("write"):
             for name, kept in bags.items():
-                for file in self._files_in(f"{name}/bag"):
+                for file in there[name]:
                     if file.suffix in SUFFIXES.values() and file.name not in kept:
                         file.unlink()  # of a process that was killed before its lines were in the manifest
 
