@@ -181,10 +181,12 @@ class Manifest:
     ) -> None:
         """Add the lines of a chunk, or of the part of it that was done, at once.
 
-        `left_out` has how many of its frames options left out, by the option. A retry that changed nothing adds no
-        line.
+        `left_out` has how many of its frames options left out, by the option. What changes nothing adds no line: a
+        retry that failed as before, or a part without a frame.
         """
-        if chunk.is_retry and all(line == self._lines.get((line["recording"], line["frame"])) for line in lines):
+        if (chunk.is_retry or not complete) and all(
+            line == self._lines.get((line["recording"], line["frame"])) for line in lines
+        ):
             return
         about = {
             "chunk": chunk.key,

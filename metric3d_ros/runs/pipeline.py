@@ -154,7 +154,8 @@ class Pipeline:
                 _put(decoded, item, errors)
                 if self.stop.is_set() or errors:
                     break
-            _put(decoded, _End(complete=not self.stop.is_set(), left_out=left_out), errors)
+            is_whole = not (self.stop.is_set() or self._recordings[chunk.recording].ended_early(chunk))
+            _put(decoded, _End(complete=is_whole, left_out=left_out), errors)
         _put(decoded, None, errors)
 
     def _batches(self, decoded: "queue.Queue[Any]", errors: Sequence[BaseException]) -> Iterator[Any]:

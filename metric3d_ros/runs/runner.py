@@ -204,7 +204,7 @@ class Run:
             counts.update(by_option)
             if name not in unfinished:
                 counts[BY_SPAN] += max(0, recording.total() - handled[name] - by_option.total())
-        if self._limit and unfinished:
+        if 0 < self._limit <= len(self.manifest.frames) and unfinished:
             whole = sum(recording.count() for recording in self.recordings.values())
             counts[BY_LIMIT] = max(0, whole - handled.total())
         return +counts

@@ -1,5 +1,6 @@
 """`metric3d run` on videos, and videos as its output."""
 
+import contextlib
 import json
 import struct
 
@@ -168,3 +169,73 @@ def test_a_rotated_video_is_turned_upright(video):
     assert frame.rgb[WIDTH // 2 + 4 :].max() < 100
     assert (frame.camera.width, frame.camera.height) == (HEIGHT, WIDTH)
     assert "turned by 90 degrees" in frame.focal_from
+
+
+def frames_and_lines(out):
+    """Return how many frames are done, and how many lines the manifest has."""
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    return len({line["frame"] for line in lines if "frame" in line}), len(lines)
+
+
+@pytest.mark.parametrize("chunk", [7, 30, 200])
+def test_the_rest_of_a_video_that_was_cut_off_is_done_if_the_whole_of_it_is_there(model, tmp_path, chunk):
+    path, out = tmp_path / "drive.mkv", tmp_path / "out"
+    count = 100
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.gop_size = WIDTH, HEIGHT, 10
+        for number in range(count):
+            rgb = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
+        container.mux(stream.encode())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    words = (path, "-o", out, "--focal", FOCAL, "--chunk", chunk, "--write", "video,png16")
+    assert run(model, *words) == 0
+    before = frames_and_lines(out)
+    assert 30 < before[0] < 70
+    assert run(model, *words, "--resume") == 0
+    assert frames_and_lines(out) == before
+    path.write_bytes(whole)
+    assert run(model, *words, "--resume") == 0
+    after = frames_and_lines(out)
+    assert after[0] == count
+    assert run(model, *words, "--resume") == 0
+    assert frames_and_lines(out) == after
+    with av.open(str(out / "drive/drive.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == count
+
+
+def test_what_could_not_be_read_of_a_video_is_read_if_the_run_goes_on(model, video, tmp_path, monkeypatch, capsys):
+    from metric3d_ros.runs.sources import video_files
+
+    class Broken:
+        """A video on a drive that fails after three frames."""
+
+        def __init__(self, container):
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def decode(self, stream):
+            for number, picture in enumerate(self._container.decode(stream)):
+                if number == 3:
+                    raise av.error.OSError(5, "Input/output error")
+                yield picture
+
+    opened = video_files._opened
+
+    @contextlib.contextmanager
+    def broken(source):
+        with opened(source) as container:
+            yield Broken(container)
+
+    words = (video, "-o", tmp_path / "out", "--focal", FOCAL)
+    with monkeypatch.context() as patch:
+        patch.setattr(video_files, "_opened", broken)
+        assert run(model, *words) == 0
+    assert "reading stopped early: [Errno 5] Input/output error" in capsys.readouterr().out
+    assert len(stamps_of(tmp_path / "out")) == 3
+    assert run(model, *words, "--resume") == 0
+    assert stamps_of(tmp_path / "out") == TIMES_NS

@@ -105,6 +105,10 @@ class BagImages:
         """Return how many images there are, by the bag's index and an even rate."""
         return self._count
 
+    def ended_early(self, chunk: Chunk) -> bool:
+        """Return False: one that was cut off has a shorter span, and another one later."""
+        return False
+
     def total(self) -> int:
         """Return how many images the bag's index states if --start or --end cut some off; else 0."""
         return self._total if self.start_s or self.end_s else 0

@@ -125,6 +125,10 @@ class Recording(Protocol):
         """
         ...
 
+    def ended_early(self, chunk: Chunk) -> bool:
+        """Return whether a chunk that was read may have more frames if its file is copied again: it was cut off."""
+        ...
+
     def total(self) -> int:
         """Return how many frames it has, as its index states; 0 if that is unknown, or if none lies outside the span.
 

@@ -45,6 +45,7 @@ class VideoFile:
 
     def __post_init__(self) -> None:
         self._remarks: list[str] = []
+        self._ended_early: set[int] = set()
         with _opened(self.source) as container:
             stream = _stream_of(container, self.source)
             self.cameras.camera(stream.codec_context.width, stream.codec_context.height)
@@ -76,6 +77,10 @@ class VideoFile:
         """Return how many frames there are, by duration and rate."""
         return self._count
 
+    def ended_early(self, chunk: Chunk) -> bool:
+        """Return whether the file ended before a chunk that was read, or in it, and before it should."""
+        return chunk.number in self._ended_early
+
     def total(self) -> int:
         """Return how many frames the file states if --start or --end cut some off; else 0."""
         return self._total if self.start_s or self.end_s else 0
@@ -99,7 +104,7 @@ class VideoFile:
                 container.seek(origin + int(start_s / stream.time_base), stream=stream)
             number, tick = 0, -1
             left_out = Counter() if left_out is None else left_out
-            stamp_ns = chunk.start
+            stamp_ns, broke_off = chunk.start, len(self._remarks)
             for picture in self._pictures(container, stream):
                 if picture.pts is None:
                     continue
@@ -120,7 +125,10 @@ class VideoFile:
                     continue
                 if name not in done:
                     yield self._frame(picture, stamp_ns, name)
-            if self._span_ns[1] - stamp_ns > _MOST_LEFT_NS:
+            is_short = self._span_ns[1] - stamp_ns > _MOST_LEFT_NS
+            if is_short or not number or len(self._remarks) > broke_off:
+                self._ended_early.add(chunk.number)
+            if is_short:
                 ends = f"it ends at {stamp_ns / NS_PER_S:.1f} s, and states {self._stated_s:.1f} s"
                 self._remarks.append(f"{ends}: what is complete in it was read")
 
