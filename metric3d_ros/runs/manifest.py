@@ -184,9 +184,8 @@ class Manifest:
         `left_out` has how many of its frames options left out, by the option. What changes nothing adds no line: a
         retry that failed as before, or a part without a frame.
         """
-        if (chunk.is_retry or not complete) and all(
-            line == self._lines.get((line["recording"], line["frame"])) for line in lines
-        ):
+        is_known = all(line == self._lines.get((line["recording"], line["frame"])) for line in lines)
+        if is_known and (chunk.is_retry or not complete):
             return
         about = {
             "chunk": chunk.key,
