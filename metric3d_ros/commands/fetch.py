@@ -12,6 +12,7 @@ from metric3d_ros.assembly.model_store import obtain, remove
 from metric3d_ros.assembly.model_writer import data_path_of
 from metric3d_ros.assembly.plan_files import PLAN_PRECISIONS
 from metric3d_ros.assembly.steps import tell_terminal
+from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.files.atomic import replacing
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make a model, or remove it; return 0. Raises a Metric3DError with the remedy in one line."""
+    if args.name == DEMO_MODEL:
+        raise ConfigurationError(f"model {DEMO_MODEL} comes with this package: use it with model:={DEMO_MODEL}")
     name = parse_model_name(args.name)
     if name is None:
         raise ConfigurationError(

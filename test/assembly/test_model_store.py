@@ -242,3 +242,8 @@ def test_a_name_that_does_not_exist_says_which_do(capsys):
         ModelError, match=r"vit_smal does not exist: name a file, 'demo', or a published model \(vit_small"
     ):
         open_model("vit_smal")
+
+
+def test_the_demo_model_needs_no_fetching(capsys):
+    assert main(["fetch", "demo"]) == 1
+    assert "model demo comes with this package: use it with model:=demo" in capsys.readouterr().err
