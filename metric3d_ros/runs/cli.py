@@ -6,6 +6,7 @@ import errno
 import math
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from metric3d_ros.runs.options import FORMATS, RunOptions
 from metric3d_ros.runs.progress import Progress, describe_duration
 from metric3d_ros.runs.runner import BY_LIMIT, Run, Summary, check_inputs
 from metric3d_ros.runs.sources.cameras import CameraChoice, explain_scale
-from metric3d_ros.runs.sources.frame import Frame, Recording
+from metric3d_ros.runs.sources.frame import Frame, Recording, first_item
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 from metric3d_ros.runs.trial import Trial, try_frames
 
@@ -133,8 +134,10 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             remedy = "make room" if is_full else "check the path and your access to it"
+            # What is uploaded is written there first; a store's own errors are no OSError.
+            place = tempfile.gettempdir() if is_full and is_remote(path_of(args.output)) else args.output
             raise DataError(
-                f"{error.filename or args.output}: {error.strerror or error}; {progress.done_now} frames were done by "
+                f"{error.filename or place}: {error.strerror or error}; {progress.done_now} frames were done by "
                 f"then, and those of complete chunks are kept: {remedy}, and run again with --resume"
             ) from error
     _print_summary(summary, args.output)
@@ -206,9 +209,8 @@ def _parameters_of(assignments: Sequence[str]) -> dict[str, Any]:
 def _print_plan(recordings: Sequence[Recording]) -> None:
     for recording in recordings:
         print(f"{recording.source}: about {recording.count()} frames", file=sys.stderr)
-        chunks = recording.chunks(1)
-        first = next(iter(recording.read(chunks[0])), None) if chunks else None
-        if isinstance(first, Frame):
+        found = first_item(recording, frames=1)
+        if found is not None and isinstance(first := found[1], Frame):
             print(
                 f"  focal length {first.camera.focal_px:.1f} px for {first.camera.width}x{first.camera.height}, from "
                 f"{first.focal_from}; {explain_scale(first.focal_from)}",

@@ -8,7 +8,7 @@ from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.runs.options import RunOptions
 from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
-from metric3d_ros.runs.sources.frame import Recording
+from metric3d_ros.runs.sources.frame import Frame, Recording, first_item
 
 _FRAMES = 3
 
@@ -25,7 +25,8 @@ class Trial:
 def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
     """Do the first frames of the first recording into a temporary folder, and measure; DataError if none can be."""
     recording = recordings[0]
-    chunks = recording.chunks(_FRAMES)[:1]
+    found = first_item(recording, frames=_FRAMES)
+    chunks = [] if found is None else [found[0]]
     estimator = options.estimator()
     written = 0
     frames: list[Line] = []
@@ -39,9 +40,8 @@ def try_frames(recordings: Sequence[Recording], options: RunOptions) -> Trial:
 
     with scratch_folder("metric3d_trial") as folder:
         pipeline = Pipeline(estimator, options, {recording.name: recording})
-        first = next(iter(recording.read(chunks[0])), None) if chunks else None
-        if first is not None and hasattr(first, "rgb"):
-            estimator.warm_up((first.rgb.shape[0], first.rgb.shape[1]))
+        if found is not None and isinstance(found[1], Frame):
+            estimator.warm_up(found[1].rgb.shape[:2])
         started_s = time.monotonic()
         pipeline.run(((chunk, frozenset()) for chunk in chunks), lambda _: folder / "part", finish)
         took_s = time.monotonic() - started_s

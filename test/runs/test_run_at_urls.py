@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import tempfile
 import uuid
 
 import pytest
@@ -273,3 +274,15 @@ def test_a_part_of_a_bag_that_is_gone_from_a_store_is_named(model, s3, tmp_path,
     assert run(model, *words, "--resume") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert f"{url}/drive/bag/drive_00001.mcap is gone, which is a part of the bag: copy it back, or" in error
+
+
+def test_a_full_temporary_folder_is_named_and_not_the_url(model, folder, tmp_path, monkeypatch, capsys):
+    from metric3d_ros.runs.outputs import part_files
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(part_files, "write_depth", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert run(model, folder, "-o", f"memory://{uuid.uuid4().hex}", "--focal", FOCAL) == 1
+    assert f"metric3d run: {tmp_path}: No space left on device" in capsys.readouterr().err.splitlines()[-1]

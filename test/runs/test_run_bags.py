@@ -227,3 +227,11 @@ def test_frames_of_two_bags_come_in_turn(tmp_path):
     for number, pair in enumerate(pairs):
         for frame in pair:
             np.testing.assert_array_equal(frame.rgb, picture(number))
+
+
+def test_a_bag_that_begins_long_before_its_first_image_is_planned_by_that_image(model, tmp_path, capsys):
+    bag = write_ros2(tmp_path / "drive", COUNT, with_static=True)
+    assert run(model, bag, "-o", tmp_path / "out", "--dry-run") == 0
+    output = capsys.readouterr()
+    assert "focal length 60.5 px for 64x48, from camera_info" in output.err
+    assert f"would write png16 of about {COUNT} frames" in output.out

@@ -141,6 +141,14 @@ class Recording(Protocol):
         ...
 
 
+def first_item(recording: Recording, *, frames: int) -> tuple[Chunk, Frame | Failed] | None:
+    """Return what a recording has first, and its chunk of about `frames`; None if there is nothing.
+
+    The first chunks may be empty: a bag can begin long before its first image.
+    """
+    return next(((chunk, item) for chunk in recording.chunks(frames) for item in recording.read(chunk)), None)
+
+
 def plausible_count(frames: int, path: Path) -> int:
     """Return how many frames a file's header states, or how many its bytes can hold at most if those are fewer.
 

@@ -45,7 +45,7 @@ class VideoFile:
 
     def __post_init__(self) -> None:
         self._remarks: list[str] = []
-        self._ended_early: set[int] = set()
+        self._ended_early: set[tuple[int, int]] = set()
         with _opened(self.source) as container:
             stream = _stream_of(container, self.source)
             self.cameras.camera(stream.codec_context.width, stream.codec_context.height)
@@ -79,7 +79,7 @@ class VideoFile:
 
     def ended_early(self, chunk: Chunk) -> bool:
         """Return whether the file ended before a chunk that was read, or in it, and before it should."""
-        return chunk.number in self._ended_early
+        return (chunk.start, chunk.stop) in self._ended_early
 
     def total(self) -> int:
         """Return how many frames the file states if --start or --end cut some off; else 0."""
@@ -93,6 +93,7 @@ class VideoFile:
         self, chunk: Chunk, *, done: frozenset[str] = frozenset(), left_out: Counter[str] | None = None
     ) -> Iterator[Frame | Failed]:
         """Yield the frames of a chunk."""
+        self._ended_early.discard((chunk.start, chunk.stop))
         with _opened(self.source) as container:
             stream = _stream_of(container, self.source)
             stream.thread_type = "AUTO"
@@ -127,7 +128,7 @@ class VideoFile:
                     yield self._frame(picture, stamp_ns, name)
             is_short = self._span_ns[1] - stamp_ns > _MOST_LEFT_NS
             if is_short or not number or len(self._remarks) > broke_off:
-                self._ended_early.add(chunk.number)
+                self._ended_early.add((chunk.start, chunk.stop))
             if is_short:
                 ends = f"it ends at {stamp_ns / NS_PER_S:.1f} s, and states {self._stated_s:.1f} s"
                 self._remarks.append(f"{ends}: what is complete in it was read")
