@@ -23,9 +23,10 @@ _RESET = "\x1b[0m"
 class LiveView:
     """Shows progress in place on a terminal, and as a line now and then elsewhere."""
 
-    def __init__(self, *, stream: TextIO = sys.stdout, environment: Mapping[str, str] = os.environ) -> None:
-        self._stream = stream
-        self._in_place = stream.isatty() and environment.get("TERM") != "dumb"
+    def __init__(self, *, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
+        """Write to `stream`; None for standard output, as it is now and not when this module was imported."""
+        self._stream = stream or sys.stdout
+        self._in_place = self._stream.isatty() and environment.get("TERM") != "dumb"
         self._colours = self._in_place and "NO_COLOR" not in environment and _shows_colours(environment)
         self._shown_s = 0.0
         self._drawn_rows = 0

@@ -19,6 +19,11 @@ def test_a_bar_says_how_far_it_is():
     assert format_bar("frame", 0, 0, "") == "frame 0/0 [------------------------]"
 
 
+def test_lines_go_to_standard_output_as_it_is_now(capsys):
+    LiveView().print_line("done")
+    assert capsys.readouterr().out == "done\n"
+
+
 def test_a_log_gets_the_first_and_the_last_line_and_no_escape_codes():
     log = io.StringIO()
     live = LiveView(stream=log, environment={"COLORTERM": "truecolor"})
