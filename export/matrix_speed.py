@@ -10,8 +10,10 @@ import time
 
 import torch
 
-from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_export.devices import require_device
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.out_of_memory import needing_memory
+from metric3d_ros.program import program
 
 KINDS = {"float16": torch.float16, "tf32": torch.float32}
 _SIDE, _SECONDS = 8192, 1.0
@@ -45,7 +47,7 @@ def measure_tflops(kind: str, *, device: str, side: int = _SIDE, seconds: float 
     return 2 * side**3 / fastest_s / 1e12
 
 
-@failing_in_one_line
+@program("error")
 @needing_memory("multiplying matrices", remedy="choose a smaller --side")
 def main(argv: list[str] | None = None) -> int:
     """Measure each kind of number."""
@@ -56,9 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     require_numbers(args, "side", least=1, most=_MOST_SIDE)
     require_numbers(args, "seconds", above=0)
-    if args.device == "cuda" and not torch.cuda.is_available():
-        print("this PyTorch finds no CUDA device: install one that is built for CUDA", file=sys.stderr)
-        return 1
+    require_device(args.device)
     with torch.inference_mode():
         measured = {
             kind: measure_tflops(kind, device=args.device, side=args.side, seconds=args.seconds) for kind in KINDS

@@ -22,6 +22,7 @@ from metric3d_export.network.variants import VARIANTS, DepthNetwork, build_netwo
 from metric3d_export.precision.precisions import find_precision
 from metric3d_ros.assembly.plan_files import PLAIN, PLAN_FOLDER, PLAN_PRECISIONS, PlanPart, plan_path
 from metric3d_ros.files.atomic import replacing
+from metric3d_ros.program import program
 
 
 def make_plan(variant: str, precision: str) -> dict[PlanPart, onnx.ModelProto]:
@@ -86,6 +87,7 @@ def encode(model: onnx.ModelProto) -> bytes:
     return gzip.compress(model.SerializeToString(deterministic=True), mtime=0)
 
 
+@program("error")
 def main() -> int:
     """Write the plans of the published variants, or of those that are named; return 0."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.plans", description="Write plans of model files.")

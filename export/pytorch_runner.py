@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from metric3d_export.devices import require_device
 from metric3d_export.graph.contract_model import ContractModel
 from metric3d_export.network.variants import build_network
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
@@ -24,8 +25,8 @@ from metric3d_ros.camera.camera import MOST_FOCAL_PX
 from metric3d_ros.command_line import require_numbers
 from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.engine.providers import MOST_THREADS
-from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS
+from metric3d_ros.program import program
 
 EAGER, FP16, COMPILED = "fp32", "fp16", "fp16-compiled"
 PRECISIONS = {
@@ -104,6 +105,7 @@ def answer(line: str, model: TorchModel) -> dict[str, Any]:
     raise ValueError(f"{line!r} is not understood, expected outputs, run, save FILE, memory or work")
 
 
+@program("")
 def main(argv: list[str] | None = None) -> int:
     """Load the network, then answer until the input ends."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.pytorch_runner", description=__doc__)
@@ -114,20 +116,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=PRECISIONS, default=EAGER)
     args = parser.parse_args(argv)
-    if args.device == "cuda" and not torch.cuda.is_available():
-        print("this PyTorch finds no CUDA device: install one that is built for CUDA", file=sys.stderr)
-        return 1
-    try:
-        require_numbers(args, "focal", above=0, most=MOST_FOCAL_PX, unit="pixels")
-        require_numbers(args, "threads", least=0, most=MOST_THREADS)
-        if args.threads:
-            torch.set_num_threads(args.threads)
-        model = TorchModel(
-            args.variant, np.load(args.image), focal_px=args.focal, device=args.device, precision=args.precision
-        )
-    except Metric3DError as error:
-        print(error, file=sys.stderr)
-        return 1
+    require_device(args.device)
+    require_numbers(args, "focal", above=0, most=MOST_FOCAL_PX, unit="pixels")
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    model = TorchModel(
+        args.variant, np.load(args.image), focal_px=args.focal, device=args.device, precision=args.precision
+    )
     for line in sys.stdin:
         print(json.dumps(answer(line, model)), flush=True)
     return 0

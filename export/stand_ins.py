@@ -25,9 +25,10 @@ from metric3d_export.pytorch_runner import count_gflop
 from metric3d_export.weights.checkpoints import load_network, stand_in_weights
 from metric3d_ros import __version__
 from metric3d_ros.command_line import parse_size
-from metric3d_ros.errors import ConfigurationError, Metric3DError
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files.atomic import temporary_folder
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS, Metadata
+from metric3d_ros.program import program
 
 PLAIN, OPTIMISED = "plain", "optimised"
 FORMS = (PLAIN, OPTIMISED)
@@ -99,6 +100,7 @@ def _output_axis(layer: torch.nn.Module) -> int:
     return 1 if isinstance(layer, torch.nn.ConvTranspose2d) else 0
 
 
+@program("")
 def main(argv: list[str] | None = None) -> int:
     """Make the models and count their work."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.stand_ins", description=__doc__)
@@ -107,13 +109,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--work", nargs="*", default=[], metavar="HxW", help="sizes to count operations at")
     args = parser.parse_args(argv)
-    try:
-        sizes = {text: parse_size(text, option="--work HEIGHTxWIDTH") for text in args.work}
-        models = [(form, precision) for form, _, precision in (each.partition(":") for each in args.models)]
-        seconds = make_stand_ins(args.variant, models, args.folder)
-    except Metric3DError as error:
-        print(error, file=sys.stderr)
-        return 1
+    sizes = {text: parse_size(text, option="--work HEIGHTxWIDTH") for text in args.work}
+    models = [(form, precision) for form, _, precision in (each.partition(":") for each in args.models)]
+    seconds = make_stand_ins(args.variant, models, args.folder)
     gflop = {text: count_gflop(args.variant, size_hw) for text, size_hw in sizes.items()}
     print(json.dumps({"seconds": seconds, "gflop": gflop}))
     return 0

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metric3d_ros import __version__
-from metric3d_ros.errors import Metric3DError
-from metric3d_ros.files.excerpts import printable
-from metric3d_ros.interruption import INTERRUPTED, Interruptible
-from metric3d_ros.out_of_memory import is_out_of_memory
-
-OUTPUT_CLOSED = 141
-"""The exit status of a program whose output nobody reads any more, as `head` ends; shells have it for SIGPIPE."""
+from metric3d_ros.interruption import Interruptible
+from metric3d_ros.program import program
 
 
 @dataclass(frozen=True)
@@ -64,41 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     name = make_parser().parse_known_args(words[:1])[0].verb
-    try:
-        status = _run_verb(name, words[1:])
-        if sys.stdout is not None:  # as it is if the shell closed it
-            sys.stdout.flush()
-        return status
-    except Metric3DError as error:
-        print(f"metric3d {name}: {printable(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"metric3d {name}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        _leave_output()
-        return OUTPUT_CLOSED
-    except Exception as error:
-        if is_out_of_memory(error):
-            reason = " ".join(str(error).split()) or type(error).__name__
-            reason = f"out of memory ({reason}): use smaller images or a computer with more memory"
-        elif isinstance(error, OSError):
-            where = f"{error.filename}: " if error.filename is not None else ""
-            reason = f"{where}{error.strerror or error}: check the path, its permissions, and the room on the disk"
-        else:
-            raise
-        print(f"metric3d {name}: {printable(reason)}", file=sys.stderr)
-        _leave_output()
-        return 1
-
-
-def _leave_output() -> None:
-    """Leave alone what cannot be written, or the interpreter would try it again at its end, with a traceback."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return program(f"metric3d {name}")(_run_verb)(name, words[1:])
 
 
 def _run_verb(name: str, words: Sequence[str]) -> int:

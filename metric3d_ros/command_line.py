@@ -1,16 +1,11 @@
 """Numbers and image sizes on the command line: one that makes no sense is refused in a line that names its option."""
 
 import argparse
-import functools
 import re
-import sys
-from collections.abc import Callable, Iterator
-from typing import ParamSpec
+from collections.abc import Iterator
 
-from metric3d_ros.errors import ConfigurationError, Metric3DError
-from metric3d_ros.files.excerpts import printable, shorten
-
-Arguments = ParamSpec("Arguments")
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.excerpts import shorten
 
 MOST = 1e9
 """Of what has no limit of its own. In seconds it is 30 years, which fit into nanoseconds of 64 bits."""
@@ -68,20 +63,6 @@ def parse_size(text: str, *, option: str, least: int = 1, most: int = MOST_SIDE_
             f"{most} pixels"
         )
     return int(found[1]), int(found[2])
-
-
-def failing_in_one_line(main: Callable[Arguments, int]) -> Callable[Arguments, int]:
-    """Return a program's `main` that prints a Metric3DError on one line and returns 1 for it, as `metric3d` does."""
-
-    @functools.wraps(main)
-    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
-        try:
-            return main(*args, **kwargs)
-        except Metric3DError as error:
-            print(f"error: {printable(str(error))}", file=sys.stderr)
-            return 1
-
-    return run
 
 
 def _numbers(given: float | list[float] | None) -> Iterator[float]:

@@ -15,11 +15,11 @@ from metric3d_ros.command_line import require_numbers
 from metric3d_ros.comparison.labelled_images import SampleSource
 from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.engine.providers import MOST_THREADS
-from metric3d_ros.errors import Metric3DError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.cli import evaluate
 from metric3d_ros.evaluation.labelled_folder import open_folder
+from metric3d_ros.program import program
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.held_out import HELD_OUT_FROM, HeldOutScenes
 from metric3d_ros.world.rendering.renderer import render
@@ -126,6 +126,7 @@ def print_rows(name: str | None, source: SampleSource, estimates: dict[str, Esti
             print(f"| {title} | {who} | " + " | ".join(cells) + " |", flush=True)
 
 
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, as Markdown; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.measure", description=__doc__)
@@ -145,29 +146,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def open_estimator(model: str | Path) -> Estimator:
         return Estimator(open_model(model, provider="cpu", threads=options.threads))
 
-    try:
-        require_numbers(options, "scenes", least=1)
-        require_numbers(options, "threads", least=0, most=MOST_THREADS)
-        estimator = open_estimator(options.model)
-        estimates: dict[str, EstimateImage] = {}
-        if options.baselines:
-            estimates |= {"constant plane": constant_plane, "level floor": level_floor}
-        if options.against is not None:
-            estimates[options.against.stem] = open_estimator(options.against).estimate
-        estimates["this model"] = estimator.estimate
-        print(f"| {options.scenes} scenes, mean (median) image | estimate | " + " | ".join(FIGURES) + " |")
-        print("|---|---|" + "---|" * len(FIGURES), flush=True)
-        for domain in DOMAINS:
-            if options.only is None or any(word in domain.name for word in options.only):
-                print_rows(domain.name, domain.source(options.scenes), estimates)
-        if options.photographs is not None:
-            print_rows(None, open_folder(options.photographs), estimates)
-        if options.only is None:
-            scale, pixelwise = measure_focal(estimator, scenes=options.scenes)
-            print(f"\nfocal length x {FOCAL_RATIO}: scale moves by {scale:.1%}, pixels by {pixelwise:.1%} (medians)")
-    except Metric3DError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    require_numbers(options, "scenes", least=1)
+    require_numbers(options, "threads", least=0, most=MOST_THREADS)
+    estimator = open_estimator(options.model)
+    estimates: dict[str, EstimateImage] = {}
+    if options.baselines:
+        estimates |= {"constant plane": constant_plane, "level floor": level_floor}
+    if options.against is not None:
+        estimates[options.against.stem] = open_estimator(options.against).estimate
+    estimates["this model"] = estimator.estimate
+    print(f"| {options.scenes} scenes, mean (median) image | estimate | " + " | ".join(FIGURES) + " |")
+    print("|---|---|" + "---|" * len(FIGURES), flush=True)
+    for domain in DOMAINS:
+        if options.only is None or any(word in domain.name for word in options.only):
+            print_rows(domain.name, domain.source(options.scenes), estimates)
+    if options.photographs is not None:
+        print_rows(None, open_folder(options.photographs), estimates)
+    if options.only is None:
+        scale, pixelwise = measure_focal(estimator, scenes=options.scenes)
+        print(f"\nfocal length x {FOCAL_RATIO}: scale moves by {scale:.1%}, pixels by {pixelwise:.1%} (medians)")
     return 0
 
 

@@ -21,6 +21,7 @@ from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.errors import CheckpointError, Metric3DError
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.model_contract import DEMO_WEIGHTS, METADATA_PREFIX
+from metric3d_ros.program import program
 
 VARIANT = "lite_demo"
 DESCRIPTION = (
@@ -118,17 +119,14 @@ def read_weights(model: Path) -> dict[str, Tensor]:
     }
 
 
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Ship the weights of a training; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.ship", description=__doc__)
     parser.add_argument("--weights", type=Path, default=Path(".cache/demo_model/weights.pt"))
     parser.add_argument("-o", "--output", type=Path, default=DEMO_MODEL_PATH)
     options = parser.parse_args(arguments)
-    try:
-        ship(options.weights, options.output)
-    except Metric3DError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    ship(options.weights, options.output)
     return 0
 
 

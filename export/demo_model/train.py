@@ -22,12 +22,14 @@ from metric3d_export.demo_model.photograph_weights import read_photograph_weight
 from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON_A_CPU, ON_A_GPU, Recipe
 from metric3d_export.demo_model.ship import read_weights
 from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out
+from metric3d_export.devices import require_device
 from metric3d_export.weights.checkpoints import read_checkpoint
 from metric3d_ros.command_line import require_numbers
 from metric3d_ros.engine import DEMO_MODEL_PATH
 from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.atomic import replacing
+from metric3d_ros.program import program
 
 DIVERGED = 3.0  # times the recent mean loss, many steps in a row
 PATIENCE = 50
@@ -272,6 +274,7 @@ def draw_held_out(course: Course) -> list[np.ndarray]:
     return [tensor.numpy() for tensor in held_out(course.frame, course.count)]
 
 
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.train", description=__doc__)
@@ -297,26 +300,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="processes that prepare images (default: 1, with a GPU 6)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default: %(default)s)")
     options = parser.parse_args(arguments)
+    require_device(options.device)
     on_gpu = options.device != "cpu"
-    try:
-        require_numbers(options, "minutes", above=0)
-        require_numbers(options, "workers", least=0, most=MOST_THREADS)
-        require_numbers(options, "threads", least=1, most=MOST_THREADS)
-        torch.set_num_threads(options.threads)
-        run = Run(
-            options.folder,
-            seed=options.seed,
-            weights=_starting_weights(options.init_from),
-            recipe=ON_A_GPU if on_gpu else ON_A_CPU,
-            device=options.device,
-            workers=(6 if on_gpu else 1) if options.workers is None else options.workers,
-        )
-        if run.restore() and options.init_from is not None:
-            print(f"{run.state_file} exists and is resumed; --init-from is not used", file=sys.stderr)
-        run.train(minutes=options.minutes)
-    except Metric3DError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    require_numbers(options, "minutes", above=0)
+    require_numbers(options, "workers", least=0, most=MOST_THREADS)
+    require_numbers(options, "threads", least=1, most=MOST_THREADS)
+    torch.set_num_threads(options.threads)
+    run = Run(
+        options.folder,
+        seed=options.seed,
+        weights=_starting_weights(options.init_from),
+        recipe=ON_A_GPU if on_gpu else ON_A_CPU,
+        device=options.device,
+        workers=(6 if on_gpu else 1) if options.workers is None else options.workers,
+    )
+    if run.restore() and options.init_from is not None:
+        print(f"{run.state_file} exists and is resumed; --init-from is not used", file=sys.stderr)
+    run.train(minutes=options.minutes)
     return 0
 
 

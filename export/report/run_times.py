@@ -17,6 +17,7 @@ import numpy as np
 from metric3d_ros.engine.process_memory import peak_memory_bytes
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.model_contract import DEPTH
+from metric3d_ros.program import describe_failure, program
 
 SIZES_HW = ((240, 320), (480, 640))
 _LEAST_RUNS, _MOST_RUNS, _ENOUGH_S = 3, 10, 3.0
@@ -42,7 +43,7 @@ def measure_runs(path: Path, *, sizes_hw: Sequence[tuple[int, int]] = SIZES_HW) 
         command = [sys.executable, "-m", "metric3d_export.report.run_times", str(path), str(height), str(width)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+            reason = describe_failure(done.returncode, done.stderr)
             raise InferenceError(f"{path.name} could not be timed at {height} x {width}: {reason}")
         runs.append(Run(**json.loads(done.stdout)))
     return runs
@@ -66,6 +67,12 @@ def time_model(path: Path, height: int, width: int) -> Run:
     return Run(height, width, model.provider, median_ms, len(times_s), peak_memory_bytes())
 
 
-if __name__ == "__main__":
+@program("")
+def _main() -> int:
     run = time_model(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     print(json.dumps(dataclasses.asdict(run)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

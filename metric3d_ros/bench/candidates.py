@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.depth_model import DepthModel, open_model
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimator
 from metric3d_ros.files.atomic import scratch_folder
+from metric3d_ros.program import describe_failure
 
 FP32, UNKNOWN = "fp32", "unknown"
 HOST_PROVIDERS = ("cpu", "openvino")
@@ -243,19 +243,9 @@ class TorchRunner:
         if not answer:
             self._process.wait(20)
             self._log.seek(0)
-            reason = read_reason(self._log.read()) or f"it ended with {self._process.returncode}"
+            reason = describe_failure(self._process.returncode, self._log.read())
             raise InferenceError(f"PyTorch could not be timed: {reason}")
         return dict(json.loads(answer))
-
-
-def read_reason(output: str) -> str:
-    """Return the line with the reason, of what a process wrote before it failed; "" if there is none.
-
-    It is the last one that names an exception, as hints may follow it, or else the last one at all.
-    """
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b: .", line)]
-    return (named or lines or [""])[-1]
 
 
 def available_outputs(model: DepthModel) -> frozenset[str]:

@@ -41,6 +41,7 @@ from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.files.atomic import require_writable, write_text
 from metric3d_ros.out_of_memory import needing_memory
+from metric3d_ros.program import describe_failure
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, write_rgb
 
 TOLERANCE = 1e-3
@@ -283,7 +284,7 @@ def _measure_overhead(report: BenchReport, scenarios: dict[str, float], *, log: 
         command = [sys.executable, "-m", "metric3d_ros.bench.node.overhead", scenario, "--seconds", f"{seconds:g}"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
-            reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+            reason = describe_failure(done.returncode, done.stderr)
             report.left_out.append(Refusal(label=f"depth_node, {scenario}", reason=reason))
             continue
         text = done.stdout.rstrip()

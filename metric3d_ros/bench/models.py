@@ -12,6 +12,7 @@ from pathlib import Path
 
 from metric3d_ros import __version__
 from metric3d_ros.errors import ConfigurationError, ExportError
+from metric3d_ros.program import describe_failure
 
 PLAIN, OPTIMISED = "plain", "optimised"
 """The network op for op, and the graph that `metric3d export` writes unless told otherwise."""
@@ -46,7 +47,7 @@ def make_model(variant: str, *, precision: str, form: str, log: Callable[[str], 
     command += ["--no-optimize"] if form == PLAIN else []
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        reason = describe_failure(done.returncode, done.stderr)
         raise ExportError(f"{variant} could not be made as {form} {precision}: {reason}")
     return path
 

@@ -15,9 +15,10 @@ from metric3d_ros.bench.candidates import HOST_PROVIDERS, Candidate
 from metric3d_ros.camera import Camera
 from metric3d_ros.engine.gpu.memory import read_gpu_memory
 from metric3d_ros.engine.process_memory import peak_memory_bytes
-from metric3d_ros.errors import InferenceError, Metric3DError
+from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
+from metric3d_ros.program import describe_failure, program
 
 _RUNS = 2
 """The second run may need more than the first: ONNX Runtime plans its memory by what the first one took."""
@@ -53,7 +54,7 @@ def measure_footprint(
     command = [sys.executable, "-m", "metric3d_ros.bench.one_process", json.dumps(task)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        reason = describe_failure(done.returncode, done.stderr)
         raise InferenceError(f"the memory of {candidate.label} could not be measured: {reason}")
     return Footprint(**json.loads(done.stdout.splitlines()[-1]))
 
@@ -79,9 +80,12 @@ def _measure_here(candidate: Candidate, *, size_hw: tuple[int, int], outputs: Se
     )
 
 
-if __name__ == "__main__":
+@program("")
+def _main() -> int:
     asked = json.loads(sys.argv[1])
-    try:
-        print(json.dumps(dataclasses.asdict(_measure_here(Candidate(**asked.pop("candidate")), **asked))))
-    except Metric3DError as error:
-        sys.exit(str(error))
+    print(json.dumps(dataclasses.asdict(_measure_here(Candidate(**asked.pop("candidate")), **asked))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

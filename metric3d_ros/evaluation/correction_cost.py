@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from metric3d_ros.command_line import failing_in_one_line, parse_size
+from metric3d_ros.command_line import parse_size
 from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, ScaleSource
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.evaluation.flights import HeldOutFlights
@@ -27,6 +27,7 @@ from metric3d_ros.geometry import (
     find_obstacles,
 )
 from metric3d_ros.out_of_memory import needing_memory
+from metric3d_ros.program import program
 
 _FRAMES, _ROUNDS, _WARM_UP = 12, 4, 2
 _HEIGHT, _RANGES = ScaleSource(camera_height_m=1.0), ScaleSource(ranges=True)
@@ -45,7 +46,7 @@ CASES: Mapping[str, CorrectionOptions] = {
 }
 
 
-@failing_in_one_line
+@program("error")
 @needing_memory("measuring flights", remedy="choose a smaller --size")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a line for each correction."""

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.command_line import failing_in_one_line
 from metric3d_ros.comparison.flicker import flicker_between
 from metric3d_ros.comparison.flying_pixels import label_flying_pixels
 from metric3d_ros.comparison.labelled_images import Sample
@@ -29,6 +28,7 @@ from metric3d_ros.geometry import (
     find_obstacles,
 )
 from metric3d_ros.pictures import DepthColours, Panel, compose_panels, depth_to_rgb, normals_to_rgb
+from metric3d_ros.program import program
 from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.scale import (
     MotionEstimator,
@@ -272,7 +272,7 @@ def _draw_series(series: Mapping[str, Sequence[float]], *, span: tuple[float, fl
     return picture
 
 
-@failing_in_one_line
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pictures that are asked for into a folder."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.correction_pictures", description=__doc__)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, ScaleSource
 from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.estimation.depth_model import open_model
@@ -22,6 +22,7 @@ from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.flights import FlightFrame, render_frame
 from metric3d_ros.evaluation.sequence_measures import WRONG_SCALE, exact
 from metric3d_ros.geometry import depth_to_points
+from metric3d_ros.program import program
 from metric3d_ros.world.description.materials import ceiling, crate, plain, planks, plaster, tiles, wood
 from metric3d_ros.world.description.randomness import Rng
 from metric3d_ros.world.description.solids import Scene, SceneDraft, turn
@@ -153,7 +154,7 @@ def _floor_at(x: float) -> float:
     return float(np.clip((x - _RAMP_FROM_M) * math.tan(slope), 0.0, top))
 
 
-@failing_in_one_line
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print how far the scale runs off on each drive, as JSON: of true depth, and of a model's."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.hard_drives", description=__doc__)

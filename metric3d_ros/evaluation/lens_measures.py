@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.correction_pictures import ranges_of, shoot
 from metric3d_ros.evaluation.flights import Flight, HeldOutFlights
+from metric3d_ros.program import program
 from metric3d_ros.world.rendering.viewpoint import Pose
 
 BARREL = Camera(336, 252, 240.0, 240.0, 167.5, 125.5, "plumb_bob", (-0.3, 0.0, 0.0, 0.0, 0.0))
@@ -68,7 +69,7 @@ def _places(flights: int) -> Iterator[tuple[Flight, Pose]]:
             yield flight, pose
 
 
-@failing_in_one_line
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the mean of each error as JSON."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.lens_measures", description=__doc__)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metric3d_ros.camera import Camera
-from metric3d_ros.command_line import failing_in_one_line, parse_size, require_numbers
+from metric3d_ros.command_line import parse_size, require_numbers
 from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, SteadinessMeter
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
 from metric3d_ros.engine.providers import MOST_THREADS
@@ -33,6 +33,7 @@ from metric3d_ros.geometry import GroundPlane, ObstacleOptions, depth_to_points,
 from metric3d_ros.messages import cloud_to_points, image_to_array
 from metric3d_ros.model_contract import DEPTH as DEPTH_TENSOR
 from metric3d_ros.out_of_memory import needing_memory
+from metric3d_ros.program import program
 from metric3d_ros.world.rendering.viewpoint import MOST_FRAMES
 
 Values = Mapping[str, Any]
@@ -224,7 +225,7 @@ def _compare_obstacles(frame: FlightFrame, message: Any) -> npt.NDArray[np.int64
     return np.array([(truth & found).sum(), (found & ~truth).sum(), (truth & ~found).sum()], np.int64)
 
 
-@failing_in_one_line
+@program("error")
 @needing_memory("measuring flights", remedy="choose a smaller --size")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""

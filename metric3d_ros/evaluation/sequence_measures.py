@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.comparison.flicker import ABS_REL, FLICKER, SCALE_STEP, SteadinessMeter
 from metric3d_ros.comparison.flying_pixels import FilterCounts, count_filtered, label_flying_pixels
 from metric3d_ros.engine.providers import MOST_THREADS
@@ -32,6 +32,7 @@ from metric3d_ros.geometry import (
     find_obstacles,
     normals_from_depth,
 )
+from metric3d_ros.program import program
 from metric3d_ros.scale import (
     MotionEstimator,
     ScaleStabiliser,
@@ -202,7 +203,7 @@ def uneven(frame: FlightFrame, rng: np.random.Generator) -> Estimate:
     return replace(exact(frame), depth_m=np.asarray(frame.true_depth_m * factor, np.float32))
 
 
-@failing_in_one_line
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure held-out flights and print every figure as JSON, one line for each flight and one with their means."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.evaluation.sequence_measures", description=__doc__)

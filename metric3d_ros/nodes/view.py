@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metric3d_ros.command_line import require_numbers
-from metric3d_ros.errors import Metric3DError
 from metric3d_ros.nodes.viewer.rerun_process import GRPC_PORT, LOOPBACK, WEB_PORT, ViewerError, explain_missing_rerun
+from metric3d_ros.program import program
 
 _MOST_PORT = 65_535
 
@@ -82,15 +82,12 @@ def run(args: argparse.Namespace) -> int:
     return run_node("metric3d view", lambda _, stop: View(args, stop), argv=argv)
 
 
+@program("view")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run as a program of its own, as `ros2 run metric3d_ros view` does; return the exit code."""
     parser = argparse.ArgumentParser(prog="view", description="Watch image, depth, normals and cloud topics in Rerun.")
     add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except Metric3DError as error:
-        print(f"view: {error}", file=sys.stderr)
-        return 1
+    return run(parser.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from metric3d_ros.cli import VERBS, main
-from metric3d_ros.command_line import failing_in_one_line, parse_size, require_numbers
-from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.command_line import parse_size, require_numbers
+from metric3d_ros.errors import ConfigurationError
 
 POSITIONALS = {"check-camera": ["/camera/camera_info"], "run": ["nowhere", "-o", "out"]}
 ANY_WHOLE_NUMBER = {"--scene"}
@@ -137,15 +137,3 @@ def test_what_is_no_size_is_refused_with_an_example_in_the_order_of_its_sides(te
         assert str(refused.value) == (
             f"--work is '{shown}', expected {order} such as {example}, with sides of 28 to 65535 pixels"
         )
-
-
-def test_error_of_a_program_is_one_line_and_status_1(capsys):
-    @failing_in_one_line
-    def program(path):
-        if path:
-            raise DataError(f"{path} is damaged")
-        return 0
-
-    assert program("") == 0
-    assert program("a\x1b.yaml") == 1
-    assert capsys.readouterr().err == "error: a?.yaml is damaged\n"

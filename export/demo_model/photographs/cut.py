@@ -8,7 +8,7 @@ from pathlib import Path
 from metric3d_export.demo_model.photographs.panoramas import cut_view, expose, read_panorama, write_jpeg
 from metric3d_ros.camera import Camera
 from metric3d_ros.command_line import require_numbers
-from metric3d_ros.errors import Metric3DError
+from metric3d_ros.program import program
 
 WIDTH, HEIGHT, HFOV_DEG = 480, 360, 90.0
 """The camera of the photographs: its focal length is 240 pixels."""
@@ -32,6 +32,7 @@ def cut_photographs(panorama: Path, folder: Path, headings_deg: Sequence[float])
     return files
 
 
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Cut photographs; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.photographs.cut", description=__doc__)
@@ -42,14 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="degrees to the right from the middle of the panorama (default: eight, all around)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    try:
-        require_numbers(options, "headings", least=-360, most=360, unit="degrees")
-        for panorama in options.panoramas:
-            for file in cut_photographs(panorama, options.output, options.headings):
-                print(file)
-    except (Metric3DError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    require_numbers(options, "headings", least=-360, most=360, unit="degrees")
+    for panorama in options.panoramas:
+        for file in cut_photographs(panorama, options.output, options.headings):
+            print(file)
     return 0
 
 

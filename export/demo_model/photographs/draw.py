@@ -16,11 +16,12 @@ from metric3d_ros.camera.camera import MOST_HFOV_DEG
 from metric3d_ros.command_line import MOST_SIDE_PX, require_numbers
 from metric3d_ros.engine import DEMO_MODEL
 from metric3d_ros.engine.providers import MOST_THREADS
-from metric3d_ros.errors import ImageError, Metric3DError
+from metric3d_ros.errors import ImageError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.pictures import DepthColours, confidence_to_rgb, depth_to_rgb, normals_to_rgb
 from metric3d_ros.pictures.panels import Panel, compose_panels
+from metric3d_ros.program import program
 from metric3d_ros.recordings.images import read_rgb
 
 Rgb = NDArray[np.uint8]
@@ -88,6 +89,7 @@ def _colours(estimate: Estimate) -> DepthColours:
     return DepthColours.fitting(estimate.depth_m, scale="log")
 
 
+@program("error")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw a picture; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_export.demo_model.photographs.draw", description=__doc__)
@@ -100,17 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--sheet", type=int, default=0, metavar="COLUMNS", help="small ones, so many in a line")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: all (default)")
     options = parser.parse_args(arguments)
-    try:
-        require_numbers(options, "hfov", above=0, most=MOST_HFOV_DEG, unit="degrees")
-        require_numbers(options, "sheet", least=0, most=_MOST_COLUMNS)
-        require_numbers(options, "threads", least=0, most=MOST_THREADS)
-        estimator = Estimator(open_model(options.model, provider="cpu", threads=options.threads))
-        estimated = estimate_photographs(estimator, options.photographs, hfov_deg=options.hfov)
-        picture = draw_sheet(estimated, columns=options.sheet) if options.sheet > 0 else draw_rows(estimated)
-        write_jpeg(options.output, picture, quality=PICTURE_QUALITY)
-    except (Metric3DError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    require_numbers(options, "hfov", above=0, most=MOST_HFOV_DEG, unit="degrees")
+    require_numbers(options, "sheet", least=0, most=_MOST_COLUMNS)
+    require_numbers(options, "threads", least=0, most=MOST_THREADS)
+    estimator = Estimator(open_model(options.model, provider="cpu", threads=options.threads))
+    estimated = estimate_photographs(estimator, options.photographs, hfov_deg=options.hfov)
+    picture = draw_sheet(estimated, columns=options.sheet) if options.sheet > 0 else draw_rows(estimated)
+    write_jpeg(options.output, picture, quality=PICTURE_QUALITY)
     return 0
 
 

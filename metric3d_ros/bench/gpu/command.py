@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import IO
 
 from metric3d_ros.bench.benchmark_record import BenchReport
-from metric3d_ros.bench.candidates import read_reason
 from metric3d_ros.bench.gpu.jobs import CAMERA_HW, SIZES_HW, VARIANTS, Job, Wish, plan_jobs
 from metric3d_ros.bench.gpu.record import GpuReport, Row
 from metric3d_ros.bench.models import missing_for_export, models_folder
 from metric3d_ros.bench.node.stages import ros_missing
 from metric3d_ros.files.atomic import write_text
+from metric3d_ros.program import describe_failure
 
 MINUTES = 7.0
 SECONDS = 3.0
@@ -166,19 +166,10 @@ def run_job(job: Job, emit: Callable[[Row], None], *, seconds: float) -> str:
         if not in_time:
             return f"it was ended after {seconds:.0f} s"
         log.seek(0)
-        return _describe_end(status, log.read())
+        return describe_failure(status, log.read()) if status else ""
 
 
 def _read_lines(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)
-
-
-def _describe_end(status: int, output: str) -> str:
-    """Return in one line why a process ended with `status`; "" for 0."""
-    if status == 0:
-        return ""
-    last = read_reason(output)
-    how = f"it was ended by signal {-status}" if status < 0 else f"it ended with {status}"
-    return f"{how}: {last}" if last and status < 0 else last or how

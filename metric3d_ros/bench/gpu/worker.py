@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from metric3d_ros.bench.candidates import read_reason
 from metric3d_ros.bench.gpu import jobs
 from metric3d_ros.bench.gpu.record import Figure, Row
 from metric3d_ros.errors import ExportError, Metric3DError
+from metric3d_ros.program import describe_failure
 
 Emit = Callable[[Row], None]
 
@@ -80,8 +80,7 @@ def do_job(job: Mapping[str, Any], emit: Emit) -> None:
 def _run_export(words: list[str]) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
     if done.returncode != 0:
-        reason = read_reason(done.stderr) or f"it ended with {done.returncode}"
-        raise ExportError(f"{words[0]}: {reason}")
+        raise ExportError(f"{words[0]}: {describe_failure(done.returncode, done.stderr)}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.bench.node.stub_node import LATENCY_VARIABLE, PROVIDER_VARIABLE
-from metric3d_ros.command_line import failing_in_one_line, require_numbers
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.program import program
 
 EVERYTHING = [
     "depth/image",
@@ -211,7 +212,7 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@failing_in_one_line
+@program("error")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the scenarios that are asked for; return the exit code."""
     names = [scenario.name for scenario in SCENARIOS]

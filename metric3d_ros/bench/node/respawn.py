@@ -18,6 +18,7 @@ from metric3d_ros.bench.node.overhead import row
 from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.program import program
 
 _SIZE_HW = (480, 640)
 _RATE_HZ = 30.0
@@ -120,6 +121,7 @@ def measure(*, model: str, times: int, timeout_s: float, delay_s: float) -> list
     return absences
 
 
+@program("respawn: error")
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m metric3d_ros.bench.node.respawn", description=__doc__)
@@ -128,14 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds to wait for depth (default: 120)")
     parser.add_argument("--delay", type=float, default=2.0, help="seconds until it is started again (default: 2)")
     options = parser.parse_args(argv)
-    try:
-        require_numbers(options, "times", least=1)
-        require_numbers(options, "timeout", above=0, unit="seconds")
-        require_numbers(options, "delay", least=0, unit="seconds")
-        absences = measure(model=options.model, times=options.times, timeout_s=options.timeout, delay_s=options.delay)
-    except Metric3DError as error:
-        print(f"respawn: error: {error}", file=sys.stderr)
-        return 1
+    require_numbers(options, "times", least=1)
+    require_numbers(options, "timeout", above=0, unit="seconds")
+    require_numbers(options, "delay", least=0, unit="seconds")
+    absences = measure(model=options.model, times=options.times, timeout_s=options.timeout, delay_s=options.delay)
     print(f"from kill -9, with the model {options.model}, 640x480 at 30 Hz, started again after {options.delay:g} s")
     print(row("until Python and ROS 2 have started", [each.loading_ms for each in absences]))
     print(row("until the model has run once", [each.ready_ms for each in absences]))

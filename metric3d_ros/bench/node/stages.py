@@ -20,6 +20,7 @@ import numpy as np
 from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.bench.statistics import Summary
 from metric3d_ros.errors import InferenceError
+from metric3d_ros.program import describe_failure, program
 
 TOPICS = ("depth/image", "depth/camera_info", "normals/image", "confidence/image", "points")
 STRIDE = 2
@@ -84,7 +85,7 @@ def measure_node(task: NodeTask, *, title: str) -> NodeStages:
     command = [sys.executable, "-m", "metric3d_ros.bench.node.stages", json.dumps(asdict(task))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+        reason = describe_failure(done.returncode, done.stderr)
         raise InferenceError(f"depth_node could not be timed: {reason}")
     answer = json.loads(done.stdout.splitlines()[-1])
     named = name_stages(answer)
@@ -138,7 +139,7 @@ def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
     probe = LoadProbe(context, namespace=namespace, topics=_topics(task["model"]), size_hw=tuple(task["size_hw"]))
     try:
         if not probe.connect(timeout_s=_DEADLINE_S):
-            sys.exit(f"depth_node did not answer within {_DEADLINE_S:.0f} s")
+            raise InferenceError(f"depth_node did not answer within {_DEADLINE_S:.0f} s")
         rate_hz = min(_MOST_RATE_HZ, _OFFERED * 1e3 / task["image_ms"])
         measured = probe.measure(rate_hz=rate_hz, seconds=task["seconds"])
     finally:
@@ -159,5 +160,11 @@ def _topics(model: str) -> Sequence[str]:
     return [topic for topic in TOPICS if with_confidence or topic != "confidence/image"]
 
 
-if __name__ == "__main__":
+@program("")
+def _main() -> int:
     print(json.dumps(_measure_here(json.loads(sys.argv[1]))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from metric3d_ros.bench.candidates import read_reason
 from metric3d_ros.bench.gpu import command
 from metric3d_ros.bench.gpu.command import Options, Writer, run_job, run_jobs
 from metric3d_ros.bench.gpu.jobs import Job
@@ -100,22 +99,6 @@ def test_the_reason_is_the_last_line_that_a_failing_job_wrote(monkeypatch, tmp_p
     assert run_job(a_job(), lambda _: None, seconds=60) == "CUDA failure 2"
     with_worker(monkeypatch, tmp_path, "exit 3")
     assert run_job(a_job(), lambda _: None, seconds=60) == "it ended with 3"
-
-
-def test_the_exception_is_the_reason_and_not_the_hint_after_it():
-    lines = [
-        "ValueError: first",
-        "",
-        "torch.Failed: raised:",
-        "ModuleNotFoundError: no gcc",
-        "",
-        "Set X=1 for more",
-        "",
-    ]
-    said = "\n".join(lines)
-    assert read_reason(said) == "ModuleNotFoundError: no gcc"
-    assert read_reason("the provider does not work\n\n") == "the provider does not work"
-    assert read_reason("\n") == ""
 
 
 def test_a_job_that_hangs_is_ended_with_what_it_started_and_its_rows_stay(monkeypatch, tmp_path):
