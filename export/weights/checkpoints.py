@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from metric3d_export.network.variants import VARIANTS, DepthNetwork, build_network
+from metric3d_ros.assembly.tensor_files import STATE_DICT_KEY, require_checkpoint
 from metric3d_ros.errors import CheckpointError
 from metric3d_ros.files.boundary import one_line_about, reason_of
 from metric3d_ros.files.excerpts import excerpt, some
 from metric3d_ros.hub.downloads import hash_file
 from metric3d_ros.model_contract import STAND_IN_WEIGHTS
 
-_STATE_DICT_KEY = "model_state_dict"
 # PyTorch's words for it, of any case.
 _PICKLES_OF_A_FILE = 5
 """Before the tensors' bytes, in the form that PyTorch wrote until 1.6."""
@@ -51,38 +51,22 @@ def read_checkpoint(path: Path) -> Weights:
     A leading `module.` of the names is dropped. No code of the file is run. Raises CheckpointError when the file is
     missing, empty, truncated, no checkpoint, or holds anything but tensors and plain values.
     """
-    if not path.is_file():
-        kind = "is a directory" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"checkpoint {path} {kind}: give the path of a .pth or .safetensors file")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"checkpoint {path} is empty: download it again")
-    if _is_text(path):
-        raise CheckpointError(
-            f"checkpoint {path} is text (a web page, an error message or a pointer file), not weights: download the "
-            "file itself"
-        )
+    require_checkpoint(path)
     with one_line_about(path, CheckpointError, what="checkpoint", remedy="download it again"):
         stored = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
         return _to_weights(path, stored)
 
 
 def _to_weights(path: Path, stored: Mapping[str, object]) -> Weights:
-    state = stored.get(_STATE_DICT_KEY, stored)
+    state = stored.get(STATE_DICT_KEY, stored)
     named = state.items() if isinstance(state, Mapping) else ()
     tensors = {str(name).removeprefix("module."): value for name, value in named if isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(
             f"checkpoint {path} holds no weights (its keys: {some(map(excerpt, stored))}), expected named tensors, "
-            f"at the top or under {_STATE_DICT_KEY}"
+            f"at the top or under {STATE_DICT_KEY}"
         )
     return Weights(tensors, path.name, hash_file(path))
-
-
-def _is_text(path: Path) -> bool:
-    """Whether the file begins as text; every kind of checkpoint has control bytes there."""
-    with path.open("rb") as file:
-        start = file.read(512)
-    return not any(byte < 0x20 and byte not in b"\t\n\f\r" for byte in start)
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:

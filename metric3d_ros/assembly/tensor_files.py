@@ -21,7 +21,7 @@ from metric3d_ros.hub.downloads import hash_file
 
 Array = npt.NDArray[Any]
 
-_STATE_DICT_KEY = "model_state_dict"
+STATE_DICT_KEY = "model_state_dict"
 _BFLOAT16 = "bfloat16"
 _STORAGES = {
     "FloatStorage": "<f4",
@@ -63,24 +63,30 @@ class Checkpoint:
     """Repository and commit that the file was downloaded from, if it was."""
 
 
+def require_checkpoint(path: Path) -> None:
+    """Raise CheckpointError for a file that is missing, empty or text; every kind of checkpoint has control bytes."""
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"checkpoint {path} {kind}: give the path of a .pth or .safetensors file")
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise CheckpointError(f"checkpoint {path} is empty: download it again")
+    if not any(byte < 0x20 and byte not in b"\t\n\f\r" for byte in start):
+        raise CheckpointError(
+            f"checkpoint {path} is text (a web page, an error message or a pointer file), not weights: download the "
+            "file itself"
+        )
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a .pth with the weights at its top or under `model_state_dict`, or a .safetensors file.
 
     Raises:
         CheckpointError: it is missing, empty, truncated, no checkpoint, or holds more than arrays and plain values.
     """
-    if not path.is_file():
-        kind = "is a directory" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"checkpoint {path} {kind}: give the path of a .pth or .safetensors file")
+    require_checkpoint(path)
     with path.open("rb") as file:
-        start = file.read(512)
-        if not start:
-            raise CheckpointError(f"checkpoint {path} is empty: download it again")
-        if not any(byte < 0x20 and byte not in b"\t\n\f\r" for byte in start):
-            raise CheckpointError(
-                f"checkpoint {path} is text (a web page, an error message or a pointer file), not weights: download "
-                "the file itself"
-            )
         read = _read_safetensors if path.suffix == ".safetensors" else _read_pth
         try:
             stored = read(path, file)
@@ -88,12 +94,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise
         except (ValueError, KeyError, TypeError, IndexError, EOFError, OSError, OverflowError, RecursionError) as error:
             raise CheckpointError(f"checkpoint {path} is truncated or damaged: download it again") from error
-    state = stored.get(_STATE_DICT_KEY, stored)
+    state = stored.get(STATE_DICT_KEY, stored)
     named = state.items() if isinstance(state, Mapping) else ()
     tensors = {str(name).removeprefix("module."): value for name, value in named if isinstance(value, np.ndarray)}
     if not tensors:
         raise CheckpointError(
-            f"checkpoint {path} holds no weights, expected named tensors at its top or under {_STATE_DICT_KEY}: get "
+            f"checkpoint {path} holds no weights, expected named tensors at its top or under {STATE_DICT_KEY}: get "
             "the published file"
         )
     return Checkpoint(tensors, path.name, hash_file(path))

@@ -8,7 +8,6 @@ They know nothing, or the camera's height, or they get 20 ranges, of which two l
 
 import argparse
 import itertools
-import json
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.evaluation.flights import FlightFrame, HeldOutFlights, level_flight
+from metric3d_ros.evaluation.sequence_measures import print_with_means
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.geometry import GroundPlane, ObstacleOptions, depth_to_points, find_obstacles
 from metric3d_ros.messages import cloud_to_points, image_to_array
@@ -240,22 +240,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     require_numbers(args, "frames", least=1, most=MOST_FRAMES)
     require_numbers(args, "threads", least=0, most=MOST_THREADS)
     width, height = parse_size(args.size, option="--size WIDTHxHEIGHT", least=MIN_SIDE_PX)
-    all_figures = []
+    flights = HeldOutFlights(count=args.flights, frames=args.frames, size_hw=(height, width))
     with scratch_folder("metric3d_sequences") as folder:
         wrong_model = fool_model(open_model(args.model, threads=1).path, folder)
-        for flight in HeldOutFlights(count=args.flights, frames=args.frames, size_hw=(height, width)):
-            model, fooled = ({"model": each, "threads": args.threads} for each in (args.model, wrong_model))
-            figures = measure_flight(level_flight(flight), model, fooled)
-            all_figures.append(figures)
-            print(json.dumps({"flight": flight.name, **_rounded(figures)}), flush=True)
-    names = dict.fromkeys(name for figures in all_figures for name in figures)
-    means = {name: float(np.mean([each[name] for each in all_figures if name in each])) for name in names}
-    print(json.dumps({"flight": "mean", **_rounded(means)}, indent=1))
+        model, fooled = ({"model": each, "threads": args.threads} for each in (args.model, wrong_model))
+        print_with_means(
+            "flight", ((flight.name, measure_flight(level_flight(flight), model, fooled)) for flight in flights)
+        )
     return 0
-
-
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, 5) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -223,7 +223,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     require_numbers(args, "frames", least=1, most=MOST_FRAMES)
     require_numbers(args, "threads", least=0, most=MOST_THREADS)
     estimator = Estimator(open_model(args.model, threads=args.threads)) if args.depth == "model" else None
-    all_figures = []
+    print_with_means("sequence", _measured(args, estimator))
+    return 0
+
+
+def _measured(args: argparse.Namespace, estimator: Estimator | None) -> Iterator[tuple[str, dict[str, float]]]:
     for flight in HeldOutFlights(count=args.flights, frames=args.frames):
         rng = np.random.default_rng(0)
         frames = level_flight(flight)
@@ -231,13 +235,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             estimates = (estimator.estimate(frame.rgb, frame.camera) for frame in frames)
         else:
             estimates = (exact(frame) if args.depth == "true" else uneven(frame, rng) for frame in frames)
-        figures = measure_sequence(frames, lambda rgb, camera, estimates=estimates: next(estimates)).figures()
+        measured = measure_sequence(frames, lambda rgb, camera, estimates=estimates: next(estimates))
+        yield flight.name, measured.figures()
+
+
+def print_with_means(title: str, found: Iterable[tuple[str, dict[str, float]]]) -> None:
+    """Print the figures of each flight as a line of JSON as soon as they are there, then the mean of each figure.
+
+    Args:
+        title: of the flights' names.
+        found: name and figures of each flight.
+    """
+    all_figures = []
+    for name, figures in found:
         all_figures.append(figures)
-        print(json.dumps({"sequence": flight.name, **_rounded(figures)}), flush=True)
+        print(json.dumps({title: name, **_rounded(figures)}), flush=True)
     names = dict.fromkeys(name for figures in all_figures for name in figures)
     means = {name: float(np.mean([each[name] for each in all_figures if name in each])) for name in names}
-    print(json.dumps({"sequence": "mean", **_rounded(means)}, indent=1))
-    return 0
+    print(json.dumps({title: "mean", **_rounded(means)}, indent=1))
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:

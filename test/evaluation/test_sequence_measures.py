@@ -1,6 +1,7 @@
 """What is measured on a sequence: of an exact network it is nothing, of a faulty one it is the fault."""
 
 import dataclasses
+import json
 import math
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.evaluation.flights import HeldOutFlights
-from metric3d_ros.evaluation.sequence_measures import exact, measure_sequence
+from metric3d_ros.evaluation.sequence_measures import exact, measure_sequence, print_with_means
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,11 @@ def test_flights_that_cannot_be_are_refused():
         HeldOutFlights(count=1, world="moon")
     with pytest.raises(ConfigurationError, match="at least 1"):
         HeldOutFlights(count=0)
+
+
+def test_figures_are_printed_by_flight_and_then_their_means(capsys):
+    print_with_means("flight", iter([("first", {"x": 1.0}), ("second", {"x": 2.0, "y": 0.1234567})]))
+    first, second, means = capsys.readouterr().out.split("\n", 2)
+    assert json.loads(first) == {"flight": "first", "x": 1.0}
+    assert json.loads(second) == {"flight": "second", "x": 2.0, "y": 0.12346}
+    assert json.loads(means) == {"flight": "mean", "x": 1.5, "y": 0.12346}

@@ -9,6 +9,7 @@ import socket
 import threading
 
 import pytest
+from hub_server import use_hub
 from mutations import damage
 
 from metric3d_ros.errors import DownloadError
@@ -53,9 +54,7 @@ class RawServer:
 @pytest.fixture
 def server(monkeypatch):
     server = RawServer()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    for name in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+    use_hub(monkeypatch, server.url)
     monkeypatch.setattr(downloads, "_WAITS_S", ())
     monkeypatch.setattr(downloads, "_TIMEOUT_S", 2.0)
     yield server

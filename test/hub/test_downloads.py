@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pytest
-from hub_server import serve_hub
+from hub_server import serve_hub, use_hub
 
 from metric3d_ros.errors import DownloadError
 from metric3d_ros.hub import downloads
@@ -29,9 +29,7 @@ RESOLVED = f"owner/name/resolve/{FILE.revision}/folder/weights.bin"
 def hub(monkeypatch):
     with serve_hub() as server:
         server.files[RESOLVED] = CONTENT
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        for name in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
+        use_hub(monkeypatch, server.url)
         monkeypatch.setattr(downloads, "_WAITS_S", (0.0, 0.0, 0.0))
         yield server
 

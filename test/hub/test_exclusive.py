@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from hub_server import serve_hub
+from hub_server import serve_hub, use_hub
 
 from metric3d_ros.files.exclusive import hold_file, hold_folder, hold_folder_at_once, is_at
 from metric3d_ros.hub import downloads
@@ -30,9 +30,7 @@ FILE = HubFile(
 def hub(monkeypatch):
     with serve_hub() as server:
         server.files[f"owner/name/resolve/{FILE.revision}/weights.bin"] = CONTENT
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        for name in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
+        use_hub(monkeypatch, server.url)
         yield server
 
 

@@ -7,7 +7,7 @@ import urllib.request
 from email.message import Message
 
 import pytest
-from hub_server import serve_hub
+from hub_server import serve_hub, use_hub
 
 from metric3d_ros.errors import DownloadError
 from metric3d_ros.hub.downloads import HubFile, download
@@ -23,9 +23,7 @@ HUB, STORAGE = "https://hub.example/file", "https://storage.example/blob"
 def hub(monkeypatch):
     with serve_hub() as server:
         server.files[f"owner/name/resolve/{FILE.revision}/weights.bin"] = CONTENT
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        for name in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
+        use_hub(monkeypatch, server.url)
         yield server
 
 

@@ -1,11 +1,11 @@
 """Depth in compressed images: as image_transport's compressedDepth plugin writes it."""
 
 import struct
-import zlib
 
 import cv2
 import numpy as np
 import pytest
+from encoded_pictures import encode, with_png_size
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from message_classes import BOTH, PLAIN, bytes_of, header_of, over_the_wire
@@ -13,26 +13,8 @@ from message_classes import BOTH, PLAIN, bytes_of, header_of, over_the_wire
 from metric3d_ros.errors import MessageError
 from metric3d_ros.messages import compressed_depth_to_depth, depth_to_compressed_depth
 
-
-def encode(picture, suffix, *parameters):
-    ok, data = cv2.imencode(suffix, picture, list(parameters))
-    assert ok
-    return data.tobytes()
-
-
 PNG = encode(np.zeros((48, 80, 3), np.uint8), ".png")
 JPEG = encode(np.zeros((48, 80, 3), np.uint8), ".jpg")
-
-
-def png_of_size(width, height):
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + header
-        + struct.pack(">I", zlib.crc32(header))
-        + PNG[33:]  # the small picture's data and its end mark
-    )
 
 
 NAN, INF = np.nan, np.inf
@@ -123,7 +105,7 @@ def test_png_of_compressed_depth_is_read_by_others_bit_by_bit(size_hw, level):
             bytes(12) + encode(np.zeros((48, 80, 3), np.uint8), ".png"),
             "uint8 (48, 80, 3), expected uint16",
         ),
-        ("32FC1; compressedDepth png", bytes(12) + png_of_size(60000, 60000), "at most"),
+        ("32FC1; compressedDepth png", bytes(12) + with_png_size(PNG, 60000, 60000), "at most"),
     ],
 )
 def test_other_compressed_depth_is_refused(form, data, says):

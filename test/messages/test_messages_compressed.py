@@ -2,11 +2,11 @@
 
 import resource
 import struct
-import zlib
 
 import cv2
 import numpy as np
 import pytest
+from encoded_pictures import encode, with_png_size
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from message_classes import PLAIN
@@ -19,12 +19,6 @@ from metric3d_ros.messages.compressed import read_picture_size
 RGB = np.zeros((48, 80, 3), np.uint8)
 RGB[:, :40, 0] = RGB[:, 40:, 2] = 255
 RGB[:16] = 255
-
-
-def encode(picture, suffix, *parameters):
-    ok, data = cv2.imencode(suffix, picture, list(parameters))
-    assert ok
-    return data.tobytes()
 
 
 JPEG = encode(RGB[..., ::-1], ".jpg", cv2.IMWRITE_JPEG_QUALITY, 98)
@@ -203,23 +197,12 @@ def test_padding_after_the_end_mark_is_tolerated(data, padding):
 # Bombs and damage
 
 
-def png_of_size(width, height):
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I", 13)
-        + header
-        + struct.pack(">I", zlib.crc32(header))
-        + PNG[33:]  # the small picture's data and its end mark
-    )
-
-
 def jpeg_of_size(width, height):
     at = JPEG.index(b"\xff\xc0")
     return JPEG[: at + 5] + struct.pack(">HH", height, width) + JPEG[at + 9 :]
 
 
-@pytest.mark.parametrize("bomb", [png_of_size(60000, 60000), jpeg_of_size(60000, 60000)], ids=["png", "jpeg"])
+@pytest.mark.parametrize("bomb", [with_png_size(PNG, 60000, 60000), jpeg_of_size(60000, 60000)], ids=["png", "jpeg"])
 def test_a_bomb_is_refused_before_its_pixels_are_allocated(bomb):
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(MessageError, match="60000 x 60000 pixels, expected at most"):
@@ -263,7 +246,7 @@ def test_the_pixel_limit_can_be_set():
 
 def test_sizes_are_read_from_the_header_alone():
     assert read_picture_size(np.frombuffer(jpeg_of_size(7, 1200), np.uint8)) == (1200, 7)
-    assert read_picture_size(np.frombuffer(png_of_size(7, 1200), np.uint8)) == (1200, 7)
+    assert read_picture_size(np.frombuffer(with_png_size(PNG, 7, 1200), np.uint8)) == (1200, 7)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +263,7 @@ def test_sizes_are_read_from_the_header_alone():
         (b"\xff\xd8" + b"\xff\xe0\x00\x00" * 3, "without a header"),
         (b"\x89PNG\r\n\x1a\n", "PNG of 8 bytes without a header"),
         (jpeg_of_size(0, 5), "0 x 5 pixels by its header, expected at least 1 x 1"),
-        (png_of_size(5, 0), "5 x 0 pixels"),
+        (with_png_size(PNG, 5, 0), "5 x 0 pixels"),
         (JPEG[: len(JPEG) // 4], "48 of its 48 rows are missing"),
         (PNG[:33] + PNG[-12:], "48 of its 48 rows are missing"),
         (PNG[:60] + bytes(1) + PNG[61:], "damaged"),

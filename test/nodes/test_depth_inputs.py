@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from encoded_pictures import encode
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
@@ -57,11 +58,11 @@ class CompressedCamera:
 
 
 def png(rgb):
-    return cv2.imencode(".png", rgb[..., ::-1])[1].tobytes()
+    return encode(rgb[..., ::-1], ".png")
 
 
 def jpeg(rgb):
-    return cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    return encode(rgb[..., ::-1], ".jpg", cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
 @pytest.fixture(scope="module")
@@ -143,17 +144,13 @@ def test_pictures_with_something_or_no_end_mark_behind_them_give_depth(camera, b
     assert np.abs(depth / expected_depth(rgb) - 1).max() < 0.02
 
 
-def encoded(array, suffix, *options):
-    return cv2.imencode(suffix, array, list(options))[1].tobytes()
-
-
 RED = np.full((48, 64, 3), (240, 0, 0), np.uint8)
 FORMS = {
-    "TIFF of rgb8": ("rgb8; tiff compressed ", encoded(RED, ".tiff"), RED),
-    "TIFF of bgr8": ("bgr8; tiff compressed ", encoded(RED[..., ::-1], ".tiff"), RED),
-    "WebP": ("webp", encoded(RED[..., ::-1], ".webp", cv2.IMWRITE_WEBP_QUALITY, 101), RED),
-    "PNG of 16 bits": ("rgb16; png compressed bgr16", encoded(RED[..., ::-1].astype(np.uint16) * 257, ".png"), RED),
-    "JPEG of a mosaic as gray": ("bayer_rggb8; jpeg compressed mono8", encoded(RED[..., 0], ".jpg"), RED[..., :1]),
+    "TIFF of rgb8": ("rgb8; tiff compressed ", encode(RED, ".tiff"), RED),
+    "TIFF of bgr8": ("bgr8; tiff compressed ", encode(RED[..., ::-1], ".tiff"), RED),
+    "WebP": ("webp", encode(RED[..., ::-1], ".webp", cv2.IMWRITE_WEBP_QUALITY, 101), RED),
+    "PNG of 16 bits": ("rgb16; png compressed bgr16", encode(RED[..., ::-1].astype(np.uint16) * 257, ".png"), RED),
+    "JPEG of a mosaic as gray": ("bayer_rggb8; jpeg compressed mono8", encode(RED[..., 0], ".jpg"), RED[..., :1]),
     "PNG of a mosaic": ("bayer_rggb8; png compressed ", None, RED),
 }
 
@@ -164,7 +161,7 @@ def test_forms_of_the_compressed_plugin_give_the_depth_of_the_raw_image(camera, 
     if data is None:
         mosaic = np.zeros((48, 64), np.uint8)
         mosaic[::2, ::2] = 240
-        data = encoded(mosaic, ".png")
+        data = encode(mosaic, ".png")
     depth = camera.depth_of(camera.show(data, form=form))
     np.testing.assert_allclose(depth, expected_depth(rgb), rtol=0.01)
 

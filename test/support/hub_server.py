@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 
 @dataclass
 class HubServer:
@@ -108,6 +110,13 @@ def _make_handler(hub: HubServer) -> type[http.server.BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def use_hub(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Let downloads come from a hub at `url`, whatever the environment of the tests has in their way."""
+    monkeypatch.setenv("HF_ENDPOINT", url)
+    for name in ("HF_HUB_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @contextlib.contextmanager
