@@ -107,4 +107,4 @@ def compute_depthwise_in_float32(network: nn.Module) -> None:
 
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.groups > 1:
-            module.forward = plainly(module)  # type: ignore[method-assign]
+            module.forward = plainly(module)

@@ -213,7 +213,7 @@ class Run:
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.learner.parameters(), CLIP_NORM)
         # The optimiser reads this on the device, and skips the step if it is set: the host never waits for a GPU.
-        self.optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+        self.optimizer.found_inf = (~norm.isfinite()).float()
         self.optimizer.step()
         self.average.update(self.learner, self.step)
         self._losses.append(loss.detach())

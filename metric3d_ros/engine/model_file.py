@@ -63,5 +63,5 @@ def one_line_about(path: Path) -> Iterator[None]:
         yield
     except Metric3DError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever a damaged file makes of a library
         raise damaged(path, error) from error

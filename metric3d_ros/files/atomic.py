@@ -75,7 +75,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
             if durable:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException:  # an interruption too: half a file must not stay
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

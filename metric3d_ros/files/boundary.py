@@ -46,7 +46,7 @@ def one_line_about(
         raise
     except OSError as problem:
         raise error(f"cannot read {path}: {problem.strerror or shorten(str(problem))}; {remedy}") from problem
-    except Exception as problem:
+    except Exception as problem:  # whatever a damaged file makes of a library
         if is_out_of_memory(problem):
             raise error(
                 f"reading {path} as {what} takes more memory than there is ({reason_of(problem)}): {remedy}, or, if "

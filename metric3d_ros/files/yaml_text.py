@@ -53,7 +53,7 @@ class LimitedLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose a node if it stays within the limits."""
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML has no types for it
         is_alias = self.check_event(yaml.AliasEvent)
         self._depth += 1
         before = self._nodes
@@ -89,7 +89,7 @@ class LimitedLoader(yaml.SafeLoader):
             value = super().construct_object(node, deep)
         except yaml.YAMLError:
             raise
-        except Exception as error:
+        except Exception as error:  # AttributeError for a date, KeyError for a bool, ...
             kind = node.tag.rpartition(":")[2]
             shown = excerpt(node.value, _MARK_LETTERS) if isinstance(node, yaml.ScalarNode) else "it"
             raise yaml.constructor.ConstructorError(
@@ -128,7 +128,7 @@ def _only_yaml_errors(read: Callable[[], T]) -> T:
         return read()
     except yaml.YAMLError:
         raise
-    except Exception as error:
+    except Exception as error:  # as the top of this file promises
         raise yaml.YAMLError(reason_of(error)) from error
 
 

@@ -21,7 +21,7 @@ _CLOCKWISE = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_
 # degrees, right in the turned image is up in the camera's, and down is right.
 _AXES = {90: ((1, 1), (0, -1)), 180: ((0, -1), (1, -1)), 270: ((1, -1), (0, 1))}
 
-Array = TypeVar("Array", bound=NDArray[Any])
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 def check_angle(degrees: int) -> None:
@@ -35,12 +35,12 @@ def turned_size(size_hw: tuple[int, int], degrees: int) -> tuple[int, int]:
     return size_hw[::-1] if degrees in (90, 270) else size_hw
 
 
-def turn_upright(image: Array, degrees: int) -> Array:
+def turn_upright(image: NDArray[Kind], degrees: int) -> NDArray[Kind]:
     """Turn an image (H, W) or (H, W, C) clockwise; contiguous, (W, H) or (W, H, C) for 90 and 270 degrees."""
     return _turn(image, degrees)
 
 
-def turn_back(image: Array, degrees: int) -> Array:
+def turn_back(image: NDArray[Kind], degrees: int) -> NDArray[Kind]:
     """Turn an image counterclockwise; the inverse of `turn_upright`."""
     return _turn(image, -degrees % 360)
 
@@ -81,8 +81,8 @@ def upright_camera(camera: Camera, degrees: int) -> Camera:
     return camera
 
 
-def _turn(image: Array, degrees: int) -> Array:
+def _turn(image: NDArray[Kind], degrees: int) -> NDArray[Kind]:
     if not degrees:
         return image
-    turned: Any = np.asarray(cv2.rotate(image, _CLOCKWISE[degrees]), image.dtype)
-    return turned  # type: ignore[no-any-return]
+    pixels: Any = image
+    return np.asarray(cv2.rotate(pixels, _CLOCKWISE[degrees]), image.dtype)

@@ -302,7 +302,7 @@ def _open(file: HubFile, offset: int, redirects: Redirects, by_hand: str) -> Ite
 def _read(answer: Any) -> bytes:
     try:
         return bytes(answer.read(_PIECE_BYTES))
-    except Exception as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise _ConnectionLostError(reason_of(error)) from error
 
 

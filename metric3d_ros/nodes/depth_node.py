@@ -1,6 +1,6 @@
 """depth_node: camera images in, metric depth, normals, confidence and points out. Wires the parts, computes nothing."""
 
-import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
 import argparse
@@ -100,7 +100,7 @@ class DepthNode:
                 trial=lambda: self._trial,
                 doubt=lambda: self._line.doubt if self._line is not None else "",
             )
-        except BaseException:
+        except BaseException:  # an interruption too; nobody else can destroy it
             self.node.destroy_node()
             raise
         self._model_is_ready = self.node.create_guard_condition(self._on_model_ready)
@@ -133,7 +133,7 @@ class DepthNode:
         try:
             for camera in self._cameras:
                 camera.intake.start()
-        except Exception as error:
+        except Exception as error:  # ends the node with it, as one on the scheduler's threads does
             self._on_error(error)
             return
         warn_of_unused_overrides(self.node, self._sources)

@@ -1,6 +1,6 @@
 """image_player: publishes an image or a folder of them as a camera would, so that depth_node can be fed without one."""
 
-import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
 import argparse
@@ -56,7 +56,7 @@ class ImagePlayer:
             self._parameters = ParameterServer(self.node, PlayerParameters, sources=sources, options=given).values
             self._check_topics()
             self._pictures = Pictures(self._parameters)
-        except BaseException:
+        except BaseException:  # an interruption too; nobody else can destroy it
             self.node.destroy_node()
             raise
         self._log = self.node.get_logger()
@@ -108,7 +108,7 @@ class ImagePlayer:
             self._log.warning(f"skipped: {error}")
         except Metric3DError as error:
             self._stop.fail(error)
-        except Exception as error:
+        except Exception as error:  # one bad file must not end the node
             self.node.faults.note(f"image {self._next + 1} of {self._pictures.describe()}", error)
         self._next += 1
         if self._next == len(self._pictures) and not self._published:

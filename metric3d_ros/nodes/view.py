@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """
     require_numbers(args, "port", "web_port", least=0, most=_MOST_PORT)
     require_numbers(args, "max_points", least=1)
-    import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+    import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
     missing = explain_missing_rerun()
     if missing is not None:

@@ -117,7 +117,7 @@ class Pipeline:
         try:
             for item in self._batches(decoded, errors):
                 _put(estimated, item, errors)
-        except BaseException as error:
+        except BaseException as error:  # an interruption too: the other threads must end; raised below
             errors.append(error)
         _put(estimated, None, errors)
         reader.join()
@@ -129,7 +129,7 @@ class Pipeline:
         errors: list[BaseException] = arguments[-1]
         try:
             work(*arguments)
-        except BaseException as error:
+        except BaseException as error:  # raised by `run`, on the thread that called it
             errors.append(error)
         finally:
             release_bag()

@@ -290,7 +290,7 @@ class Run:
     def _closing_on_error(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException:  # an interruption too; nobody else can close it
             self._open.close()
             raise
 

@@ -1,5 +1,6 @@
 """The tree stays one in which a newcomer guesses right: small files, small rooms, tests in folders of their rooms."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,17 @@ def test_each_folder_of_tests_has_the_name_of_its_room():
 
 def test_tests_stand_in_the_folder_of_a_room():
     assert [path.name for path in (ROOT / "test").glob("*.py")] == ["conftest.py"]
+
+
+def test_each_broad_except_and_silenced_check_gives_its_reason():
+    silent = []
+    for path in files(*SOURCES):
+        before = ""
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            broad = re.search(r"except \(?.*\b(Base)?Exception\b.*:", line)
+            checked = re.search(r"# (noqa|type: ignore)", line)
+            rest = re.sub(r"# (noqa: \w+|type: ignore\[[\w-]+\])", "", line)
+            if (broad or checked) and not re.search(r"\w \w", rest[line.find("#") if "#" in line else len(rest) :]):
+                silent += [] if before.startswith("#") else [f"{path.relative_to(ROOT)}:{number}: {line.strip()}"]
+            before = line.strip()
+    assert silent == []

@@ -1,6 +1,6 @@
 """A node that lives until it has received something, for commands that are not nodes themselves."""
 
-import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
 import contextlib

@@ -1,6 +1,6 @@
 """Collector: a node that collects everything depth_node publishes for one image, by stamp."""
 
-import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
 import time

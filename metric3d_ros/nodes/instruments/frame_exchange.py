@@ -1,6 +1,6 @@
 """FrameExchange: a depth_node of its own, which gets one image after another and answers each before the next."""
 
-import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
 import os

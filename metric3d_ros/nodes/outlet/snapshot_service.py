@@ -45,7 +45,7 @@ class SnapshotService:
         try:
             folder = Path(cast(DepthParameters, result.parameters).snapshot.folder).expanduser() / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)
-        except Exception as error:
+        except Exception as error:  # whatever it is, whoever waits gets an answer; a defect is raised again
             error = explain_out_of_memory(error, doing="writing a snapshot", remedy="give the node more memory")
             self._finish(Trigger.Response(success=False, message=f"nothing was saved: {one_line(error)}"))
             if not isinstance(error, (OSError, Metric3DError)):

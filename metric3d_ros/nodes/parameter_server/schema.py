@@ -177,7 +177,7 @@ def build(table: type[T], values: Mapping[str, Any]) -> T:
 def _build(table: type[T], accepted: Mapping[str, Value], *, prefix: str) -> T:
     kinds = _kinds(table)
     fields: dict[str, Any] = {}
-    for field in dataclasses.fields(table):  # type: ignore[arg-type]
+    for field in dataclasses.fields(table):  # type: ignore[arg-type]  # no public type stands for dataclasses
         name = prefix + field.name
         if _ENTRY not in field.metadata:
             fields[field.name] = _build(kinds[field.name], accepted, prefix=f"{name}.")

@@ -54,7 +54,7 @@ class ParameterSources:
                     self._read_file(position, words)
                 elif not self._read_assignment(position, words):
                     drop += [position - 1, position]
-        except BaseException:
+        except BaseException:  # an interruption too; nobody else can remove its files
             self.close()
             raise
         self.argv = [word for position, word in enumerate(self.argv) if position not in drop]

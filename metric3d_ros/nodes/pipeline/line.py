@@ -88,7 +88,7 @@ class Line:
                     taken = self._take(camera, frame, parameters)
                     if taken is not None:
                         decoded[camera] = self._decode(camera, taken, parameters)
-                except Exception as error:
+                except Exception as error:  # the other cameras' frames go on
                     self._drop(camera, frame, error, doing="decoding")
             results: dict[NodeCamera, Result] = {}
             for batch in batches(decoded, most=parameters.max_batch):
@@ -104,7 +104,7 @@ class Line:
         for camera, result in results.items():
             try:
                 times_ms = self._build_and_publish(camera, result)
-            except Exception as error:
+            except Exception as error:  # the other cameras' frames go on
                 self._drop(camera, result.frame, error, doing="building the outputs of")
             else:
                 self._count(camera, result.frame, times_ms)
@@ -137,7 +137,7 @@ class Line:
         """Return the results of those frames that could be estimated, all of one size."""
         try:
             estimates = self._estimate_batch(batch, parameters)
-        except Exception as error:
+        except Exception as error:  # the other frames go on
             if len(batch) == 1:
                 ((camera, frame),) = batch.items()
                 self._drop(camera, frame, error, doing="estimating")

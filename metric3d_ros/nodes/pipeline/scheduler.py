@@ -92,7 +92,7 @@ class Scheduler(Generic[S, T, R]):
             self._prepare()
             if self._overlap():
                 self._second.start()
-        except Exception as error:
+        except Exception as error:  # a thread has no caller: `on_error` decides
             self._on_error(error)
             return
         while self._run_round():
@@ -115,7 +115,7 @@ class Scheduler(Generic[S, T, R]):
             else:
                 self._hand_over(result)
             self._after_round(items, time.monotonic() - started_s)
-        except Exception as error:
+        except Exception as error:  # as above; the next items may be good
             self._on_error(error)
         return True
 
@@ -153,7 +153,7 @@ class Scheduler(Generic[S, T, R]):
                     return
             try:
                 self._then(self._between[0])
-            except Exception as error:
+            except Exception as error:  # as above
                 self._on_error(error)
             with self._done:
                 self._then_s = time.monotonic() - self._handed_over_s

@@ -8,7 +8,7 @@ if importlib.util.find_spec("rclpy") is None:
         "installed `pip install '.[ros]'` in the source folder"
     )
 try:
-    import rclpy  # noqa: F401
+    import rclpy  # noqa: F401, to find out whether that works
 except ImportError as error:
     reason = " ".join(str(error).split())
     raise SystemExit(

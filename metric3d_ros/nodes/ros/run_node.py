@@ -175,7 +175,7 @@ def _spin_until(stop: Stop, executor: EnduringExecutor, faults: Faults) -> list[
             failures = 0
         except ExternalShutdownException:
             stop.fail(NodeError("ROS 2 was shut down from within this process: start the node again"))
-        except Exception as error:
+        except Exception as error:  # what others sent must not end the node
             failures += 1
             faults.note("executor: what came", error)
             if failures == _MOST_FAILURES:

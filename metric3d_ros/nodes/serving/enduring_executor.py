@@ -25,7 +25,7 @@ class EnduringExecutor(SingleThreadedExecutor):
         def take(entity: Any) -> Any:
             try:
                 execute = take_from_wait_list(entity)
-            except Exception as error:
+            except Exception as error:  # as the class promises
                 self._faults.note(_name(entity), error)
                 return None
             if execute is None:
@@ -34,7 +34,7 @@ class EnduringExecutor(SingleThreadedExecutor):
             async def guarded() -> None:
                 try:
                     await execute()
-                except Exception as error:
+                except Exception as error:  # as the class promises
                     self._faults.note(_name(entity), error)
 
             return guarded

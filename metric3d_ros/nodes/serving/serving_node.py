@@ -93,7 +93,7 @@ class ServingNode(ReloadableNode):
         def answer(request: Any, response: Any) -> Any:
             try:
                 return callback(request, response)
-            except Exception as error:
+            except Exception as error:  # each request gets an answer
                 return _refusal(request, response, self.faults.note(what, error))
 
         async def serve(request: Any, response: Any) -> Any:
@@ -122,7 +122,7 @@ class ServingNode(ReloadableNode):
             return self.set_parameters_atomically([Parameter.from_parameter_msg(given)])
         except ParameterNotDeclaredException as error:
             return SetParametersResult(successful=False, reason=str(error))
-        except Exception as error:
+        except Exception as error:  # each parameter gets an answer
             reason = self.faults.note("request to set_parameters", error, part=f"parameter {given.name!r}: ")
             return SetParametersResult(successful=False, reason=reason)
 

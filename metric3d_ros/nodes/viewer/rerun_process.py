@@ -107,7 +107,7 @@ class RerunProcess:
         )
         try:
             self._wait_until_it_listens()
-        except BaseException:
+        except BaseException:  # an interruption too; nobody else can end the process
             self._end()
             raise
 

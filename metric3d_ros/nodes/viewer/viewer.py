@@ -1,6 +1,6 @@
 """Shows image, depth, normals and cloud topics of any robot live in Rerun, or records them into a file."""
 
-import metric3d_ros.nodes.ros.require_ros  # noqa: F401
+import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
 import argparse
@@ -87,7 +87,7 @@ class View:
             )
             topics = self._subscribe()
             warn_of_unused_overrides(self.node)
-        except BaseException:
+        except BaseException:  # an interruption too; nobody else can close it
             self._close_viewer()
             raise
         steady = Clock(clock_type=ClockType.STEADY_TIME)

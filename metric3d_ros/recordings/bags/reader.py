@@ -180,7 +180,7 @@ class Bag:
                 item = next(messages)
             except StopIteration:
                 return
-            except Exception as error:
+            except Exception as error:  # as above, and whatever damaged records make of its decoders
                 self.remarks.append(f"reading stopped early: {_reason(error)}")
                 return
             yield item
@@ -189,7 +189,7 @@ class Bag:
         """Return the message of some bytes; DataError if they are none."""
         try:
             return self._reader.deserialize(data, message_type)
-        except Exception as error:
+        except Exception as error:  # whatever bytes of others make of its decoders
             raise DataError(f"a {message_type} cannot be deserialised: {_reason(error)}") from error
 
     def to_ros2(self, data: bytes, message_type: str) -> bytes | memoryview:

@@ -136,7 +136,7 @@ class VideoFile:
     def _pictures(self, container: Any, stream: Any) -> Iterator[Any]:
         try:
             yield from container.decode(stream)
-        except Exception as error:  # PyAV's errors have no common root but this
+        except Exception as error:  # besides PyAV's, those of the store that a file at a URL is read from
             if is_out_of_memory(error):  # the rest of the video is as good as it was
                 raise
             self._remarks.append(f"reading stopped early: {error}")
@@ -166,7 +166,7 @@ def _opened(source: str) -> Iterator[Any]:
         try:
             file = stack.enter_context(path.open("rb")) if is_remote(path) else str(path)
             container = stack.enter_context(av.open(file))
-        except Exception as error:
+        except Exception as error:  # besides PyAV's, those of the store that a file at a URL is read from
             raise DataError(f"{source} is no video that can be read ({error})") from error
         yield container
 
