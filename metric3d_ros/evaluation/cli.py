@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sequence",
         action="store_true",
-        help="take the images for frames of a moving camera, and measure how steady depth is from one to the next, "
+        help="treat the images as frames of a moving camera, and measure how steady depth is from one to the next, "
         "before and after the node's stability.*",
     )
     parser.add_argument(
