@@ -21,10 +21,10 @@ P = ParamSpec("P")
 
 
 def program(name: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Make a function that returns an exit status end a program well, whatever it raises that users cause or can mend.
+    """Decorate the main function of a program, which returns its exit status: 0 if all went well.
 
-    The function then returns 1 after a failure, with one line of reason on standard error, 130 if it was interrupted,
-    141 if nobody reads the output any more. What argparse raises passes, and so does a defect, with its traceback.
+    A failure that a user can cause or mend becomes one line on standard error and status 1; an interruption 130; output
+    that nobody reads any more 141. What argparse raises passes, and so does a defect, with its traceback.
 
     Args:
         name: begins that line, as in "metric3d run"; "" for a child process whose parent names it.

@@ -93,6 +93,7 @@ def _main() -> int:
     try:
         do_job(json.loads(sys.argv[1]), emit)
     except (Metric3DError, OSError, MemoryError) as error:
+        # With its kind, by which the parent tells it from the hints that libraries print at their end.
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
