@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
             "`metric3d export`"
         )
     if args.precision is not None:
+        if ":" in args.name and name.precision != args.precision:
+            raise ConfigurationError(f"{args.name} and --precision {args.precision} contradict each other: give one")
         name = ModelName(name.variant, args.precision)
     if args.remove:
         freed = remove(name, tell_terminal())

@@ -182,7 +182,9 @@ def _check_image(rgb: Any, camera: Camera) -> None:
         raise ImageError(f"image is {got}, expected a uint8 RGB array of shape (H, W, 3)")
     height, width = rgb.shape[:2]
     if min(height, width) < MIN_SIDE_PX:
-        raise ImageError(f"image is {width}x{height} pixels, expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX}")
+        raise ImageError(
+            f"image is {width}x{height} pixels, expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX}: give larger images"
+        )
     if camera.size_hw != (height, width):
         raise CameraError(
             f"the camera is calibrated for {camera.width}x{camera.height}, but the image is {width}x{height}: publish "

@@ -236,6 +236,8 @@ def test_names_and_their_precisions():
 
 
 def test_a_name_that_does_not_exist_says_which_do(capsys):
+    assert main(["fetch", "vit_small:fp16", "--precision", "fp32"]) == 1
+    assert "vit_small:fp16 and --precision fp32 contradict each other" in capsys.readouterr().err
     assert main(["fetch", "vit_smal"]) == 1
     assert "vit_small, vit_small:fp16, vit_large" in capsys.readouterr().err
     with pytest.raises(

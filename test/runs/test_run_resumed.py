@@ -259,3 +259,24 @@ def test_a_file_that_cannot_be_written_is_no_question_of_room(model, folder, tmp
     error = capsys.readouterr().err.splitlines()[-1]
     assert "index.html: Is a directory; 3 frames were done by then" in error
     assert "check the path and your access to it, and run again with --resume" in error
+
+
+def test_files_are_on_the_disk_before_the_manifest_names_them(model, folder, tmp_path, monkeypatch):
+    from metric3d_ros.runs.outputs import part_files
+
+    saved, named = set(), []
+    save, append = part_files.save_to_disk, Manifest.append
+
+    def save_and_note(path):
+        save(path)
+        saved.add(path.name)
+
+    def append_what_is_saved(self, chunk, lines, **options):
+        named.extend(file.rpartition("/")[2] for line in lines for file in line["files"])
+        assert set(named) <= saved
+        append(self, chunk, lines, **options)
+
+    monkeypatch.setattr(part_files, "save_to_disk", save_and_note)
+    monkeypatch.setattr(Manifest, "append", append_what_is_saved)
+    assert run(model, folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "png16,npz,html", "--chunk", 2) == 0
+    assert {"view_0.png", "view_2.npz"} <= set(named)

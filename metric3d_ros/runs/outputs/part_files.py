@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from metric3d_ros.files.exclusive import save_to_disk
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.outputs.table import OUTPUTS, Output
@@ -135,8 +136,14 @@ class PartFiles:
 
 
 def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[str, str]:
-    """Move a complete part's files to where they belong; return the names of its bag file and video, if any."""
+    """Move a complete part's files to where they belong; return the names of its bag file and video, if any.
+
+    They are on the disk by then, so that no manifest names files that a power failure has emptied.
+    """
     bag_file, video_file = "", ""
+    for file in part.rglob("*"):
+        if file.is_file():
+            save_to_disk(file)
     if (part / "bag_part").is_dir():
         bag_file = add_part(part / "bag_part", run / recording / _BAG, name)
     if (part / "part.mp4").is_file():
