@@ -239,8 +239,8 @@ def test_a_node_that_cannot_start_is_reported_with_the_end_of_its_log(environmen
         (["--timeout", "0"], "--timeout is 0"),
         (["--inference-size", "big"], "inference_size is 'big'"),
         (["--images", "missing", "--focal", "500"], "no file or folder missing"),
-        (["--images", "missing", "--focal", "0"], "--focal is 0.0, expected above 0"),
-        (["--images", "missing", "--hfov", "-60"], "--hfov is -60.0, expected above 0"),
+        (["--images", "missing", "--focal", "0"], "--focal is 0, expected pixels above 0"),
+        (["--images", "missing", "--hfov", "-60"], "--hfov is -60, expected degrees above 0"),
     ],
 )
 def test_a_users_mistake_is_one_line_before_anything_starts(model, environment, tmp_path, arguments, message):
