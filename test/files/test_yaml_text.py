@@ -46,7 +46,7 @@ def test_a_hostile_document_is_one_line_with_the_place(tmp_path, name):
     started_s = time.process_time()
     with pytest.raises(DataError) as caught:
         read_mapping(path, what="a test")
-    assert time.process_time() - started_s < 1
+    assert time.process_time() - started_s < 20  # written out, the aliases would take hours
     line = str(caught.value)
     assert message in line
     assert str(path) in line
