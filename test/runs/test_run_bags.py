@@ -97,6 +97,22 @@ def test_a_merged_bag_has_the_recordings_messages_too_and_their_qos(model, tmp_p
         assert {c.topic: c.digest for c in after.connections if c.topic in names} == hashes
 
 
+def test_messages_of_a_ros_1_bag_are_merged_as_those_of_ros_2(model, tmp_path):
+    bag = write_ros1(tmp_path / "drive.bag")
+    assert run(model, bag, "-o", tmp_path / "out", "--write", "bag", "--merge", "--chunk", 2) == 0
+    merged = messages_of(tmp_path / "out/drive/bag")
+    images = [message for topic, _, message in merged if topic == "/camera/image_raw"]
+    infos = [message for topic, _, message in merged if topic == "/camera/camera_info"]
+    assert len(images) == len(infos) == COUNT
+    for number, (image, info) in enumerate(zip(images, infos, strict=True)):
+        np.testing.assert_array_equal(image_to_array(image).array, picture(number))
+        stamp = image.header.stamp
+        assert stamp.sec * 10**9 + stamp.nanosec == stamps(COUNT)[number]
+        assert image.header == info.header
+        assert info.header.frame_id == "camera_optical_frame"
+        assert (info.height, info.width, info.k[0]) == (HEIGHT, WIDTH, FX)
+
+
 def test_latched_transforms_come_along_without_merge_and_nothing_else(model, tmp_path):
     bag = write_ros2(tmp_path / "drive", with_static=True)
     assert run(model, bag, "-o", tmp_path / "out", "--write", "bag", "--outputs", "depth") == 0

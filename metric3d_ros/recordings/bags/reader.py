@@ -1,6 +1,7 @@
 """A bag of any kind, opened for reading: rosbag2 folders and files, and ROS 1 bags."""
 
 import contextlib
+import functools
 import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from metric3d_ros.recordings.bags.truncated_mcap import TruncatedMcap, is_trunca
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+_HEADER = "std_msgs/msg/Header"
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _BAG_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
 _MOST_METADATA_BYTES = 4 * MOST_TEXT_BYTES
@@ -141,6 +143,18 @@ class Bag:
         """The types of its messages."""
         return self._reader.typestore
 
+    @functools.cached_property
+    def ros2_typestore(self) -> Any:
+        """The types of its messages as ROS 2 serialises them: a ROS 1 header has a number besides, and fields a `D`."""
+        if not self.is_ros1:
+            return self.typestore
+        from rosbags.typesys import Stores, get_typestore
+
+        own, known = self.typestore.fielddefs, get_typestore(Stores.ROS2_JAZZY).fielddefs
+        store = get_typestore(Stores.EMPTY)
+        store.register({name: known[name] if _is_alike(name, own, known) else own[name] for name in own})
+        return store
+
     @property
     def connections(self) -> list[Any]:
         """Its topics, as `rosbags` has them; a topic may have several."""
@@ -193,11 +207,20 @@ class Bag:
             raise DataError(f"a {message_type} cannot be deserialised: {_reason(error)}") from error
 
     def to_ros2(self, data: bytes, message_type: str) -> bytes | memoryview:
-        """Return a message's bytes as ROS 2 serialises it."""
+        """Return a message's bytes as ROS 2 serialises it, by `ros2_typestore`; DataError if they are none."""
         if not self.is_ros1:
             return data
-        converted: memoryview = self.typestore.ros1_to_cdr(data, message_type)
+        try:
+            converted: memoryview = self.ros2_typestore.ros1_to_cdr(data, message_type)
+        except Exception as error:  # whatever bytes of others make of its converter
+            raise DataError(f"a {message_type} cannot be converted for ROS 2: {_reason(error)}") from error
         return converted
+
+
+def _is_alike(name: str, ros1: Any, ros2: Any) -> bool:
+    """Return whether a type of ROS 1 is that of ROS 2: with fields of the same types, or the header without number."""
+    same = name in ros2 and [kind for _, kind in ros1[name][1]] == [kind for _, kind in ros2[name][1]]
+    return same or name == _HEADER
 
 
 def _contradiction(reader: Any) -> str:
