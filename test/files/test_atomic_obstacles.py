@@ -52,14 +52,16 @@ def test_a_file_of_others_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # as for any user but root
     with pytest.raises(PermissionError):
         check_writable(path)
-    with pytest.raises(ConfigurationError, match=r"^--json cannot be written \(Permission denied\); name another file$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^--json cannot be written \(Permission denied\); name another file$"
+    ):
         require_writable(path, what="--json")
 
 
 def test_what_is_asked_for_is_tried_before_the_work(tmp_path):
     require_writable(tmp_path / "new.json", what="--json new.json")
     require_writable(Path("/dev/null"), what="--json /dev/null")
-    with pytest.raises(ConfigurationError, match="^--json x: there is no folder .*missing; make it first$"):
+    with pytest.raises(ConfigurationError, match=r"^--json x: there is no folder .*missing; make it first$"):
         require_writable(tmp_path / "missing" / "x", what="--json x")
     with pytest.raises(ConfigurationError, match=r"^--json . cannot be written \(Is a directory\)"):
         require_writable(tmp_path, what="--json .")

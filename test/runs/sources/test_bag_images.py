@@ -80,7 +80,7 @@ def test_topics_can_be_chosen_and_those_that_are_not_there_are_named(tmp_path):
     bag = write_ros2(tmp_path / "drive", 2, cameras=("/front", "/rear"))
     assert len(read(bag, topics=("/rear/image_raw",))) == 2
     assert {frame.stream for frame in read(bag)} == {"front_image_raw", "rear_image_raw"}
-    with pytest.raises(DataError, match="has no images on /left; there are /front/image_raw, /rear/image_raw$"):
+    with pytest.raises(DataError, match=r"has no images on /left; there are /front/image_raw, /rear/image_raw$"):
         read(bag, topics=("/rear/image_raw", "/left"))
 
 

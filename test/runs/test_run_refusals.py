@@ -1,0 +1,97 @@
+"""What `metric3d run` refuses before and during a run: one line each, and what it prints at the end."""
+
+import numpy as np
+import pytest
+
+from metric3d_ros.cli import main
+from metric3d_ros.files import atomic
+from metric3d_ros.recordings.images import write_rgb
+
+
+@pytest.fixture
+def run(model, folder, tmp_path, capsys):
+    """Run the folder of pictures; return the exit status and what was printed."""
+
+    def run(*words, inputs=None, out=None):
+        options = ["--model", str(model), "--provider", "cpu", "--threads", "1", "-o", str(out or tmp_path / "out")]
+        status = main(["run", *map(str, inputs or [folder]), *options, *map(str, words)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--ray", "local", "--limit", 1], "--limit and --ray exclude each other: use --end, or leave out --ray"),
+        (
+            ["--ray", "local", "--param", "scale.camera_height_m=1"],
+            "exclude each other: leave out --ray, or give scale.factor",
+        ),
+        (["--fps", -1], "--fps is -1, expected 0 to 1e+09"),
+        (["--end", 1e10], "--end is 1e+10, expected 0 to 1e+09"),
+        (["--every", 0], "--every is 0, expected at least 1"),
+        (["--focal", 0], "--focal is 0, expected above 0: depth scales with the focal length"),
+        (["--param", "depth.max_m"], "--param 'depth.max_m' has no value, expected NAME=VALUE such as depth.max_m=20"),
+        (["--param", "depth.max_m=["], "--param 'depth.max_m=[' is no YAML"),
+        (["--write", "gif"], "--write gif is unknown, expected some of"),
+        (["--batch", 0], "--batch is 0 and --chunk 64, expected at least 1 of both"),
+    ],
+)
+def test_an_option_that_cannot_be_meant_is_one_line_and_nothing_is_written(run, tmp_path, words, text):
+    status, out, err = run(*words)
+    assert (status, out) == (1, "")
+    assert text in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_trial_of_a_place_that_cannot_be_written_is_one_line(run, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("kept")
+    status, out, err = run("--focal", 70, "--dry-run", out=tmp_path / "file" / "out")
+    assert (status, out) == (1, "")
+    assert f"{tmp_path / 'file'} is a file; give another folder" in err.splitlines()[-1]
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(atomic, "_new_file", refuse)
+    status, out, err = run("--focal", 70, "--dry-run")
+    assert (status, out) == (1, "")
+    assert "cannot write into" in err.splitlines()[-1]
+    assert "Permission denied; give another folder" in err.splitlines()[-1]
+
+
+def test_a_trial_writes_nothing_and_states_the_plan(run, tmp_path):
+    status, out, err = run("--focal", 70, "--dry-run", "--limit", 2)
+    assert status == 0
+    assert out.startswith("would write png16 of about 2 frames into ")
+    assert "about 3 frames" in err
+    assert "focal length 70.0 px for 64x48, from given: --focal 70" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_parameter_is_that_of_the_node(run, tmp_path):
+    assert run("--focal", 70, "--param", "depth.max_m=0.001")[0] == 0
+    from metric3d_ros.recordings.depth_files import read_depth
+
+    depth = read_depth(tmp_path / "out/pictures/png16/view_0.png", units_per_metre=1000)
+    assert not np.isfinite(depth).any()
+
+
+def test_the_summary_names_the_first_ten_that_failed_and_counts_the_others(run, tmp_path):
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.png").write_bytes(b"no picture")
+    write_rgb(folder / "good.png", np.full((48, 64, 3), 90, np.uint8))
+    status, out, _ = run("--focal", 70, inputs=[folder])
+    assert status == 1
+    assert out.startswith("1 frame in ")
+    assert "12 failed (12 corrupt)" in out.splitlines()[0]
+    assert sum(line.startswith("  failed: ") for line in out.splitlines()) == 10
+    assert out.splitlines()[-1] == "  and 2 more: manifest.jsonl names them"
+    status, out, _ = run("--focal", 70, "--resume", inputs=[folder])
+    assert status == 1
+    assert "1 were there already" in out.splitlines()[0]
