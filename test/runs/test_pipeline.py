@@ -1,0 +1,135 @@
+"""The pipeline of a run: batches, lenses, and how it ends if a step fails."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from metric3d_ros.camera import Camera
+from metric3d_ros.errors import InferenceError
+from metric3d_ros.recordings.images import write_rgb
+from metric3d_ros.runs import pipeline as module
+from metric3d_ros.runs.options import RunOptions
+from metric3d_ros.runs.pipeline import Pipeline
+from metric3d_ros.runs.sources.cameras import CameraChoice
+from metric3d_ros.runs.sources.frame import NOT_ESTIMATED
+from metric3d_ros.runs.sources.inputs import Selection, open_recordings
+
+COUNT = 5
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Pictures of one grey each, brighter and brighter."""
+    for number in range(COUNT):
+        write_rgb(tmp_path / "walk" / f"{number}.png", np.full((48, 64, 3), 50 * number, np.uint8))
+    ((recording,), _) = open_recordings([tmp_path / "walk"], Selection(cameras=CameraChoice(focal_px=70)))
+    return recording
+
+
+class Refusing:
+    """An estimator that refuses a batch with an image as dark as `shade` in it."""
+
+    def __init__(self, estimator, shade, error):
+        self._estimator, self._shade, self._error = estimator, shade, error
+        self.batches = []
+
+    def estimate_batch(self, images, cameras, **options):
+        shades = [int(image.max()) for image in images]
+        self.batches.append(shades)
+        if self._shade in shades:
+            raise self._error
+        return self._estimator.estimate_batch(images, cameras, **options)
+
+
+def run(recording, options, estimator, tmp_path, *, chunk=64, on_frame=lambda _: None, **limits):
+    """Run it; return what was finished."""
+    finished = []
+    pipeline = Pipeline(estimator, options, {recording.name: recording}, on_frame=on_frame, **limits)
+    chunks = [(each, frozenset()) for each in recording.chunks(chunk)]
+    pipeline.run(chunks, lambda each: tmp_path / "parts" / str(each.number), finished.append)
+    return finished
+
+
+@pytest.fixture
+def options(model):
+    return RunOptions(model=str(model), provider="cpu", threads=1, batch=2)
+
+
+def test_an_image_that_is_refused_fails_alone_and_not_its_batch(recording, options, tmp_path):
+    estimator = Refusing(options.estimator(), 100, InferenceError("it is too grey"))
+    (finished,) = run(recording, options, estimator, tmp_path)
+    assert estimator.batches == [[0, 50], [100, 150], [100], [150], [200]]
+    assert [line["frame"] for line in finished.lines] == ["0", "1", "2", "3", "4"]
+    failed = [line for line in finished.lines if "failed" in line]
+    assert [(line["frame"], line["failed"], line["kind"]) for line in failed] == [
+        ("2", "it is too grey", NOT_ESTIMATED)
+    ]
+    assert finished.complete
+    assert all((finished.folder / file).is_file() for line in finished.lines for file in line.get("files", []))
+
+
+def test_a_fault_of_the_estimator_ends_the_run_and_the_chunks_before_it_stay(recording, options, tmp_path):
+    estimator = Refusing(options.estimator(), 200, ZeroDivisionError())
+    finished = []
+    pipeline = Pipeline(estimator, options, {recording.name: recording})
+    chunks = [(each, frozenset()) for each in recording.chunks(2)]
+    with pytest.raises(ZeroDivisionError):
+        pipeline.run(chunks, lambda each: tmp_path / "parts" / str(each.number), finished.append)
+    for each in finished:
+        assert each.complete
+        assert len(each.lines) == 2
+    assert not (tmp_path / "parts/2").exists()
+
+
+def test_a_fault_of_the_writer_ends_the_run(recording, options, tmp_path):
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        run(recording, options, options.estimator(), tmp_path, on_frame=fail)
+    assert not list((tmp_path / "parts").glob("*"))
+
+
+def test_a_limit_ends_it_within_a_chunk_which_is_not_complete(recording, options, tmp_path):
+    first, second = run(recording, options, options.estimator(), tmp_path, chunk=2, limit=3)
+    assert (len(first.lines), first.complete) == (2, True)
+    assert (len(second.lines), second.complete) == (1, False)
+
+
+def test_images_of_a_lens_are_rectified_if_outputs_are_to_be(recording, options, tmp_path):
+    lens = Camera(64, 48, 70, 70, 31.5, 23.5, "plumb_bob", (-0.2, 0.0, 0.0, 0.0, 0.0))
+
+    class WithLens:
+        """The recording as a camera with distortion took it."""
+
+        name, source = recording.name, recording.source
+        chunks, ended_early = recording.chunks, recording.ended_early
+
+        def read(self, chunk, **options):
+            for frame in recording.read(chunk, **options):
+                yield dataclasses.replace(frame, camera=lens)
+
+    rectified = dataclasses.replace(options, parameters={"outputs_in": "rectified", "rectify": "on"})
+    (finished,) = run(WithLens(), rectified, options.estimator(), tmp_path)
+    assert not any(coefficient for line in finished.lines for coefficient in line["camera"]["distortion"])
+    (as_it_is,) = run(WithLens(), options, options.estimator(), tmp_path)
+    assert {line["camera"]["distortion"][0] for line in as_it_is.lines} == {-0.2}
+    assert len(finished.lines) == len(as_it_is.lines) == COUNT
+
+
+def test_a_frame_whose_depth_cannot_be_corrected_fails_alone(recording, options, tmp_path, monkeypatch):
+    class Corrector:
+        def __init__(self):
+            self._seen = 0
+
+        def apply(self, estimate, rgb, *_, **__):
+            self._seen += 1
+            if self._seen == 2:
+                raise InferenceError("no scale")
+            return module.Corrected(estimate)
+
+    monkeypatch.setattr(module, "DepthCorrector", Corrector)
+    scaled = dataclasses.replace(options, parameters={"scale.factor": 2.0})
+    (finished,) = run(recording, scaled, options.estimator(), tmp_path)
+    assert [line.get("failed") for line in finished.lines] == [None, "no scale", None, None, None]
