@@ -10,7 +10,9 @@ from metric3d_ros.installed_files import shared_file
 from metric3d_ros.nodes.transport import large_messages
 from metric3d_ros.nodes.transport.large_messages import (
     PROFILE_VARIABLES,
+    TransportReport,
     choose_segment_mib,
+    give_back_memory,
     prepare_for_large_messages,
     read_variables,
 )
@@ -170,3 +172,46 @@ def test_machine_without_glibc_is_said_to_be_one(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", missing)
     report = prepare_for_large_messages(rmw_implementation="other", keep_buffers=True, environment={})
     assert "no glibc" in report.text
+
+
+def test_a_folder_of_shared_memory_that_cannot_be_written_leaves_fast_dds_as_it_is_with_a_warning(monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(large_messages.tempfile, "mkstemp", refuse)
+    environment = {}
+    report = prepare(environment, shared_memory_mib=200)
+    assert report.is_warning
+    assert "cannot be written (Permission denied)" in report.text
+    assert environment == {}
+
+
+def test_a_profile_of_its_own_goes_once_it_was_read(tmp_path):
+    environment = {}
+    report = prepare(environment, shared_memory_mib=200)
+    assert str(report.profile) == environment[PROFILE_VARIABLES[0]]
+    assert report.profile.is_file()
+    report.forget_profile()
+    assert not report.profile.exists()
+    report.forget_profile()
+    TransportReport("nothing was written").forget_profile()
+
+
+def test_something_else_that_was_left_out_makes_a_report_a_warning():
+    report = TransportReport("transport: as it is").with_warning("no log files")
+    assert report == TransportReport("transport: as it is; no log files", is_warning=True)
+
+
+def test_memory_is_given_back_where_there_is_glibc(monkeypatch):
+    trimmed = []
+    libc = type("Libc", (), {"malloc_trim": staticmethod(trimmed.append)})
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
+    give_back_memory()
+    assert trimmed == [0]
+
+    def missing(_):
+        raise OSError("libc.so.6: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    give_back_memory()
+    assert trimmed == [0]
