@@ -1,0 +1,196 @@
+"""The viewer's node in this process: what it shows of odd topics, and how it ends with Rerun."""
+
+import argparse
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+pytest.importorskip("rerun", reason="Rerun is not installed: pip install 'metric3d_ros[viewer]'")
+pytest.importorskip("rerun.chunk", reason="this rerun-sdk is too old to read recordings back")
+
+import rclpy
+import sensor_msgs.msg
+from view_recording import CAMERA, DEPTH_M, RGB, STAMPS_NS, header, picture, pixels, rows, rows_with
+
+from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.messages import camera_to_camera_info
+from metric3d_ros.nodes import view
+from metric3d_ros.nodes.ros.run_node import Stop
+from metric3d_ros.nodes.viewer import viewer as module
+from metric3d_ros.nodes.viewer.rerun_process import ViewerError
+from metric3d_ros.nodes.viewer.viewer import View
+
+
+@pytest.fixture(autouse=True)
+def ros(monkeypatch, environment):
+    for name in ("ROS_DOMAIN_ID", "ROS_LOG_DIR", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RCUTILS_COLORIZED_OUTPUT"):
+        monkeypatch.setenv(name, environment[name])
+    rclpy.init(args=[])
+    yield
+    rclpy.try_shutdown()
+
+
+@pytest.fixture
+def open_view(tmp_path):
+    """Open a view that records into a file; return it and its stop."""
+    opened = []
+
+    def open_view(*words):
+        parser = argparse.ArgumentParser()
+        view.add_arguments(parser)
+        stop = Stop()
+        made = View(parser.parse_args(["--save", str(tmp_path / "all.rrd"), *words]), stop)
+        opened.append(made)
+        return made, stop
+
+    yield open_view
+    for each in opened:
+        each.node.destroy_node()
+
+
+class StandIn:
+    """In the place of the viewer's process."""
+
+    grpc_url = None  # the recording goes into the file alone
+    page_url = "http://127.0.0.1:1/"
+
+    def __init__(self, *_, has_ended=False, failure=None, **__):
+        self.has_ended, self._failure, self.closed = has_ended, failure, 0
+
+    def failure(self):
+        return self._failure
+
+    def close(self):
+        self.closed += 1
+
+
+def show(made, kind, message):
+    """Hand a message to the view and wait until it is shown."""
+    shown, compare = threading.Event(), made._compare_frame
+
+    def note(*arguments):
+        compare(*arguments)
+        shown.set()
+
+    made._compare_frame = note
+    made._take(kind, message)
+    assert shown.wait(60)
+
+
+def printed(capfd):
+    return capfd.readouterr().err
+
+
+def test_normals_as_a_picture_and_a_camera_info_that_is_none_are_shown_as_well_as_can_be(open_view, tmp_path, capfd):
+    made, _ = open_view()
+    uncalibrated = camera_to_camera_info(CAMERA, header=header(STAMPS_NS[0]), sensor_msgs=sensor_msgs.msg)
+    uncalibrated.k[0] = 0.0
+    made._infos[module.DEPTH] = uncalibrated
+    show(made, module.NORMALS, picture(RGB, "rgb8", STAMPS_NS[0]))
+    show(made, module.DEPTH, picture(DEPTH_M, "32FC1", STAMPS_NS[0]))
+    assert made.close()
+    found = rows(tmp_path / "all.rrd")
+    ((_, row),) = rows_with(found, "/normals", "Image:buffer")
+    np.testing.assert_array_equal(pixels(row, "Image", np.uint8, 3), RGB)
+    assert len(rows_with(found, "/depth", "DepthImage:buffer")) == 1
+    assert not rows_with(found, "/depth", "Pinhole:resolution")
+    text = printed(capfd)
+    assert "depth's camera_info: " in text
+    assert "took 1 from normals, 1 from depth; 0 dropped" in text
+
+
+def test_the_camera_of_the_other_picture_is_taken_if_it_fits(open_view, tmp_path):
+    made, _ = open_view()
+    info = camera_to_camera_info(CAMERA, header=header(STAMPS_NS[0]), sensor_msgs=sensor_msgs.msg)
+    made._infos[module.IMAGE] = info
+    show(made, module.DEPTH, picture(DEPTH_M, "32FC1", STAMPS_NS[0]))
+    assert made.close()
+    ((_, row),) = rows_with(rows(tmp_path / "all.rrd"), "/depth", "Pinhole:image_from_camera")
+    assert row["Pinhole:image_from_camera"].as_py()[0][0] == CAMERA.fx
+
+
+def test_without_any_topic_there_is_nothing_to_watch_and_the_viewer_is_closed(open_view, monkeypatch):
+    stand_in = StandIn()
+    monkeypatch.setattr(module, "RerunProcess", lambda *_, **__: stand_in)
+    with pytest.raises(ConfigurationError, match="every topic is '', expected at least one to watch"):
+        open_view("--web", "--image", "", "--depth", "", "--normals", "", "--points", "")
+    assert stand_in.closed == 1
+
+
+def test_silence_names_the_options(open_view, capfd):
+    made, _ = open_view()
+    made._say_what_is_quiet()
+    assert made.close()
+    text = printed(capfd)
+    assert "nothing has come yet: see `ros2 topic list`" in text
+    assert "took nothing; 0 dropped" in text
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"), [(None, None), (ViewerError("the Rerun viewer ended with exit code 3"), "exit code 3")]
+)
+def test_the_node_ends_with_its_viewer(open_view, monkeypatch, capfd, failure, error):
+    stand_in = StandIn()
+    monkeypatch.setattr(module, "RerunProcess", lambda *_, **__: stand_in)
+    made, stop = open_view("--web")
+    made._look_after_viewer()
+    assert not stop.requested
+    stand_in.has_ended, stand_in._failure = True, failure
+    made._on_error(RuntimeError("the connection is gone"))  # is only what follows from the viewer's end
+    assert not stop.requested
+    made._look_after_viewer()
+    assert stop.requested
+    assert (stop.error is None) if error is None else (error in str(stop.error))
+    made.close()
+    assert stand_in.closed == 1
+    assert ("the window was closed" in printed(capfd)) == (failure is None)
+
+
+def test_what_rerun_raises_ends_the_node(open_view):
+    made, stop = open_view()
+    made._on_error(RuntimeError("no space"))
+    assert str(stop.error) == "Rerun failed: no space"
+    made.close()
+
+
+class Recording:
+    """In the place of a recording that a viewer takes, does not take or has lost."""
+
+    def __init__(self, flushed):
+        self._flushed, self.closed = flushed, 0
+
+    def flush(self, *, timeout_s):
+        if isinstance(self._flushed, Exception):
+            raise self._flushed
+        return self._flushed
+
+    def close(self):
+        self.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("flushed", "done", "text"),
+    [
+        (True, True, ""),
+        (False, False, ""),
+        (RuntimeError("the disk is full"), True, "the last messages are lost: the disk is full"),
+    ],
+)
+def test_the_rest_of_a_recording_is_handed_over_or_told_to_be_lost(open_view, capfd, flushed, done, text):
+    made, _ = open_view()
+    recording = Recording(flushed)
+    assert made._finish_recording(recording) == done
+    assert recording.closed == done
+    assert made.close()
+    assert text in printed(capfd)
+
+
+def test_a_window_stays_open_when_the_node_ends(open_view, monkeypatch, capfd):
+    monkeypatch.setattr(module, "RerunProcess", StandIn)
+    made, _ = open_view()
+    made._viewer = StandIn()
+    assert made.close()
+    assert made._viewer.closed == 1  # which leaves a window to its user
+    assert "the window stays open: close it when you have seen enough" in printed(capfd)
