@@ -20,7 +20,10 @@ from made_bags import (
     write_ros1,
     write_ros2,
 )
+from made_bags import messages as made_messages
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Writer1
+from rosbags.typesys import Stores, get_typestore
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -111,6 +114,21 @@ def test_messages_of_a_ros_1_bag_are_merged_as_those_of_ros_2(model, tmp_path):
         assert image.header == info.header
         assert info.header.frame_id == "camera_optical_frame"
         assert (info.height, info.width, info.k[0]) == (HEIGHT, WIDTH, FX)
+
+
+def test_a_latched_topic_of_a_ros_1_bag_comes_along_without_merge(model, tmp_path):
+    store, kind = get_typestore(Stores.ROS1_NOETIC), "sensor_msgs/msg/CameraInfo"
+    image, info = made_messages(store, stamps(1)[0], picture(0), ros1=True)
+    with Writer1(tmp_path / "drive.bag") as writer:
+        latched = writer.add_connection("/camera/camera_info", kind, typestore=store, latching=1)
+        images = writer.add_connection("/camera/image_raw", "sensor_msgs/msg/Image", typestore=store)
+        writer.write(latched, stamps(1)[0], store.serialize_ros1(info, kind))
+        writer.write(images, stamps(1)[0] + DELAY_NS, store.serialize_ros1(image, image.__msgtype__))
+    assert run(model, tmp_path / "drive.bag", "-o", tmp_path / "out", "--write", "bag", "--outputs", "depth") == 0
+    came = {topic: message for topic, _, message in messages_of(tmp_path / "out/drive/bag")}
+    assert came.keys() == {"/camera/camera_info", "/camera/depth/image", "/camera/depth/camera_info"}
+    assert came["/camera/camera_info"].k.tolist() == info.K.tolist()
+    assert came["/camera/camera_info"].header.frame_id == "camera_optical_frame"
 
 
 def test_latched_transforms_come_along_without_merge_and_nothing_else(model, tmp_path):
