@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.evaluation.flights import HeldOutFlights
-from metric3d_ros.evaluation.sequence_measures import exact, measure_sequence, print_with_means
+from metric3d_ros.estimation.estimator import Estimate
+from metric3d_ros.evaluation.flights import HeldOutFlights, render_frame
+from metric3d_ros.evaluation.sequence_measures import exact, main, measure_sequence, print_with_means
+from metric3d_ros.world.rendering.viewpoint import look
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,38 @@ def test_figures_are_printed_by_flight_and_then_their_means(capsys):
     assert json.loads(first) == {"flight": "first", "x": 1.0}
     assert json.loads(second) == {"flight": "second", "x": 2.0, "y": 0.12346}
     assert json.loads(means) == {"flight": "mean", "x": 1.5, "y": 0.12346}
+
+
+def test_a_ground_that_is_not_found_is_counted_and_without_floor_none_is_asked_for(frames):
+    (flight,) = HeldOutFlights(count=1, frames=14, size_hw=(120, 160))
+    x, y, z = map(float, flight.poses[0].position)
+    up = render_frame(flight.scene, look((x, y, z), yaw=0.0, pitch=math.radians(60)), flight.camera)
+    shown = [frames[0], up]
+
+    def wall(rgb, camera):
+        return Estimate(np.full(camera.size_hw, 2, np.float32), None, None, camera, camera.size_hw, {})
+
+    measures = measure_sequence(shown, wall)
+    assert measures.grounds_refused == 1
+    assert "ground refused" not in measures.figures(), "there is no ground to compare"
+
+
+@pytest.mark.parametrize(
+    ("depth", "least", "most"), [("true", 0, 1e-6), ("uneven", 0.015, 0.035), ("model", 0.1, math.inf)]
+)
+def test_the_program_measures_the_depth_that_is_asked_for(model, capsys, depth, least, most):
+    options = ["--depth", depth, "--model", str(model), "--threads", "1"]
+    assert main([*options, "--flights", "1", "--frames", "2"]) == 0
+    flight, means = capsys.readouterr().out.split("\n", 1)
+    flight, means = json.loads(flight), json.loads(means)
+    assert flight["sequence"].startswith("flight ")
+    assert list(means) == list(flight)
+    assert means["AbsRel raw"] == flight["AbsRel raw"], "of one flight"
+    assert least <= flight["AbsRel raw"] <= most
+
+
+@pytest.mark.parametrize(("option", "value"), [("--flights", "0"), ("--frames", "0"), ("--threads", "-1")])
+def test_numbers_that_make_no_sense_are_one_line(capsys, option, value):
+    assert main([option, value]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {option} is {value}, expected ")
