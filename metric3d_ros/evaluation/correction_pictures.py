@@ -14,9 +14,11 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.comparison.flicker import flicker_between
 from metric3d_ros.comparison.flying_pixels import label_flying_pixels
 from metric3d_ros.comparison.labelled_images import Sample
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimate, Estimator
 from metric3d_ros.evaluation.flights import Flight, FlightFrame, HeldOutFlights, render_frame
+from metric3d_ros.files.excerpts import some
 from metric3d_ros.geometry import (
     GroundPlane,
     cell_normals_from_depth,
@@ -280,8 +282,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default=",".join(PICTURES), help="some of %(default)s")
     parser.add_argument("--model", default="demo", help="an ONNX file, a name such as vit_small, or 'demo' (default)")
     args = parser.parse_args(arguments)
+    names = args.only.split(",")
+    unknown = [name for name in names if name not in PICTURES]
+    if unknown:
+        raise ConfigurationError(f"--only has {some(unknown)}, expected some of {', '.join(PICTURES)}")
     estimator = Estimator(open_model(args.model))
-    for name in args.only.split(","):
+    for name in names:
         path = args.folder / f"{name}.png"
         write_rgb(path, PICTURES[name](estimator.estimate))
         print(path, flush=True)

@@ -237,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of the model; 0: all (default)")
     args = parser.parse_args(arguments)
     require_numbers(args, "flights", least=1)
-    require_numbers(args, "frames", least=1, most=MOST_FRAMES)
+    require_numbers(args, "frames", least=round(RATE_HZ) + 1, most=MOST_FRAMES)  # the first second is left out
     require_numbers(args, "threads", least=0, most=MOST_THREADS)
     width, height = parse_size(args.size, option="--size WIDTHxHEIGHT", least=MIN_SIDE_PX)
     flights = HeldOutFlights(count=args.flights, frames=args.frames, size_hw=(height, width))

@@ -196,7 +196,12 @@ def test_the_program_prints_flights_and_their_means(monkeypatch, model, capsys):
 
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
-    [("--flights", "0", "1 to "), ("--frames", "0", "1 to "), ("--threads", "-1", "0 to "), ("--size", "84", "WIDTH")],
+    [
+        ("--flights", "0", "1 to "),
+        ("--frames", "10", "11 to "),
+        ("--threads", "-1", "0 to "),
+        ("--size", "84", "WIDTH"),
+    ],
 )
 def test_options_that_make_no_sense_are_one_line(capsys, option, value, expected):
     assert main([option, value]) == 1

@@ -92,7 +92,8 @@ class FrameExchange:
         self._executor.remove_node(self._node)
         self._node.destroy_node()
         rclpy.shutdown(context=self._context)
-        os.killpg(self._process.pid, signal.SIGINT)
+        if self._process.poll() is None:  # else the node has ended by itself, which is not to hide why
+            os.killpg(self._process.pid, signal.SIGINT)
         self._process.wait(10)
 
     def exchange(

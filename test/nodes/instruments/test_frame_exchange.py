@@ -82,3 +82,11 @@ def test_a_node_that_does_not_answer_in_time_is_an_error_and_is_ended(model):
         process = node._process
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_a_node_that_ended_by_itself_does_not_hide_the_error(model):
+    exchange = FrameExchange(parameters={"model": str(model)}, topics=[DEPTH])
+    with exchange as node:
+        node._process.kill()
+        assert node._process.wait() != 0
+    assert exchange._process.poll() is not None
