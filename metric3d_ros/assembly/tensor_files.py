@@ -8,6 +8,7 @@ import mmap
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ _SAFETENSORS = {
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Of an entry of a zip file: signature, and the lengths of its name and of what follows that before the content."""
 _MOST_HEADER_BYTES = 100_000_000
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, IndexError, EOFError, OSError, OverflowError, struct.error, zlib.error),
+    RuntimeError,  # of zipfile, for an entry that is marked as encrypted or as of an unknown kind; or too deep nesting
+)
+"""What reading a damaged file raises."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             stored = read(path, file)
         except CheckpointError:
             raise
-        except (ValueError, KeyError, TypeError, IndexError, EOFError, OSError, OverflowError, RecursionError) as error:
+        except _DAMAGE as error:
             raise CheckpointError(f"checkpoint {path} is truncated or damaged: download it again") from error
     state = stored.get(STATE_DICT_KEY, stored)
     named = state.items() if isinstance(state, Mapping) else ()
@@ -117,6 +123,8 @@ def _read_safetensors(path: Path, file: BinaryIO) -> Mapping[str, object]:
     if not 0 < length <= min(len(content) - 8, _MOST_HEADER_BYTES):
         raise ValueError("the header is longer than the file")
     header = json.loads(content[8 : 8 + length])
+    if not isinstance(header, dict):
+        raise ValueError("the header is no JSON object")
     found = {}
     for name, entry in header.items():
         if name == "__metadata__":
@@ -146,6 +154,8 @@ def _read_pth(path: Path, file: BinaryIO) -> Mapping[str, object]:
 
 
 def _unpickle(path: Path, archive: zipfile.ZipFile, content: mmap.mmap) -> Mapping[str, object]:
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in archive.infolist()):
+        raise ValueError("an entry is compressed in a way that PyTorch does not use")
     names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(names) != 1:
         raise ValueError("there is no data.pkl")
