@@ -1,4 +1,4 @@
-"""Checkpoints that were written by hand, entry by entry: the types that others use, and every way to be inconsistent."""
+"""Checkpoints written by hand, entry by entry: the types that others use, and every way to be inconsistent."""
 
 import io
 import json
@@ -26,14 +26,12 @@ def entry(kind, shape, end, begin=0):
     return {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
 
 
-def write_archive(
-    path, stored, *, storages=(), byteorder=None, compression=zipfile.ZIP_STORED, name="archive/data.pkl"
-):
+def write_archive(path, stored, *, storages=(), byteorder=None, compression=zipfile.ZIP_STORED, name="data.pkl"):
     """Write what PyTorch's pickler makes of `stored`, and storages as they are, into a zip file."""
     pickled = io.BytesIO()
     checkpoints._Pickler(pickled, protocol=2).dump(stored)
     with zipfile.ZipFile(path, "w", compression) as archive:
-        archive.writestr(name, pickled.getvalue())
+        archive.writestr(f"archive/{name}", pickled.getvalue())
         if byteorder is not None:
             archive.writestr("archive/byteorder", byteorder)
         for i, content in enumerate(storages):
@@ -178,7 +176,7 @@ def test_a_storage_of_an_unknown_type_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"compression": zipfile.ZIP_DEFLATED}, {"name": "archive/else.pkl"}], ids=["compressed", "no data.pkl"]
+    "changes", [{"compression": zipfile.ZIP_DEFLATED}, {"name": "else.pkl"}], ids=["compressed", "no data.pkl"]
 )
 def test_a_zip_file_that_pytorch_would_not_write_is_damage(tmp_path, changes):
     stored = {"a": tensor(floats(), (6,), (1,))}
