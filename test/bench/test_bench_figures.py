@@ -9,7 +9,7 @@ import pytest
 
 from metric3d_ros.bench import cli, machine, table
 from metric3d_ros.bench.alternation import Pace, Times, time_in_turn
-from metric3d_ros.bench.benchmark_record import BenchReport, describe_setting, read_overhead_ms
+from metric3d_ros.bench.benchmark_record import BenchReport, NodeOverhead, describe_setting, read_overhead_ms
 from metric3d_ros.bench.candidates import Candidate, Run
 from metric3d_ros.bench.comparison import Compared, Comparison, Refusal, Timed, compare_maps, describe_excess
 from metric3d_ros.bench.node.stages import NodeStages, NodeTask, name_stages, node_parameters
@@ -205,6 +205,31 @@ def test_bars_of_the_node_show_its_stages():
     total = WIDTH - 56 - 330
     for name, share in (("decode", 2 / 16), ("cloud", 4 / 16), ("other outputs", 8 / 16)):
         assert width_of(picture, STAGE_RGB[name]) == pytest.approx(share * total, abs=3), name
+
+
+def node_stages(title):
+    task = NodeTask(model="m", provider="cpu", size_hw=(56, 84), threads=2, image_ms=9.0, seconds=1.0)
+    return NodeStages(title=title, task=task, stages={name: Summary.of([2.0]) for name in ("infer", "decode")})
+
+
+def test_a_title_too_long_for_the_picture_is_cut_off():
+    named = draw_report(a_report(node_stages=[node_stages("depth_node")]))
+    long = draw_report(a_report(node_stages=[node_stages("depth_node with /a/folder " * 20)]))
+    assert long.shape == named.shape
+    assert (long[:, -20:] == long[0, 0]).all()
+    assert (long != named).any()
+
+
+def test_each_scenario_of_the_node_without_its_network_has_a_line():
+    heights = []
+    for scenarios in ([], ["vga"], ["vga", "1080p"]):
+        facts = [NodeOverhead(scenario=name, seconds=1.0, text="", overhead_ms={"p50": 2.0}) for name in scenarios]
+        empty = NodeOverhead(scenario="nothing came", seconds=1.0, text="", overhead_ms={})
+        heights.append(draw_report(a_report(node_overhead=[*facts, empty])).shape[0])
+    none, one, two = heights
+    assert none == draw_report(a_report()).shape[0]
+    assert none < one < two
+    assert two - one == 26
 
 
 def test_building_and_sending_are_told_apart_where_the_node_does():

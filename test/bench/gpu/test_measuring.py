@@ -1,20 +1,23 @@
 """The jobs of a GPU report with real files and sessions, on the CPU: what each finds."""
 
+import dataclasses
 import importlib.util
 import json
 import re
 
+import onnx
 import pytest
 import tiny_models
+from onnx import helper
 
 from metric3d_ros.bench import machine
-from metric3d_ros.bench.gpu import command, correctness, jobs, timing
+from metric3d_ros.bench.gpu import command, correctness, jobs, pipeline, timing
 from metric3d_ros.bench.gpu.command import Options, run_job, write_gpu_report
 from metric3d_ros.bench.gpu.correctness import compare_with_cpu
 from metric3d_ros.bench.gpu.pipeline import run_pipeline
 from metric3d_ros.bench.gpu.timing import explained_model, time_members
 from metric3d_ros.cli import main
-from metric3d_ros.errors import Metric3DError
+from metric3d_ros.errors import InferenceError, MessageError, Metric3DError
 
 SIZE_HW = (56, 84)
 
@@ -84,6 +87,52 @@ def test_a_model_without_attention_is_not_timed_as_one_with_a_function(model):
         explained_model(model)
 
 
+def test_attention_is_timed_as_the_function_that_the_file_defines_it_by(model, tmp_path):
+    # The function is the identity, and the operator of the same name is not: only with the function nothing changes.
+    with_attention = onnx.load(model)
+    identity = helper.make_node("Identity", ["query"], ["output"])
+    words = ("com.microsoft", "MultiHeadAttention", ["query", "key", "value"], ["output"], [identity])
+    with_attention.functions.append(
+        helper.make_function(*words, [helper.make_opsetid("", tiny_models.OPSET)], attributes=["num_heads"])
+    )
+    with_attention.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    (last,) = (node for node in with_attention.graph.node if node.output[0] == "depth")
+    last.output[0] = "depth_before"
+    attend = helper.make_node(
+        "MultiHeadAttention", ["depth_before"] * 3, ["depth"], domain="com.microsoft", num_heads=1
+    )
+    with_attention.graph.node.append(attend)
+    path = tmp_path / "attention.onnx"
+    onnx.save(with_attention, path)
+    rows = timed(
+        [member(model, "plain"), member(path, "function", attention="function"), member(path, "operator")], tmp_path
+    )
+    assert rows["function"].figures["depth off by"] == "0.0e+00 (0.0e+00)"
+    assert float(rows["operator"].figures["depth off by"].split()[0]) > 0.01
+    assert (tmp_path / "attention-function.onnx").exists()
+
+
+def test_a_member_that_fails_in_its_first_run_is_closed_and_the_others_are_timed(model, tmp_path, monkeypatch):
+    real, closed = timing.open_runner, []
+
+    class Broken:
+        available = frozenset({"depth"})
+
+        def maps(self, outputs):
+            raise InferenceError("the device was lost\nat line 3")
+
+        def close(self):
+            closed.append(self)
+
+    monkeypatch.setattr(
+        timing, "open_runner", lambda each, task: Broken() if each.name == "broken" else real(each, task)
+    )
+    rows = timed([member(model, "broken"), member(model, "whole")], tmp_path)
+    assert rows["broken"].reason == "the device was lost"
+    assert rows["whole"].figures["rounds"] >= 5
+    assert len(closed) == 1
+
+
 def compared(model, **changes):
     rows = []
     arguments = {"model": str(model), "provider": "cpu", "sizes_hw": [[56, 84], [84, 56]], "threads": 1}
@@ -136,6 +185,37 @@ def test_the_pipeline_builds_all_messages_in_turn_and_overlapping(model):
         assert row.figures["frames"] >= 5
         assert row.figures["p50 ms"] > row.figures["inference p50"]
         assert row.figures["messages p50"] > 0
+
+
+def test_every_output_of_the_node_can_be_built_in_the_pipeline(model, monkeypatch):
+    chosen = ["points/obstacles", "ground/plane", "scan"]
+    built = []
+
+    def noting(output):
+        def build(result, classes):
+            message = output.build(result, classes)
+            built.append(output.topic)
+            return message
+
+        return dataclasses.replace(output, build=build)
+
+    monkeypatch.setattr(pipeline, "TOPICS", chosen)
+    monkeypatch.setattr(pipeline, "OUTPUTS", [noting(output) for output in pipeline.OUTPUTS])
+    arguments = {"model": str(model), "provider": "cpu", "size_hw": list(SIZE_HW), "threads": 1, "seconds": 0.0}
+    rows = []
+    run_pipeline("All", arguments, rows.append)
+    assert len(rows) == 2
+    assert set(built) == set(chosen)
+
+
+def test_an_output_that_cannot_be_built_fails_the_pipeline(model, monkeypatch):
+    def fail(result, classes):
+        raise MessageError("no message for it")
+
+    monkeypatch.setattr(pipeline, "OUTPUTS", [dataclasses.replace(each, build=fail) for each in pipeline.OUTPUTS])
+    arguments = {"model": str(model), "provider": "cpu", "size_hw": list(SIZE_HW), "threads": 1, "seconds": 0.0}
+    with pytest.raises(MessageError, match="no message for it"):
+        run_pipeline("All", arguments, pytest.fail)
 
 
 def test_memory_that_runs_out_is_reported_and_given_back():
