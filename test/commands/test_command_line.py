@@ -67,7 +67,7 @@ def test_limits_are_those_of_what_is_counted(capsys, words, message):
     ("module", "words", "message"),
     [
         ("evaluation.node_sequences", ["--flights", "0"], "--flights is 0, expected 1 to"),
-        ("evaluation.node_sequences", ["--frames", LARGE], f"--frames is {LARGE}, expected 1 to 100000"),
+        ("evaluation.node_sequences", ["--frames", LARGE], f"--frames is {LARGE}, expected 11 to 100000"),
         ("evaluation.node_sequences", ["--threads", "-1"], "--threads is -1, expected 0 to 1024"),
         ("evaluation.node_sequences", ["--size", "336"], "--size is '336', expected WIDTHxHEIGHT"),
         ("evaluation.correction_cost", ["--size", "8x640"], "--size is '8x640', expected WIDTHxHEIGHT"),
