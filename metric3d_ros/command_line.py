@@ -8,7 +8,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files.excerpts import shorten
 
 MOST = 1e9
-"""Of what has no limit of its own. In seconds it is 30 years, which fit into nanoseconds of 64 bits."""
+"""The default upper limit. In seconds it is 30 years, which fit into nanoseconds of 64 bits."""
 
 MOST_SIDE_PX = 65_535
 """Of an image; no JPEG is larger."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from metric3d_ros.camera.camera import MOST_FOCAL_PX, MOST_HFOV_DEG
+from metric3d_ros.command_line import require_numbers
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
 from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.files.atomic import check_writable
@@ -30,8 +32,6 @@ from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 from metric3d_ros.runs.trial import Trial, try_frames
 
 _MOST_NAMED = 10
-_MOST = 1e9
-"""Of seconds and of frames: 30 years, which fit into nanoseconds of 64 bits."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,14 +161,10 @@ def _options_of(args: argparse.Namespace) -> RunOptions:
 
 
 def _selection_of(args: argparse.Namespace) -> Selection:
-    for name in ("start", "end", "fps", "limit"):
-        if not 0 <= getattr(args, name) <= _MOST:
-            raise ConfigurationError(f"--{name} is {getattr(args, name):g}, expected 0 to {_MOST:g}")
-    if args.every < 1:
-        raise ConfigurationError(f"--every is {args.every}, expected at least 1")
-    for name in ("focal", "hfov"):
-        if getattr(args, name) == 0:
-            raise ConfigurationError(f"--{name} is 0, expected above 0: depth scales with the focal length")
+    require_numbers(args, "start", "end", "fps", "limit", least=0)
+    require_numbers(args, "every", least=1)
+    require_numbers(args, "focal", above=0, most=MOST_FOCAL_PX, unit="pixels")
+    require_numbers(args, "hfov", above=0, most=MOST_HFOV_DEG, unit="degrees")
     cameras = CameraChoice(
         focal_px=args.focal or 0.0,
         hfov_deg=args.hfov or 0.0,

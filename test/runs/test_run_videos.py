@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
 
 import av
+from made_videos import HEIGHT, WIDTH, write_video
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -19,7 +20,7 @@ from metric3d_ros.recordings.videos import VideoWriter
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 
-WIDTH, HEIGHT, FOCAL = 96, 64, 90
+FOCAL = 90
 TIMES_NS = [0, 100_000_000, 150_000_000, 400_000_000, 500_000_000, 900_000_000, 1_000_000_000, 1_100_000_000]
 """Not at an even rate."""
 
@@ -27,11 +28,7 @@ TIMES_NS = [0, 100_000_000, 150_000_000, 400_000_000, 500_000_000, 900_000_000, 
 @pytest.fixture
 def video(tmp_path):
     """Frames of one grey each, brighter and brighter."""
-    writer = VideoWriter(tmp_path / "drive.mp4", (HEIGHT, WIDTH))
-    for number, time_ns in enumerate(TIMES_NS):
-        writer.write(np.full((HEIGHT, WIDTH, 3), 40 + 20 * number, np.uint8), time_ns)
-    writer.close()
-    return tmp_path / "drive.mp4"
+    return write_video(tmp_path / "drive.mp4", TIMES_NS)
 
 
 def run(model, *words):

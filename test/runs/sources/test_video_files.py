@@ -9,17 +9,16 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
 
 import av
+from made_videos import HEIGHT, WIDTH, write_video
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import DataError
-from metric3d_ros.recordings.videos import VideoWriter
 from metric3d_ros.runs.sources import video_files
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.frame import NO_CAMERA, Failed
 from metric3d_ros.runs.sources.video_files import VideoFile
 
-WIDTH, HEIGHT = 96, 64
 TIMES_NS = [number * 100_000_000 for number in range(8)]
 GIVEN = CameraChoice(focal_px=90)
 
@@ -27,11 +26,7 @@ GIVEN = CameraChoice(focal_px=90)
 @pytest.fixture
 def video(tmp_path):
     """Eight frames, ten a second."""
-    writer = VideoWriter(tmp_path / "drive.mp4", (HEIGHT, WIDTH))
-    for number, time_ns in enumerate(TIMES_NS):
-        writer.write(np.full((HEIGHT, WIDTH, 3), 40 + 20 * number, np.uint8), time_ns)
-    writer.close()
-    return tmp_path / "drive.mp4"
+    return write_video(tmp_path / "drive.mp4", TIMES_NS)
 
 
 def open_video(path, cameras=GIVEN, **options):
