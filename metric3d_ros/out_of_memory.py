@@ -54,7 +54,7 @@ def needing_memory(doing: str, *, remedy: str) -> Iterator[None]:
     """Raise OutOfMemoryError for lack of memory in this context, whichever library finds it; see above."""
     try:
         yield
-    except Exception as error:  # each library has a class of its own for it
+    except Exception as error:  # each library raises its own class for it
         explained = explain_out_of_memory(error, doing=doing, remedy=remedy)
         if explained is error:
             raise

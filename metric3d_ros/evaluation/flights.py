@@ -89,7 +89,7 @@ class HeldOutFlights:
         if self.world not in WORLDS:
             raise ConfigurationError(f"the world is '{self.world}', expected one of {', '.join(WORLDS)}")
         if self.count < 1 or self.frames < 1:
-            raise ConfigurationError(f"{self.count} flights of {self.frames} frames, expected at least 1 of both")
+            raise ConfigurationError(f"{self.count} flights of {self.frames} frames, expected at least 1 of each")
 
     def __len__(self) -> int:
         return self.count

@@ -15,6 +15,7 @@ import yaml
 from metric3d_ros.camera.camera import MOST_FOCAL_PX, MOST_HFOV_DEG
 from metric3d_ros.command_line import require_numbers
 from metric3d_ros.engine import AUTO, DEMO_MODEL, PROVIDERS
+from metric3d_ros.engine.providers import MOST_THREADS
 from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.files.atomic import check_writable
 from metric3d_ros.files.excerpts import shorten
@@ -100,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
     """Run it; return 0 if all is done, 1 if something failed, 130 if it was interrupted."""
     if args.ray and args.limit:
         raise ConfigurationError("--limit and --ray exclude each other: use --end, or leave out --ray")
+    require_numbers(args, "workers", least=0)
     options, selection = _options_of(args), _selection_of(args)
     if args.ray and options.follows_frames:
         raise ConfigurationError(
@@ -145,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options_of(args: argparse.Namespace) -> RunOptions:
+    require_numbers(args, "threads", least=0, most=MOST_THREADS)
+    require_numbers(args, "batch", "chunk", least=1)
     return RunOptions(
         model=args.model,
         provider=args.provider,

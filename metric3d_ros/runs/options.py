@@ -63,7 +63,7 @@ class RunOptions:
             _check_library(name)
         if self.batch < 1 or self.chunk_frames < 1:
             raise ConfigurationError(
-                f"--batch is {self.batch} and --chunk {self.chunk_frames}, expected at least 1 of both"
+                f"batch is {self.batch} and chunk_frames is {self.chunk_frames}, expected at least 1 of each"
             )
         scale = self.node_parameters().scale
         for given, word in (("scale.topic", scale.topic), ("scale.file", scale.file)):

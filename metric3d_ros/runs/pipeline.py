@@ -288,7 +288,7 @@ class Pipeline:
             for connection, received_ns, data in bag.messages(known, start_ns=start_ns, stop_ns=stop_ns):
                 if not chunk.start <= received_ns < chunk.stop and not is_latched(connection):
                     continue
-                part.bag.copy(connection, bag.ros2_typestore, bag.to_ros2(data, connection.msgtype), received_ns)
+                part.bag.copy(connection, bag, data, received_ns)
 
 
 def _alike(frame: Frame, other: Frame) -> bool:

@@ -30,7 +30,7 @@ NAME = ModelName(VARIANT)
 
 @pytest.fixture
 def plans(tmp_path, monkeypatch):
-    """Tiny plans, which every variant has in place of its own."""
+    """Tiny plans, which stand in for those of every variant."""
     made = {precision: tiny_plans.make_plan(tmp_path, half=precision == "fp16") for precision in ("fp32", "fp16")}
 
     def load_plan(variant, precision):

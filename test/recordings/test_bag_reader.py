@@ -7,11 +7,14 @@ import pytest
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
 
 from made_bags import DELAY_NS, stamps, write_ros1, write_ros2
+from rosbags.rosbag1 import Writer as Writer1
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.recordings.bags import reader
 from metric3d_ros.recordings.bags.reader import IMAGE, Bag, is_bag, kept_bag, release_bag
+from metric3d_ros.recordings.bags.writer import BagPart
 
 TOPIC = "/camera/image_raw"
 
@@ -85,6 +88,33 @@ def test_a_message_of_ros_1_is_what_ros_2_reads(tmp_path, bag):
         assert old.ros2_typestore.hash_rihs01(IMAGE) == new.typestore.hash_rihs01(IMAGE)
         with pytest.raises(DataError, match=f"^a {IMAGE} cannot be converted for ROS 2: "):
             old.to_ros2(data[:20], IMAGE)
+
+
+def test_transforms_of_ros_1_have_the_type_that_ros_2_listens_to(tmp_path):
+    old_type, new_type = "tf/msg/tfMessage", "tf2_msgs/msg/TFMessage"
+    noetic, jazzy = get_typestore(Stores.ROS1_NOETIC), get_typestore(Stores.ROS2_JAZZY)
+    noetic.register({old_type: jazzy.fielddefs[new_type]})
+    types = noetic.types
+    header = types["std_msgs/msg/Header"](seq=7, stamp=types["builtin_interfaces/msg/Time"](1, 2), frame_id="base_link")
+    position = types["geometry_msgs/msg/Vector3"](1.0, 2.0, 3.0)
+    turn = types["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
+    pose = types["geometry_msgs/msg/Transform"](translation=position, rotation=turn)
+    transform = types["geometry_msgs/msg/TransformStamped"](header=header, child_frame_id="camera", transform=pose)
+    with Writer1(tmp_path / "old.bag") as writer:
+        topic = writer.add_connection("/tf", old_type, typestore=noetic)
+        writer.write(topic, 5, noetic.serialize_ros1(types[old_type]([transform]), old_type))
+    part = BagPart(tmp_path / "new")
+    with Bag(tmp_path / "old.bag") as old:
+        for connection, received_ns, data in old.messages(old.connections):
+            part.copy(connection, old, data, received_ns)
+        assert old.ros2_type("sensor_msgs/msg/Image") == "sensor_msgs/msg/Image"
+    part.close()
+    with Bag(tmp_path / "new") as new:
+        ((connection, received_ns, data),) = new.messages(new.connections)
+        (read,) = jazzy.deserialize_cdr(data, new_type).transforms
+    assert (connection.topic, connection.msgtype, received_ns) == ("/tf", new_type, 5)
+    assert connection.digest == jazzy.hash_rihs01(new_type)
+    assert (read.header.frame_id, read.child_frame_id, read.transform.translation.z) == ("base_link", "camera", 3.0)
 
 
 def test_reading_that_stops_early_keeps_what_came(bag, monkeypatch):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from metric3d_ros.cli import main
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files import atomic
 from metric3d_ros.recordings.images import write_rgb
+from metric3d_ros.runs.options import RunOptions
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def run(model, folder, tmp_path, capsys):
         (["--param", "depth.max_m"], "--param 'depth.max_m' has no value, expected NAME=VALUE such as depth.max_m=20"),
         (["--param", "depth.max_m=["], "--param 'depth.max_m=[' is no YAML"),
         (["--write", "gif"], "--write gif is unknown, expected some of"),
-        (["--batch", 0], "--batch is 0 and --chunk 64, expected at least 1 of both"),
+        (["--batch", 0], "--batch is 0, expected 1 to 1000000000"),
     ],
 )
 def test_an_option_that_cannot_be_meant_is_one_line_and_nothing_is_written(run, tmp_path, words, text):
@@ -45,6 +47,13 @@ def test_an_option_that_cannot_be_meant_is_one_line_and_nothing_is_written(run, 
     assert text in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("batch", "chunk_frames"), [(0, 64), (1, 0), (-1, -1)])
+def test_options_from_python_are_refused_alike(batch, chunk_frames):
+    message = f"^batch is {batch} and chunk_frames is {chunk_frames}, expected at least 1 of each$"
+    with pytest.raises(ConfigurationError, match=message):
+        RunOptions(batch=batch, chunk_frames=chunk_frames)
 
 
 def test_a_trial_of_a_place_that_cannot_be_written_is_one_line(run, tmp_path, monkeypatch):

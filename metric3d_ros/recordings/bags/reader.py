@@ -15,6 +15,8 @@ from metric3d_ros.recordings.bags.truncated_mcap import TruncatedMcap, is_trunca
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _HEADER = "std_msgs/msg/Header"
+_RENAMED = {"tf/msg/tfMessage": "tf2_msgs/msg/TFMessage"}
+"""Types of ROS 1 with the same fields as the type of ROS 2 that took their place."""
 _STORAGE_SUFFIXES = (".mcap", ".db3")
 _BAG_SUFFIXES = (*_STORAGE_SUFFIXES, ".bag")
 _MOST_METADATA_BYTES = 4 * MOST_TEXT_BYTES
@@ -152,8 +154,13 @@ class Bag:
 
         own, known = self.typestore.fielddefs, get_typestore(Stores.ROS2_JAZZY).fielddefs
         store = get_typestore(Stores.EMPTY)
-        store.register({name: known[name] if _is_alike(name, own, known) else own[name] for name in own})
+        types = {name: known[name] if _is_alike(name, own, known) else own[name] for name in own}
+        store.register(types | {self.ros2_type(name): types[name] for name in types})
         return store
+
+    def ros2_type(self, message_type: str) -> str:
+        """Return what ROS 2 calls the type of a message: of ROS 1, tf/tfMessage is tf2_msgs/TFMessage there."""
+        return _RENAMED.get(message_type, message_type) if self.is_ros1 else message_type
 
     @property
     def connections(self) -> list[Any]:

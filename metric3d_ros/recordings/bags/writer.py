@@ -14,6 +14,7 @@ from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.boundary import one_line_about, read_text
 from metric3d_ros.files.yaml_text import MOST_BYTES, load_first_document
 from metric3d_ros.recordings.bags.message_classes import with_arrays
+from metric3d_ros.recordings.bags.reader import Bag
 
 MCAP, SQLITE3 = "mcap", "sqlite3"
 SUFFIXES = {MCAP: ".mcap", SQLITE3: ".db3"}
@@ -49,18 +50,18 @@ class BagPart:
         data = self._typestore.serialize_cdr(with_arrays(message), message_type)
         self._writer.write(connection, received_ns, data)
 
-    def copy(self, connection: Any, typestore: Any, data: bytes | memoryview, received_ns: int) -> None:
-        """Write a message of another bag as it is, on a topic with the type, hash and QoS that it has there."""
+    def copy(self, connection: Any, bag: Bag, data: bytes, received_ns: int) -> None:
+        """Write a message of another bag, on a topic with the type, hash and QoS that it has there."""
         key = f"{connection.topic} {connection.id}"
         mine = self._topics.get(key)
         if mine is None:
             mine = self._topics[key] = self._writer.add_connection(
                 connection.topic,
-                connection.msgtype,
-                typestore=typestore,
+                bag.ros2_type(connection.msgtype),
+                typestore=bag.ros2_typestore,
                 offered_qos_profiles=_offered_qos(connection),
             )
-        self._writer.write(mine, received_ns, data)
+        self._writer.write(mine, received_ns, bag.to_ros2(data, connection.msgtype))
 
     def close(self) -> None:
         """Complete the file."""

@@ -138,7 +138,7 @@ class PartFiles:
 def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[str, str]:
     """Move a complete part's files to where they belong; return the names of its bag file and video, if any.
 
-    They are on the disk by then, so that no manifest names files that a power failure has emptied.
+    Each is flushed to the disk first, so that the manifest never names a file that a power failure has emptied.
     """
     bag_file, video_file = "", ""
     for file in part.rglob("*"):

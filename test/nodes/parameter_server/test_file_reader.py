@@ -91,7 +91,7 @@ def test_a_file_beyond_the_limits_is_refused_even_if_ros_takes_it(tmp_path):
     [
         ("1.5", ""),
         ("[a, b]", ""),
-        ("[", ""),  # ROS 2 has a message of its own
+        ("[", ""),  # ROS 2's own message is clear
         ("[]", "ROS 2 cannot tell the type of an empty list"),
         ("[{a: 1}]", "ROS 2 has no lists of lists or of mappings"),
         ("{a: 1}", "it is a mapping"),
