@@ -6,8 +6,6 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from metric3d_export.demo_model.learner import Learner, compute_depthwise_in_flo
 from metric3d_export.demo_model.photograph_weights import read_photograph_weights
 from metric3d_export.demo_model.recipe import CLIP_NORM, EMA_DECAY, HELD_OUT, ON_A_CPU, ON_A_GPU, Recipe
 from metric3d_export.demo_model.ship import read_weights
-from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out
+from metric3d_export.demo_model.training_images import Batch, Course, SampleStream, held_out, start_workers
 from metric3d_export.devices import require_device
 from metric3d_export.weights.checkpoints import read_checkpoint
 from metric3d_ros.command_line import require_numbers
@@ -253,7 +251,7 @@ class _Later:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._process = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._process = start_workers(1)
         self._coming = [(course, self._process.submit(draw_held_out, course)) for course in HELD_OUT]
         self._batches: list[tuple[Course, Batch]] = []
 

@@ -1,6 +1,7 @@
 """Training and held-out images of the synthetic world, with the truth in the network's own terms."""
 
 import random
+import signal
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -26,6 +27,7 @@ from metric3d_export.demo_model.rendering.drawn_views import (
 )
 from metric3d_export.demo_model.rendering.torch_renderer import render_views
 from metric3d_ros.model_contract import CANONICAL_FOCAL_PX, MEAN_RGB
+from metric3d_ros.parent_process import begin_worker
 from metric3d_ros.world.rendering.ray_casting import Tables
 from metric3d_ros.world.rendering.renderer import pinhole_rays, render
 
@@ -165,9 +167,7 @@ class SampleStream:
         on_cpu = render_compiled if workers else render_many
         self._renders_here = self.device.type != "cpu"
         self._prepare = prepare_many if self._renders_here else on_cpu
-        self._workers: Executor = (
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers else ThreadPoolExecutor(1)
-        )
+        self._workers: Executor = start_workers(workers) if workers else ThreadPoolExecutor(1)
         self._wanted: deque[Wanted] = deque()
 
     def close(self) -> None:
@@ -198,6 +198,13 @@ class SampleStream:
         seeds = range(self.next_scene, self.next_scene + 2 * fresh)
         self.next_scene += len(seeds)
         return Wanted(course.frame, course.count, self._workers.submit(self._prepare, course.frame, seeds, fresh))
+
+
+def start_workers(count: int) -> ProcessPoolExecutor:
+    """Start processes that prepare images, and end at once with the training."""
+    return ProcessPoolExecutor(
+        count, mp_context=get_context("spawn"), initializer=begin_worker, initargs=(signal.SIG_DFL,)
+    )
 
 
 def render_compiled(frame: Frame, seeds: Sequence[int], count: int) -> Stored:

@@ -1,7 +1,6 @@
 """Child processes that always end with this one: started with a log file, watched, and stopped together."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,8 +13,8 @@ from pathlib import Path
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.files.boundary import read_end
 from metric3d_ros.interruption import ending_signals
+from metric3d_ros.parent_process import end_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _STOP_STEPS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 _TAIL_LINES = 15
 
@@ -71,7 +70,7 @@ def start_module(module: str, arguments: Sequence[str], *, log: Path, environmen
             stderr=subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent,
         )
     return Child(module.rpartition(".")[2], process, log)
 
@@ -103,8 +102,3 @@ def read_tail(log: Path, *, lines: int = _TAIL_LINES) -> str:
     except OSError as error:
         return f"  (cannot be read: {error.strerror})"
     return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (it is empty)"
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to end this child when the parent dies, even of SIGKILL, which no clean-up survives."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,7 +1,6 @@
 """Where the demo's frames come from: a camera flight through a synthetic scene, or the user's own images."""
 
 import glob
-import math
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from metric3d_ros.estimation.demo_limits import RENDERED_FRAME_ID
 from metric3d_ros.estimation.inference_size import MIN_SIDE_PX
 from metric3d_ros.files.atomic import replacing, write_text
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
+from metric3d_ros.parent_process import begin_worker
 from metric3d_ros.recordings.depth_files import read_depth, read_normals, write_depth
 from metric3d_ros.recordings.exif import read_exif
 from metric3d_ros.recordings.images import list_images, read_rgb, write_rgb
@@ -125,9 +125,8 @@ def choose_images(
     options = [(option, value) for option, value in given if value is not None]
     if len(options) > 1:
         raise ConfigurationError(f"the images' focal length is given twice, and depth scales with it: {_GIVE_FOCAL}")
-    for option, value in options:
-        if not value or (isinstance(value, float) and not 0 < value < math.inf):
-            raise ConfigurationError(f"{option} is {value}, expected above 0: depth scales with the focal length")
+    if calibration == "":
+        raise ConfigurationError(f"--calibration is empty, expected a calibration file: {_GIVE_FOCAL}")
     sizes_hw, left_out = _choose_playable(list_images(images), limit)
     if not sizes_hw:
         raise DataError(f"no image of {images} can be used: {left_out[0]}")
@@ -213,8 +212,7 @@ def render_flight(
     far_m = 0.0
     # Processes, because NumPy holds the interpreter's lock most of the time here.
     workers = max(1, min(4, os.cpu_count() or 1))
-    # Ctrl-C reaches all of them; only this process shall answer to it.
-    with ProcessPoolExecutor(workers, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(workers, initializer=begin_worker, initargs=(signal.SIG_IGN,)) as pool:
         rendered = pool.map(partial(_render_frame, folder, scene, camera), range(frames), poses)
         for done, frame_far_m in enumerate(rendered, 1):
             far_m = max(far_m, frame_far_m)

@@ -10,6 +10,7 @@ import tiny_models
 import tiny_plans
 from checkpoints import write_pth
 from hub_server import serve_hub, use_hub
+from stand_ins import raising
 
 from metric3d_ros.assembly import assembler, model_store
 from metric3d_ros.assembly.assembler import assemble
@@ -131,7 +132,7 @@ def test_a_fetched_model_is_copied_with_the_data_file_that_it_names(hub, tmp_pat
 
     assert main(words) == 1
     assert "copy.onnx exists: choose another name, or overwrite it with --force" in capsys.readouterr().err
-    output.write_bytes(b"of before")
+    output.write_bytes(b"an older model")
     assert main([*words, "--force"]) == 0
     assert output.stat().st_size > 100
     assert main(["fetch", "vit_small:fp16", "--remove"]) == 0
@@ -155,11 +156,9 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_downloaded(hub, 
 
 
 def test_a_copy_that_finds_no_space_is_one_line_and_leaves_nothing(hub, tmp_path, capsys, monkeypatch):
-    def fill_disk(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     obtain(NAME, lambda text, share: None)
-    monkeypatch.setattr("metric3d_ros.commands.fetch.shutil.copyfileobj", fill_disk)
+    disk_full = raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    monkeypatch.setattr("metric3d_ros.commands.fetch.shutil.copyfileobj", disk_full)
     output = tmp_path / "robot" / "copy.onnx"
     output.parent.mkdir()
     assert main(["fetch", VARIANT, "--output", str(output)]) == 1
@@ -187,7 +186,7 @@ def test_a_download_in_the_cache_that_is_not_the_published_one_is_replaced(hub):
     steps = []
     path = checkpoint_path(NAME)
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"\0 of another year")
+    path.write_bytes(b"\0 another checkpoint")
     obtain(NAME, lambda text, share: steps.append(text))
     assert f"{path} is not what was published: it is not used" in steps
     assert hashlib.sha256(path.read_bytes()).hexdigest() == published.SHA256[VARIANT]
@@ -206,12 +205,8 @@ def test_a_download_that_the_disk_changes_is_refused(hub, tmp_path, monkeypatch)
 
 def test_what_cannot_be_removed_is_named(hub, monkeypatch):
     path = obtain(NAME, lambda text, share: None)
-
-    def refuse(self, missing_ok=False):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
     with monkeypatch.context() as patched:
-        patched.setattr(type(path), "unlink", refuse)
+        patched.setattr(type(path), "unlink", raising(PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
         with pytest.raises(DownloadError, match=r"cannot be removed \(Permission denied\): change its folder's"):
             remove(NAME, lambda text, share: None)
     assert look_up(NAME) is Entry.WHOLE

@@ -100,7 +100,7 @@ def test_safetensors_shorter_than_they_state_are_damage(tmp_path, content):
         read_checkpoint(path)
 
 
-def test_parameters_are_their_values_and_what_trainings_leave_beside_them_is_ignored(tmp_path):
+def test_parameters_are_read_as_their_values_and_training_state_is_ignored(tmp_path):
     stored = {
         "w": Rebuilt("torch._utils", "_rebuild_parameter", tensor(floats(), (3, 2), (1, 3)), True, {}),
         "best": Rebuilt("numpy.core.multiarray", "scalar", Rebuilt("numpy", "dtype", "f8", 0, 1), b"12345678"),

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from checkpoints import made_up_weights, write_pth
-from hub_server import serve_hub
+from hub_server import serve_hub, use_hub
 
 from metric3d_ros.assembly import model_store
 from metric3d_ros.assembly.assembler import assemble
@@ -41,7 +41,7 @@ def checkpoint(weights, tmp_path_factory):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN"):
+    for name in ("HF_HOME", "HF_HUB_CACHE", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
@@ -52,7 +52,7 @@ def hub(checkpoint, cache, monkeypatch):
     content = checkpoint.read_bytes()
     monkeypatch.setitem(published.SHA256, VARIANT, hashlib.sha256(content).hexdigest())
     with serve_hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        use_hub(monkeypatch, server.url)
         server.files[RESOLVED] = content
         yield server
 
@@ -235,9 +235,12 @@ def test_names_and_their_precisions():
         parse_model_name("vit_small:int3")
 
 
-def test_a_name_that_does_not_exist_says_which_do(capsys):
+def test_a_precision_in_the_name_and_another_option_contradict_each_other(capsys):
     assert main(["fetch", "vit_small:fp16", "--precision", "fp32"]) == 1
     assert "vit_small:fp16 and --precision fp32 contradict each other" in capsys.readouterr().err
+
+
+def test_an_unknown_name_lists_the_known_ones(capsys):
     assert main(["fetch", "vit_smal"]) == 1
     assert "vit_small, vit_small:fp16, vit_large" in capsys.readouterr().err
     with pytest.raises(

@@ -77,7 +77,7 @@ def test_a_size_given_twice_is_timed_twice_and_run_in_the_node_once(scenarios, m
     assert len(measured) == 1
 
 
-def test_where_nothing_was_timed_no_node_is_run_and_what_fails_of_it_is_left_out(scenarios, measured, tmp_path, capsys):
+def test_no_node_is_run_if_nothing_was_timed_and_a_failing_scenario_is_left_out(scenarios, measured, tmp_path, capsys):
     scenarios.clear()
     scenarios["overhead-on-mars"] = 0.5
     ours = tiny_models.save_contract_model(tmp_path / "ours.onnx")

@@ -1,9 +1,8 @@
 """`metric3d bench` with the parts that need more than a model: PyTorch, the export tool and the node."""
 
-import importlib.util
-
 import pytest
 import tiny_models
+from stand_ins import needs_torch
 
 from metric3d_ros.bench import candidates, comparison, models, plan
 from metric3d_ros.bench.alternation import Pace
@@ -13,7 +12,6 @@ from metric3d_ros.bench.models import OPTIMISED, PLAIN, make_model
 from metric3d_ros.bench.plan import QUICK_SIZES_HW, SIZES_HW, Request, make_plan
 from metric3d_ros.errors import ExportError, InferenceError, ProviderError
 
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 SIZE_HW = (56, 84)
 VARIANT = "lite_demo"
 
@@ -94,7 +92,7 @@ def test_a_baseline_and_a_precision_that_cannot_be_made_are_planned_and_left_out
 
 
 @needs_torch
-def test_a_hurry_leaves_fewer_sizes_and_the_first_precision(request_for):
+def test_quick_takes_fewer_sizes_and_the_first_precision(request_for):
     made = make_plan(request_for(sizes_hw=None, pytorch=False), log=pytest.fail)
     assert tuple(each.size_hw for each in made.comparisons) == SIZES_HW
     made = make_plan(request_for(sizes_hw=None, precisions=None, quick=True, pytorch=False), log=pytest.fail)
@@ -102,7 +100,7 @@ def test_a_hurry_leaves_fewer_sizes_and_the_first_precision(request_for):
     assert {each.precision for each in made.comparisons[0].members} == {"fp32"}
 
 
-def test_a_machine_where_no_provider_works_is_an_error(monkeypatch):
+def test_a_machine_on_which_no_provider_works_is_an_error(monkeypatch):
     def refuse(model, *, provider):
         raise ProviderError(f"{provider} is broken")
 

@@ -5,6 +5,7 @@ import importlib
 
 import numpy as np
 import pytest
+from stand_ins import raising
 
 from metric3d_ros.cli import VERBS, main
 from metric3d_ros.command_line import parse_size, require_numbers
@@ -68,13 +69,18 @@ def test_limits_are_those_of_what_is_counted(capsys, words, message):
     [
         ("evaluation.node_sequences", ["--flights", "0"], "--flights is 0, expected 1 to"),
         ("evaluation.node_sequences", ["--frames", LARGE], f"--frames is {LARGE}, expected 11 to 100000"),
+        ("evaluation.node_sequences", ["--frames", "10"], "--frames is 10, expected 11 to 100000"),
         ("evaluation.node_sequences", ["--threads", "-1"], "--threads is -1, expected 0 to 1024"),
         ("evaluation.node_sequences", ["--size", "336"], "--size is '336', expected WIDTHxHEIGHT"),
         ("evaluation.correction_cost", ["--size", "8x640"], "--size is '8x640', expected WIDTHxHEIGHT"),
+        ("evaluation.correction_cost", ["--size", "x"], "--size is 'x', expected WIDTHxHEIGHT"),
+        ("evaluation.hard_drives", ["--threads", "-1"], "--threads is -1, expected 0 to 1024"),
         ("evaluation.hard_drives", ["--threads", "2000"], "--threads is 2000, expected 0 to 1024"),
         ("evaluation.sequence_measures", ["--flights", "-1"], "--flights is -1, expected 1 to"),
         ("evaluation.sequence_measures", ["--frames", "0"], "--frames is 0, expected 1 to"),
+        ("evaluation.sequence_measures", ["--threads", "-1"], "--threads is -1, expected 0 to 1024"),
         ("evaluation.lens_measures", ["--flights", "0"], "--flights is 0, expected 1 to"),
+        ("evaluation.lens_measures", ["--threads", "-1"], "--threads is -1, expected 0 to 1024"),
         ("bench.node.overhead", ["--seconds", "nan"], "--seconds is nan, expected a number above 0"),
         ("bench.node.overhead", ["--seconds", "0"], "--seconds is 0, expected a number above 0"),
         ("bench.node.respawn", ["--times", "0"], "--times is 0, expected 1 to"),
@@ -89,10 +95,7 @@ def test_programs_beside_metric3d_refuse_them_as_well(capsys, module, words, mes
 
 
 def test_sizes_of_bench_too_large_for_the_memory_name_the_option(monkeypatch, capsys):
-    def no_memory(*_, **__):
-        raise MemoryError
-
-    monkeypatch.setattr("metric3d_ros.bench.cli.make_task", no_memory)
+    monkeypatch.setattr("metric3d_ros.bench.cli.make_task", raising(MemoryError()))
     assert main(["bench", "--model", "demo", "--sizes", "9000x16000", "--no-node"]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == "metric3d bench: measuring at 9000x16000: out of memory; choose smaller --sizes"

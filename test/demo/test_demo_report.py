@@ -7,18 +7,15 @@ import re
 import cv2
 import numpy as np
 import pytest
-from exif_files import with_exif
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.demo.frame_record import FrameRecord, add_banner, draw_record, measure_record, paint_error
-from metric3d_ros.demo.frame_sources import FrameSource, Truth, choose_images, open_images, render_flight
+from metric3d_ros.demo.frame_sources import Truth
 from metric3d_ros.demo.html_page import encode_frame
 from metric3d_ros.demo.report import Report, RunFacts, spread
 from metric3d_ros.demo.world_map import VOXEL_M, WorldMap
-from metric3d_ros.errors import ConfigurationError
-from metric3d_ros.evaluation.labelled_folder import open_folder
 from metric3d_ros.pictures import DepthColours
-from metric3d_ros.recordings.images import read_rgb, write_rgb
+from metric3d_ros.recordings.images import read_rgb
 from metric3d_ros.recordings.ply import read_ply
 
 CAMERA = Camera(96, 60, 70.0, 71.0, 50.25, 28.5)
@@ -189,70 +186,6 @@ def test_a_map_puts_points_into_the_world_and_keeps_one_per_cube():
     np.testing.assert_allclose(found[order], [[7, 5, 1], [7, 6, 1]], atol=VOXEL_M)
     assert painted.tolist() == [[9, 9, 9], [9, 9, 9]]
     assert world.ceiling_z_m == pytest.approx(1.5)
-
-
-def test_frames_are_told_by_their_pixels_in_order(tmp_path):
-    rng = np.random.default_rng(0)
-    images = [rng.integers(0, 256, (30, 40, 3), np.uint8) for _ in range(3)]
-    for i, image in enumerate([images[0], images[1], images[1], images[2]]):
-        write_rgb(tmp_path / f"{i}.png", image)
-    source = open_images(choose(tmp_path, focal_px=50.0), links=tmp_path / "links")
-    assert source.player_options == ["--focal", "50.0"]
-    assert [source.index_of(image) for image in (images[0], images[1], images[1], images[2])] == [0, 1, 2, 3]
-    assert source.index_of(images[0]) is None  # it came already
-
-
-def choose(folder, *, focal_px=None, hfov_deg=None):
-    return choose_images(str(folder), focal_px=focal_px, hfov_deg=hfov_deg, calibration=None, limit=10)
-
-
-def photograph(path, *, size_hw=(300, 400), orientation=1, focal_35mm=26):
-    write_rgb(path, np.zeros((*size_hw, 3), np.uint8))
-    with_exif(path, orientation=orientation, focal_35mm=focal_35mm)
-
-
-def test_photographs_tell_their_focal_length(tmp_path):
-    photograph(tmp_path / "a.jpg")
-    photograph(tmp_path / "b.jpg", orientation=6)
-    chosen = choose(tmp_path)
-    expected_px = 26 * 500 / np.hypot(36, 24)  # a diagonal of 500 pixels stands for that of a full frame
-    assert chosen.player_options[0] == "--focal"
-    assert float(chosen.player_options[1]) == pytest.approx(expected_px)
-    turned, focal = chosen.remarks
-    assert turned.startswith("1 of the images are stored turned")
-    assert focal.startswith("focal length 300 px, from EXIF")
-    assert choose(tmp_path, hfov_deg=70.0).player_options == ["--hfov", "70.0"]
-
-
-@pytest.mark.parametrize("other", [{"focal_35mm": 52}, {"focal_35mm": 0}, {"size_hw": (400, 300)}])
-def test_photographs_that_tell_no_common_focal_length_need_one(tmp_path, other):
-    photograph(tmp_path / "a.jpg")
-    photograph(tmp_path / "b.jpg", **other)
-    with pytest.raises(ConfigurationError, match=r"do not tell one for all of them; depth scales.*FOCAL=PX"):
-        choose(tmp_path)
-    with pytest.raises(ConfigurationError, match="is given twice"):
-        choose(tmp_path, focal_px=50.0, hfov_deg=70.0)
-
-
-def test_a_rendered_flight_is_a_folder_that_evaluate_reads_with_its_truth(tmp_path):
-    steps = []
-    source = render_flight(
-        tmp_path / "flight[1]", scene_seed=7, frames=2, on_progress=lambda done, total: steps.append((done, total))
-    )
-    assert isinstance(source, FrameSource)
-    assert steps == [(1, 2), (2, 2)]
-    truth = source.truth_of(1)
-    samples = list(open_folder(tmp_path / "flight[1]"))
-    assert np.array_equal(samples[1].rgb, read_rgb(source.paths[1]))
-    assert np.array_equal(samples[1].true_depth_m, truth.depth_m)
-    assert samples[1].true_normals is not None
-    assert samples[1].camera.hfov_deg == pytest.approx(70)
-    assert 0.8 < truth.world_from_camera[2, 3] < 1.4  # the camera's height above the floor
-    # The floor in view lies at z = 0 of the world.
-    height, width = truth.depth_m.shape
-    ray = samples[1].camera.rays()[height - 1, width // 2]
-    point = truth.world_from_camera[:, :3] @ (ray * truth.depth_m[height - 1, width // 2])
-    assert truth.world_from_camera[2, 3] + point[2] < 0.8
 
 
 def test_what_the_model_cannot_do_stands_on_every_picture_and_on_the_page(tmp_path):

@@ -6,17 +6,16 @@ import subprocess
 import numpy as np
 import pytest
 
+pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+
 from metric3d_ros.camera import Camera
 from metric3d_ros.demo import session
 from metric3d_ros.demo.child_processes import Child, ChildError
 from metric3d_ros.demo.frame_sources import FrameSource, Truth
 from metric3d_ros.demo.session import DemoSession, NodeOptions
 from metric3d_ros.demo.terminal import LiveView
+from metric3d_ros.nodes.instruments import collector
 from metric3d_ros.recordings.images import write_rgb
-
-collector = pytest.importorskip(
-    "metric3d_ros.nodes.instruments.collector", reason="the demo runs ROS nodes, and rclpy is not installed"
-)
 
 SIZE_HW = (6, 8)
 RUNS = ["sleep", "600"]

@@ -1,4 +1,4 @@
-"""The user's own images for the demo: which are played, with which focal length, and what is refused."""
+"""The frames of a demo: the user's own images, which are played and with which focal length, and a rendered flight."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ from exif_files import with_exif
 from metric3d_ros.demo import frame_sources
 from metric3d_ros.demo.frame_sources import FrameSource, choose_images, open_images, render_flight
 from metric3d_ros.errors import ConfigurationError, DataError
+from metric3d_ros.evaluation.labelled_folder import open_folder
 from metric3d_ros.recordings.images import read_rgb, write_rgb
 
 
@@ -54,9 +55,7 @@ def test_images_that_are_all_good_are_played_from_their_folder(tmp_path):
     ("given", "text"),
     [
         ({"focal_px": 70.0, "hfov_deg": 60.0}, "the images' focal length is given twice"),
-        ({"focal_px": 0.0}, "--focal is 0.0, expected above 0: depth scales with the focal length"),
-        ({"hfov_deg": float("inf")}, "--hfov is inf, expected above 0"),
-        ({"calibration": ""}, "--calibration is , expected above 0"),
+        ({"calibration": ""}, "--calibration is empty, expected a calibration file: give FOCAL=PX"),
         ({}, "the images' focal length is missing, and their EXIF data do not tell one for all of them"),
     ],
 )
@@ -73,36 +72,66 @@ def test_a_folder_without_any_usable_image_names_the_first_reason(tmp_path):
         choose(tmp_path, focal_px=70.0)
 
 
-def test_the_focal_length_of_exif_is_taken_if_all_images_agree(tmp_path):
-    for name in ("a.jpg", "b.jpg"):
-        with_exif(write_picture(tmp_path / name), orientation=6, focal_35mm=27)
+def test_frames_are_told_by_their_pixels_in_order(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (30, 40, 3), np.uint8) for _ in range(3)]
+    for i, image in enumerate([images[0], images[1], images[1], images[2]]):
+        write_rgb(tmp_path / f"{i}.png", image)
+    source = open_images(choose(tmp_path, focal_px=50.0), links=tmp_path / "links")
+    assert source.player_options == ["--focal", "50.0"]
+    assert [source.index_of(image) for image in (images[0], images[1], images[1], images[2])] == [0, 1, 2, 3]
+    assert source.index_of(images[0]) is None  # it came already
+
+
+def photograph(path, *, size_hw=(300, 400), orientation=1, focal_35mm=26):
+    write_rgb(path, np.zeros((*size_hw, 3), np.uint8))
+    with_exif(path, orientation=orientation, focal_35mm=focal_35mm)
+
+
+def test_photographs_tell_their_focal_length(tmp_path):
+    photograph(tmp_path / "a.jpg")
+    photograph(tmp_path / "b.jpg", orientation=6)
     chosen = choose(tmp_path)
-    # 80 pixels of diagonal are 43.27 mm.
+    expected_px = 26 * 500 / np.hypot(36, 24)  # a diagonal of 500 pixels stands for that of a full frame
     assert chosen.player_options[0] == "--focal"
-    assert float(chosen.player_options[1]) == pytest.approx(27 * 80 / 43.2666, rel=1e-5)
-    assert chosen.remarks[0].startswith("2 of the images are stored turned (EXIF orientation)")
-    assert chosen.remarks[1].startswith("focal length 50 px, from EXIF")
-    with_exif(write_picture(tmp_path / "c.jpg"), orientation=1, focal_35mm=50)
-    with pytest.raises(ConfigurationError, match="do not tell one for all of them"):
+    assert float(chosen.player_options[1]) == pytest.approx(expected_px)
+    turned, focal = chosen.remarks
+    assert turned.startswith("1 of the images are stored turned")
+    assert focal.startswith("focal length 300 px, from EXIF")
+    assert choose(tmp_path, hfov_deg=70.0).player_options == ["--hfov", "70.0"]
+
+
+@pytest.mark.parametrize("other", [{"focal_35mm": 52}, {"focal_35mm": 0}, {"size_hw": (400, 300)}])
+def test_photographs_that_tell_no_common_focal_length_need_one(tmp_path, other):
+    photograph(tmp_path / "a.jpg")
+    photograph(tmp_path / "b.jpg", **other)
+    with pytest.raises(ConfigurationError, match=r"do not tell one for all of them; depth scales.*FOCAL=PX"):
         choose(tmp_path)
+    with pytest.raises(ConfigurationError, match="is given twice"):
+        choose(tmp_path, focal_px=50.0, hfov_deg=70.0)
 
 
-def test_a_flight_has_images_with_their_truth(tmp_path, monkeypatch):
-    monkeypatch.setattr(frame_sources, "FLIGHT_SIZE_HW", (24, 32))
-    done = []
-    source = render_flight(tmp_path, scene_seed=3, frames=2, on_progress=lambda *counts: done.append(counts))
+def test_a_rendered_flight_is_a_folder_that_evaluate_reads_with_its_truth(tmp_path):
+    steps = []
+    source = render_flight(
+        tmp_path / "flight[1]", scene_seed=7, frames=2, on_progress=lambda done, total: steps.append((done, total))
+    )
     assert isinstance(source, FrameSource)
-    assert done == [(1, 2), (2, 2)]
-    assert [read_rgb(path).shape for path in source.paths] == [(24, 32, 3)] * 2
-    truths = [source.truth_of(index) for index in range(2)]
-    for truth in truths:
-        assert truth.depth_m.shape == (24, 32)
-        assert np.nanquantile(truth.depth_m, 0.98) <= source.far_m + 1e-3
-        np.testing.assert_allclose(
-            truth.world_from_camera[:, :3] @ truth.world_from_camera[:, :3].T, np.eye(3), atol=1e-6
-        )
-        lengths = np.linalg.norm(truth.normals, axis=2)
-        np.testing.assert_allclose(lengths[np.isfinite(lengths)], 1, atol=2e-3)
-    assert not np.array_equal(truths[0].world_from_camera[:, 3], truths[1].world_from_camera[:, 3])
-    assert (tmp_path / "calibration.yaml").is_file()
-    assert (tmp_path / "dataset.yaml").is_file()
+    assert steps == [(1, 2), (2, 2)]
+    first, truth = source.truth_of(0), source.truth_of(1)
+    assert not np.array_equal(first.world_from_camera[:, 3], truth.world_from_camera[:, 3])
+    assert np.nanquantile(truth.depth_m, 0.98) <= source.far_m + 1e-3
+    np.testing.assert_allclose(truth.world_from_camera[:, :3] @ truth.world_from_camera[:, :3].T, np.eye(3), atol=1e-6)
+    lengths = np.linalg.norm(truth.normals, axis=2)
+    np.testing.assert_allclose(lengths[np.isfinite(lengths)], 1, atol=2e-3)
+    samples = list(open_folder(tmp_path / "flight[1]"))
+    assert np.array_equal(samples[1].rgb, read_rgb(source.paths[1]))
+    assert np.array_equal(samples[1].true_depth_m, truth.depth_m)
+    assert samples[1].true_normals is not None
+    assert samples[1].camera.hfov_deg == pytest.approx(70)
+    assert 0.8 < truth.world_from_camera[2, 3] < 1.4  # the camera's height above the floor
+    # The floor in view lies at z = 0 of the world.
+    height, width = truth.depth_m.shape
+    ray = samples[1].camera.rays()[height - 1, width // 2]
+    point = truth.world_from_camera[:, :3] @ (ray * truth.depth_m[height - 1, width // 2])
+    assert truth.world_from_camera[2, 3] + point[2] < 0.8

@@ -29,15 +29,7 @@ def test_each_correction_has_a_row(monkeypatch, capsys):
     assert main(["--size", "84x56"]) == 0
     rows = [re.fullmatch(r"(.*\S)\s+(\d+\.\d\d) ms", line) for line in capsys.readouterr().out.splitlines()]
     assert [row[1] for row in rows] == [*CASES, "ground/plane and points/obstacles"]
-    assert float(rows[-1][2]) > 0
     assert cv2.getNumThreads() == 1, "milliseconds of one core"
-    assert len(applied) == 12 * len(CASES), "each frame with each correction"
+    assert len(applied) == correction_cost._FRAMES * len(CASES), "each frame with each correction"
     assert all(given == options.scale.ranges for options, given in applied)
     assert {options for options, _ in applied} == set(CASES.values())
-
-
-@pytest.mark.parametrize("size", ["640", "8x8", "x"])
-def test_a_size_that_is_none_is_one_line(capsys, size):
-    assert main(["--size", size]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: --size is '{size}', expected WIDTHxHEIGHT")

@@ -205,7 +205,7 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, capsys):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_picture_that_there_is_not_is_one_line_before_any_is_drawn(tmp_path, capsys):
+def test_an_unknown_picture_is_refused_before_any_is_drawn(tmp_path, capsys):
     assert main([str(tmp_path), "--only", "ground,rubbish"]) == 1
     assert "--only has rubbish, expected some of lenses, scale" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

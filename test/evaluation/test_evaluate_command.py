@@ -7,6 +7,7 @@ import pytest
 import tiny_models
 import yaml
 from memory_limit import memory_of
+from stand_ins import raising
 
 from metric3d_ros.cli import main
 from metric3d_ros.recordings.depth_files import write_depth
@@ -156,10 +157,7 @@ def test_scenes_too_large_for_the_memory_name_the_option(model, capsys, options)
 
 
 def test_estimates_too_large_for_the_memory_name_the_option_too(model, monkeypatch, capsys):
-    def no_memory(*_):
-        raise MemoryError
-
-    monkeypatch.setattr("metric3d_ros.estimation.estimator._finish", no_memory)
+    monkeypatch.setattr("metric3d_ros.estimation.estimator._finish", raising(MemoryError()))
     assert evaluate("--scenes", 1, "--size", "84x56", "--model", model) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error == (

@@ -50,8 +50,3 @@ def test_the_program_prints_true_depth_and_a_models_for_each_drive(monkeypatch, 
             assert line["ranges"]["largest"] < 0.03 < math.log(WRONG_SCALE)
         else:
             assert not np.allclose(given_m, true_m * WRONG_SCALE)
-
-
-def test_threads_below_zero_are_one_line(capsys):
-    assert main(["--threads", "-1"]) == 1
-    assert capsys.readouterr().err.startswith("error: --threads is -1, expected 0 to ")

@@ -57,10 +57,3 @@ def test_the_program_prints_the_mean_of_the_places(monkeypatch, model, capsys):
     for name, value in printed.items():
         assert value == pytest.approx(sum(view[name] for view in views) / 5, abs=1e-4)
         assert value > 0.1, "a network that takes grey for depth is wrong"
-
-
-@pytest.mark.parametrize(("option", "value"), [("--flights", "0"), ("--threads", "-1")])
-def test_numbers_that_make_no_sense_are_one_line(capsys, option, value):
-    assert main([option, value]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {option} is {value}, expected ")

@@ -194,22 +194,6 @@ def test_the_program_prints_flights_and_their_means(monkeypatch, model, capsys):
     assert len(models) == 2, "the model, and the one that is fooled"
 
 
-@pytest.mark.parametrize(
-    ("option", "value", "expected"),
-    [
-        ("--flights", "0", "1 to "),
-        ("--frames", "10", "11 to "),
-        ("--threads", "-1", "0 to "),
-        ("--size", "84", "WIDTH"),
-    ],
-)
-def test_options_that_make_no_sense_are_one_line(capsys, option, value, expected):
-    assert main([option, value]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {option} is ")
-    assert f"expected {expected}" in line
-
-
 def test_flights_that_do_not_fit_are_refused_with_their_number(monkeypatch):
     def no_flight(scene, **options):
         raise DataError("no clear flight")

@@ -101,10 +101,3 @@ def test_the_program_measures_the_depth_that_is_asked_for(model, capsys, depth, 
     assert list(means) == list(flight)
     assert means["AbsRel raw"] == flight["AbsRel raw"], "of one flight"
     assert least <= flight["AbsRel raw"] <= most
-
-
-@pytest.mark.parametrize(("option", "value"), [("--flights", "0"), ("--frames", "0"), ("--threads", "-1")])
-def test_numbers_that_make_no_sense_are_one_line(capsys, option, value):
-    assert main([option, value]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: {option} is {value}, expected ")

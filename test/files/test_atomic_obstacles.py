@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from stand_ins import raising
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files import atomic
@@ -21,9 +22,7 @@ from metric3d_ros.files.atomic import (
     write_text,
 )
 
-
-def refuse(*_):
-    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+refuse = raising(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
 
 
 def names_in(folder):

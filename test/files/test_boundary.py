@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_a_pipe_and_a_file_that_is_too_large_are_refused_at_once(tmp_path):
 
 def test_a_file_at_a_url_has_the_same_limit():
     pytest.importorskip("upath", reason="universal_pathlib is not installed: pip install 'metric3d_ros[remote]'")
-    path = path_of("memory://boundary/file.bin")
+    path = path_of(f"memory://{uuid.uuid4().hex}/file.bin")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(10))
     assert read_bytes(path, most_bytes=10, error=DataError, remedy=REMEDY) == bytes(10)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import yaml
 
@@ -43,10 +41,8 @@ def test_a_hostile_document_is_one_line_with_the_place(tmp_path, name):
     text, message = HOSTILE[name]
     path = tmp_path / "hostile.yaml"
     path.write_text(text)
-    started_s = time.process_time()
     with pytest.raises(DataError) as caught:
         read_mapping(path, what="a test")
-    assert time.process_time() - started_s < 20  # written out, the aliases would take hours
     line = str(caught.value)
     assert message in line
     assert str(path) in line

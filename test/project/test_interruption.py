@@ -67,8 +67,14 @@ WORDS = {
     "run": ["image.png", "-o", "out"],
 }
 """What verbs have to be given."""
-HANDLERS = {"interruption.py", "nodes/ros/run_node.py", "runs/runner.py", "demo/child_processes.py"}
-"""Modules that choose what signals do: ends for all, a stop in order, and none while children are ended."""
+HANDLERS = {
+    "interruption.py",
+    "nodes/ros/run_node.py",
+    "runs/runner.py",
+    "demo/child_processes.py",
+    "parent_process.py",
+}
+"""Modules that choose what signals do: ends for all, a stop in order, none while children are ended, and in workers."""
 
 
 def run(code):

@@ -4,18 +4,12 @@ import ast
 from pathlib import Path
 
 import pytest
+from stand_ins import raising
 
 from metric3d_ros.errors import DataError
 from metric3d_ros.program import describe_failure, program, read_reason
 
 ROOT = Path(__file__).parents[2]
-
-
-def raising(error):
-    def work():
-        raise error
-
-    return work
 
 
 @pytest.mark.parametrize(
@@ -91,7 +85,7 @@ def mains():
     return found
 
 
-NAMED_LATER = {
+WITHOUT_DECORATOR = {
     "metric3d_ros/cli.py",  # by its verb
     "metric3d_ros/nodes/depth_node.py",  # `run_node` ends nodes
     "metric3d_ros/nodes/image_player.py",
@@ -99,11 +93,11 @@ NAMED_LATER = {
 }
 
 
-def test_every_program_ends_so():
+def test_every_main_function_has_the_program_decorator():
     plain = {
         str(path.relative_to(ROOT))
         for path, main in mains()
         if not any(isinstance(each, ast.Call) and ast.unparse(each.func) == "program" for each in main.decorator_list)
     }
     assert len(mains()) > 15
-    assert plain == NAMED_LATER
+    assert plain == WITHOUT_DECORATOR

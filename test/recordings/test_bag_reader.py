@@ -46,7 +46,7 @@ def test_what_is_no_bag_is_refused(tmp_path):
         Bag(tmp_path)
 
 
-def test_metadata_that_are_too_large_are_done_without_and_refused_if_there_is_nothing_else(bag, monkeypatch):
+def test_metadata_that_is_too_large_is_ignored_and_the_bag_refused_if_nothing_else_is_left(bag, monkeypatch):
     monkeypatch.setattr(reader, "_MOST_METADATA_BYTES", 100)
     with Bag(bag) as opened:
         assert opened.count(TOPIC) == 3

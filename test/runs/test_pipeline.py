@@ -1,13 +1,13 @@
 """The pipeline of a run: batches, lenses, and how it ends if a step fails."""
 
 import dataclasses
+import threading
 
-import numpy as np
 import pytest
+from stand_ins import raising, write_picture
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import InferenceError
-from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.runs import pipeline as module
 from metric3d_ros.runs.options import RunOptions
 from metric3d_ros.runs.pipeline import Pipeline
@@ -22,32 +22,33 @@ COUNT = 5
 def recording(tmp_path):
     """Pictures of one grey each, brighter and brighter."""
     for number in range(COUNT):
-        write_rgb(tmp_path / "walk" / f"{number}.png", np.full((48, 64, 3), 50 * number, np.uint8))
+        write_picture(tmp_path / "walk" / f"{number}.png", shade=50 * number)
     ((recording,), _) = open_recordings([tmp_path / "walk"], Selection(cameras=CameraChoice(focal_px=70)))
     return recording
 
 
 class Refusing:
-    """An estimator that refuses a batch with an image as dark as `shade` in it."""
+    """An estimator that refuses a batch with an image as dark as `shade` in it, after a call of `before`."""
 
-    def __init__(self, estimator, shade, error):
-        self._estimator, self._shade, self._error = estimator, shade, error
+    def __init__(self, estimator, shade, error, *, before=lambda: None):
+        self._estimator, self._shade, self._error, self._before = estimator, shade, error, before
         self.batches = []
 
     def estimate_batch(self, images, cameras, **options):
         shades = [int(image.max()) for image in images]
         self.batches.append(shades)
         if self._shade in shades:
+            self._before()
             raise self._error
         return self._estimator.estimate_batch(images, cameras, **options)
 
 
-def run(recording, options, estimator, tmp_path, *, chunk=64, on_frame=lambda _: None, **limits):
-    """Run it; return what was finished."""
+def run(recording, options, estimator, tmp_path, *, chunk=64, on_frame=lambda _: None, finish=None, **limits):
+    """Run it; return what was finished, or pass each part to `finish`."""
     finished = []
     pipeline = Pipeline(estimator, options, {recording.name: recording}, on_frame=on_frame, **limits)
     chunks = [(each, frozenset()) for each in recording.chunks(chunk)]
-    pipeline.run(chunks, lambda each: tmp_path / "parts" / str(each.number), finished.append)
+    pipeline.run(chunks, lambda each: tmp_path / "parts" / str(each.number), finish or finished.append)
     return finished
 
 
@@ -70,28 +71,28 @@ def test_an_image_that_is_refused_fails_alone_and_not_its_batch(recording, optio
 
 
 def test_a_fault_of_the_estimator_ends_the_run_and_the_chunks_before_it_stay(recording, options, tmp_path):
-    estimator = Refusing(options.estimator(), 200, ZeroDivisionError())
-    finished = []
-    pipeline = Pipeline(estimator, options, {recording.name: recording})
-    chunks = [(each, frozenset()) for each in recording.chunks(2)]
+    finished, both = [], threading.Event()
+    estimator = Refusing(options.estimator(), 200, ZeroDivisionError(), before=lambda: both.wait(60))
+
+    def finish(part):
+        finished.append(part)
+        if len(finished) == 2:
+            both.set()
+
     with pytest.raises(ZeroDivisionError):
-        pipeline.run(chunks, lambda each: tmp_path / "parts" / str(each.number), finished.append)
-    for each in finished:
-        assert each.complete
-        assert len(each.lines) == 2
+        run(recording, options, estimator, tmp_path, chunk=2, finish=finish)
+    assert [(part.complete, len(part.lines)) for part in finished] == [(True, 2), (True, 2)]
     assert not (tmp_path / "parts/2").exists()
 
 
 def test_a_fault_of_the_writer_ends_the_run(recording, options, tmp_path):
-    def fail(_):
-        raise OSError(28, "No space left on device")
-
+    fail = raising(OSError(28, "No space left on device"))
     with pytest.raises(OSError, match="No space left"):
         run(recording, options, options.estimator(), tmp_path, on_frame=fail)
     assert not list((tmp_path / "parts").glob("*"))
 
 
-def test_a_limit_ends_it_within_a_chunk_which_is_not_complete(recording, options, tmp_path):
+def test_a_limit_ends_the_run_within_a_chunk_and_leaves_it_incomplete(recording, options, tmp_path):
     first, second = run(recording, options, options.estimator(), tmp_path, chunk=2, limit=3)
     assert (len(first.lines), first.complete) == (2, True)
     assert (len(second.lines), second.complete) == (1, False)

@@ -13,6 +13,7 @@ pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'me
 
 from made_bags import CompressionMode, StoragePlugin, write_ros1, write_ros2
 from rosbags.highlevel import AnyReader
+from stand_ins import raising
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -129,7 +130,7 @@ def test_an_interrupted_run_at_a_url_is_resumed_without_doing_anything_twice(mod
     assert messages_of(out / "drive/bag") == messages_of(tmp_path / "local/drive/bag")
 
 
-def test_at_a_url_too_what_failed_is_tried_again_and_a_run_without_a_frame_begun_anew(model, folder, base, tmp_path):
+def test_a_run_at_a_url_retries_what_failed_and_starts_over_if_nothing_was_done(model, folder, base, tmp_path):
     words = (folder, "-o", f"{base}/out", "--write", "png16,bag,video", "--outputs", "depth", "--chunk", 2)
     assert run(model, *words) == 1  # no focal length
     whole = (folder / "view_1.png").read_bytes()
@@ -145,7 +146,7 @@ def test_at_a_url_too_what_failed_is_tried_again_and_a_run_without_a_frame_begun
     assert (out / "pictures/pictures.mp4").stat().st_size > 0
 
 
-@pytest.mark.parametrize("base", ["memory", "s3"], indirect=True)
+@pytest.mark.parametrize("base", ["s3"], indirect=True)
 def test_the_lines_of_two_processes_at_one_url_do_not_replace_each_other(tmp_path, base):
     both = [RemoteFolder(path_of(f"{base}/out")) for _ in range(2)]
     for number, folder in enumerate(both):
@@ -162,7 +163,7 @@ def test_a_file_that_is_gone_before_it_is_uploaded_is_named(tmp_path, base):
         folder.keep_settings(part)
 
 
-def test_a_run_into_the_memory_of_the_process_says_how_long_it_lasts(model, folder, capsys):
+def test_a_run_into_the_memory_of_this_process_warns_that_its_results_will_be_lost(model, folder, capsys):
     url = f"memory://{uuid.uuid4().hex}"
     assert run(model, folder, "-o", url, "--focal", FOCAL) == 0
     assert f"{url} lasts as long as this process: to keep the results, give a folder" in capsys.readouterr().err
@@ -215,7 +216,10 @@ def test_two_runs_at_one_url_are_refused(model, folder, s3, capsys):
     ("words", "reason"),
     [
         (("s3://no-such-bucket/drive.mcap", "-o", "OUT"), "s3://no-such-bucket/drive.mcap"),
-        (("PICTURES", "-o", "s3://no-such-bucket/out"), "cannot write s3://no-such-bucket/out"),
+        (
+            ("PICTURES", "-o", "s3://no-such-bucket/out"),
+            "cannot write s3://no-such-bucket/out: not found (The specified bucket does not exist); check",
+        ),
         (("nosuch://drive.mcap", "-o", "OUT"), "nosuch://drive.mcap cannot be opened"),
         (("PICTURES", "-o", "nosuch://out"), "give a path, or a URL such as s3://BUCKET/FOLDER"),
     ],
@@ -260,12 +264,6 @@ def test_options_that_differ_are_named_with_the_url(model, folder, base, capsys)
     assert f"the run of {path_of(f'{base}/out/run.json')} was begun with other" in capsys.readouterr().err
 
 
-def test_a_bucket_that_is_not_there_is_named(model, folder, s3, capsys):
-    assert run(model, folder, "-o", "s3://nowhere/out", "--focal", FOCAL) == 1
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "cannot write s3://nowhere/out: not found (The specified bucket does not exist); check" in error
-
-
 def test_a_part_of_a_bag_that_is_gone_from_a_store_is_named(model, s3, tmp_path, capsys):
     url = f"{s3}/{uuid.uuid4().hex}/out"
     words = (write_ros2(tmp_path / "drive", COUNT), "-o", url, "--write", "bag", "--outputs", "depth", "--chunk", 2)
@@ -279,10 +277,7 @@ def test_a_part_of_a_bag_that_is_gone_from_a_store_is_named(model, s3, tmp_path,
 def test_a_full_temporary_folder_is_named_and_not_the_url(model, folder, tmp_path, monkeypatch, capsys):
     from metric3d_ros.runs.outputs import part_files
 
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(part_files, "write_depth", full)
+    monkeypatch.setattr(part_files, "write_depth", raising(OSError(28, "No space left on device")))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert run(model, folder, "-o", f"memory://{uuid.uuid4().hex}", "--focal", FOCAL) == 1
     assert f"metric3d run: {tmp_path}: No space left on device" in capsys.readouterr().err.splitlines()[-1]

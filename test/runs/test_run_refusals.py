@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from stand_ins import raising, write_picture
 
 from metric3d_ros.cli import main
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files import atomic
-from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.runs.options import RunOptions
 
 
@@ -56,23 +56,28 @@ def test_options_from_python_are_refused_alike(batch, chunk_frames):
         RunOptions(batch=batch, chunk_frames=chunk_frames)
 
 
-def test_a_trial_of_a_place_that_cannot_be_written_is_one_line(run, tmp_path, monkeypatch):
+def test_a_dry_run_into_a_file_is_refused(run, tmp_path):
     (tmp_path / "file").write_text("kept")
     status, out, err = run("--focal", 70, "--dry-run", out=tmp_path / "file" / "out")
     assert (status, out) == (1, "")
-    assert f"{tmp_path / 'file'} is a file; give another folder" in err.splitlines()[-1]
+    assert f"cannot write into {tmp_path}/file/out: {tmp_path}/file is a file; give another" in err.splitlines()[-1]
 
-    def refuse(_):
-        raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(atomic, "_new_file", refuse)
+def test_a_dry_run_into_an_unwritable_folder_is_refused(run, monkeypatch):
+    monkeypatch.setattr(atomic, "_new_file", raising(PermissionError(13, "Permission denied")))
     status, out, err = run("--focal", 70, "--dry-run")
     assert (status, out) == (1, "")
     assert "cannot write into" in err.splitlines()[-1]
     assert "Permission denied; give another folder" in err.splitlines()[-1]
 
 
-def test_a_trial_writes_nothing_and_states_the_plan(run, tmp_path):
+def test_a_dry_run_prints_why_no_frame_can_be_used(run):
+    status, out, err = run("--dry-run")
+    assert (status, out) == (1, "")
+    assert "none of the first frames can be used, view_0: the focal length is unknown" in err
+
+
+def test_a_dry_run_writes_nothing_and_prints_the_plan(run, tmp_path):
     status, out, err = run("--focal", 70, "--dry-run", "--limit", 2)
     assert status == 0
     assert out.startswith("would write png16 of about 2 frames into ")
@@ -94,7 +99,7 @@ def test_the_summary_names_the_first_ten_that_failed_and_counts_the_others(run, 
     folder.mkdir()
     for number in range(12):
         (folder / f"{number}.png").write_bytes(b"no picture")
-    write_rgb(folder / "good.png", np.full((48, 64, 3), 90, np.uint8))
+    write_picture(folder / "good.png")
     status, out, _ = run("--focal", 70, inputs=[folder])
     assert status == 1
     assert out.startswith("1 frame in ")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import pytest
@@ -37,8 +38,8 @@ def frames_of(out):
 
 
 @pytest.fixture
-def broken(folder):
-    """A picture that was copied in part; returns what makes it whole."""
+def mend(folder):
+    """Cut a picture off; return a function that restores it."""
     path = folder / "view_1.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:500])
@@ -46,12 +47,12 @@ def broken(folder):
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 64])
-def test_a_picture_that_was_mended_is_done_and_no_other(model, folder, broken, tmp_path, chunk, capsys):
+def test_a_picture_that_was_mended_is_done_and_no_other(model, folder, mend, tmp_path, chunk, capsys):
     words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "png16,html,video", "--chunk", chunk)
     assert run(model, *words) == 1
     png = tmp_path / "out/pictures/png16/view_0.png"
     written_ns = png.stat().st_mtime_ns
-    broken()
+    mend()
     assert run(model, *words, "--resume") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("1 frame in ")
     assert not any("failed" in line for line in frames_of(tmp_path / "out").values())
@@ -61,11 +62,11 @@ def test_a_picture_that_was_mended_is_done_and_no_other(model, folder, broken, t
     assert page.index("view_0") < page.index("view_1") < page.index("view_2")
     whole = (tmp_path / "out/manifest.jsonl").read_bytes()
     assert run(model, *words, "--resume") == 0
-    assert "0 frames in 0 min 0 s (0.00 a second), 3 were there already" in capsys.readouterr().out
+    assert re.search(r"^0 frames in .*, 3 were there already", capsys.readouterr().out, re.MULTILINE)
     assert (tmp_path / "out/manifest.jsonl").read_bytes() == whole
 
 
-def test_a_picture_that_is_still_broken_fails_again_for_its_present_reason(model, folder, broken, tmp_path, capsys):
+def test_a_picture_that_is_still_broken_fails_again_for_its_present_reason(model, folder, mend, tmp_path, capsys):
     words = (folder, "-o", tmp_path / "out", "--focal", FOCAL)
     assert run(model, *words) == 1
     before = frames_of(tmp_path / "out")["view_1"]["failed"]
@@ -137,17 +138,6 @@ def test_a_limit_may_grow(model, folder, tmp_path):
     assert sorted(frames_of(tmp_path / "out")) == ["view_0", "view_1"]
 
 
-def test_a_dry_run_says_why_no_frame_can_be_used(model, folder, tmp_path, capsys):
-    assert run(model, folder, "-o", tmp_path / "out", "--dry-run") == 1
-    assert "none of the first frames can be used, view_0: the focal length is unknown" in capsys.readouterr().err
-
-
-def test_a_dry_run_into_a_file_is_refused(model, folder, tmp_path, capsys):
-    (tmp_path / "file").touch()
-    assert run(model, folder, "-o", tmp_path / "file/out", "--focal", FOCAL, "--dry-run") == 1
-    assert f"cannot write into {tmp_path}/file/out: {tmp_path}/file is a file" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("place", ["a", "view_0b", "view_9"])
 def test_a_picture_that_was_added_is_done_wherever_it_comes(model, folder, tmp_path, place, capsys):
     words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--chunk", 2, "--write", "png16,html")
@@ -159,7 +149,7 @@ def test_a_picture_that_was_added_is_done_wherever_it_comes(model, folder, tmp_p
     assert f'alt="{place}"' in (tmp_path / "out/index.html").read_text()
 
 
-def test_a_broken_picture_that_was_removed_is_no_failure_any_more(model, folder, broken, tmp_path, capsys):
+def test_a_broken_picture_that_was_removed_is_no_failure_any_more(model, folder, mend, tmp_path, capsys):
     words = (folder, "-o", tmp_path / "out", "--focal", FOCAL)
     assert run(model, *words) == 1
     (folder / "view_1.png").unlink()
@@ -168,11 +158,11 @@ def test_a_broken_picture_that_was_removed_is_no_failure_any_more(model, folder,
     assert "failed" not in capsys.readouterr().out
 
 
-def test_a_picture_that_failed_is_tried_again_in_another_chunk_than_before(model, folder, broken, tmp_path):
+def test_a_picture_that_failed_is_tried_again_in_another_chunk_than_before(model, folder, mend, tmp_path):
     words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--chunk", 2)
     shutil.copy(folder / "view_0.png", folder / "view_3.png")
     assert run(model, *words) == 1
-    broken()
+    mend()
     shutil.copy(folder / "view_0.png", folder / "a.png")
     assert run(model, *words, "--resume") == 0
     assert not any("failed" in line for line in frames_of(tmp_path / "out").values())
@@ -214,11 +204,6 @@ def test_a_retry_that_was_stopped_changes_no_count_of_what_an_option_left_out(tm
     assert manifest.left_out("drive") == {"--every": 5}
 
 
-def test_a_dry_run_into_a_folder_that_cannot_be_written_is_refused(model, folder, capsys):
-    assert run(model, folder, "-o", "/sys/none/out", "--focal", FOCAL, "--dry-run") == 1
-    assert "cannot write into /sys/none/out: " in capsys.readouterr().err
-
-
 PARTS = {
     "part of the video": ("drive/.video/drive_00001.mp4", None, "cannot read"),
     "part of the video, cut off": ("drive/.video/drive_00001.mp4", 2000, "is no readable part of a video"),
@@ -252,7 +237,7 @@ def test_a_part_that_is_gone_is_named_until_it_is_back(model, tmp_path, part, ca
     assert len(received(tmp_path / "out/drive/bag")) == 2 * COUNT
 
 
-def test_a_file_that_cannot_be_written_is_no_question_of_room(model, folder, tmp_path, capsys):
+def test_a_folder_in_the_pages_place_is_not_reported_as_a_full_disk(model, folder, tmp_path, capsys):
     words = (folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "png16,html")
     (tmp_path / "out/index.html").mkdir(parents=True)
     assert run(model, *words) == 1

@@ -1,6 +1,5 @@
 """`metric3d run` on videos, and videos as its output."""
 
-import contextlib
 import json
 import struct
 
@@ -10,7 +9,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
 
 import av
-from made_videos import HEIGHT, WIDTH, write_video
+from made_videos import HEIGHT, WIDTH, alter_pictures, write_video
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -204,33 +203,14 @@ def test_the_rest_of_a_video_that_was_cut_off_is_done_if_the_whole_of_it_is_ther
 
 
 def test_what_could_not_be_read_of_a_video_is_read_if_the_run_goes_on(model, video, tmp_path, monkeypatch, capsys):
-    from metric3d_ros.runs.sources import video_files
-
-    class Broken:
-        """A video on a drive that fails after three frames."""
-
-        def __init__(self, container):
-            self._container = container
-
-        def __getattr__(self, name):
-            return getattr(self._container, name)
-
-        def decode(self, stream):
-            for number, picture in enumerate(self._container.decode(stream)):
-                if number == 3:
-                    raise av.error.OSError(5, "Input/output error")
-                yield picture
-
-    opened = video_files._opened
-
-    @contextlib.contextmanager
-    def broken(source):
-        with opened(source) as container:
-            yield Broken(container)
+    def fail_at_the_fourth(number, picture):
+        if number == 3:
+            raise av.error.OSError(5, "Input/output error")
+        return picture
 
     words = (video, "-o", tmp_path / "out", "--focal", FOCAL)
     with monkeypatch.context() as patch:
-        patch.setattr(video_files, "_opened", broken)
+        alter_pictures(patch, fail_at_the_fourth)
         assert run(model, *words) == 0
     assert "reading stopped early: [Errno 5] Input/output error" in capsys.readouterr().out
     assert len(stamps_of(tmp_path / "out")) == 3

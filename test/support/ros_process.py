@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import rclpy
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
@@ -69,6 +70,18 @@ def ros_environment(folder: Path, domain: int, **more: str) -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
     }
     return {k: v for k, v in os.environ.items() if k not in _PROFILE_VARIABLES} | ours | more
+
+
+def are_matched(publishers: Iterable[Any]) -> bool:
+    """Return whether each publisher has a subscriber."""
+    return all(publisher.get_subscription_count() for publisher in publishers)
+
+
+def enter_environment(monkeypatch: pytest.MonkeyPatch, environment: Mapping[str, str]) -> None:
+    """Let nodes in this process use the domain and the log folder of `ros_environment`; its memory stays as it is."""
+    for name in ("ROS_DOMAIN_ID", "ROS_LOG_DIR", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RCUTILS_COLORIZED_OUTPUT"):
+        monkeypatch.setenv(name, environment[name])
+    monkeypatch.setenv("METRIC3D_KEEP_BUFFERS", "0")
 
 
 class RosProcess:

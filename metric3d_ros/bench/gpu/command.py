@@ -24,6 +24,7 @@ from metric3d_ros.bench.gpu.record import GpuReport, Row
 from metric3d_ros.bench.models import missing_for_export, models_folder
 from metric3d_ros.bench.node.stages import ros_missing
 from metric3d_ros.files.atomic import write_text
+from metric3d_ros.parent_process import end_with_parent
 from metric3d_ros.program import describe_failure
 
 MINUTES = 7.0
@@ -139,7 +140,9 @@ def run_job(job: Job, emit: Callable[[Row], None], *, seconds: float) -> str:
     command = [sys.executable, "-m", "metric3d_ros.bench.gpu.worker", json.dumps(dataclasses.asdict(job))]
     ends_s = time.monotonic() + seconds
     with tempfile.TemporaryFile("w+", errors="replace") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, preexec_fn=end_with_parent
+        )
         assert process.stdout is not None
         lines: queue.Queue[str | None] = queue.Queue()
         reader = threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True)

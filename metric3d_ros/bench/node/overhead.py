@@ -1,14 +1,12 @@
 """Times depth_node over DDS without the network's own time: `python -m metric3d_ros.bench.node.overhead`."""
 
 import argparse
+import contextlib
 import os
 import platform
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +29,7 @@ EVERYTHING = [
     "points",
 ]
 """All outputs but the PNG of depth/image/compressedDepth, and scan, which is off by default."""
+STUB_NODE = "metric3d_ros.bench.node.stub_node"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +103,7 @@ def run(scenario: Scenario, *, seconds: float) -> str:
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
+    from metric3d_ros.nodes.instruments.node_process import running_node
     from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 
     environment = os.environ | {
@@ -114,32 +114,20 @@ def run(scenario: Scenario, *, seconds: float) -> str:
     namespace = f"bench_{os.getpid()}"
     arguments = ["-r", f"__ns:=/{namespace}"]
     arguments += [word for name, value in scenario.parameters.items() for word in ("-p", f"{name}:={value}")]
-    command = [
-        sys.executable,
-        "-m",
-        "metric3d_ros.bench.node.stub_node",
-        "--ros-args",
-        "--log-level",
-        "warn",
-        *arguments,
-    ]
-    node = subprocess.Popen(command, env=environment, start_new_session=True)
-    prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
-    context = Context()
-    rclpy.init(context=context)
-    probe = LoadProbe(context, namespace=namespace, topics=scenario.topics, size_hw=scenario.size_hw)
-    try:
+    with contextlib.ExitStack() as stack:
+        node = stack.enter_context(running_node(arguments, module=STUB_NODE, environment=environment))
+        prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
+        context = Context()
+        rclpy.init(context=context)
+        stack.callback(rclpy.shutdown, context=context)
+        probe = LoadProbe(context, namespace=namespace, topics=scenario.topics, size_hw=scenario.size_hw)
+        stack.callback(probe.close)
         if not probe.connect():
             raise Metric3DError(f"depth_node did not answer on {', '.join(scenario.topics)}")
         before_s = cpu_seconds(node.pid)
         with memory_samples(node.pid, every_s=seconds / 10) as samples:
             measured = probe.measure(rate_hz=scenario.rate_hz, seconds=seconds)
         after_s = cpu_seconds(node.pid)
-    finally:
-        probe.close()
-        rclpy.shutdown(context=context)
-        os.killpg(node.pid, signal.SIGINT)
-        node.wait(10)
     stages = measured.stages_ms
     overhead_ms = np.subtract(stages["total_ms"], stages["infer_ms"])
     height, width = scenario.size_hw
@@ -188,7 +176,7 @@ def read_memory(pid: int) -> Memory:
     return Memory(own_mib=mib["RssAnon"] + mib["RssFile"], shared_mib=mib["RssShmem"])
 
 
-@contextmanager
+@contextlib.contextmanager
 def memory_samples(pid: int, *, every_s: float) -> Iterator[list[Memory]]:
     """Sample the memory of a process as long as the context lasts."""
     samples, stop = [read_memory(pid)], threading.Event()

@@ -18,6 +18,7 @@ from metric3d_ros.bench.node.overhead import row
 from metric3d_ros.bench.node.own_domain import enter_own_domain
 from metric3d_ros.command_line import require_numbers
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.parent_process import end_with_parent
 from metric3d_ros.program import program
 
 _SIZE_HW = (480, 640)
@@ -51,7 +52,12 @@ class SupervisedNode:
         """Start a process, without the log lines of the last one."""
         said_s: dict[str, float] = {}
         process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            preexec_fn=end_with_parent,
         )
         threading.Thread(target=_read, args=(process, said_s), daemon=True).start()
         self._process, self.said_s = process, said_s

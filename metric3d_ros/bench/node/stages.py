@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -126,27 +126,24 @@ def _measure_here(task: dict[str, Any]) -> dict[str, list[float]]:
     from rclpy.utilities import get_rmw_implementation_identifier
 
     from metric3d_ros.nodes.instruments.load_probe import LoadProbe
+    from metric3d_ros.nodes.instruments.node_process import running_node
     from metric3d_ros.nodes.transport.large_messages import prepare_for_large_messages
 
-    namespace = f"bench_{os.getpid()}"
+    namespace, topics = f"bench_{os.getpid()}", _topics(task["model"])
     arguments = ["-r", f"__ns:=/{namespace}"]
     arguments += [word for name, value in node_parameters(task).items() for word in ("-p", f"{name}:={value}")]
-    command = [sys.executable, "-m", "metric3d_ros.nodes.depth_node", "--ros-args", "--log-level", "warn", *arguments]
-    node = subprocess.Popen(command, start_new_session=True)
-    prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
-    context = Context()
-    rclpy.init(context=context)
-    probe = LoadProbe(context, namespace=namespace, topics=_topics(task["model"]), size_hw=tuple(task["size_hw"]))
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running_node(arguments))
+        prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
+        context = Context()
+        rclpy.init(context=context)
+        stack.callback(rclpy.shutdown, context=context)
+        probe = LoadProbe(context, namespace=namespace, topics=topics, size_hw=tuple(task["size_hw"]))
+        stack.callback(probe.close)
         if not probe.connect(timeout_s=_DEADLINE_S):
             raise InferenceError(f"depth_node did not answer within {_DEADLINE_S:.0f} s")
         rate_hz = min(_MOST_RATE_HZ, _OFFERED * 1e3 / task["image_ms"])
         measured = probe.measure(rate_hz=rate_hz, seconds=task["seconds"])
-    finally:
-        probe.close()
-        rclpy.shutdown(context=context)
-        os.killpg(node.pid, signal.SIGINT)
-        node.wait(20)
     return {stage.removesuffix("_ms"): times_ms for stage, times_ms in measured.stages_ms.items()}
 
 

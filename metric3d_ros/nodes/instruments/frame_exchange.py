@@ -3,13 +3,11 @@
 import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line without ROS 2
 
 # isort: split
+import contextlib
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +28,7 @@ from metric3d_ros.camera import Camera
 from metric3d_ros.errors import Metric3DError
 from metric3d_ros.messages import array_to_image, camera_to_camera_info, points_to_cloud
 from metric3d_ros.messages.stamps import header_stamp_ns, stamp_ns
+from metric3d_ros.nodes.instruments.node_process import running_node
 from metric3d_ros.nodes.outlet.message_classes import message_class
 from metric3d_ros.nodes.outlet.scale_topic import SCALE_TOPIC
 from metric3d_ros.nodes.outlet.timing_topic import TIMING_TOPIC
@@ -44,8 +43,9 @@ RANGES = "ranges"
 _FRAME_ID = "camera_optical_frame"
 _FIRST_STAMP_S = 1_000.0
 _DOMAINS = range(215, 233)
-# Outputs of one frame are sent before its times, but may arrive after them.
-_GRACE_S = 0.1
+_TURN_S = 0.02
+# Outputs of one frame are sent before its times, but may arrive after them: until this many turns bring nothing.
+_QUIET_TURNS = 5
 
 Values = Mapping[str, Any]
 
@@ -71,14 +71,22 @@ class FrameExchange:
         os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().choice(_DOMAINS))
         os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         arguments = [word for name, value in self._parameters.items() for word in ("-p", f"{name}:={_yaml(value)}")]
-        command = [sys.executable, "-m", "metric3d_ros.nodes.depth_node", "--ros-args", "--log-level", "warn"]
-        self._process = subprocess.Popen([*command, *arguments], start_new_session=True)
+        with contextlib.ExitStack() as stack:
+            self._process = stack.enter_context(running_node(arguments))
+            self._connect(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _connect(self, stack: contextlib.ExitStack) -> None:
         prepare_for_large_messages(rmw_implementation=get_rmw_implementation_identifier())
         self._context = Context()
         rclpy.init(context=self._context)
+        stack.callback(rclpy.shutdown, context=self._context)
         self._node = Node("frame_exchange", context=self._context)
+        stack.callback(self._node.destroy_node)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
+        stack.callback(self._executor.remove_node, self._node)
         reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
         self._images = self._node.create_publisher(Image, "image", reliable)
         self._infos = self._node.create_publisher(CameraInfo, "camera_info", reliable)
@@ -86,15 +94,9 @@ class FrameExchange:
         for topic in self._heard:
             kind = self._kinds.get(topic, DiagnosticArray)
             self._node.create_subscription(kind, topic, partial(self._hear, topic), reliable)
-        return self
 
     def __exit__(self, *_: object) -> None:
-        self._executor.remove_node(self._node)
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
-        if self._process.poll() is None:  # else the node has ended by itself, which is not to hide why
-            os.killpg(self._process.pid, signal.SIGINT)
-        self._process.wait(10)
+        self._stack.close()
 
     def exchange(
         self,
@@ -120,13 +122,13 @@ class FrameExchange:
                 raise Metric3DError(f"depth_node did not answer within {timeout_s:g} s")
             if ranges is not None:
                 self._ranges.publish(points_to_cloud(ranges, header=header, sensor_msgs=sensor_msgs.msg))
-                self._spin(0.02)
+                self._executor.spin_once(timeout_sec=_TURN_S)
             self._infos.publish(camera_to_camera_info(camera, header=header, sensor_msgs=sensor_msgs.msg))
             self._images.publish(array_to_image(rgb, "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
             # Sent again only before both ends have found each other: a network may take long.
             wait_s = 60.0 if any(self._heard.values()) else 0.5
             self._spin_until(lambda: TIMING in self._answers(header), timeout_s=wait_s)
-        self._spin(_GRACE_S)
+        self._spin_until_quiet()
         answers = self._answers(header)
         return {topic: _values(each) if topic in (TIMING, SCALE) else each for topic, each in answers.items()}
 
@@ -137,13 +139,20 @@ class FrameExchange:
     def _hear(self, topic: str, message: Any) -> None:
         self._heard[topic][stamp_ns(message)] = message
 
-    def _spin(self, seconds: float) -> None:
-        self._spin_until(lambda: False, timeout_s=seconds)
+    def _spin_until_quiet(self) -> None:
+        quiet = 0
+        while quiet < _QUIET_TURNS:
+            before = self._count()
+            self._executor.spin_once(timeout_sec=_TURN_S)
+            quiet = quiet + 1 if self._count() == before else 0
 
-    def _spin_until(self, done: Any, *, timeout_s: float) -> None:
+    def _count(self) -> int:
+        return sum(map(len, self._heard.values()))
+
+    def _spin_until(self, done: Callable[[], bool], *, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not done() and time.monotonic() < deadline_s:
-            self._executor.spin_once(timeout_sec=0.02)
+            self._executor.spin_once(timeout_sec=_TURN_S)
 
 
 def _values(message: DiagnosticArray) -> dict[str, str]:

@@ -1,10 +1,8 @@
 """The Rerun viewer as a process: found, started on free ports, waited for and, if this process started it, ended."""
 
-import ctypes
 import importlib.metadata
 import importlib.util
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +15,7 @@ from urllib.parse import quote
 
 from metric3d_ros.errors import ConfigurationError, Metric3DError
 from metric3d_ros.files.boundary import read_end
+from metric3d_ros.parent_process import end_with_parent
 
 LOOPBACK = "127.0.0.1"
 GRPC_PORT = 9876
@@ -29,7 +28,6 @@ _DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET")
 _START_S = 30.0
 _STOP_S = 5.0
 _TAIL_LINES = 3
-_PR_SET_PDEATHSIG = 1
 
 
 class ViewerError(Metric3DError):
@@ -103,7 +101,7 @@ class RerunProcess:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the node, which sends the rest of its data first
-            preexec_fn=_end_with_parent if kind == "web" and sys.platform == "linux" else None,
+            preexec_fn=end_with_parent if kind == "web" else None,
         )
         try:
             self._wait_until_it_listens()
@@ -201,8 +199,3 @@ def _free_port(host: str, wanted: int) -> int:
             except OSError as error:
                 reason = error
     raise ConfigurationError(f"cannot listen on {host} ({reason.strerror}): give --host an address of this machine")
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies, even of SIGKILL."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

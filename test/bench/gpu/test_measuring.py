@@ -1,7 +1,6 @@
 """The jobs of a GPU report with real files and sessions, on the CPU: what each finds."""
 
 import dataclasses
-import importlib.util
 import json
 import re
 
@@ -9,6 +8,7 @@ import onnx
 import pytest
 import tiny_models
 from onnx import helper
+from stand_ins import needs_torch
 
 from metric3d_ros.bench import machine
 from metric3d_ros.bench.gpu import command, correctness, jobs, pipeline, timing
@@ -91,9 +91,9 @@ def test_attention_is_timed_as_the_function_that_the_file_defines_it_by(model, t
     # The function is the identity, and the operator of the same name is not: only with the function nothing changes.
     with_attention = onnx.load(model)
     identity = helper.make_node("Identity", ["query"], ["output"])
-    words = ("com.microsoft", "MultiHeadAttention", ["query", "key", "value"], ["output"], [identity])
+    definition = ("com.microsoft", "MultiHeadAttention", ["query", "key", "value"], ["output"], [identity])
     with_attention.functions.append(
-        helper.make_function(*words, [helper.make_opsetid("", tiny_models.OPSET)], attributes=["num_heads"])
+        helper.make_function(*definition, [helper.make_opsetid("", tiny_models.OPSET)], attributes=["num_heads"])
     )
     with_attention.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     (last,) = (node for node in with_attention.graph.node if node.output[0] == "depth")
@@ -309,7 +309,7 @@ def test_without_the_export_tool_there_is_the_demo_model(tmp_path, monkeypatch, 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+@needs_torch
 def test_a_whole_report_has_every_section_and_no_failure(tmp_path, monkeypatch, a_setting):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     asked = options(tmp_path, variants=["vit_demo"], minutes=20.0)

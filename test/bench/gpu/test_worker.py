@@ -1,19 +1,17 @@
 """The jobs that other programs do for a GPU report, and the process that does one job: rows on its standard output."""
 
-import importlib.util
 import json
 import os
 import sys
 
 import pytest
 import tiny_models
+from stand_ins import needs_torch
 
 from metric3d_ros.bench.gpu import jobs, worker
 from metric3d_ros.bench.node import stages
 from metric3d_ros.errors import ExportError
 from metric3d_ros.estimation.depth_model import open_model
-
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 
 
 @pytest.fixture
@@ -50,24 +48,26 @@ def test_every_row_is_a_line_of_json_and_nothing_else_is_on_standard_output(work
     assert all(row["figures"]["p50 ms"] > 0 for row in rows)
 
 
-@pytest.mark.parametrize("kind", [jobs.COMPARE, jobs.MEMORY, jobs.PIPELINE, jobs.NODE])
+@pytest.mark.parametrize("kind", [jobs.COMPARE, jobs.MEMORY, jobs.PIPELINE])
 def test_a_job_that_fails_ends_with_a_line_that_names_the_kind_of_its_error(work, capfd, kind):
-    arguments = {
-        "model": "no.onnx",
-        "provider": "cpu",
-        "sizes_hw": [[56, 84], [84, 56]],
-        "size_hw": [56, 84],
-        "threads": 1,
-    }
-    status, rows = work(kind, **arguments, seconds=0.01)
+    sizes = {"sizes_hw": [[56, 84], [84, 56]], "size_hw": [56, 84]}
+    status, rows = work(kind, model="no.onnx", provider="cpu", **sizes, threads=1, seconds=0.01)
+    assert (status, rows) == (1, [])
+    assert capfd.readouterr().err.splitlines()[-1].startswith("ModelError: model file no.onnx does not exist")
+
+
+def test_a_node_that_cannot_be_timed_is_named_with_the_reason(work, capfd, tmp_path, monkeypatch):
+    pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
+    monkeypatch.setenv("ROS_LOG_DIR", str(tmp_path))
+    status, rows = work(jobs.NODE, model="no.onnx", provider="cpu", size_hw=[56, 84], threads=1, seconds=0.01)
     assert (status, rows) == (1, [])
     line = capfd.readouterr().err.splitlines()[-1]
-    assert line.startswith("InferenceError: depth_node" if kind == jobs.NODE else "ModelError: model file no.onnx does")
+    assert line.startswith("InferenceError: depth_node could not be timed: ")
     assert "no.onnx does not exist" in line
 
 
 @needs_torch
-def test_models_are_made_with_their_work(work, tmp_path):
+def test_models_are_made_and_their_gflop_measured(work, tmp_path):
     arguments = {"variant": "lite_demo", "models": ["plain:fp32", "optimised:fp16"], "sizes": ["56x84", "84x112"]}
     status, (row,) = work(jobs.MAKE, folder=str(tmp_path), **arguments)
     assert status == 0
@@ -87,7 +87,7 @@ def test_models_are_made_with_their_work(work, tmp_path):
 
 
 @needs_torch
-def test_an_export_that_fails_is_its_last_line(tmp_path):
+def test_an_export_that_fails_gives_its_last_line_as_the_reason(tmp_path):
     arguments = {"variant": "lite_demo", "models": ["round:fp32"], "sizes": ["56x84"], "folder": str(tmp_path)}
     with pytest.raises(ExportError, match=r"^metric3d_export\.stand_ins: .*'round:fp32' cannot be made here, expected"):
         worker.make_models("S", arguments, pytest.fail)

@@ -6,7 +6,7 @@ import io
 import onnx
 import pytest
 import torch
-from hub_server import serve_hub
+from hub_server import serve_hub, use_hub
 
 from metric3d_export.network.variants import VARIANTS
 from metric3d_export.weights.checkpoints import stand_in_weights
@@ -30,10 +30,9 @@ def checkpoint() -> bytes:
 @pytest.fixture
 def hub(checkpoint, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setitem(published.SHA256, VARIANT, hashlib.sha256(checkpoint).hexdigest())
     with serve_hub() as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        use_hub(monkeypatch, server.url)
         server.files[RESOLVED] = checkpoint
         yield server
 

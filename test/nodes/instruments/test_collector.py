@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric3d_ros[ros]'")
 
 import sensor_msgs.msg
+from ros_process import are_matched, enter_environment
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -60,8 +61,7 @@ class Stage:
     def connect(self):
         self.bench.node.create_subscription(Image, IMAGE, lambda _: None, 1)
         assert self.bench.spin_until(self.collector.is_connected)
-        matched = lambda: all(each.get_subscription_count() for each in self._publishers.values())  # noqa: E731
-        assert self.bench.spin_until(matched)
+        assert self.bench.spin_until(lambda: are_matched(self._publishers.values()))
 
     def publish(self, second, topics, **options):
         for topic in topics:
@@ -90,9 +90,8 @@ def stage(bench):
     return Stage(bench)
 
 
-def test_it_is_connected_once_a_node_wants_images_and_offers_every_output(bench):
-    stage = Stage(bench)
-    bench.spin_for(0.3)
+def test_it_is_connected_once_a_node_wants_images_and_offers_every_output(stage):
+    stage.bench.spin_for(0.3)
     assert not stage.collector.is_connected()  # nobody wants images
     stage.connect()
 
@@ -144,9 +143,8 @@ def test_a_cloud_without_colours_is_a_fault(stage):
         stage.wait(lambda: stage.frames)
 
 
-def test_a_session_collects_in_a_namespace_of_its_own(monkeypatch, domain, bench):
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
-    monkeypatch.setenv("METRIC3D_KEEP_BUFFERS", "0")
+def test_a_session_collects_in_a_namespace_of_its_own(monkeypatch, environment, bench):
+    enter_environment(monkeypatch, environment)
     frames = []
     with CollectorSession("/demo", on_frame=frames.append) as session:
         assert not session.collector.is_connected()
@@ -156,8 +154,7 @@ def test_a_session_collects_in_a_namespace_of_its_own(monkeypatch, domain, bench
         def both(done):
             return bench.spin_until(lambda: session.spin_once(0.02) or done())
 
-        matched = lambda: all(each.get_subscription_count() for each in publishers.values())  # noqa: E731
-        assert both(lambda: session.collector.is_connected() and matched())
+        assert both(lambda: session.collector.is_connected() and are_matched(publishers.values()))
         for topic, publisher in publishers.items():
             publisher.publish(made(topic, 5))
         assert both(lambda: frames)

@@ -9,6 +9,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 
 from rclpy.executors import ExternalShutdownException
 from rclpy.utilities import try_shutdown
+from ros_process import enter_environment
 
 from metric3d_ros.errors import ConfigurationError, NodeError
 from metric3d_ros.interruption import ending_signals
@@ -20,8 +21,7 @@ ARGUMENTS = ["probe", "--shared-memory-mib", "0", "--no-keep-buffers"]
 
 @pytest.fixture(autouse=True)
 def own_domain(monkeypatch, environment):
-    for name in ("ROS_DOMAIN_ID", "ROS_LOG_DIR", "ROS_AUTOMATIC_DISCOVERY_RANGE", "RCUTILS_COLORIZED_OUTPUT"):
-        monkeypatch.setenv(name, environment[name])
+    enter_environment(monkeypatch, environment)
 
 
 class Probe:
@@ -197,7 +197,7 @@ def test_a_busy_node_whose_port_was_removed_cannot_start_anew(monkeypatch, capfd
     capfd.readouterr()
 
 
-def test_the_transports_and_log_files_that_are_missing_are_told_of(monkeypatch, capfd):
+def test_missing_log_files_and_unenforced_security_are_warned_about(monkeypatch, capfd):
     monkeypatch.setattr(module, "explain_missing_log_files", lambda: "no log files: /x cannot be written")
     monkeypatch.setattr(module, "explain_unenforced_security", lambda: "security is not enforced")
     code, _, _ = run(Stop.finish)

@@ -4,6 +4,7 @@ import ctypes
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from stand_ins import raising
 
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.installed_files import shared_file
@@ -175,10 +176,7 @@ def test_machine_without_glibc_is_said_to_be_one(monkeypatch):
 
 
 def test_a_folder_of_shared_memory_that_cannot_be_written_leaves_fast_dds_as_it_is_with_a_warning(monkeypatch):
-    def refuse(**_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(large_messages.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(large_messages.tempfile, "mkstemp", raising(PermissionError(13, "Permission denied")))
     environment = {}
     report = prepare(environment, shared_memory_mib=200)
     assert report.is_warning
@@ -202,7 +200,7 @@ def test_something_else_that_was_left_out_makes_a_report_a_warning():
     assert report == TransportReport("transport: as it is; no log files", is_warning=True)
 
 
-def test_memory_is_given_back_where_there_is_glibc(monkeypatch):
+def test_memory_is_given_back_if_there_is_glibc(monkeypatch):
     trimmed = []
     libc = type("Libc", (), {"malloc_trim": staticmethod(trimmed.append)})
     monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)

@@ -13,7 +13,7 @@ pytest.importorskip("rerun.chunk", reason="this rerun-sdk is too old to read rec
 
 import sensor_msgs.msg
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_process import TestBench, next_domain, ros_environment
+from ros_process import TestBench, are_matched, next_domain, ros_environment
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from view_recording import (
     CAMERA,
@@ -58,8 +58,7 @@ def session(tmp_path_factory):
             "normals": bench.advertise(Image, "normals/image"),
             "points": bench.advertise(PointCloud2, "points"),
         }
-        subscribed = lambda: all(publisher.get_subscription_count() for publisher in publish.values())  # noqa: E731
-        assert bench.spin_until(subscribed)
+        assert bench.spin_until(lambda: are_matched(publish.values()))
         bench.spin_for(0.3)
         for stamp_ns in STAMPS_NS:
             for _ in range(3):  # best effort: one may be lost

@@ -105,7 +105,7 @@ def test_a_viewer_that_ends_at_once_is_one_line_with_its_last_words(program, tex
     assert "\n" not in str(raised.value)
 
 
-def test_a_viewer_that_never_listens_is_ended_and_told_of(program, monkeypatch):
+def test_a_viewer_that_never_listens_is_ended_and_reported(program, monkeypatch):
     monkeypatch.setattr(rerun_process, "_START_S", 0.5)
     program("import time; time.sleep(600)")
     started = []

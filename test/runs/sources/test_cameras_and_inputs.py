@@ -2,20 +2,15 @@
 
 import numpy as np
 import pytest
+from stand_ins import write_picture
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import CameraError, ConfigurationError, DataError
-from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 
 GIVEN = Selection(cameras=CameraChoice(focal_px=70))
-
-
-def write_picture(path, shade=100):
-    write_rgb(path, np.full((48, 64, 3), shade, np.uint8))
-    return path
 
 
 @pytest.mark.parametrize(
@@ -51,7 +46,7 @@ def test_a_calibration_of_another_size_is_scaled_if_asked_for(tmp_path):
 
 
 def test_several_pictures_are_one_recording(tmp_path):
-    paths = [write_picture(tmp_path / "walk" / f"{number}.png", 40 * number) for number in range(3)]
+    paths = [write_picture(tmp_path / "walk" / f"{number}.png", shade=40 * number) for number in range(3)]
     (recording,), failures = open_recordings(paths, GIVEN)
     assert failures == []
     assert recording.name == "walk"

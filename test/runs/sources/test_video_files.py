@@ -1,7 +1,7 @@
 """A video as a recording: which frames a selection takes, and what it does about files that are no good videos."""
 
-import contextlib
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,12 +9,11 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
 
 import av
-from made_videos import HEIGHT, WIDTH, write_video
+from made_videos import HEIGHT, WIDTH, alter_pictures, write_video
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.camera.calibration.files import write_calibration
 from metric3d_ros.errors import DataError
-from metric3d_ros.runs.sources import video_files
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.frame import NO_CAMERA, Failed
 from metric3d_ros.runs.sources.video_files import VideoFile
@@ -37,35 +36,10 @@ def read(recording, chunk=64):
     return [item for each in recording.chunks(chunk) for item in recording.read(each)]
 
 
-class Altered:
-    """An open video whose pictures go through `alter`."""
-
-    def __init__(self, container, alter):
-        self._container, self._alter = container, alter
-
-    def __getattr__(self, name):
-        return getattr(self._container, name)
-
-    def decode(self, stream):
-        for number, picture in enumerate(self._container.decode(stream)):
-            yield self._alter(number, picture)
-
-
-def alter_pictures(monkeypatch, alter):
-    opened = video_files._opened
-
-    @contextlib.contextmanager
-    def altered(source):
-        with opened(source) as container:
-            yield Altered(container, alter)
-
-    monkeypatch.setattr(video_files, "_opened", altered)
-
-
 def test_every_third_frame_is_taken_and_the_others_are_counted(video):
     recording = open_video(video, every=3)
     (chunk,) = recording.chunks(64)
-    left_out = video_files.Counter()
+    left_out = Counter()
     assert [frame.stamp_ns for frame in recording.read(chunk, left_out=left_out)] == TIMES_NS[::3]
     assert left_out == {"--every": 5}
 
@@ -97,7 +71,7 @@ def test_a_picture_without_a_time_is_passed_over(video, monkeypatch):
     assert [frame.stamp_ns for frame in read(open_video(video))] == TIMES_NS[:2] + TIMES_NS[3:]
 
 
-def test_too_little_memory_is_no_end_of_the_video(video, monkeypatch):
+def test_too_little_memory_is_an_error_and_not_the_end_of_the_video(video, monkeypatch):
     def without_memory(number, picture):
         if number == 2:
             raise MemoryError
