@@ -86,11 +86,10 @@ def obstacles_to_scan(
     if not valid.any():
         raise DataError("no point is valid, so there is no direction to scan; expected at least one")
     angles = np.arctan2(aside, ahead)
-    least, greatest = float(np.min(angles[valid])), float(np.max(angles[valid]))
-    count = math.ceil((greatest - least) / angle_increment_rad) + 1
+    least = float(np.min(angles[valid]))
     bins = np.zeros(len(flat), np.intp)
     bins[valid] = np.rint((angles[valid] - least) / angle_increment_rad)
-    ranges = np.full(count, np.nan, np.float32)
+    ranges = np.full(bins.max() + 1, np.nan, np.float32)
     ranges[bins[valid]] = np.inf
     distance = np.hypot(ahead, aside)
     with np.errstate(invalid="ignore"):
