@@ -215,8 +215,12 @@ def test_two_nodes_with_one_folder_save_each_image_twice_and_complete(tmp_path):
                 bench.spin_for(0.3)  # until both wait for an image
                 header = Header(frame_id="eye_optical_frame")
                 header.stamp.sec = second
-                images.publish(array_to_image(picture(second), "rgb8", header=header, sensor_msgs=sensor_msgs.msg))
-                assert bench.spin_until(lambda: all(each.done() for each in futures))  # noqa: B023
+                message = array_to_image(picture(second), "rgb8", header=header, sensor_msgs=sensor_msgs.msg)
+                for _ in range(4):  # again, if one does not wait yet or its copy is lost: images are best effort
+                    images.publish(message)
+                    if bench.spin_until(lambda: all(each.done() for each in futures), timeout_s=2):  # noqa: B023
+                        break
+                    bench.spin_for(0.3)
                 answers = [each.result() for each in futures]
                 assert [each.success for each in answers] == [True, True], [each.message for each in answers]
                 saved += [each.message for each in answers]

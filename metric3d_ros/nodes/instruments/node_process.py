@@ -19,6 +19,8 @@ def running_node(
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a node, which logs warnings alone, until the context ends or this process dies.
 
+    It is killed if it does not end within 20 s.
+
     Args:
         arguments: of ROS, such as "-p", "model:=demo".
         module: the program.
@@ -31,4 +33,8 @@ def running_node(
     finally:
         if process.poll() is None:  # else it has ended by itself, and an error about that must not hide why
             os.killpg(process.pid, signal.SIGINT)
-        process.wait(_ENDS_WITHIN_S)
+        try:
+            process.wait(_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
