@@ -29,6 +29,7 @@ from metric3d_ros.comparison.differences import Difference
 from metric3d_ros.comparison.patterns import sample_image
 from metric3d_ros.errors import ConfigurationError, ExportError
 from metric3d_ros.files.boundary import MOST_TEXT_BYTES
+from metric3d_ros.files.paths import user_path
 from metric3d_ros.hub.redirects import RedirectRefusedError, Redirects
 
 COMPARED_SIZES_IN_MULTIPLES = ((3, 5), (5, 3), (4, 9))
@@ -65,7 +66,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
     """
     folder = Path(directory_or_repository)
     try:
-        folder = folder.expanduser()
+        folder = user_path(folder)
         local = folder.is_dir()
     except (OSError, RuntimeError, ValueError):  # a name too long, of an unknown user's home, or of no text
         local = False

@@ -20,9 +20,10 @@ class SteadinessMeter:
 
     def __init__(self) -> None:
         self._flicker: list[float] = []
-        self._scales: list[float] = []
+        self._scale_steps: list[float] = []
         self._abs_rel: list[float] = []
         self._before: tuple[Sample, FloatImage] | None = None
+        self._scale_before = float("nan")
 
     def add(self, sample: Sample, estimated_m: FloatImage) -> None:
         """Take the next frame; `estimated_m` (H, W) is metres along the optical axis, NaN or infinite where invalid.
@@ -31,14 +32,18 @@ class SteadinessMeter:
         do not count.
         """
         error = _log_error(sample, estimated_m)
+        scale = float("nan")
         if np.isfinite(error).any():
-            self._scales.append(float(np.nanmedian(error)))
+            scale = float(np.nanmedian(error))
             self._abs_rel.append(float(np.nanmean(np.abs(np.expm1(error)))))
         if self._before is not None and self._before[1].shape == error.shape:
+            step = abs(scale - self._scale_before)
+            if np.isfinite(step):
+                self._scale_steps.append(step)
             flicker = _flicker(*self._before, sample, error)
             if np.isfinite(flicker):
                 self._flicker.append(flicker)
-        self._before = sample, error
+        self._before, self._scale_before = (sample, error), scale
 
     def figures(self) -> dict[str, float]:
         """Return the figures of the sequence, NaN if there were too few frames.
@@ -48,7 +53,7 @@ class SteadinessMeter:
         """
         return {
             FLICKER: float(np.median(self._flicker)) if self._flicker else float("nan"),
-            SCALE_STEP: float(np.median(np.abs(np.diff(self._scales)))) if len(self._scales) > 1 else float("nan"),
+            SCALE_STEP: float(np.median(self._scale_steps)) if self._scale_steps else float("nan"),
             ABS_REL: float(np.mean(self._abs_rel)) if self._abs_rel else float("nan"),
         }
 

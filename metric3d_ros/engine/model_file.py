@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metric3d_ros.errors import Metric3DError, ModelError
 from metric3d_ros.files.boundary import reason_of
+from metric3d_ros.files.paths import user_path, why_missing
 from metric3d_ros.hub.variants import VARIANTS
 from metric3d_ros.out_of_memory import is_out_of_memory
 
@@ -23,11 +24,11 @@ def find_model(model: str | Path) -> Path:
                 f"the demo model is missing from the installed package ({DEMO_MODEL_PATH}): install metric3d_ros again"
             )
         return DEMO_MODEL_PATH
-    path = Path(model).expanduser()
-    if not path.exists():
+    path = user_path(model)
+    if reason := why_missing(path):
         remedy = f", or make one with `metric3d export vit_small -o {path.name}`" if path.suffix == ".onnx" else ""
         raise ModelError(
-            f"model file {path} does not exist: name a file, '{DEMO_MODEL}', or a published model "
+            f"model file {path} {reason}: name a file, '{DEMO_MODEL}', or a published model "
             f"({', '.join(VARIANTS)}){remedy}"
         )
     if not path.is_file():

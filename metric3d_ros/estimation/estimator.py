@@ -230,7 +230,7 @@ def _resize_depth(depth_m: Float32Array, image_hw: tuple[int, int]) -> Float32Ar
     if depth_m.shape == image_hw:
         return depth_m
     size = image_hw[::-1]
-    nearest = np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST), np.float32)
+    nearest = np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
     smooth = np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_LINEAR), np.float32)
     with np.errstate(invalid="ignore"):
         on_surface = (smooth < nearest * _EDGE_RATIO) & (nearest < smooth * _EDGE_RATIO)

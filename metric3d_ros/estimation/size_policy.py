@@ -81,11 +81,10 @@ class SizePolicy:
         if self._size.published:
             return Placement.fitted(image_hw, self._memory.limit(size_hw)).size_hw
         if self._size.auto:
-            if image_hw not in self._adaptive:
-                self._adaptive[image_hw] = self._make_adaptive(
-                    image_hw, self._memory.limit(size_hw), self._target_rate_hz
-                )
-            size_hw = self._adaptive[image_hw].size_hw
+            adaptive = self._adaptive  # `ask`, on another thread, may put a new one in its place
+            if image_hw not in adaptive:
+                adaptive[image_hw] = self._make_adaptive(image_hw, self._memory.limit(size_hw), self._target_rate_hz)
+            size_hw = adaptive[image_hw].size_hw
         return self._memory.limit(size_hw)
 
     def place(self, image_hw: Size) -> Placement:

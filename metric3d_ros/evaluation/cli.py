@@ -27,6 +27,7 @@ from metric3d_ros.evaluation.flights import HeldOutFlights
 from metric3d_ros.evaluation.labelled_folder import CameraSource, Group, LabelledFolder, open_folder
 from metric3d_ros.evaluation.steadiness import evaluate_sequences, flights_as_sequences, groups_as_sequences
 from metric3d_ros.files.atomic import require_writable, write_text
+from metric3d_ros.files.paths import user_path
 from metric3d_ros.out_of_memory import needing_memory
 from metric3d_ros.world.held_out import HeldOutScenes
 from metric3d_ros.world.rendering.viewpoint import MOST_FRAMES
@@ -273,7 +274,7 @@ def _open_flights(args: argparse.Namespace) -> HeldOutFlights:
 
 
 def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
-    root = Path(args.data).expanduser()
+    root = user_path(args.data)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; expected one with images and depth")
     if args.depth is None:
@@ -281,7 +282,7 @@ def _folder_of_options(args: argparse.Namespace) -> LabelledFolder:
     if (args.camera is None) == (args.focal is None):
         raise DataError(f"{root}: intrinsics are missing or given twice; give --camera FILE or --focal PX")
     camera = CameraSource(calibration=args.camera, focal_px=args.focal)
-    poses = None if args.poses is None else root / args.poses.expanduser()
+    poses = None if args.poses is None else root / user_path(args.poses)
     group = Group(root.name, args.rgb, args.depth, args.normals, args.depth_scale, camera, poses=poses)
     return LabelledFolder(root, (group,))
 

@@ -15,6 +15,7 @@ from metric3d_ros.errors import CameraError, DataError
 from metric3d_ros.evaluation.poses import Pose, read_poses
 from metric3d_ros.files.boundary import one_line_about
 from metric3d_ros.files.excerpts import excerpt, shorten, some
+from metric3d_ros.files.paths import user_path
 from metric3d_ros.files.yaml_text import read_mapping
 from metric3d_ros.recordings.depth_files import MILLIMETRES, PICTURE_SUFFIXES, read_depth, read_normals
 from metric3d_ros.recordings.images import IMAGE_SUFFIXES, natural_order, read_rgb
@@ -175,7 +176,7 @@ class LabelledFolder:
 
 def open_folder(path: str | Path) -> LabelledFolder:
     """Open a folder with a dataset.yaml in it, or a YAML of that format anywhere; raises DataError with the remedy."""
-    path = Path(path).expanduser()
+    path = user_path(path)
     index = path / INDEX_NAME if path.is_dir() else path
     if path.is_dir() and not index.is_file():
         raise DataError(
@@ -191,7 +192,7 @@ def open_folder(path: str | Path) -> LabelledFolder:
 
 def _parse_index(index: Path, content: Mapping[str, Any]) -> LabelledFolder:
     _refuse_unknown(index, "the file", content, {"folder", "groups", "rendered"})
-    root = index.parent / Path(str(content.get("folder", "."))).expanduser()
+    root = index.parent / user_path(str(content.get("folder", ".")))
     if not os.path.isdir(root):
         raise DataError(f"{index}: folder is {shorten(str(root))}, which does not exist")
     groups = content.get("groups")
@@ -220,7 +221,7 @@ def _parse_group(index: Path, root: Path, entry: Any, rank: int) -> Group:
     if poses is not None:
         if not isinstance(poses, str) or not poses.isprintable() or not poses:
             raise DataError(f"{index}: {where} has poses {excerpt(poses)}, expected the path of a file")
-        poses = root / Path(poses).expanduser()
+        poses = root / user_path(poses)
     units = entry.get("depth_units_per_metre")
     return Group(
         name=shorten(str(entry.get("name", rank)), 80),
@@ -243,7 +244,7 @@ def _check_pattern(index: Path, where: str, key: str, value: Any) -> None:
 
 def _parse_camera(index: Path, where: str, entry: Any) -> CameraSource:
     if isinstance(entry, str):
-        return CameraSource(calibration=entry if "://" in entry else str(index.parent / Path(entry).expanduser()))
+        return CameraSource(calibration=entry if "://" in entry else str(index.parent / user_path(entry)))
     keys = set(entry) if isinstance(entry, Mapping) else set()
     if keys not in _CAMERA_KEYS:
         got = "missing" if entry is None else excerpt(entry)

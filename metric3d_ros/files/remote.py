@@ -14,6 +14,7 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.paths import user_path
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _OF_ONE_PROCESS = "memory"
@@ -40,12 +41,12 @@ def path_of(text: str | os.PathLike[str]) -> Path:
     Raises DataError if nothing is installed that supports such URLs.
     """
     if isinstance(text, Path):
-        return text.expanduser()
+        return user_path(text)
     if is_remote(text):
         return cast(Path, text)
     found = _URL.match(str(text))
     if found is None:
-        return Path(text).expanduser()
+        return user_path(text)
     if found[1].lower() == "file":
         return Path(unquote(urlsplit(str(text)).path))
     return cast(Path, _remote(str(text)))

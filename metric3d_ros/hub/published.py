@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.paths import user_path
 from metric3d_ros.hub.downloads import HubFile, user_cache
 from metric3d_ros.hub.variants import FILES, VARIANTS
 
@@ -39,7 +40,7 @@ def find_in_hub_cache(file: HubFile) -> Path | None:
     """Return the file in the cache of the hub's own tools, of any commit, or None. Its content is not checked."""
     home = os.environ.get("HF_HOME") or user_cache() / "huggingface"
     try:
-        cache = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
+        cache = user_path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
         snapshots = cache / f"models--{file.repository.replace('/', '--')}" / "snapshots"
         found = [snapshots / file.revision / file.path, *sorted(snapshots.glob(f"*/{file.path}"))]
         return next((path for path in found if path.is_file()), None)

@@ -41,7 +41,8 @@ def depth_to_compressed_depth(
 ) -> Any:
     """Build the CompressedImage for (H, W) metres of depth that any compressedDepth subscriber decodes.
 
-    Depth that is invalid, at or beyond `max_depth_m`, or too near to be stored becomes 0, which decodes to invalid.
+    Depth that is invalid, beyond `max_depth_m` (as 32FC1: at it too), or too near to be stored becomes 0, which decodes
+    to invalid.
     `png_level` is zlib's, 0 to 9; the plugin's default, 9, takes many times as long as 1 for little less data.
 
     Raises MessageError when the encoding is another one.
@@ -97,7 +98,7 @@ def _encode_png(gray: NDArray[np.uint16], *, level: int) -> bytes:
     OpenCV's writer cannot be told that filter and takes 1.8 times as long for a tenth more data (1080p, level 1).
     """
     height, width = gray.shape
-    rows = gray.astype(">u2").view(np.uint8)
+    rows = gray.astype(">u2", order="C").view(np.uint8)
     filtered = np.empty((height, 1 + 2 * width), np.uint8)
     filtered[:, 0] = _UP_FILTER
     filtered[0, 1:] = rows[0]

@@ -111,7 +111,7 @@ class MotionEstimator:
         shrink = max(1.0, width / _WIDTH)
         size = max(8, round(width / shrink)), max(8, round(height / shrink))
         grey = np.asarray(cv2.resize(rgb[..., 1], size, interpolation=cv2.INTER_AREA), np.uint8)
-        small = np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST), np.float32)
+        small = np.asarray(cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST_EXACT), np.float32)
         with np.errstate(invalid="ignore"):
             small = np.where((small > 0) & (small < np.inf), small, np.float32(np.nan))
         motion = self._compare(small, grey, camera)

@@ -63,7 +63,10 @@ class RectifiedView:
 
     def confidence_to_raw(self, confidence: Float32Array) -> Float32Array:
         """Return the view's confidence (h, w) at the camera's pixels (H, W); 0 outside the view."""
-        return np.nan_to_num(self._sample(confidence, cv2.INTER_LINEAR), nan=0.0)
+        smooth = self._sample(confidence, cv2.INTER_LINEAR)
+        # Within a pixel of the view's border there is no mean of four pixels, but a depth, and so a confidence.
+        beside = np.where(np.isnan(smooth), self._sample(confidence, cv2.INTER_NEAREST), smooth)
+        return np.nan_to_num(beside, nan=0.0)
 
     def normals_to_raw(self, normals: Float32Array) -> Float32Array:
         """Return the view's normals (h, w, 3) at the camera's pixels; the optical frame is the same. NaN outside."""

@@ -1,7 +1,6 @@
 """The service ~/save_snapshot: who waits for a snapshot, and how it is answered."""
 
 import threading
-from pathlib import Path
 from typing import cast
 
 from rclpy.callback_groups import ReentrantCallbackGroup
@@ -12,6 +11,7 @@ from rclpy.task import Future
 from std_srvs.srv import Trigger
 
 from metric3d_ros.errors import Metric3DError
+from metric3d_ros.files.paths import user_path
 from metric3d_ros.messages.stamps import format_stamp
 from metric3d_ros.nodes.outlet.snapshot_files import write_snapshot
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
@@ -43,7 +43,7 @@ class SnapshotService:
     def save(self, result: Result) -> None:
         """Write `result`, with all that the network gives, and answer whoever waits; on the publishing thread."""
         try:
-            folder = Path(cast(DepthParameters, result.parameters).snapshot.folder).expanduser() / self._camera_name
+            folder = user_path(cast(DepthParameters, result.parameters).snapshot.folder) / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)
         except Exception as error:  # whatever it is, whoever waits gets an answer; a defect is raised again
             error = explain_out_of_memory(error, doing="writing a snapshot", remedy="give the node more memory")

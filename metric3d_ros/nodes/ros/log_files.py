@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from metric3d_ros.files.paths import user_path
+
 WITHOUT_FILES = ("--ros-args", "--disable-external-lib-logs")
 """Arguments that keep ROS 2 from writing log files."""
 
@@ -25,7 +27,7 @@ def explain_missing_log_files(environment: Mapping[str, str] = os.environ) -> st
 def _log_folder(environment: Mapping[str, str]) -> Path | None:
     """Return where ROS 2 writes its log files; None if nothing names a place."""
     if environment.get("ROS_LOG_DIR"):
-        return Path(environment["ROS_LOG_DIR"]).expanduser()
+        return user_path(environment["ROS_LOG_DIR"])
     if environment.get("ROS_HOME"):
-        return Path(environment["ROS_HOME"]).expanduser() / "log"
+        return user_path(environment["ROS_HOME"]) / "log"
     return Path(environment["HOME"]) / ".ros" / "log" if environment.get("HOME") else None

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from metric3d_ros.corrections import KnownDistance, ScaleSource
 from metric3d_ros.errors import ConfigurationError
+from metric3d_ros.files.paths import user_path
 from metric3d_ros.nodes.parameter_server.schema import parameter
 from metric3d_ros.nodes.parameters.ranges import FARTHEST_M
 from metric3d_ros.scale import ScaleOptions
@@ -110,7 +110,7 @@ class ScaleParameters:
 
     def source(self, camera: str = "") -> ScaleSource:
         """Return where the factor of a camera comes from."""
-        path = Path(self.file).expanduser() if self.file else None
+        path = user_path(self.file) if self.file else None
         if path is not None and camera:
             path = path.with_name(f"{camera}_{path.name}")
         x, y, width, height = (int(value) for value in self.known_box)
