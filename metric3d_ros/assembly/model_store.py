@@ -100,16 +100,11 @@ def remove(name: ModelName, report: Report) -> int:
 
     Waits for another process that makes it. Raises DownloadError for what cannot be removed.
     """
-    path, checkpoint = model_path(name), checkpoint_path(name)
-    files = [_record_path(path), path, data_path_of(path), checkpoint]
-    with contextlib.suppress(OSError):  # no such folder
-        files += checkpoint.parent.glob(f"{checkpoint.name}.*{PART_SUFFIX}")
-    files = [file for file in files if os.path.isfile(file)]
-    if not files:
+    path, freed = model_path(name), 0
+    if not _files_of(name):
         return 0
-    freed = 0
     with _one_process(path, lambda: report(f"waiting for another process that makes {name}", None)):
-        for file in files:
+        for file in _files_of(name):  # with those that the other process has made
             try:
                 size = file.stat().st_size
                 file.unlink(missing_ok=True)
@@ -121,6 +116,15 @@ def remove(name: ModelName, report: Report) -> int:
                 ) from error
             freed += size
     return freed
+
+
+def _files_of(name: ModelName) -> list[Path]:
+    """Return the files of a model in the cache, of its checkpoint, and of what was downloaded of that."""
+    path, checkpoint = model_path(name), checkpoint_path(name)
+    files = [_record_path(path), path, data_path_of(path), checkpoint]
+    with contextlib.suppress(OSError):  # no such folder
+        files += checkpoint.parent.glob(f"{checkpoint.name}.*{PART_SUFFIX}")
+    return [file for file in files if os.path.isfile(file)]
 
 
 def _make(name: ModelName, path: Path, report: Report) -> None:

@@ -20,7 +20,7 @@ from metric3d_ros.errors import CheckpointError, ConfigurationError, ExportError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.files.exclusive import hold_file
 from metric3d_ros.hub import published
-from metric3d_ros.hub.downloads import hash_file
+from metric3d_ros.hub.downloads import PART_SUFFIX, hash_file
 from metric3d_ros.hub.published import REPOSITORY, REVISION
 from metric3d_ros.hub.variants import FILES
 
@@ -147,10 +147,12 @@ def test_two_processes_download_once(hub, cache):
     assert sum("waiting for another process that makes vit_small" in error for error in errors) == 1
 
 
-def test_a_model_is_not_removed_while_another_process_makes_it(cache, capsys):
-    path = model_path(NAME)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"model")
+@pytest.mark.parametrize("is_there", [True, False], ids=["a model", "part of a checkpoint"])
+def test_a_model_is_not_removed_while_another_process_makes_it(cache, capsys, is_there):
+    path, checkpoint = model_path(NAME), checkpoint_path(NAME)
+    for folder in (path.parent, checkpoint.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    (path if is_there else checkpoint.with_name(f"{checkpoint.name}.1{PART_SUFFIX}")).write_bytes(b"")
     other = hold_file(path.with_name(f".{path.name}.lock"), on_wait=lambda: None)
     other.__enter__()
     steps = []
@@ -161,7 +163,7 @@ def test_a_model_is_not_removed_while_another_process_makes_it(cache, capsys):
         other.__exit__(None, None, None)
 
     assert remove(NAME, finish) == len(b"a whole model")
-    assert steps == [("waiting for another process that makes vit_small", True)]
+    assert steps == [("waiting for another process that makes vit_small", is_there)]
     assert not path.exists()
     assert main(["fetch", VARIANT, "--remove"]) == 0
     assert "is not in the cache" in capsys.readouterr().out

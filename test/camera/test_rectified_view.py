@@ -83,3 +83,11 @@ def test_a_lens_too_wide_for_one_view_is_refused():
     camera = Camera(320, 320, 110, 110, 159.5, 159.5, "equidistant", (1e-6, 0, 0, 0))
     with pytest.raises(CameraError, match="leave `outputs_in` raw"):
         rectified_view(camera)
+
+
+@pytest.mark.parametrize("width", [320, 361, 403])
+def test_where_there_is_depth_there_is_confidence(width):
+    view = rectified_view(Camera(width, 240, 300, 300, width / 2 - 0.5, 119.5, "plumb_bob", (0.05, 0, 0, 0)))
+    has_depth = np.isfinite(view.depth_to_raw(np.full(view.camera.size_hw, 2, np.float32)))
+    confidence = view.confidence_to_raw(np.full(view.camera.size_hw, 0.5, np.float32))
+    np.testing.assert_allclose(confidence, np.where(has_depth, 0.5, 0))

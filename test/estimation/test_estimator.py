@@ -8,6 +8,7 @@ import tiny_models
 
 from metric3d_ros.camera import Camera
 from metric3d_ros.errors import CameraError, ImageError, InferenceError
+from metric3d_ros.estimation import estimator as estimator_module
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import Estimator
 
@@ -78,6 +79,17 @@ def test_upsampling_invents_no_depth_between_two_surfaces(contract_model):
     estimate = Estimator(contract_model, inference_size="32x32").estimate(rgb, Camera.from_focal(64, 64, focal_px=64))
     levels = np.unique(np.round(estimate.depth_m / (METRES * 32 / 1000)))
     assert set(levels) <= {40, 200}
+
+
+@pytest.mark.parametrize("width", [60, 100, 133, 160, 200, 300])
+def test_edges_stay_where_they_are_when_depth_is_resized(width):
+    factor, offsets = 160 / width, []
+    for edge in range(width // 4, 3 * width // 4):
+        depth = np.full((30, width), 1, np.float32)
+        depth[:, edge:] = 5
+        resized = estimator_module._resize_depth(depth, (40, 160))
+        offsets.append(np.count_nonzero(resized[20] < 3) - factor * edge)
+    assert abs(np.mean(offsets)) < 0.1
 
 
 def test_batch_gives_each_image_its_own_focal_length(contract_model):

@@ -212,3 +212,15 @@ def test_a_smaller_inference_size_is_tried_if_that_is_what_the_memory_went_to(
         with pytest.raises(OutOfMemoryError):
             estimator.estimate(rgb, camera)
     assert estimator.estimate(rgb, camera).inference_size_hw == next_size_hw
+
+
+def test_a_new_size_may_be_asked_for_while_one_is_chosen(contract_model, monkeypatch):
+    policy = Estimator(contract_model, inference_size="auto").size
+    make = policy._make_adaptive
+
+    def ask_meanwhile(*arguments):
+        policy.ask("auto", target_rate_hz=20.0)
+        return make(*arguments)
+
+    monkeypatch.setattr(policy, "_make_adaptive", ask_meanwhile)
+    assert policy.choose((480, 640))[0] >= 28

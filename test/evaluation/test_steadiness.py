@@ -70,6 +70,14 @@ def test_invalid_pixels_and_another_size_are_left_out():
     assert meter.figures()[ABS_REL] == 0
 
 
+def test_a_scale_step_is_between_frames_of_one_size():
+    meter = SteadinessMeter()
+    small = dataclasses.replace(wall(2.0), true_depth_m=np.ones((4, 4), np.float32))
+    for sample, factor in ((wall(2.0), 1.0), (wall(2.0), 1.01), (small, 3.0), (small, 3.03)):
+        meter.add(sample, sample.true_depth_m * np.float32(factor))
+    assert meter.figures()[SCALE_STEP] == pytest.approx(math.log(1.01), rel=1e-3)
+
+
 @pytest.mark.parametrize(
     "line", ["1.5 1 2 3 0 0 0.7071 0.7071", "0 -1 0 1 1 0 0 2 0 0 1 3", "0,-1,0,1,1,0,0,2,0,0,1,3  # turned"]
 )

@@ -123,3 +123,13 @@ def test_no_quantisation_values_make_depth_that_is_neither_valid_nor_nan(header)
     valid = ~np.isnan(depth)
     assert np.isfinite(depth[valid]).all()
     assert (depth[valid] > 0).all()
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_depth_of_any_order_in_memory_is_written(encoding):
+    depth = np.linspace(1, 5, 12, dtype=np.float32).reshape(3, 4)
+    options = {"header": None, "sensor_msgs": PLAIN, "encoding": encoding}
+    expected = compressed_depth_to_depth(depth_to_compressed_depth(depth, **options))
+    for array in (np.asfortranarray(depth), depth[::-1][::-1], np.repeat(depth, 2, axis=1)[:, ::2]):
+        written = depth_to_compressed_depth(array, **options)
+        np.testing.assert_array_equal(compressed_depth_to_depth(written), expected)
