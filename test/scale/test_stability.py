@@ -92,7 +92,7 @@ def test_the_motion_is_that_of_the_camera(flight):
         motions.update(before.true_depth_m, before.rgb, before.camera)
         motion = motions.update(frame.true_depth_m, frame.rgb, frame.camera)
         assert motion.is_known
-        previous = cv2.resize(before.true_depth_m, motion.depth_m.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        previous = cv2.resize(before.true_depth_m, motion.depth_m.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         off = np.log(motion.expect(previous) / motion.depth_m)[motion.same_point]
         assert abs(np.nanmedian(off)) < 0.006
         assert motion.same_point.mean() > 0.6
