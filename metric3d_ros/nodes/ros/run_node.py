@@ -88,13 +88,14 @@ def run_node(
         parser: parses what is not meant for ROS; None if the node has no options of its own.
     """
     argv = list(sys.argv if argv is None else argv)
+    parser = _with_own_options(parser or _parser_without_options(name))
     stop = Stop()
     clean, running, report = True, True, None
     with _stopped_by_signals(stop):
         try:
             while running:
                 with contextlib.closing(ParameterSources(argv, accepts=_ros_accepts)) as sources:
-                    options = _parse(name, sources.argv, parser)
+                    options = _parse(sources.argv, parser)
                     options.parameter_sources = sources
                     report = report or prepare_for_large_messages(
                         rmw_implementation=get_rmw_implementation_identifier(),
@@ -192,10 +193,12 @@ def create_node(name: str) -> ServingNode:
         return ServingNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
 
 
-def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:
-    parser = parser or argparse.ArgumentParser(
-        prog=name, description="Set its parameters with --ros-args -p NAME:=VALUE."
-    )
+def _parser_without_options(name: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=name, description="Set its parameters with --ros-args -p NAME:=VALUE.")
+
+
+def _with_own_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that every node has; once, since a node that starts anew is parsed anew."""
     parser.add_argument(
         "--shared-memory-mib",
         type=int,
@@ -209,6 +212,10 @@ def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | Non
         default=None,
         help="let the C allocator keep large buffers for the next message (METRIC3D_KEEP_BUFFERS; default: yes)",
     )
+    return parser
+
+
+def _parse(argv: Sequence[str], parser: argparse.ArgumentParser) -> argparse.Namespace:
     with _explained_ros_errors():
         own = remove_ros_args(args=argv)[1:]
     options = parser.parse_args(own)
