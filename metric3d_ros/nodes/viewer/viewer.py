@@ -133,7 +133,7 @@ class View:
     def _subscribe(self) -> list[str]:
         """Subscribe to every topic that has a name; return their full names."""
         options, names = self._options, []
-        compressed = options.image.endswith(COMPRESSED_SUFFIX)
+        compressed = bool(options.image) and self.node.resolve_topic_name(options.image).endswith(COMPRESSED_SUFFIX)
         for kind, message_type, topic in (
             (IMAGE, CompressedImage if compressed else Image, options.image),
             (DEPTH, Image, options.depth),

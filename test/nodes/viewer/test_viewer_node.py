@@ -119,6 +119,22 @@ def test_without_any_topic_there_is_nothing_to_watch_and_the_viewer_is_closed(op
     assert stand_in.closed == 1
 
 
+@pytest.mark.parametrize(
+    ("topic", "kind"), [("/cam/image", "Image"), ("/cam/image/compressed", "CompressedImage"), ("", None)]
+)
+@pytest.mark.parametrize("is_remapped", [False, True])
+def test_the_type_of_the_image_follows_from_the_name_that_is_subscribed(open_view, topic, kind, is_remapped):
+    words = ["--image", topic]
+    if topic and is_remapped:
+        rclpy.shutdown()
+        rclpy.init(args=["--ros-args", "-r", f"image:={topic}"])
+        words = []
+    made, _ = open_view(*words)
+    kinds = {each.topic_name: each.msg_type.__name__ for each in made.node.subscriptions}
+    assert kinds.get(topic) == kind
+    assert made.close()
+
+
 def test_silence_names_the_options(open_view, capfd):
     made, _ = open_view()
     made._say_what_is_quiet()
