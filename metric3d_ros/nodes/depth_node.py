@@ -207,8 +207,8 @@ class DepthNode:
     def _after_round(self, frames: Mapping[NodeCamera, Frame], seconds: float) -> None:
         assert self._estimator is not None, "the model is loaded"
         assert self._trial is not None, "the model is loaded"
-        self._estimator.size.note_round(seconds * 1e3)
-        try_smaller_sizes(frames, self._trial, self._parameters.values, log=self._log)
+        estimate_s = self._estimator.size.note_round(seconds * 1e3) / 1e3
+        try_smaller_sizes(frames, self._trial, self._parameters.values, estimate_s=estimate_s, log=self._log)
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):
