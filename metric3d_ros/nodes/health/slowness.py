@@ -32,7 +32,8 @@ def try_smaller_sizes(
         if late is None or case is None or late.other_s > late.estimate_s:
             continue
         if trial.rates_hz(case) is None:
-            log.info(f"{camera.image_topic}: images come out too old, trying smaller sizes once")
+            if trial.sizes_hw(case):
+                log.info(f"{camera.image_topic}: images come out too old, trying smaller sizes once")
             trial.measure(case, other_s=late.other_s, images=len(estimated), estimate_s=estimate_s)
             return
 

@@ -50,6 +50,17 @@ class SpeedTrial:
         """
         return self._rates_hz.get(case)
 
+    def sizes_hw(self, case: SlowCase) -> dict[str, list[tuple[int, int]]]:
+        """Return the sizes that would help, (height, width) by inference_size, the first to be tried first.
+
+        Empty if nothing smaller is to be had: "auto" goes down by itself, and a model of one size cannot.
+        """
+        if case.inference_size == AUTO_SIZE:
+            return {}
+        sizes_hw = self.estimator.size.alternatives(case.image_hw, target_rate_hz=case.target_rate_hz)
+        helping = {name: [each for each in candidates if _helps(each, case)] for name, candidates in sizes_hw.items()}
+        return {name: candidates for name, candidates in helping.items() if candidates}
+
     def measure(self, case: SlowCase, *, other_s: float, images: int, estimate_s: float) -> None:
         """Time the network at the sizes that would help; takes less than two images did so far.
 
@@ -69,14 +80,9 @@ class SpeedTrial:
 
     def _measure(self, case: SlowCase, rate_hz: Callable[[tuple[int, int]], float]) -> dict[str, float]:
         rates_hz: dict[str, float] = {}
-        if case.inference_size == AUTO_SIZE:
-            return rates_hz
-        sizes_hw = self.estimator.size.alternatives(case.image_hw, target_rate_hz=case.target_rate_hz)
         try:
-            for name, candidates_hw in sizes_hw.items():
+            for name, candidates_hw in self.sizes_hw(case).items():
                 for size_hw in candidates_hw:
-                    if not _helps(size_hw, case):
-                        continue
                     rates_hz[name] = rate_hz(size_hw)
                     if rates_hz[name] >= case.target_rate_hz:
                         break

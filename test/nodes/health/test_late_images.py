@@ -180,6 +180,19 @@ def test_smaller_sizes_are_compared_with_what_a_round_of_all_cameras_takes(model
     assert len(lines) == 1
 
 
+@pytest.mark.parametrize("why", ["auto", "a model of one size", "small already"])
+def test_nothing_is_logged_if_there_is_no_smaller_size_to_try(model, tmp_path, why):
+    size_hw = (28, 37) if why == "small already" else IMAGE_HW
+    if why == "a model of one size":
+        model = open_model(tiny_models.save_authors_model(tmp_path / "fixed.onnx", size_hw=(112, 168)), provider="cpu")
+    parameters = DepthParameters(max_age_s=1.0, inference_size="auto" if why == "auto" else "native")
+    camera, trial, lines = Camera(estimate_ms=600.0), SpeedTrial(estimator=Estimator(model)), []
+    camera.progress.note_estimate(image_hw=IMAGE_HW, inference_size_hw=size_hw)
+    try_smaller_sizes([camera], trial, parameters, estimate_s=0.6, log=SimpleNamespace(info=lines.append))
+    assert lines == []
+    assert "take a smaller model, or another provider" in explain_lateness(camera.progress, parameters, trial=trial)
+
+
 def explain(late, slow, rates_hz):
     return explain_slowness(late, slow, rates_hz=rates_hz, max_age_s=1.0)
 
