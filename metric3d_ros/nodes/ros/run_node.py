@@ -40,6 +40,8 @@ class Stop:
         self._requested = threading.Event()
         self._lock = threading.Lock()
         self.error: Metric3DError | None = None
+        self.starts_anew = False
+        """Whether the node is closed only to be made again in this process: what is to go on need not end with it."""
 
     def finish(self) -> None:
         """End with exit code 0: the work is done, or the user asked for it."""
@@ -143,10 +145,12 @@ def _spin(
     unenforced = explain_unenforced_security()
     if unenforced:
         logger.warning(unenforced)
+    stop.starts_anew = False
     executor = EnduringExecutor(runnable.node.faults)
     executor.add_node(runnable.node)
     try:
         lost_ports = _spin_until(stop, executor, runnable.node.faults)
+        stop.starts_anew = bool(lost_ports)
         if stop.error is not None:
             logger.fatal(_with_remedy(stop.error))
         elif lost_ports:

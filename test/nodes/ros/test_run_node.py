@@ -157,13 +157,16 @@ def lose_port_once(monkeypatch):
 
 def test_a_node_whose_port_was_removed_starts_anew(monkeypatch, capfd):
     kept = lose_port_once(monkeypatch)
-    starts = []
+    starts, told = [], []
 
     def make(_, stop):
         starts.append(Probe(lambda: stop.finish() if len(starts) == 2 else None))
+        close = starts[-1].close
+        starts[-1].close = lambda: told.append(stop.starts_anew) or close()
         return starts[-1]
 
     assert run_node("probe", make, argv=ARGUMENTS) == 0
+    assert told == [True, False], "whether the node that is closed starts anew"
     assert [probe.closed for probe in starts] == [1, 1]
     assert kept == ["fastrtps_port7411"]
     assert "fastrtps_port7411 in shared memory was removed" in capfd.readouterr().err
