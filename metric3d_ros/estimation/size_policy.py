@@ -167,8 +167,8 @@ class SizePolicy:
             own_ms = (period_ms - statistics.median(self._other_ms)) * share
             adaptive.add(size_hw, time_ms, other_ms=period_ms - own_ms)
 
-    def note_round(self, total_ms: float) -> None:
-        """Record how long everything took since the last call, inference included, in milliseconds.
+    def note_round(self, total_ms: float) -> float:
+        """Record how long everything took since the last call, inference included; return inference's part of it, ms.
 
         What is not estimating (decoding, publishing) leaves less time for it if a rate is to be held. The runs of such
         a round, as of cameras with images of different sizes, share the time as they shared that of the last rounds.
@@ -180,6 +180,7 @@ class SizePolicy:
             shares.append(own_ms / self._runs[image_hw] / busy_ms if busy_ms else 1.0)
         self._busy_ms.clear()
         self._runs.clear()
+        return busy_ms
 
     @property
     def _trained_hw(self) -> Size | None:

@@ -142,10 +142,18 @@ class DepthNode:
 
     def _apply(self, parameters: DepthParameters) -> None:
         """Take on changed parameters; what is read anew for each frame needs nothing here."""
-        if self._estimator is not None:
-            parameters.check_model(self._estimator.model.outputs)
-            self._estimator.size.ask(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
-            self._tell_published_size(self._estimator)
+        if self._estimator is not None:  # else `_load_model` will
+            self._take_on(parameters, self._estimator)
+
+    # On either, while no parameter can change.
+
+    def _take_on(self, parameters: DepthParameters, estimator: Estimator) -> None:
+        parameters.check_model(estimator.model.outputs)
+        estimator.size.ask(parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
+        text = estimator.size.explain_published()
+        if text and text != self._told_size:
+            self._log.info(text)
+        self._told_size = text
 
     # On the scheduler's threads.
 
@@ -159,14 +167,16 @@ class DepthNode:
             tuning=parameters.tuning,
             report=self._report_step,
         )
+        parameters = self._parameters.values  # anew: a download takes minutes
         parameters.check_model(model.outputs)
         estimator = Estimator(model, inference_size=parameters.inference_size, target_rate_hz=parameters.target_rate_hz)
         seconds = estimator.warm_up(_WARM_UP_HW)
         self._log.info(f"model {model.name} runs on {model.provider} (first inference: {seconds:.1f} s)")
         if model.metadata is not None and model.metadata.meaningless:
             self._log.warning(f"model {model.name} has stand-in weights: depth is meaningless")
-        self._tell_published_size(estimator)
-        self._estimator, self._trial = estimator, SpeedTrial(estimator=estimator)
+        with self._parameters.held() as parameters:  # no change slips in between this look and the next `_apply`
+            self._take_on(parameters, estimator)
+            self._estimator, self._trial = estimator, SpeedTrial(estimator=estimator)
         self._line = Line(
             estimator,
             parameters=lambda: self._parameters.values,
@@ -176,12 +186,6 @@ class DepthNode:
             on_scaled=self._scale.publish,
         )
         self._model_is_ready.trigger()
-
-    def _tell_published_size(self, estimator: Estimator) -> None:
-        text = estimator.size.explain_published()
-        if text and text != self._told_size:
-            self._log.info(text)
-        self._told_size = text
 
     def _report_step(self, text: str, share: float | None) -> None:
         self._loading = describe_step(text, share)
@@ -203,8 +207,8 @@ class DepthNode:
     def _after_round(self, frames: Mapping[NodeCamera, Frame], seconds: float) -> None:
         assert self._estimator is not None, "the model is loaded"
         assert self._trial is not None, "the model is loaded"
-        self._estimator.size.note_round(seconds * 1e3)
-        try_smaller_sizes(frames, self._trial, self._parameters.values, log=self._log)
+        estimate_s = self._estimator.size.note_round(seconds * 1e3) / 1e3
+        try_smaller_sizes(frames, self._trial, self._parameters.values, estimate_s=estimate_s, log=self._log)
 
     def _on_error(self, error: Exception) -> None:
         if isinstance(error, Metric3DError):

@@ -132,7 +132,8 @@ class ImagePlayer:
             return True
         topic = self._parameters.lockstep_topic
         listeners = self._images.get_subscription_count() + self._infos.get_subscription_count()
-        connected = listeners > 0 and (not topic or self.node.count_publishers(topic) > 0)
+        # count_publishers does not remap.
+        connected = listeners > 0 and (not topic or self.node.count_publishers(self.node.resolve_topic_name(topic)) > 0)
         if not connected and not self._published:
             self._ready_s = None
             return False

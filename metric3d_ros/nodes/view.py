@@ -1,6 +1,7 @@
 """`metric3d view`: its options, which need neither ROS 2 nor Rerun, and its start, which needs both."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,10 +77,11 @@ def run(args: argparse.Namespace) -> int:
         raise ViewerError(missing)
 
     from metric3d_ros.nodes.ros.run_node import run_node
-    from metric3d_ros.nodes.viewer.viewer import View
+    from metric3d_ros.nodes.viewer.viewer import Kept, View
 
     argv = ["metric3d view", "--ros-args", *args.ros_args]
-    return run_node("metric3d view", lambda _, stop: View(args, stop), argv=argv)
+    with contextlib.closing(Kept()) as kept:
+        return run_node("metric3d view", lambda _, stop: View(args, stop, kept=kept), argv=argv)
 
 
 @program("view")

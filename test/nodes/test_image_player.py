@@ -91,6 +91,17 @@ def test_lockstep_sends_an_image_only_after_the_result_of_the_last(bench, play, 
         assert process.wait(timeout_s=10) == 0
 
 
+def test_lockstep_follows_a_topic_that_is_remapped(bench, play, folder):
+    images = bench.listen(Image, "image")
+    results = bench.advertise(Image, "front/depth")
+    remapped = ["--ros-args", "-r", "depth/image:=/front/depth"]
+    with play(folder, "--focal", 500, "--rate", 100, "--lockstep", "depth/image", *remapped) as process:
+        for count in (1, 2, 3):
+            assert bench.spin_until(lambda count=count: len(images) == count)
+            results.publish(Image(header=images[-1].header))
+        assert process.wait(timeout_s=10) == 0
+
+
 def test_lockstep_gives_up_on_a_result_that_never_comes(bench, play, folder):
     images = bench.listen(Image, "image")
     bench.advertise(Image, "depth/image")

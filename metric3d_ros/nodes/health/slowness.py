@@ -13,24 +13,28 @@ from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 
 # The first image of a size may take longer than all others, and busy is said of any.
 _CONSPICUOUS = 3.0
-_FASTER = 1.1
-"""A rate that is higher by less than this factor is none to advise."""
 
 
 def try_smaller_sizes(
-    cameras: Collection[WatchedCamera], trial: SpeedTrial, parameters: DepthParameters, *, log: Any
+    cameras: Collection[WatchedCamera], trial: SpeedTrial, parameters: DepthParameters, *, estimate_s: float, log: Any
 ) -> None:
     """Measure once what would help the first of these cameras whose images are too old when they come out.
 
     Called by the thread that runs the network, after a round of these cameras' images.
+
+    Args:
+        estimate_s: how long the network took for that round, together or one after another.
     """
-    for camera in cameras:
+    # No image of the others goes through the network, and a round without it tells nothing of its time.
+    estimated = [camera for camera in cameras if camera.is_wanted or parameters.always_run] if estimate_s else []
+    for camera in estimated:
         late, case = _find_slow_case(camera.progress, parameters)
         if late is None or case is None or late.other_s > late.estimate_s:
             continue
         if trial.rates_hz(case) is None:
-            log.info(f"{camera.image_topic}: images come out too old, trying smaller sizes once")
-            trial.measure(case, other_s=late.other_s, images=len(cameras))
+            if trial.sizes_hw(case):
+                log.info(f"{camera.image_topic}: images come out too old, trying smaller sizes once")
+            trial.measure(case, other_s=late.other_s, images=len(estimated), estimate_s=estimate_s)
             return
 
 
@@ -76,7 +80,7 @@ def explain_slowness(late: Lateness, case: SlowCase, *, rates_hz: Mapping[str, f
     """Return how many images are too old, and what would help.
 
     Args:
-        rates_hz: what was measured at other values of inference_size; None if nothing has been measured yet.
+        rates_hz: what other values of inference_size would give, if faster; None if nothing has been measured yet.
     """
     problem = (
         f"{late.late} of {late.images} images are older than {max_age_s:g} s when their outputs come out (median "
@@ -90,8 +94,6 @@ def explain_slowness(late: Lateness, case: SlowCase, *, rates_hz: Mapping[str, f
         )
     if rates_hz is None:
         return f"{problem}; the network takes {late.estimate_s:.2g} s of it at {width}x{height}"
-    present_hz = 1 / (late.estimate_s + late.other_s)
-    rates_hz = {name: rate_hz for name, rate_hz in rates_hz.items() if rate_hz > _FASTER * present_hz}
     if rates_hz:
         rates = ", ".join(f"{name} about {rate_hz:.2g} Hz" for name, rate_hz in rates_hz.items())
         return f"{problem}; inference_size {rates.replace(' about', ' would give about', 1)}"

@@ -15,6 +15,8 @@ from metric3d_ros.out_of_memory import needing_memory
 
 # A size with hardly fewer pixels would not help.
 _FEWER_PIXELS = 0.9
+_FASTER = 1.1
+"""A rate that is higher by less than this factor is none to advise."""
 # The first run at a size also takes memory and plans for it; one that is long anyway is measured well enough.
 _LONG_MS = 1000.0
 _RUNS = 2
@@ -42,35 +44,45 @@ class SpeedTrial:
     _rates_hz: dict[SlowCase, Mapping[str, float]] = field(default_factory=dict)
 
     def rates_hz(self, case: SlowCase) -> Mapping[str, float] | None:
-        """Return images a second by inference_size ("auto", "trained"), empty if nothing smaller is to be had.
+        """Return images a second by inference_size ("auto", "trained"), of those sizes that are faster.
 
         None if this case has not been measured.
         """
         return self._rates_hz.get(case)
 
-    def measure(self, case: SlowCase, *, other_s: float, images: int) -> None:
+    def sizes_hw(self, case: SlowCase) -> dict[str, list[tuple[int, int]]]:
+        """Return the sizes that would help, (height, width) by inference_size, the first to be tried first.
+
+        Empty if nothing smaller is to be had: "auto" goes down by itself, and a model of one size cannot.
+        """
+        if case.inference_size == AUTO_SIZE:
+            return {}
+        sizes_hw = self.estimator.size.alternatives(case.image_hw, target_rate_hz=case.target_rate_hz)
+        helping = {name: [each for each in candidates if _helps(each, case)] for name, candidates in sizes_hw.items()}
+        return {name: candidates for name, candidates in helping.items() if candidates}
+
+    def measure(self, case: SlowCase, *, other_s: float, images: int, estimate_s: float) -> None:
         """Time the network at the sizes that would help; takes less than two images did so far.
 
         Args:
             other_s: what else an image costs, whatever the size.
             images: how many cameras share the time.
+            estimate_s: how long the network takes for one image of each of them at present.
         """
 
         def rate_hz(size_hw: tuple[int, int]) -> float:
             return 1 / (images * (self._time_ms(case.image_hw, size_hw) / 1e3 + other_s))
 
-        self._rates_hz[case] = self._measure(case, rate_hz)  # also if something fails: one try is enough
+        least_hz = _FASTER / (estimate_s + images * other_s)
+        rates_hz = self._measure(case, rate_hz)
+        # Also if something fails: one try is enough.
+        self._rates_hz[case] = {name: each_hz for name, each_hz in rates_hz.items() if each_hz > least_hz}
 
     def _measure(self, case: SlowCase, rate_hz: Callable[[tuple[int, int]], float]) -> dict[str, float]:
         rates_hz: dict[str, float] = {}
-        if case.inference_size == AUTO_SIZE:
-            return rates_hz
-        sizes_hw = self.estimator.size.alternatives(case.image_hw, target_rate_hz=case.target_rate_hz)
         try:
-            for name, candidates_hw in sizes_hw.items():
+            for name, candidates_hw in self.sizes_hw(case).items():
                 for size_hw in candidates_hw:
-                    if not _helps(size_hw, case):
-                        continue
                     rates_hz[name] = rate_hz(size_hw)
                     if rates_hz[name] >= case.target_rate_hz:
                         break

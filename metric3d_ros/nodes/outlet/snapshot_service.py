@@ -42,16 +42,20 @@ class SnapshotService:
 
     def save(self, result: Result) -> None:
         """Write `result`, with all that the network gives, and answer whoever waits; on the publishing thread."""
+        with self._lock:  # first, for writing takes a while: whoever asks meanwhile gets a later image
+            future, self._waiting = self._waiting, None
+        if future is None:
+            return
         try:
             folder = user_path(cast(DepthParameters, result.parameters).snapshot.folder) / self._camera_name
             saved = write_snapshot(folder, format_stamp(result), result)
         except Exception as error:  # whatever it is, whoever waits gets an answer; a defect is raised again
             error = explain_out_of_memory(error, doing="writing a snapshot", remedy="give the node more memory")
-            self._finish(Trigger.Response(success=False, message=f"nothing was saved: {one_line(error)}"))
+            future.set_result(Trigger.Response(success=False, message=f"nothing was saved: {one_line(error)}"))
             if not isinstance(error, (OSError, Metric3DError)):
                 raise error
             return
-        self._finish(Trigger.Response(success=True, message=str(saved)))
+        future.set_result(Trigger.Response(success=True, message=str(saved)))
 
     async def _on_request(self, _: Trigger.Request, __: Trigger.Response) -> Trigger.Response:
         # A coroutine, so that images go on coming in while it waits for one; whoever asks meanwhile gets the same.
@@ -59,8 +63,12 @@ class SnapshotService:
             future = self._waiting = self._waiting or Future()
 
         def give_up() -> None:
+            with self._lock:
+                if self._waiting is not future:  # a snapshot is being written
+                    return
+                self._waiting = None
             message = f"no image that can be used came within {self._timeout_s:g} s: see /diagnostics"
-            self._finish(Trigger.Response(success=False, message=message))
+            future.set_result(Trigger.Response(success=False, message=message))
 
         # Steady, so that a simulation that stands still gets its answer too.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -75,9 +83,3 @@ class SnapshotService:
         else:
             self._node.get_logger().warning(f"snapshot: {response.message}")
         return response
-
-    def _finish(self, response: Trigger.Response) -> None:
-        with self._lock:
-            future, self._waiting = self._waiting, None
-        if future is not None:
-            future.set_result(response)

@@ -1,8 +1,10 @@
 """Binds a parameter table to a ROS node: declares it, reads it, and checks every change before it happens."""
 
+import contextlib
 import difflib
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -52,6 +54,7 @@ class ParameterServer(Generic[T]):
         self._table = table
         self._entries = {entry.name: entry for entry in entries(table)}
         self._on_change = on_change
+        self._changing = threading.Lock()
         self._sources = sources
         self._node_name = str(node.get_fully_qualified_name())
         self._check_sources()
@@ -63,6 +66,12 @@ class ParameterServer(Generic[T]):
             node.declare_parameter(name, ros_value, _descriptor(self._entries[name]), ignore_override=True)
         node.add_pre_set_parameters_callback(self._convert)
         node.add_on_set_parameters_callback(self._accept)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[T]:
+        """Give the present table; a change on another thread waits until this context ends."""
+        with self._changing:
+            yield self.values
 
     def _check_sources(self) -> None:
         """Log what each file sets; ConfigurationError for a value of this node that ROS 2 could not read."""
@@ -150,14 +159,15 @@ class ParameterServer(Generic[T]):
         changes = {given.name: given.value for given in parameters if given.name in self._entries}
         if not changes:
             return SetParametersResult(successful=True)
-        try:
-            values = build(self._table, flatten(self.values) | changes)
-            if self._on_change is not None:
-                self._on_change(values)
-        except ConfigurationError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        before, now = flatten(self.values), flatten(values)
-        self.values = values
+        with self._changing:
+            try:
+                values = build(self._table, flatten(self.values) | changes)
+                if self._on_change is not None:
+                    self._on_change(values)
+            except ConfigurationError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+            before, now = flatten(self.values), flatten(values)
+            self.values = values
         for name in changes:
             if now[name] != before[name]:
                 self._node.get_logger().info(f"{name} is now {format_value(now[name])}")

@@ -226,7 +226,7 @@ class Line:
         else:
             for task in tasks:
                 task()
-        published_s = time.monotonic()
+        published_s, published_ns = time.monotonic(), self._now_ns()
         # The frame before may have served it while this one was being estimated.
         if frame.for_snapshot and camera.outlet.snapshot_is_wanted:
             camera.outlet.save_snapshot(result)
@@ -237,7 +237,7 @@ class Line:
         times_ms[OUTPUTS] = (published_s - started_s) * 1e3
         times_ms[TOTAL] = (published_s - frame.complete_s) * 1e3
         if frame.has_our_stamp:
-            times_ms[AGE] = age_ms(frame, now_ns=self._now_ns())
+            times_ms[AGE] = age_ms(frame, now_ns=published_ns)
         return times_ms
 
     def _count(self, camera: NodeCamera, frame: Frame, times_ms: Mapping[str, float]) -> None:

@@ -40,6 +40,8 @@ class Stop:
         self._requested = threading.Event()
         self._lock = threading.Lock()
         self.error: Metric3DError | None = None
+        self.starts_anew = False
+        """Whether the node is closed only to be made again in this process: what is to go on need not end with it."""
 
     def finish(self) -> None:
         """End with exit code 0: the work is done, or the user asked for it."""
@@ -88,13 +90,14 @@ def run_node(
         parser: parses what is not meant for ROS; None if the node has no options of its own.
     """
     argv = list(sys.argv if argv is None else argv)
+    parser = _with_own_options(parser or _parser_without_options(name))
     stop = Stop()
     clean, running, report = True, True, None
     with _stopped_by_signals(stop):
         try:
             while running:
                 with contextlib.closing(ParameterSources(argv, accepts=_ros_accepts)) as sources:
-                    options = _parse(name, sources.argv, parser)
+                    options = _parse(sources.argv, parser)
                     options.parameter_sources = sources
                     report = report or prepare_for_large_messages(
                         rmw_implementation=get_rmw_implementation_identifier(),
@@ -142,10 +145,12 @@ def _spin(
     unenforced = explain_unenforced_security()
     if unenforced:
         logger.warning(unenforced)
+    stop.starts_anew = False
     executor = EnduringExecutor(runnable.node.faults)
     executor.add_node(runnable.node)
     try:
         lost_ports = _spin_until(stop, executor, runnable.node.faults)
+        stop.starts_anew = bool(lost_ports)
         if stop.error is not None:
             logger.fatal(_with_remedy(stop.error))
         elif lost_ports:
@@ -192,10 +197,12 @@ def create_node(name: str) -> ServingNode:
         return ServingNode(name, automatically_declare_parameters_from_overrides=True, enable_logger_service=True)
 
 
-def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | None) -> argparse.Namespace:
-    parser = parser or argparse.ArgumentParser(
-        prog=name, description="Set its parameters with --ros-args -p NAME:=VALUE."
-    )
+def _parser_without_options(name: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=name, description="Set its parameters with --ros-args -p NAME:=VALUE.")
+
+
+def _with_own_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that every node has; once, since a node that starts anew is parsed anew."""
     parser.add_argument(
         "--shared-memory-mib",
         type=int,
@@ -209,6 +216,10 @@ def _parse(name: str, argv: Sequence[str], parser: argparse.ArgumentParser | Non
         default=None,
         help="let the C allocator keep large buffers for the next message (METRIC3D_KEEP_BUFFERS; default: yes)",
     )
+    return parser
+
+
+def _parse(argv: Sequence[str], parser: argparse.ArgumentParser) -> argparse.Namespace:
     with _explained_ros_errors():
         own = remove_ros_args(args=argv)[1:]
     options = parser.parse_args(own)

@@ -4,8 +4,10 @@ import metric3d_ros.nodes.ros.require_ros  # noqa: F401, ends with one line with
 
 # isort: split
 import argparse
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -48,17 +50,40 @@ _CAMERA_INFO = rclpy.qos.QoSProfile(
 )
 
 
+@dataclass
+class Kept:
+    """What goes on while a node starts anew: the viewer, and the recording."""
+
+    viewer: RerunProcess | None = None
+    recording: RerunLog | None = None
+
+    def close(self) -> None:
+        """End what no node has taken over."""
+        if self.recording is not None:
+            with contextlib.suppress(RuntimeError):  # the viewer is gone
+                if self.recording.flush(timeout_s=_FLUSH_S):
+                    self.recording.close()
+        if self.viewer is not None:
+            self.viewer.close()
+
+
 class View:
     """Subscribes to topics and shows the newest message of each; older ones that are not shown in time are dropped.
 
     Conversion and sending run in a thread of their own, so that messages are taken, and dropped, in time.
     """
 
-    def __init__(self, options: argparse.Namespace, stop: Stop) -> None:
-        """Raises ConfigurationError or ViewerError if nothing can be shown as asked."""
+    def __init__(self, options: argparse.Namespace, stop: Stop, *, kept: Kept) -> None:
+        """Show what comes, where the node before did, if this is not the first one.
+
+        Args:
+            kept: gets the viewer and the recording if the node starts anew.
+
+        Raises ConfigurationError or ViewerError if nothing can be shown as asked.
+        """
         self._options = options
         self._stop = stop
-        self._viewer: RerunProcess | None = None
+        self._kept = kept
         info_topics = {IMAGE: options.camera_info, DEPTH: options.depth_camera_info}
         self._info_topics = {kind: topic for kind, topic in info_topics.items() if topic}
         self._infos: dict[str, Any] = {}
@@ -66,12 +91,13 @@ class View:
         self._frame_id: str | None = None
         self._taken: dict[str, int] = {}
         self._dropped = 0
-        self._recording: RerunLog | None = None
         self._is_rectified = bool(options.rectified)
         self._closing = threading.Event()
-        if options.save is not None:
+        if options.save is not None and kept.recording is None:
             require_writable(options.save, what=f"--save {options.save}")  # Rerun would only log it
-        if options.web or options.save is None:
+        self._viewer, self._recording = kept.viewer, kept.recording
+        kept.viewer = kept.recording = None
+        if self._viewer is None and (options.web or options.save is None):
             self._viewer = RerunProcess(
                 "web" if options.web else "window",
                 host=options.host,
@@ -88,7 +114,7 @@ class View:
             topics = self._subscribe()
             warn_of_unused_overrides(self.node)
         except BaseException:  # an interruption too; nobody else can close it
-            self._close_viewer()
+            Kept(self._viewer, self._recording).close()
             raise
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.node.create_timer(_LOOK_AFTER_VIEWER_S, self._look_after_viewer, clock=steady)
@@ -100,12 +126,16 @@ class View:
         self._log.info(f"{READY} {', '.join(topics)} {' and '.join(where) or 'in a window'}")
 
     def close(self) -> bool:
-        """Finish the recording; False if Rerun is still busy with it."""
+        """Finish the recording, or keep it for the next node; False if Rerun is still busy with it."""
         self._closing.set()
         done = self._scheduler.stop(timeout_s=_CLOSE_S if self._taken else _CLOSE_EMPTY_S)
+        if done and self._stop.starts_anew:
+            self._kept.viewer, self._kept.recording = self._viewer, self._recording
+            return True
         if done and self._recording is not None:
             done = self._finish_recording(self._recording)
-        self._close_viewer()
+        if self._viewer is not None:
+            self._viewer.close()
         counts = ", ".join(f"{count} from {name}" for name, count in self._taken.items()) or "nothing"
         self._log.info(f"took {counts}; {self._dropped} dropped because newer ones came")
         if self._viewer and not self._options.web and not self._viewer.has_ended:
@@ -124,6 +154,8 @@ class View:
         return True
 
     def _open(self) -> None:
+        if self._recording is not None:  # the node before has opened it
+            return
         self._recording = RerunLog(
             grpc_url=self._viewer.grpc_url if self._viewer else None,
             file=self._options.save,
@@ -133,7 +165,7 @@ class View:
     def _subscribe(self) -> list[str]:
         """Subscribe to every topic that has a name; return their full names."""
         options, names = self._options, []
-        compressed = options.image.endswith(COMPRESSED_SUFFIX)
+        compressed = bool(options.image) and self.node.resolve_topic_name(options.image).endswith(COMPRESSED_SUFFIX)
         for kind, message_type, topic in (
             (IMAGE, CompressedImage if compressed else Image, options.image),
             (DEPTH, Image, options.depth),
@@ -254,7 +286,3 @@ class View:
     def _on_error(self, error: Exception) -> None:
         if self._viewer is None or not self._viewer.has_ended:  # else _look_after_viewer has the better message
             self._stop.fail(ViewerError(f"Rerun failed: {error}"))
-
-    def _close_viewer(self) -> None:
-        if self._viewer is not None:
-            self._viewer.close()

@@ -166,7 +166,7 @@ def test_speed_trial_without_memory_is_given_up(tmp_path, monkeypatch):
     trial = SpeedTrial(estimator=Estimator(model))
     case = SlowCase(image_hw=(480, 640), inference_size="native", inference_hw=(480, 640), target_rate_hz=10.0)
     monkeypatch.setattr("metric3d_ros.nodes.health.speed_trial.np", SimpleNamespace(zeros=no_memory, uint8=np.uint8))
-    trial.measure(case, other_s=0.0, images=1)
+    trial.measure(case, other_s=0.0, images=1, estimate_s=1.0)
     assert trial.rates_hz(case) == {}
 
 

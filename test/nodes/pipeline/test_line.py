@@ -90,7 +90,7 @@ class Session:
 
     def __init__(self, engine, **values):
         self.estimator, self.batches, self.errors = Estimator(engine), [], []
-        self.published = []
+        self.published, self.now_ns = [], 3_000_000_000
         estimate = self.estimator.estimate_batch
 
         def note(images, cameras, **options):
@@ -101,7 +101,7 @@ class Session:
         self.line = Line(
             self.estimator,
             parameters=lambda: DepthParameters(**values),
-            now_ns=lambda: 3_000_000_000,
+            now_ns=lambda: self.now_ns,
             on_published=lambda camera, frame, times_ms: self.published.append((camera.name, times_ms)),
             log=SimpleNamespace(warning=print, error=self.errors.append),
         )
@@ -225,6 +225,21 @@ def test_stamp_of_another_clock_gives_no_age(engine):
     ((_, times_ms),) = session.published
     assert "age" not in times_ms
     assert times_ms["total"] > 0
+
+
+def test_age_leaves_out_the_writing_of_a_snapshot(engine):
+    session, camera = Session(engine), Camera("camera")
+    camera.snapshot_is_wanted = True
+
+    def take_a_minute(result):
+        session.now_ns += 60_000_000_000
+        camera.saved.append(result)
+
+    camera.save_snapshot = take_a_minute
+    session.line.run({camera: frame(100)})
+    ((_, times_ms),) = session.published
+    assert len(camera.saved) == 1
+    assert times_ms["age"] == 2000.0
 
 
 def test_stages_are_timed_and_the_age_is_that_of_the_stamp(engine):

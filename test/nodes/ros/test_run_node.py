@@ -1,5 +1,6 @@
 """One node as a process: how its run ends, with which exit code and which one line; in this process."""
 
+import argparse
 import os
 import signal
 
@@ -156,16 +157,34 @@ def lose_port_once(monkeypatch):
 
 def test_a_node_whose_port_was_removed_starts_anew(monkeypatch, capfd):
     kept = lose_port_once(monkeypatch)
-    starts = []
+    starts, told = [], []
 
     def make(_, stop):
         starts.append(Probe(lambda: stop.finish() if len(starts) == 2 else None))
+        close = starts[-1].close
+        starts[-1].close = lambda: told.append(stop.starts_anew) or close()
         return starts[-1]
 
     assert run_node("probe", make, argv=ARGUMENTS) == 0
+    assert told == [True, False], "whether the node that is closed starts anew"
     assert [probe.closed for probe in starts] == [1, 1]
     assert kept == ["fastrtps_port7411"]
     assert "fastrtps_port7411 in shared memory was removed" in capfd.readouterr().err
+
+
+def test_a_node_with_options_of_its_own_starts_anew_with_the_same_ones(monkeypatch, capfd):
+    lose_port_once(monkeypatch)
+    parser = argparse.ArgumentParser(prog="probe")
+    parser.add_argument("--level", type=int)
+    starts = []
+
+    def make(options, stop):
+        starts.append((options.level, options.shared_memory_mib))
+        return Probe(lambda: stop.finish() if len(starts) == 2 else None)
+
+    assert run_node("probe", make, argv=[*ARGUMENTS, "--level", "3"], parser=parser) == 0
+    assert starts == [(3, 0), (3, 0)]
+    capfd.readouterr()
 
 
 class Left(BaseException):

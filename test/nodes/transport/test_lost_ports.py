@@ -175,3 +175,42 @@ def test_node_whose_port_was_removed_starts_anew_and_serves_the_camera(tmp_path)
         process.signal(signal.SIGINT)
         assert process.wait() == 0
     assert not [line for line in process.lines if "Traceback" in line]
+
+
+@pytest.mark.alone
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no /dev/shm")
+def test_recording_of_a_viewer_whose_port_was_removed_goes_on_in_the_same_file(tmp_path):
+    pytest.importorskip("rerun.chunk", reason="no Rerun that reads recordings: pip install 'metric3d_ros[viewer]'")
+    from view_recording import DEPTH_M, STAMPS_NS, picture, rows, rows_with, start_view
+
+    domain = next_domain()
+    process = start_view("--save", tmp_path / "all.rrd", environment=ros_environment(tmp_path / "log", domain))
+    try:
+        process.wait_for("watching")
+        for number, stamp_ns in enumerate(STAMPS_NS):
+            bench = TestBench(domain, name=f"camera_{number}")  # a new one knows no port of before
+            try:
+                depth = bench.advertise(Image, "depth/image")
+
+                def came(depth=depth, stamp_ns=stamp_ns, times=number + 1):
+                    depth.publish(picture(DEPTH_M, "32FC1", stamp_ns))
+                    return sum("depth has come" in line for line in process.lines) == times
+
+                assert bench.spin_until(came)
+            finally:
+                bench.close()
+            if not number:
+                ports = own_ports(process.pid)
+                assert ports, "Fast DDS has no port in shared memory"
+                before = len(process.lines)
+                for port in ports:
+                    port.unlink()
+                process.wait_for("so the node starts anew")
+                process.wait_for("watching", after=before)
+        process.signal(signal.SIGINT)
+        assert process.wait() == 0
+    finally:
+        process.close()
+    stamps = {stamp for stamp, _ in rows_with(rows(tmp_path / "all.rrd"), "/depth", "DepthImage:buffer")}
+    assert stamps == set(STAMPS_NS)
+    assert not [line for line in process.lines if "Traceback" in line]

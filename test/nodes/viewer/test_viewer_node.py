@@ -21,7 +21,7 @@ from metric3d_ros.nodes import view
 from metric3d_ros.nodes.ros.run_node import Stop
 from metric3d_ros.nodes.viewer import viewer as module
 from metric3d_ros.nodes.viewer.rerun_process import ViewerError
-from metric3d_ros.nodes.viewer.viewer import View
+from metric3d_ros.nodes.viewer.viewer import Kept, View
 
 
 @pytest.fixture(autouse=True)
@@ -37,11 +37,12 @@ def open_view(tmp_path):
     """Open a view that records into a file; return it and its stop."""
     opened = []
 
-    def open_view(*words):
+    def open_view(*words, kept=None):
         parser = argparse.ArgumentParser()
         view.add_arguments(parser)
         stop = Stop()
-        made = View(parser.parse_args(["--save", str(tmp_path / "all.rrd"), *words]), stop)
+        options = parser.parse_args(["--save", str(tmp_path / "all.rrd"), *words])
+        made = View(options, stop, kept=Kept() if kept is None else kept)
         opened.append(made)
         return made, stop
 
@@ -119,6 +120,22 @@ def test_without_any_topic_there_is_nothing_to_watch_and_the_viewer_is_closed(op
     assert stand_in.closed == 1
 
 
+@pytest.mark.parametrize(
+    ("topic", "kind"), [("/cam/image", "Image"), ("/cam/image/compressed", "CompressedImage"), ("", None)]
+)
+@pytest.mark.parametrize("is_remapped", [False, True])
+def test_the_type_of_the_image_follows_from_the_name_that_is_subscribed(open_view, topic, kind, is_remapped):
+    words = ["--image", topic]
+    if topic and is_remapped:
+        rclpy.shutdown()
+        rclpy.init(args=["--ros-args", "-r", f"image:={topic}"])
+        words = []
+    made, _ = open_view(*words)
+    kinds = {each.topic_name: each.msg_type.__name__ for each in made.node.subscriptions}
+    assert kinds.get(topic) == kind
+    assert made.close()
+
+
 def test_silence_names_the_options(open_view, capfd):
     made, _ = open_view()
     made._say_what_is_quiet()
@@ -153,6 +170,40 @@ def test_what_rerun_raises_ends_the_node(open_view):
     made._on_error(RuntimeError("no space"))
     assert str(stop.error) == "Rerun failed: no space"
     made.close()
+
+
+def test_a_node_that_starts_anew_goes_on_with_the_recording_and_the_viewer(open_view, tmp_path, monkeypatch):
+    made_viewers = []
+
+    def make(*_, **__):
+        made_viewers.append(StandIn())
+        return made_viewers[-1]
+
+    monkeypatch.setattr(module, "RerunProcess", make)
+    kept = Kept()
+    for stamp_ns, starts_anew in zip(STAMPS_NS, (True, False), strict=True):
+        made, stop = open_view("--web", kept=kept)
+        show(made, module.DEPTH, picture(DEPTH_M, "32FC1", stamp_ns))
+        stop.starts_anew = starts_anew
+        assert made.close()
+        assert made_viewers[0].closed == (not starts_anew)
+    assert len(made_viewers) == 1
+    found = rows_with(rows(tmp_path / "all.rrd"), "/depth", "DepthImage:buffer")
+    assert [stamp for stamp, _ in found] == STAMPS_NS
+    kept.close()
+    assert made_viewers[0].closed == 1
+
+
+def test_what_was_kept_for_a_node_that_never_came_is_closed(open_view, tmp_path, monkeypatch):
+    stand_in, kept = StandIn(), Kept()
+    monkeypatch.setattr(module, "RerunProcess", lambda *_, **__: stand_in)
+    made, stop = open_view("--web", kept=kept)
+    show(made, module.DEPTH, picture(DEPTH_M, "32FC1", STAMPS_NS[0]))
+    stop.starts_anew = True
+    assert made.close()
+    kept.close()
+    assert stand_in.closed == 1
+    assert len(rows_with(rows(tmp_path / "all.rrd"), "/depth", "DepthImage:buffer")) == 1
 
 
 class Recording:
