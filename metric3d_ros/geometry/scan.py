@@ -30,6 +30,8 @@ class Scan:
     angle_min_rad: float
     """Of the first range; negative is right of the optical axis."""
     angle_increment_rad: float
+    max_range_m: float
+    """How far the scan reaches; +Inf is nothing within it."""
 
 
 def depth_to_scan(
@@ -83,7 +85,12 @@ def depth_to_scan(
     bins = np.rint((angles[seen] - angle_min) / increment).astype(np.intp)
     nearest = np.full(count, np.nan, np.float32)
     np.fmin.at(nearest, bins, ranges[seen])  # fmin: a number replaces the NaN that stands for "nothing seen"
-    return Scan(ranges_m=nearest, angle_min_rad=float(angle_min), angle_increment_rad=float(increment))
+    return Scan(
+        ranges_m=nearest,
+        angle_min_rad=float(angle_min),
+        angle_increment_rad=float(increment),
+        max_range_m=float(max_range_m),
+    )
 
 
 def _spacing(angles: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -198,12 +198,21 @@ def build_obstacles(result: Result[Any], sensor_msgs: Any) -> Any:
 
 
 def _obstacle_scan(result: Result[Any]) -> Scan | None:
-    if result.obstacles is None or isinstance(result.ground, NoGround):
+    seen = result.find_far_obstacles()
+    if seen is None or isinstance(result.ground, NoGround):
         return None
-    (points, are_obstacles), (min_range_m, max_range_m) = result.obstacles, result.parameters.scan_limits_m
-    if not np.isfinite(points).any():
+    (points, are_obstacles, trusted), (min_range_m, max_range_m) = seen, result.parameters.scan_limits_m
+    if not (np.isfinite(points[..., 0]) & trusted).any():
         return None
-    return obstacles_to_scan(points, are_obstacles, result.ground, min_range_m=min_range_m, max_range_m=max_range_m)
+    return obstacles_to_scan(
+        points,
+        are_obstacles,
+        result.ground,
+        options=result.parameters.obstacles.options,
+        trusted=trusted,
+        min_range_m=min_range_m,
+        max_range_m=max_range_m,
+    )
 
 
 def build_scan(result: Result[Any], sensor_msgs: Any) -> Any:
@@ -230,7 +239,7 @@ def build_scan(result: Result[Any], sensor_msgs: Any) -> Any:
         angle_min_rad=scan.angle_min_rad,
         angle_increment_rad=scan.angle_increment_rad,
         min_range_m=min_range_m,
-        max_range_m=max_range_m,
+        max_range_m=scan.max_range_m,
         header=type(result.header)(stamp=result.header.stamp, frame_id=options.frame_id),
         sensor_msgs=sensor_msgs,
     )

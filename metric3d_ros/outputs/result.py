@@ -31,6 +31,8 @@ F = TypeVar("F", bound=DecodedFrame)
 
 # `missing_depth` samples every so many rows and columns: shares are exact to a hundredth, and 1080p costs 0.1 ms.
 _STRIDE = 8
+# Farther than any limit.
+_SKY_M = 1e5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,6 +181,34 @@ class Result(Generic[F]):
             return None
         points = depth_to_points(self.cloud_depth_m, self.camera, stride=options.stride)
         return points, find_obstacles(points, ground, options=options.options)
+
+    def find_far_obstacles(self) -> tuple[Float32Array, npt.NDArray[np.bool_], npt.NDArray[np.bool_]] | None:
+        """Return `obstacles` for the scan, and which points are to be trusted (h, w); None without ground.
+
+        The scan ends at a distance along the ground, so no point is too far along the optical axis here, and sky is
+        just far away. What the other limits of `depth.*` and `points.*` leave out is not trusted.
+        """
+        ground, options, limits = self.ground, self.parameters.obstacles, self.parameters.points
+        if isinstance(ground, NoGround):
+            return None
+        depth_m, far_depth_m = self._estimate.depth_m, self.far_depth_m
+        if self.cloud_depth_m is depth_m and self.obstacles is not None:  # nothing is left out
+            points, are_obstacles = self.obstacles
+            return points, are_obstacles, np.ones(are_obstacles.shape, np.bool_)
+        if limits.min_confidence or limits.max_jump:
+            far_depth_m = filter_depth(
+                far_depth_m,
+                confidence=self._estimate.confidence,
+                min_confidence=limits.min_confidence,
+                max_jump=limits.max_jump or None,
+            )
+        every = (slice(None, None, options.stride),) * 2
+        trusted = ~np.isnan(far_depth_m[every])
+        if self.is_corrected:
+            trusted |= np.isposinf(depth_m[every])
+            depth_m = np.minimum(depth_m, np.float32(_SKY_M))
+        points = depth_to_points(depth_m, self.camera, stride=options.stride)
+        return points, find_obstacles(points, ground, options=options.options), trusted
 
     @_computed_once
     def _known(self) -> npt.NDArray[np.bool_] | None:

@@ -76,11 +76,11 @@ def test_points_that_are_not_known_are_no_obstacles():
 def test_the_scan_does_not_depend_on_the_cameras_tilt(pitch_deg):
     up, ahead, left = pitched(pitch_deg)
     ground = plane_of(up, 1.0)
-    # At 30 degrees to the left, 2 m away, 0.5 m high; straight ahead 3 m; on the right only floor, at 1 m.
+    # At 30 degrees to the left, 2 m away, 0.5 m high; straight ahead 3 m; on the right only the wall behind 10 m.
     places = [
         2 * (math.cos(math.radians(30)) * ahead + math.sin(math.radians(30)) * left) - 0.5 * up,
         3 * ahead - 0.2 * up,
-        0.8 * ahead - 0.6 * left - 1.0 * up,
+        12 * (0.8 * ahead - 0.6 * left) - 0.2 * up,
     ]
     points = np.float32(places)
     scan = obstacles_to_scan(points, find_obstacles(points, ground), ground, angle_increment_rad=math.radians(1))

@@ -32,7 +32,7 @@ from metric3d_ros.nodes.parameters.providers import CudaParameters, OpenVinoPara
 from metric3d_ros.nodes.parameters.qos_parameters import QosParameters
 from metric3d_ros.nodes.parameters.scan import ScanParameters
 from metric3d_ros.nodes.parameters.snapshot import SnapshotParameters
-from metric3d_ros.outputs.options import RECTIFIED
+from metric3d_ros.outputs.options import OBSTACLES, RECTIFIED
 
 RAW, COMPRESSED = "raw", "compressed"
 REFUSE, SCALE = "refuse", "scale"
@@ -260,17 +260,21 @@ class DepthParameters:
         if self.outputs.scan and least_m >= most_m:
             raise ConfigurationError(
                 f"the scan would reach from {least_m:g} to {most_m:g} m, expected the first below the second: change "
-                "depth.min_m or depth.max_m, which it follows, or scan.min_range_m or scan.max_range_m"
+                "depth.min_m or depth.max_m, which it follows (with scan.source obstacles points.max_m and "
+                "obstacles.max_range_m too), or scan.min_range_m or scan.max_range_m"
             )
 
     @property
     def scan_limits_m(self) -> tuple[float, float]:
-        """The least and the greatest range of the scan, metres: no depth is trusted outside of those of `depth.*`.
+        """The least and the greatest range of the scan, metres, which the other limits of distance narrow.
 
-        What is nearer along the optical axis than a limit is nearer in every direction, so within these limits
-        everything has been looked at.
+        What lies on the level of the optical axis is no farther along it than along the scan, so a scan of rows has
+        depth for everything within `depth.max_m`. A scan of obstacles measures all its limits along the ground.
         """
-        return max(self.scan.min_range_m, self.depth.min_m), min(self.scan.max_range_m, self.depth.max_depth_m)
+        limits_m = [self.scan.max_range_m, self.depth.max_depth_m]
+        if self.scan.source == OBSTACLES:
+            limits_m += [self.points.max_m or float("inf"), self.obstacles.max_range_m]
+        return max(self.scan.min_range_m, self.depth.min_m), min(limits_m)
 
     def corrections(self, camera: str = "") -> CorrectionOptions:
         """How the estimates of the camera of that name are corrected."""

@@ -85,7 +85,8 @@ class ScanParameters:
     max_range_m: float = parameter(
         10.0,
         "Maximum range; farther is +Inf (nothing within range). A smaller depth.max_m takes its place, also as the "
-        "message's range_max.",
+        "message's range_max. With scan.source obstacles a smaller points.max_m or obstacles.max_range_m does too, all "
+        "along the ground, and directions that the image does not show so far are NaN.",
         unit="m",
         minimum=0.01,
         maximum=FARTHEST_M,

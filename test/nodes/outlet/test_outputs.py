@@ -1,6 +1,7 @@
 """What each output needs of the network: nothing is computed that nobody asked for."""
 
 import dataclasses
+import math
 import threading
 import time
 
@@ -13,7 +14,9 @@ import sensor_msgs.msg
 from std_msgs.msg import Header
 
 from metric3d_ros.camera import Camera
+from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estimate
+from metric3d_ros.geometry import GroundPlane
 from metric3d_ros.messages import image_to_array
 from metric3d_ros.nodes.frame import Frame
 from metric3d_ros.nodes.parameter_server.schema import build, entries
@@ -146,3 +149,88 @@ def test_what_a_fisheye_does_not_light_is_not_missing():
     for topic in ("depth/image", "points"):
         BY_TOPIC[topic].build(result, sensor_msgs.msg)
     assert result.missing_depth() == MissingDepth(depth=0, points=0)
+
+
+def scan_of_post(pitch_deg, height_m, post_m, values, *, top_m=0.3, sky_m=40.0, confidence=1.0):
+    """Return range_max and the ranges ahead of the scan of a post on a floor, by a camera that looks down."""
+    pitch, camera = math.radians(pitch_deg), Camera.from_hfov(320, 240, hfov_deg=70)
+    up, forward = np.array([0, -math.cos(pitch), -math.sin(pitch)]), np.array([0, -math.sin(pitch), math.cos(pitch)])
+    rays = camera.rays().astype(np.float64)
+    rise, ahead = rays @ up, rays @ forward
+    with np.errstate(divide="ignore"):
+        floor = np.where(rise < 0, -height_m / rise, sky_m)
+        post = np.where(ahead > 0, post_m / ahead, np.inf)
+    is_post = (np.abs(rays[..., 0] * post) < 0.3) & (post * rise + height_m < top_m) & (post < floor)
+    result = result_of(np.float32(np.where(is_post, post, np.minimum(floor, sky_m))), sec=1)
+    ground = GroundPlane(normal=up, height_m=height_m, covariance=np.zeros((4, 4)), share=1.0, spread=0.0)
+    trusted = np.where(is_post, confidence, 1.0).astype(np.float32)
+    result = dataclasses.replace(
+        result,
+        estimate=dataclasses.replace(result.estimate, camera=camera, confidence=trusted),
+        known_ground=ground,
+        is_corrected=math.isinf(sky_m),
+        parameters=build(DepthParameters, {"scan.source": "obstacles", "scan.frame_id": "foot", **values}),
+    )
+    scan = BY_TOPIC["scan"].build(result, sensor_msgs.msg)
+    angles = scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges))
+    return scan.range_max, np.asarray(scan.ranges)[np.abs(angles) < 0.01]
+
+
+@pytest.mark.parametrize(
+    ("scene", "values", "range_max", "ahead"),
+    [
+        ((0, 1.0, 15.0), {"scan.max_range_m": 20.0}, 10.0, np.inf),
+        ((0, 1.0, 6.0), {"points.max_m": 4.0}, 4.0, np.inf),
+        ((0, 1.0, 6.0), {"depth.max_m": 4.0}, 4.0, np.inf),
+        ((0, 1.0, 3.5), {"points.max_m": 4.0}, 4.0, 3.5),
+        # The post's foot is 4.1 m along the optical axis, and 3 m along the ground.
+        ((60, 3.0, 3.0), {"depth.max_m": 3.4}, 3.4, 3.0),
+        ((60, 3.0, 3.0), {"points.max_m": 3.4}, 3.4, 3.0),
+        # Only 2.4 m of floor are in the image.
+        ((45, 1.0, 6.0), {}, 10.0, np.nan),
+        ((45, 1.0, 6.0), {"scan.max_range_m": 2.0}, 2.0, np.inf),
+        # What is nearer than range_min is not claimed to be clear.
+        ((60, 1.0, 0.7), {"depth.min_m": 1.2, "scan.max_range_m": 1.3}, 1.3, np.inf),
+        ((60, 1.0, 0.7), {"depth.min_m": 0.65, "scan.max_range_m": 1.3}, 1.3, 0.7),
+    ],
+)
+def test_the_scan_of_obstacles_says_that_nothing_is_there_only_as_far_as_it_looks(scene, values, range_max, ahead):
+    reached, ranges = scan_of_post(*scene, values)
+    assert reached == pytest.approx(range_max)
+    np.testing.assert_allclose(ranges, ahead, rtol=1e-3)
+
+
+def test_the_scan_of_obstacles_reaches_as_far_as_all_its_limits_let_it():
+    values = {"scan.max_range_m": 20.0, "obstacles.max_range_m": 30.0}
+    reached, ranges = scan_of_post(0, 1.0, 15.0, values, top_m=1.5)
+    assert reached == 20.0
+    np.testing.assert_allclose(ranges, 15.0, rtol=1e-3)
+
+
+def test_an_obstacle_with_less_depth_than_the_least_but_beyond_range_min_is_not_free_space():
+    # The post is 0.9 m away along the ground, and 0.83 to 0.93 m along the optical axis.
+    scene, values = (30, 0.3, 0.9), {"scan.max_range_m": 2.0, "obstacles.min_height_m": 0.11}
+    np.testing.assert_allclose(scan_of_post(*scene, values, top_m=0.2)[1], 0.9, rtol=1e-3)
+    assert np.isnan(scan_of_post(*scene, {**values, "depth.min_m": 0.89}, top_m=0.2)[1]).all()
+    np.testing.assert_array_equal(scan_of_post(*scene, {**values, "depth.min_m": 0.95}, top_m=0.2)[1], np.inf)
+
+
+def test_an_obstacle_of_low_confidence_is_not_known_and_not_free_space():
+    for limit in ("points.min_confidence", "depth.min_confidence"):
+        assert np.isnan(scan_of_post(0, 1.0, 6.0, {limit: 0.5}, confidence=0.3)[1]).all()
+        np.testing.assert_allclose(scan_of_post(0, 1.0, 6.0, {limit: 0.5}, confidence=0.7)[1], 6.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"points.max_m": 4.0}, {"points.min_confidence": 0.5}, {"points.max_jump": 0.2}]
+)
+def test_sky_behind_the_floor_clears_the_scan_of_obstacles(values):
+    _, ranges = scan_of_post(0, 1.0, 30.0, values, sky_m=np.inf)
+    np.testing.assert_array_equal(ranges, np.inf)
+
+
+def test_limits_that_leave_the_scan_nothing_are_refused_by_name():
+    values = {"outputs.scan": True, "scan.frame_id": "foot", "obstacles.max_range_m": 0.4}
+    build(DepthParameters, values)
+    with pytest.raises(ConfigurationError, match=r"from 0.45 to 0.4 m.*points.max_m and obstacles.max_range_m"):
+        build(DepthParameters, {**values, "scan.source": "obstacles"})
