@@ -154,7 +154,7 @@ class _Directions:
             yield chosen, bins[chosen]
 
     def _steps(self, angles: Array) -> NDArray[np.intp]:
-        return np.rint((angles - self.least_rad) / self._step_rad).astype(np.intp)
+        return np.asarray(np.rint((angles - self.least_rad) / self._step_rad), np.intp)
 
     def _half_widths(self, points: Mask) -> Array:
         """Return half the angle (N,) that each of these pixels fills, from its neighbours; 0 for points of no image."""
