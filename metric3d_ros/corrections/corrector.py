@@ -1,6 +1,7 @@
 """DepthCorrector: corrects one camera's estimates, with what it keeps from frame to frame."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,6 +37,7 @@ from metric3d_ros.scale import (
     scale_from_known_distance,
     scale_from_ranges,
 )
+from metric3d_ros.scale.measurements import KNOWN_DISTANCE
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -52,6 +54,8 @@ class Corrected:
     """None if the scale is not corrected."""
     ground: GroundPlane | NoGround | None = None
     """The ground at the corrected scale, if it was looked for."""
+    is_corrected: bool = True
+    """False if all corrections are off, and no factor is kept."""
 
 
 class DepthCorrector:
@@ -64,7 +68,9 @@ class DepthCorrector:
         self._stabiliser = ScaleStabiliser()
         self._average = TemporalFilter()
         self._tracker: ScaleTracker | None = None
-        self._source: ScaleSource | None = None
+        self._source = ScaleSource()
+        self._keeps_factor = False
+        """Whether a known distance gave the factor: it is kept when no source is set any more."""
         self._saved_s = float("-inf")
         self._focal = FocalSearch()
         self._warned_of_focal = False
@@ -80,6 +86,9 @@ class DepthCorrector:
     ) -> Corrected:
         """Return the corrected estimate of `rgb` (H, W, 3), an image that was taken at `stamp_s`.
 
+        If options change between frames, call it also while all of them are off: a factor that a known distance gave is
+        kept, and what compares frames forgets the last one.
+
         `ranges` (N, 3) are points of another sensor in the optical frame, metres, or why there are none.
         """
         depth_m = estimate.depth_m
@@ -94,10 +103,13 @@ class DepthCorrector:
         factor, motion = 1.0, None
         if options.steady_scale or options.average:
             motion = self._motion.update(known_m, rgb, estimate.camera)
+        else:
+            self._motion.reset()
         if motion is not None and options.steady_scale:
             factor = self._stabiliser.update(motion)
         state = ground = None
-        if options.scale.is_on:
+        is_scaled = options.scale.is_on or self._keeps_factor
+        if is_scaled:
             if options.scale.camera_height_m:
                 ground = _find_ground(estimate, known_m, options)
             steady_ground = ground.scaled(factor) if isinstance(ground, GroundPlane) else ground
@@ -112,7 +124,7 @@ class DepthCorrector:
         if flying is not None and flying.any():
             known_m = np.where(flying, np.float32(np.nan), known_m)
         if known_m is depth_m:
-            return Corrected(estimate, state, ground)
+            return Corrected(estimate, state, ground, is_corrected=options.is_on or is_scaled)
         return Corrected(dataclasses.replace(estimate, depth_m=known_m), state, ground)
 
     def _follow_scale(
@@ -137,7 +149,9 @@ class DepthCorrector:
             state = dataclasses.replace(state, focal_ratio=focal_ratio)
         if self._focal.is_sure:
             self._warn_of_focal(estimate.camera.focal_px, focal_ratio)
-        if source.file is not None and not state.age_s and abs(stamp_s - self._saved_s) >= _SAVE_EVERY_S:
+        if not state.refused:
+            self._keeps_factor = state.source == KNOWN_DISTANCE
+        if source.file is not None and not state.refused and abs(stamp_s - self._saved_s) >= _SAVE_EVERY_S:
             self._saved_s = stamp_s
             try:
                 save_scale(source.file, state)
@@ -155,15 +169,14 @@ class DepthCorrector:
 
     def _tracker_for(self, source: ScaleSource) -> ScaleTracker:
         tracker = self._tracker
-        if tracker is None or (self._source is not None and source.tracker != self._source.tracker):
-            start = tracker.state if tracker else self._load(source)
-            tracker = self._tracker = ScaleTracker(source.tracker, start=start)
-        elif source != self._source and _kind(source) != _kind(self._source):
+        if tracker is None:
+            tracker = ScaleTracker(source.tracker, start=self._load(source))
+        elif any(_kind(source)) and _kind(source) != _kind(self._source):
             # Another source may differ from the last one at once: its first measurements count.
-            start = dataclasses.replace(tracker.state, source="none", stale=True)
-            tracker = self._tracker = ScaleTracker(source.tracker, start=start)
-        self._source = source
-        tracker.frozen = source.frozen
+            start = dataclasses.replace(tracker.state, source="none", age_s=math.inf, stale=True)
+            tracker = ScaleTracker(source.tracker, start=start)
+        tracker.options, tracker.frozen = source.tracker, source.frozen
+        self._tracker, self._source = tracker, source
         return tracker
 
     def _load(self, source: ScaleSource) -> ScaleState | None:
@@ -189,9 +202,8 @@ def _find_ground(estimate: Estimate, depth_m: Float32Array, options: CorrectionO
     return find_ground(depth_m, estimate.camera, normals=estimate.normals, options=what)
 
 
-def _kind(source: ScaleSource | None) -> tuple[object, ...]:
-    if source is None:
-        return ()
+def _kind(source: ScaleSource) -> tuple[object, ...]:
+    """Return what tells one source from another; nothing of it is true if none is set."""
     return source.factor, source.camera_height_m, source.known, source.ranges
 
 

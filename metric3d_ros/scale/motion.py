@@ -56,6 +56,8 @@ class Motion:
     """Whether the camera's motion was found."""
     same_point: Mask | None = None
     """(h, w), which pixels show a point of the frame before that moves as the camera's motion has it; None at a cut."""
+    previous_m: Array | None = None
+    """The very `depth_m` of the frame before; None if there is none."""
     _rays: Array | None = None
     _was_at: tuple[Array, Array] | None = None
     _rotation: Array | None = None
@@ -137,7 +139,7 @@ class MotionEstimator:
         if np.count_nonzero(textured) < _LEAST_TEXTURED and _is_still(grey, before):
             found = np.eye(3, dtype=np.float32), np.zeros(3, np.float32), np.zeros(grey.shape, np.bool_)
         if found is None:
-            return Motion(small_m, is_cut=self._is_other_depth(small_m, before_m), is_known=False)
+            return Motion(small_m, is_cut=self._is_other_depth(small_m, before_m), is_known=False, previous_m=before_m)
         rotation, translation, moves_alone = found
         # The camera's motion locates a point in the previous image more accurately than the flow does.
         pixels = of_small.project((rays * small_m[..., None]) @ rotation.T + translation).astype(np.float32)
@@ -148,6 +150,7 @@ class MotionEstimator:
             is_cut=False,
             is_known=True,
             same_point=_look_alike(grey, before, was_at) & ~moves_alone,
+            previous_m=before_m,
             _rays=rays,
             _was_at=was_at,
             _rotation=rotation,

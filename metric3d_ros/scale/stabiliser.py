@@ -44,28 +44,29 @@ class ScaleStabiliser:
 
     def reset(self) -> None:
         """Forget all frames."""
-        self._previous: Array | None = None
+        self._newest_m: Array | None = None
         self._correction = 0.0
 
     def update(self, motion: Motion) -> float:
         """Return what to multiply the depth of a frame by; `motion` compares it with the one before.
 
-        At a cut it is 1. If the camera's motion is not known the last correction fades.
+        At a cut, and after a frame that did not come here, it is 1. If the camera's motion is not known the last
+        correction fades.
         """
-        if motion.is_cut:
+        if motion.is_cut or motion.previous_m is not self._newest_m:
             self.reset()
         else:
             change = self._change(motion)
             correction = self.options.memory * self._correction - change
             self._correction = max(-self.options.max_correction, min(self.options.max_correction, correction))
-        self._previous = motion.depth_m
+        self._newest_m = motion.depth_m
         return math.exp(self._correction)
 
     def _change(self, motion: Motion) -> float:
         """Return the median change of log depth beyond the motion's; 0 if it cannot be told."""
-        if self._previous is None or not motion.is_known:
+        if motion.previous_m is None or not motion.is_known:
             return 0.0
         with np.errstate(invalid="ignore", divide="ignore"):
-            changes = np.log(motion.depth_m / motion.expect(self._previous))[motion.same_point]
+            changes = np.log(motion.depth_m / motion.expect(motion.previous_m))[motion.same_point]
         changes = changes[np.isfinite(changes)]
         return float(np.median(changes)) if changes.size >= _LEAST_PIXELS else 0.0

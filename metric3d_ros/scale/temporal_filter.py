@@ -40,17 +40,21 @@ class TemporalFilter:
 
     def __init__(self, options: TemporalFilterOptions = TemporalFilterOptions()) -> None:
         self.options = options
-        self._filtered_m: Array | None = None
-        """(h, w), the last frame's depth as it was returned, at the size of `Motion`."""
+        self._newest_m: Array | None = None
+        """(h, w), the last frame's depth as `Motion` has it."""
+        self._filtered_m = np.empty((0, 0), np.float32)
+        """(h, w), the same as it was returned."""
 
     def update(self, depth_m: Array, motion: Motion, *, factor: float = 1.0) -> Array:
         """Return the filtered depth (H, W) metres; NaN, infinite and <= 0 stay as they are.
 
-        `motion` compares the frame with the one before; `depth_m` is its depth times `factor`. A cut, and a motion that
-        is not known, starts anew.
+        `motion` compares the frame with the one before; `depth_m` is its depth times `factor`. A cut, a motion that is
+        not known, and a frame after one that did not come here, start anew.
         """
         small_m = motion.depth_m * np.float32(factor)
-        if self._filtered_m is None or motion.is_cut or not motion.is_known or motion.same_point is None:
+        follows = not motion.is_cut and motion.is_known and motion.previous_m is self._newest_m
+        self._newest_m = motion.depth_m
+        if not follows or motion.same_point is None:
             self._filtered_m = small_m
             return depth_m
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -86,13 +86,15 @@ class ScaleTracker:
         """Take one frame's measurement, or its refusal, at the frame's time in seconds; return what to use for it.
 
         The first measurement is taken at once, then the median of the first five. Time that runs backwards, as when a
-        recording restarts, keeps the factor and starts the clock anew.
+        recording restarts, keeps the factor and its age, which grows from there.
         """
         if not math.isfinite(stamp_s):
             self.state = replace(self.state, refused=f"the time of the image is {stamp_s}, expected seconds")
             return self.state
-        if self._updated_at is not None and stamp_s < self._updated_at:
-            self._followed_at, self._rival = None, None
+        if self._updated_at is None or stamp_s < self._updated_at:
+            age_s = self.state.age_s
+            self._followed_at = stamp_s - age_s if math.isfinite(age_s) else None
+            self._rival = None
         elapsed_s = max(stamp_s - self._followed_at, 0.0) if self._followed_at is not None else math.inf
         self._updated_at = stamp_s
         refused = self._why_not(measured, stamp_s)
@@ -129,13 +131,15 @@ class ScaleTracker:
             return "frozen on request"
         if isinstance(measured, ScaleRefusal):
             return f"{measured.source}: {measured.reason}"
+        if measured.source == FIXED:
+            return ""
         if not (math.isfinite(measured.factor) and self.options.min_factor <= measured.factor):
             return f"the measured factor is {measured.factor:.3g}, expected at least {self.options.min_factor:g}"
         if measured.factor > self.options.max_factor:
             return f"the measured factor is {measured.factor:.3g}, expected at most {self.options.max_factor:g}"
         log_factor = math.log(measured.factor)
         step = abs(log_factor - math.log(self.state.factor))
-        if self._first is not None or measured.source == FIXED or step <= self._allowed_step(measured.spread):
+        if self._first is not None or step <= self._allowed_step(measured.spread):
             return ""
         persist_s = self.options.persist_of_height_s if measured.source == CAMERA_HEIGHT else self.options.persist_s
         return self._wait_for_rival(log_factor, stamp_s, persist_s)
@@ -160,7 +164,7 @@ class ScaleTracker:
         )
 
     def _aged(self, stamp_s: float, refused: str) -> ScaleState:
-        age_s = stamp_s - self._followed_at if self._followed_at is not None else self.state.age_s
+        age_s = stamp_s - self._followed_at if self._followed_at is not None else math.inf
         return replace(
             self.state, age_s=age_s, frozen=self.frozen, stale=not age_s <= self.options.expire_s, refused=refused
         )
@@ -178,7 +182,7 @@ def save_scale(path: Path, state: ScaleState) -> None:
 def load_scale(path: Path, *, options: ScaleOptions = ScaleOptions()) -> ScaleState:
     """Return what `save_scale` wrote, as a stale state; 1 if there is no such file yet.
 
-    Raises DataError for a file of another kind, and for a factor outside what `options` allow.
+    Raises DataError for a file of another kind, and for a measured factor outside what `options` allow.
     """
     remedy = "delete it, or name another file"
     try:
@@ -196,9 +200,11 @@ def load_scale(path: Path, *, options: ScaleOptions = ScaleOptions()) -> ScaleSt
         factor, source, spread = float(saved["factor"]), str(saved["source"]), float(saved["spread"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} does not hold a saved scale: {remedy}") from error
-    if not options.min_factor <= factor <= options.max_factor:
-        raise DataError(
-            f"{path} holds the scale factor {factor:g}, expected {options.min_factor:g} to {options.max_factor:g}: "
-            "delete it to begin at 1"
-        )
+    if source == FIXED:
+        is_allowed, expected = 0 < factor < math.inf, "above 0"
+    else:
+        is_allowed = options.min_factor <= factor <= options.max_factor
+        expected = f"{options.min_factor:g} to {options.max_factor:g}"
+    if not is_allowed:
+        raise DataError(f"{path} holds the scale factor {factor:g}, expected {expected}: delete it to begin at 1")
     return ScaleState(factor=factor, source=shorten(source, 40), spread=spread)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from metric3d_ros.corrections import CorrectionOptions, DepthCorrector, KnownDis
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.estimator import Estimate
 from metric3d_ros.geometry import FarOptions, GroundOptions, find_ground
+from metric3d_ros.scale import ScaleOptions
 
 CAMERA = Camera(96, 72, 80.0, 80.0, 45.0, 34.0)
 RGB = np.full((72, 96, 3), 120, np.uint8)
@@ -117,6 +119,125 @@ def test_the_factor_is_remembered_and_a_damaged_file_is_warned_of(tmp_path):
     )
     assert anew.scale.factor == 1
     assert str(file) in lines[0]
+
+
+def known(distance_m, **more):
+    return CorrectionOptions(scale=ScaleSource(known=KnownDistance(distance_m=distance_m, box=(45, 34, 1, 1)), **more))
+
+
+def test_the_factor_of_a_known_distance_is_kept_when_it_is_not_set_any_more():
+    corrector, depth, off = DepthCorrector(), estimate(np.full((72, 96), 2, np.float32)), CorrectionOptions()
+    measured = scaled_by(corrector, known(2.5), depth, frames=10)
+    for stamp_s in (1.0, 31.0, 91.0):
+        kept = corrector.apply(depth, RGB, stamp_s, options=off)
+        assert kept.is_corrected
+        assert (kept.scale.factor, kept.scale.source) == (measured.scale.factor, "known distance")
+        assert "the remembered factor is used" in kept.scale.refused
+        assert kept.scale.age_s == pytest.approx(stamp_s - 0.9)
+        assert kept.scale.stale == (stamp_s > 61)
+        np.testing.assert_array_equal(kept.estimate.depth_m, measured.estimate.depth_m)
+    # Another tape measure counts at once, and its factor is the one that is kept.
+    corrector.apply(depth, RGB, 92.0, options=known(3.5))
+    assert corrector.apply(depth, RGB, 93.0, options=off).scale.factor == pytest.approx(1.75, rel=1e-3)
+
+
+def test_the_factor_of_another_source_takes_the_place_of_the_one_that_was_kept():
+    corrector, depth, off = DepthCorrector(), estimate(np.full((72, 96), 2, np.float32)), CorrectionOptions()
+    scaled_by(corrector, known(2.5), depth)
+    # No ground is seen: nothing has been measured in its place.
+    height = corrector.apply(depth, RGB, 3.0, options=CorrectionOptions(scale=ScaleSource(camera_height_m=1.0)))
+    assert (height.scale.stale, height.scale.age_s) == (True, math.inf)
+    assert corrector.apply(depth, RGB, 4.0, options=off).scale.factor == pytest.approx(1.25, rel=1e-3)
+    corrector.apply(depth, RGB, 5.0, options=CorrectionOptions(scale=ScaleSource(factor=1.0)))
+    discarded = corrector.apply(depth, RGB, 6.0, options=off)
+    assert (discarded.scale, discarded.is_corrected) == (None, False)
+    assert discarded.estimate is depth
+
+
+def test_a_known_distance_that_was_never_measured_leaves_no_factor():
+    corrector, depth = DepthCorrector(), estimate(np.full((72, 96), np.nan, np.float32))
+    assert corrector.apply(depth, RGB, 0.0, options=known(2.5)).scale.refused
+    assert not corrector.apply(depth, RGB, 1.0, options=CorrectionOptions()).is_corrected
+
+
+def test_a_new_source_counts_at_once_also_if_limits_change_with_it():
+    corrector, depth = DepthCorrector(), estimate(np.full((72, 96), 2, np.float32))
+    scaled_by(corrector, known(2.5), depth)
+    state = corrector.apply(depth, RGB, 3.0, options=known(5.0, tracker=ScaleOptions(max_factor=3.0))).scale
+    assert (state.factor, state.refused) == (pytest.approx(2.5, rel=1e-3), "")
+
+
+def test_new_limits_let_the_age_of_the_factor_go_on():
+    corrector, depth = DepthCorrector(), estimate(np.full((72, 96), 2, np.float32))
+    scaled_by(corrector, known(2.5), depth, frames=10)
+    options = CorrectionOptions(scale=ScaleSource(tracker=ScaleOptions(max_factor=3.0)))
+    state = corrector.apply(depth, RGB, 100.9, options=options).scale
+    assert (state.age_s, state.stale) == (pytest.approx(100), True)
+
+
+def test_a_factor_that_is_not_measured_is_not_saved(tmp_path):
+    file, depth = tmp_path / "scale.yaml", estimate(np.full((72, 96), 2, np.float32))
+    corrector = DepthCorrector()
+    scaled_by(corrector, known(2.5, file=file), depth)
+    saved = file.read_text()
+    file.unlink()
+    height = CorrectionOptions(scale=ScaleSource(camera_height_m=1.0, file=file))
+    for stamp_s in (10.0, 20.0, 5.0, 15.0):
+        state = corrector.apply(depth, RGB, stamp_s, options=height).scale
+        assert state.stale
+        assert not file.exists()
+    corrector.apply(depth, RGB, 30.0, options=known(2.5, file=file))
+    assert file.exists()
+    assert "known distance" in saved
+    file.unlink()
+    # A recording that starts again, and its first frame has no depth.
+    corrector.apply(estimate(np.full((72, 96), np.nan, np.float32)), RGB, 1.0, options=known(2.5, file=file))
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("factor", [0.2, 5.0])
+def test_a_fixed_factor_holds_whatever_the_limits_of_measurements(factor):
+    depth = estimate(np.full((72, 96), 2, np.float32))
+    found = DepthCorrector().apply(depth, RGB, 0.0, options=CorrectionOptions(scale=ScaleSource(factor=factor)))
+    np.testing.assert_allclose(found.estimate.depth_m, 2 * factor, rtol=1e-6)
+
+
+SCENE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (72, 96, 3), np.uint8), (0, 0), 2)
+STEADY_SCALE = CorrectionOptions(steady_scale=True)
+STEADY = CorrectionOptions(steady_scale=True, average=True)
+
+
+def show(corrector, options, factor=1.0, *, hw=(72, 96)):
+    """Correct a frame of a camera that stands still; return what it multiplied depth by, on average."""
+    depth = (2 + SCENE[: hw[0], : hw[1], 0] / 256).astype(np.float32) * np.float32(factor)
+    seen = dataclasses.replace(estimate(depth), camera=dataclasses.replace(CAMERA, width=hw[1], height=hw[0]))
+    corrected = corrector.apply(seen, SCENE[: hw[0], : hw[1]].copy(), 0.0, options=options)
+    return float(np.median(corrected.estimate.depth_m / depth))
+
+
+@pytest.mark.parametrize("one", [{"steady_scale": True}, {"average": True}])
+def test_stability_that_is_switched_while_the_size_of_images_changes_works_on(one):
+    corrector, small = DepthCorrector(), (54, 96)
+    for _ in range(3):
+        show(corrector, STEADY)
+    for _ in range(3):
+        show(corrector, CorrectionOptions(**one), hw=small)
+    assert show(corrector, STEADY, hw=small) == pytest.approx(1, abs=1e-4)
+    assert show(corrector, STEADY, 1.04, hw=small) == pytest.approx(1 / 1.04, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("between", "then"),
+    [({}, STEADY), ({"steady_scale": True}, CorrectionOptions(average=True)), ({"average": True}, STEADY_SCALE)],
+)
+def test_stability_that_is_switched_on_again_uses_no_frame_from_before(between, then):
+    corrector = DepthCorrector()
+    for factor in (1.0, 1.04, 1.0, 1.04):
+        show(corrector, STEADY, factor)
+    for _ in range(2):
+        show(corrector, CorrectionOptions(**between))
+    assert show(corrector, then, 1.03) == pytest.approx(1, abs=1e-6)
+    assert show(corrector, then, 1.0) > 1.01, "it works again from the second frame on"
 
 
 def test_a_frozen_factor_stays():

@@ -149,6 +149,18 @@ def test_two_sources_of_scale_are_refused(camera):
     assert "scale.factor and scale.topic are set: set only one" in result.reason
 
 
+def test_the_factor_of_a_known_distance_is_kept_until_another_one_is_set(plain):
+    raw_m = 60 * METRES
+    change(plain, scale__known_box=[WIDTH / 2, HEIGHT / 2, 1.0, 1.0], scale__known_distance_m=1.2 * raw_m)
+    np.testing.assert_allclose(depth_of(plain, wall(60)), 1.2 * raw_m, rtol=1e-3)
+    change(plain, scale__known_distance_m=0.0)
+    np.testing.assert_allclose(depth_of(plain, wall(60)), 1.2 * raw_m, rtol=1e-3)
+    change(plain, scale__factor=1.0)
+    np.testing.assert_allclose(depth_of(plain, wall(60)), raw_m, rtol=1e-5)
+    change(plain, scale__factor=0.0)
+    np.testing.assert_allclose(depth_of(plain, wall(60)), raw_m, rtol=1e-5)
+
+
 def test_half_near_half_far_is_untouched_with_everything_off(plain):
     depth = depth_of(plain, half_near_half_far())
     np.testing.assert_allclose(depth[0, [0, -1]], [50 * METRES, 200 * METRES], rtol=1e-5)

@@ -75,10 +75,10 @@ def test_a_known_distance_scales_depth_and_the_manifest_has_the_factor(model, fo
 
 
 def test_a_fixed_factor_holds_from_the_first_frame_on(model, folder, tmp_path):
-    assert run(model, folder, tmp_path / "out", "--param", "scale.factor=2.0", "--chunk", 1) == 0
+    assert run(model, folder, tmp_path / "out", "--param", "scale.factor=3.0", "--chunk", 1) == 0
     plain = corrected_one_by_one(model, folder, CorrectionOptions())
     for depth_m, plain_m in zip(depths_of(tmp_path / "out"), plain, strict=True):
-        np.testing.assert_allclose(depth_m, 2 * plain_m, rtol=1e-6)
+        np.testing.assert_allclose(depth_m, 3 * plain_m, rtol=1e-6)
 
 
 @pytest.mark.parametrize("value", ["stability.scale=true", "stability.temporal=true", "scale.camera_height_m=1.2"])

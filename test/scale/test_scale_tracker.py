@@ -105,8 +105,13 @@ def test_a_frozen_tracker_does_not_follow():
     assert tracker.update(measured(1.05), 1.1).factor > 1
 
 
-def test_a_fixed_factor_is_taken_at_once():
-    assert settled().update(fixed_scale(1.7), 1.0).factor == pytest.approx(1.7)
+@pytest.mark.parametrize("factor", [0.1, 1.7, 3.0])
+def test_a_fixed_factor_is_taken_at_once_whatever_the_limits_of_measurements(factor, tmp_path):
+    state = settled().update(fixed_scale(factor), 1.0)
+    assert state.factor == pytest.approx(factor)
+    assert not state.refused
+    save_scale(tmp_path / "scale.yaml", state)
+    assert load_scale(tmp_path / "scale.yaml").factor == pytest.approx(factor)
 
 
 def test_time_that_runs_backwards_keeps_the_factor():
@@ -114,6 +119,26 @@ def test_time_that_runs_backwards_keeps_the_factor():
     state = tracker.update(measured(1.2), -50.0)
     assert state.factor == pytest.approx(1.2)
     assert state.age_s == 0
+
+
+def test_the_age_of_a_factor_goes_on_after_time_that_runs_backwards():
+    tracker, refusal = settled(1.2), ScaleRefusal("ranges", "none")
+    assert tracker.update(refusal, 10.9).age_s == pytest.approx(10)
+    for stamp_s, age_s in ((-50.0, 10), (-45.0, 15), (0.0, 60), (9950.0, 10010)):
+        state = tracker.update(refusal, stamp_s)
+        assert state.age_s == pytest.approx(age_s)
+        assert state.stale == (age_s > 60)
+    assert state.factor == pytest.approx(1.2)
+
+
+def test_the_age_of_a_factor_goes_on_in_another_tracker():
+    tracker, refusal = ScaleTracker(ScaleOptions(expire_s=30), start=settled(1.2).state), ScaleRefusal("ranges", "none")
+    for stamp_s, age_s in ((1e6, 0), (1e6 + 20, 20), (1e6 + 40, 40)):
+        state = tracker.update(refusal, stamp_s)
+        assert state.age_s == pytest.approx(age_s)
+        assert state.stale == (age_s > 30)
+    never = ScaleTracker().update(refusal, 5.0)
+    assert (never.age_s, never.stale) == (math.inf, True)
 
 
 def test_the_factor_survives_a_restart_and_is_stale_until_it_is_measured_again(tmp_path):
@@ -141,6 +166,9 @@ def test_a_saved_factor_outside_the_limits_is_refused(tmp_path):
     path = tmp_path / "scale.yaml"
     save_scale(path, ScaleState(factor=40.0))
     with pytest.raises(DataError, match=r"expected 0.5 to 2"):
+        load_scale(path)
+    save_scale(path, ScaleState(factor=-1.0, source="fixed"))
+    with pytest.raises(DataError, match=r"factor -1, expected above 0"):
         load_scale(path)
     with pytest.raises(DataError, match="cannot be written"):
         save_scale(path / "scale.yaml", ScaleState())

@@ -163,6 +163,26 @@ def test_invalid_pixels_and_a_change_of_size_do_no_harm():
     assert np.isfinite(steadying.factors).all()
 
 
+@pytest.mark.parametrize("hw", [(HEIGHT, WIDTH), (HEIGHT // 2, WIDTH)])
+def test_what_missed_a_frame_starts_anew_also_if_its_size_was_another(hw):
+    def show(factor=1.0):
+        depth = cv2.resize(frame.true_depth_m, hw[::-1], interpolation=cv2.INTER_NEAREST) * np.float32(factor)
+        return depth, cv2.resize(frame.rgb, hw[::-1], interpolation=cv2.INTER_AREA), camera
+
+    frame, steadying, camera = rooms(4)[0], Steadying(), CAMERA.scaled(hw[1], hw[0])
+    for factor in (1.0, 1.02, 1.0, 1.02):
+        steadying.update(frame.true_depth_m * np.float32(factor), frame.rgb)
+    steadying.scale = steadying.temporal = False
+    for factor in (1.0, 1.02):
+        steadying.update(*show(factor))
+    steadying.scale = steadying.temporal = True
+    depth, *others = show()
+    np.testing.assert_array_equal(steadying.update(depth, *others), depth)
+    assert steadying.factors[-1] == 1
+    depth, *others = show(1.02)
+    assert np.median(steadying.update(depth, *others) / depth) == pytest.approx(1 / 1.02, abs=0.005)
+
+
 def test_the_correction_of_scale_is_limited():
     frame = rooms(4)[0]
     steadying = Steadying(temporal=False, stabiliser=ScaleStabiliser(StabiliserOptions(max_correction=0.02)))

@@ -185,11 +185,10 @@ class Line:
             return _result(camera, frame, None, parameters)
         if frame.seen is not None:
             estimate = leave_out_unseen(estimate, frame.seen)
-        options = parameters.corrections(camera.name)
-        if not options.is_on:
-            return _result(camera, frame, estimate, parameters)
         started_s = time.monotonic()
-        corrected = camera.correct(frame, estimate, options, parameters)
+        corrected = camera.correct(frame, estimate, parameters.corrections(camera.name), parameters)
+        if not corrected.is_corrected:
+            return _result(camera, frame, estimate, parameters)
         if corrected.scale is not None:
             self._on_scaled(camera, frame, corrected.scale)
         times_ms = {**corrected.estimate.timings_ms, CORRECT: (time.monotonic() - started_s) * 1e3}

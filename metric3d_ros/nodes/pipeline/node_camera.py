@@ -64,7 +64,7 @@ class NodeCamera:
     def correct(
         self, frame: Frame, estimate: Estimate, options: CorrectionOptions, parameters: DepthParameters
     ) -> Corrected:
-        """Correct the estimate of a frame; frames come in the order of their stamps."""
+        """Correct the estimate of a frame; frames come in the order of their stamps, also while `options` are off."""
         stamp_s = stamp_ns(frame) / 1e9
         ranges = self._ranges.at(
             stamp_s,

@@ -1,5 +1,6 @@
 """Frames of several cameras walk the line: batches, fairness, and one camera's failure beside the others."""
 
+import dataclasses
 import time
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'metric
 import tiny_models
 
 from metric3d_ros.codecs.sixteen_bits import SteadySampleRange
+from metric3d_ros.corrections import Corrected
 from metric3d_ros.errors import InferenceError
 from metric3d_ros.estimation.depth_model import open_model
 from metric3d_ros.estimation.estimator import ALL_OUTPUTS, DEPTH, Estimator
@@ -22,6 +24,7 @@ from metric3d_ros.nodes.parameters.corrections.edges import EdgesParameters
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.nodes.pipeline.line import Line
 from metric3d_ros.pictures import SteadyRange
+from metric3d_ros.scale import ScaleState
 
 WIDE, HIGH = (48, 64), (64, 48)
 
@@ -56,6 +59,9 @@ class Camera:
         assert self.progress.is_busy
         self.results.append(result)
 
+    def correct(self, frame, estimate, options, parameters):
+        return Corrected(estimate, is_corrected=options.is_on)
+
     def save_snapshot(self, result):
         self.saved.append(float(result.estimate.depth_m[0, 0]))
         self.snapshot_is_wanted = False
@@ -88,7 +94,7 @@ def engine(tmp_path_factory):
 class Session:
     """A line that notes how many images went through the network together."""
 
-    def __init__(self, engine, **values):
+    def __init__(self, engine, *, on_scaled=lambda camera, frame, state: None, **values):
         self.estimator, self.batches, self.errors = Estimator(engine), [], []
         self.published, self.now_ns = [], 3_000_000_000
         estimate = self.estimator.estimate_batch
@@ -104,6 +110,7 @@ class Session:
             now_ns=lambda: self.now_ns,
             on_published=lambda camera, frame, times_ms: self.published.append((camera.name, times_ms)),
             log=SimpleNamespace(warning=print, error=self.errors.append),
+            on_scaled=on_scaled,
         )
 
 
@@ -208,15 +215,26 @@ def test_correction_that_fails_drops_the_frame_of_its_camera_alone(engine):
         raise RuntimeError("no correction")
 
     front.correct = fail
-    rear.correct = lambda frame, estimate, options, parameters: SimpleNamespace(
-        scale=None, ground=None, estimate=estimate
-    )
     session = Session(engine, edges=EdgesParameters(remove=True))
     session.line.run({front: frame(100), rear: frame(200)})
     assert (front.counts.dropped[Dropped.BAD], front.counts.published) == (1, 0)
     assert (rear.counts.dropped[Dropped.BAD], rear.counts.published) == (0, 1)
     assert "no correction" in session.errors[0]
     assert not front.progress.is_busy
+
+
+def test_a_factor_that_a_camera_keeps_is_applied_though_all_corrections_are_off(engine):
+    camera, kept, told = Camera("camera"), ScaleState(factor=1.2, source="known distance"), []
+    session = Session(engine, on_scaled=lambda camera, frame, state: told.append((camera.name, state)))
+    session.line.run({camera: frame(100)})
+    camera.correct = lambda frame, estimate, options, parameters: Corrected(
+        dataclasses.replace(estimate, depth_m=estimate.depth_m * np.float32(1.2)), kept
+    )
+    session.line.run({camera: frame(100)})
+    assert depth_m(camera) == pytest.approx([5.0, 6.0])
+    assert [result.is_corrected for result in camera.results] == [False, True]
+    assert told == [("camera", kept)]
+    assert ["correct" in times_ms for _, times_ms in session.published] == [False, True]
 
 
 def test_stamp_of_another_clock_gives_no_age(engine):
