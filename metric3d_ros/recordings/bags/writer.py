@@ -12,7 +12,7 @@ import yaml
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.boundary import one_line_about, read_text
-from metric3d_ros.files.yaml_text import MOST_BYTES, load_first_document
+from metric3d_ros.files.yaml_text import LimitedLoader, load_first_document
 from metric3d_ros.recordings.bags.message_classes import with_arrays
 from metric3d_ros.recordings.bags.reader import Bag
 
@@ -21,6 +21,14 @@ SUFFIXES = {MCAP: ".mcap", SQLITE3: ".db3"}
 _INFORMATION = "rosbag2_bagfile_information"
 IF_GONE = "copy it back, or run again into another folder"
 """What to do about a part that was there."""
+
+
+class _MetadataLoader(LimitedLoader):
+    """Reads a part's metadata, which `BagPart` wrote: up to about 30,000 QoS profiles, one for each publisher."""
+
+    most_letters = 16 << 20
+    most_lines = 1_000_000
+    most_nodes = 1_000_000
 
 
 class BagPart:
@@ -125,8 +133,8 @@ def write_metadata(bag: Path, files: Sequence[str], *, only_metadata: bool = Fal
     for file in files:
         about = bag / f".{file}.yaml"
         with one_line_about(about, DataError, what="metadata of a part of a bag", remedy=IF_GONE):
-            text = read_text(about, error=DataError, remedy=IF_GONE, most_bytes=MOST_BYTES)
-            loaded = _checked(load_first_document(text)[_INFORMATION])
+            text = read_text(about, error=DataError, remedy=IF_GONE, most_bytes=_MetadataLoader.most_letters)
+            loaded = _checked(load_first_document(text, _MetadataLoader)[_INFORMATION])
         loaded["files"][0]["path"] = file
         if loaded["message_count"]:
             if not (only_metadata or (bag / file).is_file()):
