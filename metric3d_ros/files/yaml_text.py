@@ -37,14 +37,18 @@ class LimitError(yaml.MarkedYAMLError):
 
 
 class LimitedLoader(yaml.SafeLoader):
-    """SafeLoader with limits."""
+    """SafeLoader with limits; a subclass may set others for what this package writes itself."""
+
+    most_letters = MOST_BYTES
+    most_lines = MOST_LINES
+    most_nodes = MOST_NODES
 
     def __init__(self, text: str) -> None:
         """Raise LimitError for a text that would take seconds to read, whatever it holds."""
-        if len(text) > MOST_BYTES:
-            raise LimitError(f"it has {len(text)} letters, expected at most {MOST_BYTES}")
-        if text.count("\n") > MOST_LINES:
-            raise LimitError(f"it has {text.count(chr(10))} lines, expected at most {MOST_LINES}")
+        if len(text) > self.most_letters:
+            raise LimitError(f"it has {len(text)} letters, expected at most {self.most_letters}")
+        if text.count("\n") > self.most_lines:
+            raise LimitError(f"it has {text.count(chr(10))} lines, expected at most {self.most_lines}")
         super().__init__(text)
         self._depth = 0
         self._nodes = 0
@@ -80,8 +84,8 @@ class LimitedLoader(yaml.SafeLoader):
 
     def _count(self, nodes: int, mark: yaml.Mark) -> None:
         self._nodes += nodes
-        if self._nodes > MOST_NODES:
-            raise LimitError(f"there are more than {MOST_NODES} values, aliases written out", mark)
+        if self._nodes > self.most_nodes:
+            raise LimitError(f"there are more than {self.most_nodes} values, aliases written out", mark)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Return a node's value; what its constructor raises becomes a ConstructorError with the place."""

@@ -1,6 +1,7 @@
 """Depth as OpenEXR files: float32 metres in the channel Z, as renderers and compositing programs have it."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,5 +32,8 @@ def write_exr(path: str | Path, depth_m: npt.NDArray[np.float32]) -> None:
         with OpenEXR.File(header, channels) as file:
             file.write(str(path))
     except RuntimeError as error:
-        # It raises nothing else, a full disk included.
+        # It raises nothing else; only its words tell that the disk is full.
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number), str(path)) from error
         raise OSError(errno.EIO, str(error), str(path)) from error

@@ -1,9 +1,10 @@
 """Videos written with PyAV: H.264 in MP4, a frame at its own time."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -49,23 +50,32 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Complete the file."""
-        if self._container is not None:
-            self._container.mux(self._stream.encode())
-            self._container.close()
-            self._container = None
+        """Complete the file; whatever this raises, it is closed then."""
+        container, self._container = self._container, None
+        if container is not None:
+            try:
+                container.mux(self._stream.encode())
+            finally:
+                container.close()
+
+    def abort(self) -> None:
+        """Close the file, which is not wanted any more; never raises, so that the error before it is the one seen."""
+        container, self._container = self._container, None
+        if container is not None:
+            with contextlib.suppress(Exception):
+                container.close()
 
 
 def join_videos(parts: Sequence[Path], target: Path) -> None:
     """Write one video of parts that one encoder made; only parts of another size than the first are encoded again.
 
-    Raises DataError for a part that is gone or cannot be read.
+    Raises DataError for a part that is gone or cannot be read, and OSError if the video cannot be written.
     """
     av = _import_av()
     with (
         scratch_folder("metric3d_video") as scratch,
         replacing(target) as file,
-        av.open(file, "w", format="mp4") as output,
+        _open_to_write(file, target) as output,
     ):
         parts = _of_one_size(parts, scratch)
         stream: Any = None
@@ -86,6 +96,22 @@ def join_videos(parts: Sequence[Path], target: Path) -> None:
                     packet.time_base, packet.stream = _TIME_BASE, stream
                     output.mux(packet)
                 offset = end + round(_LAST_FRAME_NS * _TIME_BASE.denominator / 1e9)
+
+
+@contextlib.contextmanager
+def _open_to_write(file: BinaryIO, target: Path) -> Iterator[Any]:
+    """Yield an MP4 file that grows in an open file, which will be `target`; its OSError names that.
+
+    It is opened by a name: what writing to a Python file raises, PyAV prints or wraps in an error of its own.
+    """
+    name = f"/proc/self/fd/{file.fileno()}"
+    try:
+        with _import_av().open(name, "w", format="mp4") as output:
+            yield output
+    except OSError as error:
+        if error.filename != name:
+            raise
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def _of_one_size(parts: Sequence[Path], scratch: Path) -> list[Path]:

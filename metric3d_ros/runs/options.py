@@ -56,6 +56,8 @@ class RunOptions:
     chunk_frames: int = 64
 
     def __post_init__(self) -> None:
+        if not self.write:
+            raise ConfigurationError(f"--write is empty, expected some of {', '.join(FORMATS)}")
         unknown = [name for name in self.write if name not in FORMATS]
         if unknown:
             raise ConfigurationError(f"--write {','.join(unknown)} is unknown, expected some of {', '.join(FORMATS)}")
@@ -77,6 +79,8 @@ class RunOptions:
         wrong = [name for name in self.outputs if name not in switches]
         if wrong:
             raise ConfigurationError(f"--outputs {','.join(wrong)} is unknown, expected some of {', '.join(switches)}")
+        if BAG in self.write and not (self.outputs or self.merge):
+            raise ConfigurationError(f"--outputs is empty for --write bag, expected some of {', '.join(switches)}")
 
     @property
     def limits(self) -> str:

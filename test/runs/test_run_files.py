@@ -1,11 +1,15 @@
 """`metric3d run` on image files, and its outputs as others read them; without ROS."""
 
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 
 import cv2
 import numpy as np
@@ -67,6 +71,19 @@ def test_a_run_with_the_demo_model_says_what_it_cannot_do(model, folder, tmp_pat
     assert "--model vit_small gives the authors&#x27; depth" in page
     assert run(model, folder, "-o", tmp_path / "other", "--focal", FOCAL, "--write", "html", "--limit", 1) == 0
     assert "for trying" not in capsys.readouterr().err + (tmp_path / "other/index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["lab #3", "really?", "50% off", "a&b", 'say "x"', "über:weg", "100%25"])
+def test_a_page_finds_its_pictures_whatever_they_are_called(model, folder, tmp_path, name):
+    """As a browser does: it takes the entities out of the page, and then the address apart."""
+    (folder / "view_0.png").rename(folder / f"{name}.png")
+    out = tmp_path / "out"
+    assert run(model, folder, "-o", out, "--focal", FOCAL, "--write", "html") == 0
+    sources = re.findall('src="([^"]*)"', (out / "index.html").read_text())
+    found = [urllib.parse.urlsplit(urllib.parse.urljoin("file:///", html.unescape(source))) for source in sources]
+    files = [urllib.request.url2pathname(address.path).lstrip("/") for address in found]
+    assert f"pictures/pictures/{name}.jpg" in files
+    assert all((out / file).is_file() for file in files)
 
 
 def test_plyfile_reads_the_clouds(model, folder, tmp_path):

@@ -38,6 +38,9 @@ def run(model, folder, tmp_path, capsys):
         (["--param", "depth.max_m"], "--param 'depth.max_m' has no value, expected NAME=VALUE such as depth.max_m=20"),
         (["--param", "depth.max_m=["], "--param 'depth.max_m=[' is no YAML"),
         (["--write", "gif"], "--write gif is unknown, expected some of"),
+        (["--write", ""], "--write is empty, expected some of bag, png16, npz,"),
+        (["--write", " , "], "--write is empty, expected some of bag, png16, npz,"),
+        (["--write", "bag", "--outputs", ""], "--outputs is empty for --write bag, expected some of depth, "),
         (["--batch", 0], "--batch is 0, expected 1 to 1000000000"),
     ],
 )

@@ -1,9 +1,11 @@
 """A rosbag2 that grows part by part: each part is a storage file of its own, and metadata.yaml names them all."""
 
+import contextlib
+import errno
 import operator
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import yaml
 from metric3d_ros.errors import DataError
 from metric3d_ros.files.atomic import write_text
 from metric3d_ros.files.boundary import one_line_about, read_text
-from metric3d_ros.files.yaml_text import MOST_BYTES, load_first_document
+from metric3d_ros.files.yaml_text import LimitedLoader, load_first_document
 from metric3d_ros.recordings.bags.message_classes import with_arrays
 from metric3d_ros.recordings.bags.reader import Bag
 
@@ -23,8 +25,16 @@ IF_GONE = "copy it back, or run again into another folder"
 """What to do about a part that was there."""
 
 
+class _MetadataLoader(LimitedLoader):
+    """Reads a part's metadata, which `BagPart` wrote: up to about 30,000 QoS profiles, one for each publisher."""
+
+    most_letters = 16 << 20
+    most_lines = 1_000_000
+    most_nodes = 1_000_000
+
+
 class BagPart:
-    """One storage file in the making, in a folder of its own."""
+    """One storage file in the making, in a folder of its own; OSError if it cannot be written, whatever the storage."""
 
     def __init__(self, folder: Path, *, storage: str = MCAP) -> None:
         """Begin it; DataError if `rosbags` is not installed."""
@@ -37,40 +47,59 @@ class BagPart:
         self._writer: Any = Writer(folder, version=9, storage_plugin=plugin)
         self._typestore: Any = get_typestore(Stores.ROS2_JAZZY)
         self._topics: dict[str, Any] = {}
-        self._writer.open()
         self.folder = folder
+        with _os_errors(folder):
+            self._writer.open()
 
     def write(self, topic: str, message_type: str, message: Any, received_ns: int) -> None:
         """Write a message of `message_classes`, on a topic that is reliable and volatile with a queue of 2."""
-        connection = self._topics.get(topic)
-        if connection is None:
-            connection = self._topics[topic] = self._writer.add_connection(
-                topic, message_type, typestore=self._typestore, offered_qos_profiles=[output_qos()]
-            )
         data = self._typestore.serialize_cdr(with_arrays(message), message_type)
-        self._writer.write(connection, received_ns, data)
+        with _os_errors(self.folder):
+            connection = self._topics.get(topic)
+            if connection is None:
+                connection = self._topics[topic] = self._writer.add_connection(
+                    topic, message_type, typestore=self._typestore, offered_qos_profiles=[output_qos()]
+                )
+            self._writer.write(connection, received_ns, data)
 
     def copy(self, connection: Any, bag: Bag, data: bytes, received_ns: int) -> None:
         """Write a message of another bag, on a topic with the type, hash and QoS that it has there."""
+        data = bag.to_ros2(data, connection.msgtype)
         key = f"{connection.topic} {connection.id}"
-        mine = self._topics.get(key)
-        if mine is None:
-            mine = self._topics[key] = self._writer.add_connection(
-                connection.topic,
-                bag.ros2_type(connection.msgtype),
-                typestore=bag.ros2_typestore,
-                offered_qos_profiles=_offered_qos(connection),
-            )
-        self._writer.write(mine, received_ns, bag.to_ros2(data, connection.msgtype))
+        with _os_errors(self.folder):
+            mine = self._topics.get(key)
+            if mine is None:
+                mine = self._topics[key] = self._writer.add_connection(
+                    connection.topic,
+                    bag.ros2_type(connection.msgtype),
+                    typestore=bag.ros2_typestore,
+                    offered_qos_profiles=_offered_qos(connection),
+                )
+            self._writer.write(mine, received_ns, data)
 
     def close(self) -> None:
         """Complete the file."""
-        self._writer.close()
+        with _os_errors(self.folder):
+            self._writer.close()
 
     def abort(self) -> None:
-        """Close the file and remove it."""
-        self._writer.abort()
+        """Close the file and remove it; never raises, so that the error before it is the one seen."""
+        with contextlib.suppress(Exception):
+            self._writer.abort()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _os_errors(folder: Path) -> Iterator[None]:
+    """Raise what SQLite raises about a file that it cannot write as OSError: ENOSPC for a full disk, else EIO."""
+    import sqlite3
+
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "full" in str(error):  # its code is there only from Python 3.11 on
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise OSError(errno.EIO, str(error), str(folder)) from error
 
 
 def output_qos(*, latched: bool = False) -> Any:
@@ -125,8 +154,8 @@ def write_metadata(bag: Path, files: Sequence[str], *, only_metadata: bool = Fal
     for file in files:
         about = bag / f".{file}.yaml"
         with one_line_about(about, DataError, what="metadata of a part of a bag", remedy=IF_GONE):
-            text = read_text(about, error=DataError, remedy=IF_GONE, most_bytes=MOST_BYTES)
-            loaded = _checked(load_first_document(text)[_INFORMATION])
+            text = read_text(about, error=DataError, remedy=IF_GONE, most_bytes=_MetadataLoader.most_letters)
+            loaded = _checked(load_first_document(text, _MetadataLoader)[_INFORMATION])
         loaded["files"][0]["path"] = file
         if loaded["message_count"]:
             if not (only_metadata or (bag / file).is_file()):

@@ -1,6 +1,7 @@
 """A page to scroll through the pictures of a run."""
 
 import html
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def write_page(path: Path, frames: Sequence[dict[str, Any]], *, warning: str = "
 
 def _figure(frame: dict[str, Any]) -> str:
     picture = next((file for file in frame["files"] if "pictures" in file.split("/")), "")
+    address = urllib.parse.quote(picture)  # a file's name may hold #, ? and %, which mean something else in an address
     depth, camera = frame["depth_m"], frame["camera"]
     middle = "no valid depth" if depth["p50"] is None else f"{depth['p5']:.2f} to {depth['p95']:.2f} m"
     caption = (
@@ -48,7 +50,7 @@ def _figure(frame: dict[str, Any]) -> str:
         f"{frame['focal_px']:.1f} px ({frame['focal_from']})"
     )
     return (
-        f'<figure><img loading="lazy" src="{html.escape(picture, quote=True)}" width="{2 * camera["width"]}" '
+        f'<figure><img loading="lazy" src="{html.escape(address, quote=True)}" width="{2 * camera["width"]}" '
         f'height="{camera["height"]}" alt="{html.escape(str(frame["frame"]), quote=True)}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )

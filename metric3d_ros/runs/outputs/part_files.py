@@ -131,7 +131,7 @@ class PartFiles:
         if self.bag is not None:
             self.bag.abort()
         if self._video is not None:
-            self._video.close()
+            self._video.abort()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
