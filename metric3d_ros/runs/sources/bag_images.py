@@ -137,7 +137,8 @@ class BagImages:
             seen: Counter[str] = Counter()
             chooser = _Chooser(self.every, self.fps, self._first_ns, Counter() if left_out is None else left_out)
             newest_ns: dict[str, int] = {}
-            start_ns = chooser.tick_start_ns(chunk.start)
+            # No chunk has what is before the span: a tick that --start cuts begins there.
+            start_ns = max(self._span_ns[0], chooser.tick_start_ns(chunk.start))
             for connection, received_ns, data in bag.messages(connections, start_ns=start_ns, stop_ns=chunk.stop):
                 topic = connection.topic
                 if not chooser.takes(topic, received_ns, is_before=received_ns < chunk.start):

@@ -101,7 +101,7 @@ class VideoFile:
             if chunk.start:
                 # From the start of its tick: the frame that was taken of it may be in the chunk before.
                 start_s = chunk.start / NS_PER_S
-                start_s = int(start_s * self.fps) / self.fps if self.fps else start_s
+                start_s = max(self.start_s, int(start_s * self.fps) / self.fps) if self.fps else start_s
                 container.seek(origin + int(start_s / stream.time_base), stream=stream)
             number, tick = 0, -1
             left_out = Counter() if left_out is None else left_out
@@ -112,6 +112,8 @@ class VideoFile:
                 stamp_ns = round((picture.pts - origin) * stream.time_base * NS_PER_S)
                 if stamp_ns >= chunk.stop:
                     return
+                if stamp_ns < self._span_ns[0]:  # no chunk has it: a tick that --start cuts begins there
+                    continue
                 is_new_tick = not self.fps or int(stamp_ns / NS_PER_S * self.fps + 1e-6) > tick
                 tick = int(stamp_ns / NS_PER_S * self.fps + 1e-6)
                 if stamp_ns < chunk.start:

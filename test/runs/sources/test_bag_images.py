@@ -34,9 +34,9 @@ def write_bag(path, *, images_ns, infos):
     return path
 
 
-def read(path, **options):
+def read(path, frames_in_chunk=64, **options):
     recording = BagImages(name="drive", source=str(path), cameras=CameraChoice(), **options)
-    return [item for chunk in recording.chunks(64) for item in recording.read(chunk)]
+    return [item for chunk in recording.chunks(frames_in_chunk) for item in recording.read(chunk)]
 
 
 def test_a_camera_info_that_was_published_once_serves_the_whole_bag(tmp_path):
@@ -89,3 +89,16 @@ def test_a_selection_beyond_the_end_has_no_images(tmp_path):
     recording = BagImages(name="drive", source=str(bag), cameras=CameraChoice(), start_s=100)
     assert recording.chunks(64) == []
     assert recording.total() == 3
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "fps", "taken_s"),
+    [(2.5, 3, 1, [2.6]), (5, 0, 0.1, [5.0]), (2.5, 6, 1, [2.6, 3.0, 4.0, 5.0])],
+)
+def test_a_tick_that_the_start_cuts_has_an_image_whatever_the_chunks(tmp_path, start_s, end_s, fps, taken_s, chunk):
+    """Of five images a second."""
+    times = [START_NS + number * SECOND_NS // 5 for number in range(50)]
+    bag = write_bag(tmp_path / "drive", images_ns=times, infos=[(START_NS, FX, (HEIGHT, WIDTH))])
+    frames = read(bag, chunk, start_s=start_s, end_s=end_s, fps=fps)
+    assert [(frame.stamp_ns - START_NS) / SECOND_NS for frame in frames] == pytest.approx(taken_s)
