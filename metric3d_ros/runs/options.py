@@ -98,8 +98,13 @@ class RunOptions:
         return corrections.steady_scale or corrections.average or is_measured
 
     def estimator(self) -> Estimator:
-        """Load the model."""
-        return load(self.model, provider=self.provider, threads=self.threads, inference_size=self.inference_size)
+        """Load the model.
+
+        Raises as `load` does, and ConfigurationError if it does not give what the parameters need.
+        """
+        estimator = load(self.model, provider=self.provider, threads=self.threads, inference_size=self.inference_size)
+        dataclasses.replace(self.node_parameters(), model=self.model).check_model(estimator.model.outputs)
+        return estimator
 
     def to_json(self) -> dict[str, Any]:
         """Return them as JSON has them; equal ones give equal results."""

@@ -10,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+import tiny_models
 from exif_files import with_exif
 
 import metric3d_ros
@@ -67,6 +68,38 @@ def test_a_run_with_the_demo_model_says_what_it_cannot_do(model, folder, tmp_pat
     assert "--model vit_small gives the authors&#x27; depth" in page
     assert run(model, folder, "-o", tmp_path / "other", "--focal", FOCAL, "--write", "html", "--limit", 1) == 0
     assert "for trying" not in capsys.readouterr().err + (tmp_path / "other/index.html").read_text()
+
+
+@pytest.mark.parametrize("form", ["png16", "npz", "ply", "pcd", "html", "exr", "video", "rrd"])
+def test_depth_below_the_minimum_confidence_is_invalid_in_every_format(model, folder, tmp_path, form):
+    module = {"exr": "OpenEXR", "video": "av", "rrd": "rerun"}.get(form)
+    if module:
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    for least, valid in ((tiny_models.CONFIDENCE - 0.1, 1), (tiny_models.CONFIDENCE + 0.1, 0)):
+        out = tmp_path / str(least)
+        words = ("--focal", FOCAL, "--write", form, "--param", f"depth.min_confidence={least}")
+        assert run(model, folder, "-o", out, *words) == 0
+        assert [line["valid"] for line in manifest(out)] == pytest.approx([valid] * 3, abs=0.01)
+
+
+@pytest.mark.parametrize("form", ["ply", "pcd", "rrd"])
+def test_points_below_their_minimum_confidence_are_left_out_in_every_format(model, folder, tmp_path, form):
+    if form == "rrd":
+        pytest.importorskip("rerun", reason="rerun-sdk is not installed: pip install 'metric3d_ros[viewer]'")
+    sizes = []
+    for least in (tiny_models.CONFIDENCE - 0.1, tiny_models.CONFIDENCE + 0.1):
+        out = tmp_path / str(least)
+        words = ("--focal", FOCAL, "--write", form, "--param", f"points.min_confidence={least}")
+        assert run(model, folder, "-o", out, *words) == 0
+        sizes.append((out / f"pictures/{form}/view_0.{form}").stat().st_size)
+    assert sizes[0] - sizes[1] > 48 * 64 * 12
+
+
+def test_a_minimum_confidence_of_a_model_that_gives_none_is_refused(folder, tmp_path, capsys):
+    model = tiny_models.save_onnx_community_model(tmp_path / "other.onnx")
+    assert run(model, folder, "-o", tmp_path / "out", "--focal", FOCAL, "--param", "points.min_confidence=0.5") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"points.min_confidence is 0.5, expected 0 with {model}, a model that gives no confidence" in error
 
 
 def test_plyfile_reads_the_clouds(model, folder, tmp_path):

@@ -8,10 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from metric3d_ros.estimation.estimator import CONFIDENCE, NORMALS
 from metric3d_ros.files.exclusive import save_to_disk
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.outputs.result import Result
-from metric3d_ros.outputs.table import OUTPUTS, Output
+from metric3d_ros.outputs.table import DEPTH_TOPIC, OUTPUTS, Output, find_output
 from metric3d_ros.pictures import DepthColours, depth_to_rgb
 from metric3d_ros.recordings.bags import message_classes
 from metric3d_ros.recordings.bags.writer import BagPart, add_part
@@ -38,11 +39,15 @@ def bag_outputs(options: RunOptions) -> list[Output]:
 def needs(options: RunOptions) -> frozenset[str]:
     """Return the estimator's outputs that are needed for what is written."""
     parameters = options.node_parameters()
-    wanted = frozenset({"depth"}).union(*(output.needs(parameters) for output in bag_outputs(options)))
+    # Every format has depth within the limits of `depth.*`, as the topic depth/image has.
+    outputs = (find_output(DEPTH_TOPIC), *bag_outputs(options))
+    wanted = frozenset[str]().union(*(output.needs(parameters) for output in outputs))
     if NPZ in options.write:
-        wanted |= {"confidence", "normals"}
+        wanted |= {CONFIDENCE, NORMALS}
     if {PLY, PCD} & set(options.write):
-        wanted |= {"normals"}
+        wanted |= {NORMALS}
+    if {PLY, PCD, RRD} & set(options.write) and parameters.points.min_confidence:
+        wanted |= {CONFIDENCE}
     corrections = parameters.corrections()
     return wanted | corrections.needs if corrections.is_on else wanted
 
