@@ -35,6 +35,7 @@ class BagImages:
         start_s, end_s: seconds from the bag's start; 0 for its end.
         every: only every n-th image of each topic, counted from the start of its chunk.
         fps: at most so many images of each topic a second, by the times at which they were received; 0 for all.
+        rectified: whether images are rectified; None to go by the name of their topic.
     """
 
     name: str
@@ -177,7 +178,7 @@ class BagImages:
             kind = NO_CAMERA
             info = None
             if self.cameras.is_given or infos is None:
-                camera, focal_from = self.cameras.camera(width, height)
+                camera, focal_from = self.cameras.camera(width, height, rectified=self._is_rectified(topic))
             else:
                 info = infos.find(header, (height, width), received_ns)
                 camera = Camera.from_camera_info(info, rectified=self._is_rectified(topic))
