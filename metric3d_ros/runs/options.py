@@ -27,6 +27,30 @@ _LIBRARIES = {
 }
 """What formats are written with: the library, its module, and the extra that installs it."""
 
+_SIXTEEN_BIT_RANGE = "sixteen_bit_range"
+_READ = {"rotate", "rectify", "outputs_in", "depth", "edges", "sky", "scale", "stability", "ground", "normals"}
+_READ |= {"obstacles", "color", "points", "scan", "compressed_depth"}
+"""Parameters of the node, and groups of them, that a run reads."""
+_UNREAD = {f"scale.{name}" for name in ("topic_type", "transform", "use_tf", "max_age_s")}
+_UNREAD |= {f"normals.{name}" for name in ("arrow_stride", "arrow_length_m")}
+"""Those of the groups that it does not read."""
+_OPTIONS = {
+    "model": "--model",
+    "provider": "--provider",
+    "threads": "--threads",
+    "inference_size": "--inference-size",
+    "cameras": "--topics",
+    "max_batch": "--batch",
+    "rectified": "--rectified",
+    "intrinsics": "--focal or --calibration",
+    "hfov_deg": "--hfov",
+    "camera_info_url": "--calibration",
+    "camera_info_scaling": "--scale-calibration",
+    "outputs": "--outputs",
+    _SIXTEEN_BIT_RANGE: "Selection's sixteen_bit_range",
+}
+"""What a run has in place of a parameter or a group."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -34,7 +58,7 @@ class RunOptions:
 
     Attributes:
         model, provider, threads, inference_size: as `load` takes them.
-        parameters: values of the node's parameters by name, such as {"depth.max_m": 20.0}.
+        parameters: values of the node's parameters by name, such as {"depth.max_m": 20.0}; those that a run reads.
         write: some of `FORMATS`.
         outputs: the bag's topics, as `outputs.*` of the node names them.
         storage: of the bag, "mcap" or "sqlite3".
@@ -65,7 +89,10 @@ class RunOptions:
             raise ConfigurationError(
                 f"batch is {self.batch} and chunk_frames is {self.chunk_frames}, expected at least 1 of each"
             )
-        scale = self.node_parameters().scale
+        parameters = self.node_parameters()
+        for name in self.parameters:
+            _check_read(name)
+        scale = parameters.scale
         for given, word in (("scale.topic", scale.topic), ("scale.file", scale.file)):
             if word:
                 raise ConfigurationError(
@@ -110,6 +137,24 @@ class RunOptions:
         """Return them as JSON has them; equal ones give equal results."""
         values = dataclasses.asdict(self)
         return {**values, "write": list(self.write), "outputs": list(self.outputs), "parameters": dict(self.parameters)}
+
+
+def take_sixteen_bit_range(parameters: dict[str, Any]) -> str:
+    """Return the range of 16-bit images of a bag, which `Selection` has, and remove it from `parameters`.
+
+    Raises ConfigurationError for a value that the node would refuse.
+    """
+    given = {name: parameters.pop(name) for name in [_SIXTEEN_BIT_RANGE] if name in parameters}
+    return build(DepthParameters, given).sixteen_bit_range
+
+
+def _check_read(name: str) -> None:
+    group = name.partition(".")[0]
+    if group in _READ and name not in _UNREAD:
+        return
+    option = _OPTIONS.get(group)
+    remedy = f"give {option}" if option else "only depth_node uses it; leave it out"
+    raise ConfigurationError(f"--param {name} has no effect on a run: {remedy}")
 
 
 def _check_library(name: str) -> None:
