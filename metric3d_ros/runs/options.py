@@ -10,6 +10,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.demo_limits import describe_demo_limits
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.parameter_server.schema import build
+from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.recordings.bags.writer import MCAP
@@ -26,6 +27,9 @@ _LIBRARIES = {
     RRD: ("Rerun", "rerun", "viewer"),
 }
 """What formats are written with: the library, its module, and the extra that installs it."""
+
+_NOT_IN_RERUN = ("jet", "cividis")
+"""Colour maps."""
 
 _SIXTEEN_BIT_RANGE = "sixteen_bit_range"
 _READ = {"rotate", "rectify", "outputs_in", "depth", "edges", "sky", "scale", "stability", "ground", "normals"}
@@ -92,6 +96,8 @@ class RunOptions:
         parameters = self.node_parameters()
         for name in self.parameters:
             _check_read(name)
+        if RRD in self.write:
+            _check_colours_of_rerun(parameters.color)
         scale = parameters.scale
         for given, word in (("scale.topic", scale.topic), ("scale.file", scale.file)):
             if word:
@@ -137,6 +143,16 @@ class RunOptions:
         """Return them as JSON has them; equal ones give equal results."""
         values = dataclasses.asdict(self)
         return {**values, "write": list(self.write), "outputs": list(self.outputs), "parameters": dict(self.parameters)}
+
+
+def _check_colours_of_rerun(color: ColorParameters) -> None:
+    """Raise ConfigurationError for colours that the Rerun viewer, which paints depth itself, does not have."""
+    if color.map in _NOT_IN_RERUN or color.scale != "linear":
+        raise ConfigurationError(
+            f"--write rrd has no color.map {' or '.join(_NOT_IN_RERUN)} and no color.scale log, which the Rerun viewer "
+            f"does not have, and color.map is {color.map} and color.scale {color.scale}: write rrd with others, in a "
+            "run of its own"
+        )
 
 
 def take_sixteen_bit_range(parameters: dict[str, Any]) -> str:

@@ -102,6 +102,45 @@ def test_a_minimum_confidence_of_a_model_that_gives_none_is_refused(folder, tmp_
     assert f"points.min_confidence is 0.5, expected 0 with {model}, a model that gives no confidence" in error
 
 
+def depth_pictures(out):
+    """Return the right halves of the page's pictures, (h, w, 3)."""
+    files = sorted((out / "pictures/pictures").iterdir())
+    return [cv2.imread(str(file))[:, 64:, ::-1].astype(int) for file in files]
+
+
+def test_the_colours_of_the_page_are_those_of_the_parameters(model, folder, tmp_path):
+    def pictures(name, *values):
+        words = [word for value in values for word in ("--param", value)]
+        assert run(model, folder, "-o", tmp_path / name, "--focal", FOCAL, "--write", "html", *words) == 0
+        return depth_pictures(tmp_path / name)
+
+    for plain, gray in zip(pictures("plain"), pictures("gray", "color.map=gray"), strict=True):
+        assert np.ptp(plain, axis=2).mean() > 50
+        assert np.ptp(gray, axis=2).mean() < 5
+    # All of it is nearer than the nearest colour.
+    for near in pictures("near", "color.near_m=1.0", "color.far_m=5.0"):
+        assert np.ptp(near[:, 16:], axis=(0, 1)).max() < 5  # JPEG mixes the border
+
+
+def test_colours_of_a_bag_do_not_depend_on_what_else_is_written(model, tmp_path):
+    pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
+    from made_bags import write_ros2
+    from rosbags.highlevel import AnyReader
+
+    def shade(number):
+        return np.tile(np.linspace(100, 200 + 5 * number, 64).astype(np.uint8)[:, None], (48, 1, 3))
+
+    bag = write_ros2(tmp_path / "drive", 4, picture_of=shade)
+    found = []
+    for formats in ("bag", "bag,html"):
+        out = tmp_path / formats
+        assert run(model, bag, "-o", out, "--write", formats, "--outputs", "depth_color") == 0
+        with AnyReader([out / "drive/bag"]) as reader:
+            found.append([bytes(data) for connection, _, data in reader.messages() if "color" in connection.topic])
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
+
+
 def test_plyfile_reads_the_clouds(model, folder, tmp_path):
     plyfile = pytest.importorskip("plyfile", reason="plyfile is not installed")
     assert run(model, folder, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "ply") == 0

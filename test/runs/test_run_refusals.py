@@ -48,6 +48,8 @@ def run(model, folder, tmp_path, capsys):
         (["--param", "scale.use_tf=true"], "scale.use_tf has no effect on a run: only depth_node uses it"),
         (["--param", "sixteen_bit_range=wide"], "sixteen_bit_range"),
         (["--param", "sixteen_bit_rnge=full"], "parameter sixteen_bit_rnge is not known, expected one of"),
+        (["--write", "rrd", "--param", "color.map=jet"], "color.map is jet and color.scale linear: write rrd with"),
+        (["--write", "rrd", "--param", "color.scale=log"], "--write rrd has no color.map jet or cividis and no color"),
         (["--write", "gif"], "--write gif is unknown, expected some of"),
         (["--batch", 0], "--batch is 0, expected 1 to 1000000000"),
     ],

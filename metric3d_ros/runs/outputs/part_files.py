@@ -13,7 +13,7 @@ from metric3d_ros.files.exclusive import save_to_disk
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.outputs.table import DEPTH_TOPIC, OUTPUTS, Output, find_output
-from metric3d_ros.pictures import DepthColours, depth_to_rgb
+from metric3d_ros.pictures import depth_to_rgb
 from metric3d_ros.recordings.bags import message_classes
 from metric3d_ros.recordings.bags.writer import BagPart, add_part
 from metric3d_ros.recordings.depth_files import write_depth
@@ -186,8 +186,7 @@ def _arrays(result: Result[Frame]) -> dict[str, Any]:
 
 def _side_by_side(result: Result[Frame]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the image and its depth as colours beside each other, (h, w, 3) of even size."""
-    near_m, far_m = result.depth_range.follow(result.depth_m, stamp_ns=result.frame.stamp_ns, of=result.header.frame_id)
-    picture = np.hstack([result.rgb, depth_to_rgb(result.depth_m, DepthColours(near_m=near_m, far_m=far_m))])
+    picture = np.hstack([result.rgb, depth_to_rgb(result.depth_m, result.depth_colours)])
     height, width = picture.shape[:2]
     factor = min(1.0, _MOST_PICTURE_WIDTH / width)
     size = (int(width * factor) // 2 * 2, int(height * factor) // 2 * 2)
