@@ -40,6 +40,8 @@ BY_TOPIC = {output.topic: output for output in OUTPUTS}
         ("points", {}, {DEPTH, NORMALS}),
         ("points", {"points.fields": "xyzrgb"}, {DEPTH}),
         ("points", {"points.fields": "xyz", "points.min_confidence": 0.5}, {DEPTH, CONFIDENCE}),
+        ("normals/arrows", {}, {DEPTH, NORMALS}),
+        ("normals/arrows", {"points.min_confidence": 0.5}, {DEPTH, NORMALS, CONFIDENCE}),
         ("scan", {}, {DEPTH}),
     ],
 )
