@@ -21,10 +21,9 @@ from metric3d_ros.messages import (
     ranges_to_scan,
     resize_camera_info,
 )
-from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.outputs.options import INFINITE, OBSTACLES, RECTIFIED
 from metric3d_ros.outputs.result import Result
-from metric3d_ros.pictures import DepthColours, depth_to_rgb, normals_to_rgb
+from metric3d_ros.pictures import depth_to_rgb, normals_to_rgb
 
 
 def build_depth_image(result: Result[Any], sensor_msgs: Any) -> Any:
@@ -81,12 +80,8 @@ def build_rectified_camera_info(result: Result[Any], sensor_msgs: Any) -> Any:
 
 def build_depth_colour(result: Result[Any], sensor_msgs: Any) -> Any:
     """Return depth/image_color."""
-    options = result.parameters.color
-    near_m, far_m = options.near_m, options.far_m
-    if not far_m:
-        near_m, far_m = result.depth_range.follow(result.depth_m, stamp_ns=stamp_ns(result), of=result.header.frame_id)
-    colours = DepthColours(near_m=near_m, far_m=far_m, colour_map=options.map, scale=cast(Any, options.scale))
-    return array_to_image(depth_to_rgb(result.depth_m, colours), "rgb8", header=result.header, sensor_msgs=sensor_msgs)
+    colours = depth_to_rgb(result.depth_m, result.depth_colours)
+    return array_to_image(colours, "rgb8", header=result.header, sensor_msgs=sensor_msgs)
 
 
 def build_normals_image(result: Result[Any], sensor_msgs: Any) -> Any:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import threading
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,9 @@ from metric3d_ros.geometry import (
     find_ground,
     find_obstacles,
 )
+from metric3d_ros.messages.stamps import stamp_ns
 from metric3d_ros.outputs.options import FROM_DEPTH, INFINITE, RANGE, DecodedFrame, OutputOptions
-from metric3d_ros.pictures import SteadyRange
+from metric3d_ros.pictures import DepthColours, SteadyRange
 
 Float32Array = npt.NDArray[np.float32]
 Rgb = npt.NDArray[np.uint8]
@@ -162,6 +163,16 @@ class Result(Generic[F]):
         if confidence is None or self._known is None:
             return confidence
         return np.where(self._known, confidence, np.float32(0))
+
+    @_computed_once
+    def depth_colours(self) -> DepthColours:
+        """How `depth_m` becomes colours, by `color.*`; the camera's own range follows each image once."""
+        options = self.parameters.color
+        near_m, far_m = options.near_m, options.far_m
+        if not far_m:
+            depth_m: Float32Array = self.depth_m
+            near_m, far_m = self.depth_range.follow(depth_m, stamp_ns=stamp_ns(self), of=self.header.frame_id)
+        return DepthColours(near_m=near_m, far_m=far_m, colour_map=options.map, scale=cast(Any, options.scale))
 
     @_computed_once
     def ground(self) -> GroundPlane | NoGround:

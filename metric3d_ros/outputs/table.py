@@ -74,6 +74,11 @@ def _needs_points(parameters: OutputOptions) -> frozenset[str]:
     return needed | _needs_normals(parameters) if parameters.points.with_normals else needed
 
 
+def _needs_arrows(parameters: OutputOptions) -> frozenset[str]:
+    needed = _needs_normals(parameters)
+    return needed | {CONFIDENCE} if parameters.points.min_confidence else needed  # arrows stand on points
+
+
 def _needs_scan(parameters: OutputOptions) -> frozenset[str]:
     return _needs_obstacles(parameters) if parameters.scan.source == OBSTACLES else _needs_depth(parameters)
 
@@ -184,7 +189,7 @@ OUTPUTS: Sequence[Output] = (
         package="visualization_msgs",
         description="normals as arrows at their points in the optical frame, `normals.arrow_stride` pixels apart, for "
         "RViz",
-        needs=_needs_normals,
+        needs=_needs_arrows,
         build=build_normals_arrows,
     ),
     Output(

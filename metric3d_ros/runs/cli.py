@@ -7,7 +7,7 @@ import math
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -24,7 +24,7 @@ from metric3d_ros.files.yaml_text import describe_problem, load_first_document
 from metric3d_ros.recordings.bags.reader import release_bag
 from metric3d_ros.recordings.bags.writer import MCAP, SQLITE3
 from metric3d_ros.runs.manifest_lines import MANIFEST
-from metric3d_ros.runs.options import FORMATS, RunOptions
+from metric3d_ros.runs.options import FORMATS, RunOptions, take_sixteen_bit_range
 from metric3d_ros.runs.progress import Progress, describe_duration
 from metric3d_ros.runs.runner import BY_LIMIT, Run, Summary, check_inputs
 from metric3d_ros.runs.sources.cameras import CameraChoice, explain_scale
@@ -102,7 +102,9 @@ def run(args: argparse.Namespace) -> int:
     if args.ray and args.limit:
         raise ConfigurationError("--limit and --ray exclude each other: use --end, or leave out --ray")
     require_numbers(args, "workers", least=0)
-    options, selection = _options_of(args), _selection_of(args)
+    parameters = _parameters_of(args.param)
+    sixteen_bit_range = take_sixteen_bit_range(parameters)
+    options, selection = _options_of(args, parameters), _selection_of(args, sixteen_bit_range)
     if args.ray and options.follows_frames:
         raise ConfigurationError(
             "--ray and a correction that follows frames (stability.*, scale.camera_height_m, scale.known_distance_m) "
@@ -146,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     return max(summary.exit_status, int(bool(failures)))
 
 
-def _options_of(args: argparse.Namespace) -> RunOptions:
+def _options_of(args: argparse.Namespace, parameters: Mapping[str, Any]) -> RunOptions:
     require_numbers(args, "threads", least=0, most=MOST_THREADS)
     require_numbers(args, "batch", "chunk", least=1)
     return RunOptions(
@@ -154,7 +156,7 @@ def _options_of(args: argparse.Namespace) -> RunOptions:
         provider=args.provider,
         threads=args.threads,
         inference_size=args.inference_size,
-        parameters=_parameters_of(args.param),
+        parameters=parameters,
         write=_words(args.write),
         outputs=_words(args.outputs),
         storage=args.storage,
@@ -164,7 +166,7 @@ def _options_of(args: argparse.Namespace) -> RunOptions:
     )
 
 
-def _selection_of(args: argparse.Namespace) -> Selection:
+def _selection_of(args: argparse.Namespace, sixteen_bit_range: str) -> Selection:
     require_numbers(args, "start", "end", "fps", "limit", least=0)
     require_numbers(args, "every", least=1)
     require_numbers(args, "focal", above=0, most=MOST_FOCAL_PX, unit="pixels")
@@ -183,6 +185,7 @@ def _selection_of(args: argparse.Namespace) -> Selection:
         every=args.every,
         fps=args.fps,
         rectified=None if args.rectified == "auto" else args.rectified == "true",
+        sixteen_bit_range=sixteen_bit_range,
     )
 
 

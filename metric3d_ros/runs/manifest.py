@@ -154,11 +154,16 @@ class Manifest:
         lines.sort(key=lambda line: (line["number"], line["attempt"]))
         return [str(line["bag_file"]) for line in lines if line["bag_file"]]
 
-    def video_files(self, recording: str) -> list[str]:
-        """Return the parts of the video, in the order of the recording."""
+    def video_files(self, recording: str) -> dict[str, list[str]]:
+        """Return the parts of each stream's video, in the order of the recording."""
         lines = [line for lines in self._chunks.values() for line in lines if line["recording"] == recording]
         lines.sort(key=lambda line: (line["number"], line["attempt"]))
-        return [str(line["video_file"]) for line in lines if line.get("video_file")]
+        found: dict[str, list[str]] = {}
+        for line in lines:
+            for stream, file in {"": line.get("video_file"), **(line.get("video_files") or {})}.items():
+                if file:
+                    found.setdefault(stream, []).append(str(file))
+        return found
 
     def left_out(self, recording: str) -> Counter[str]:
         """Return how many frames of a recording options left out, by the option, in the chunks that were begun."""
@@ -176,17 +181,18 @@ class Manifest:
         *,
         complete: bool,
         bag_file: str = "",
-        video_file: str = "",
+        videos: Mapping[str, str] | None = None,
         left_out: Mapping[str, int] | None = None,
     ) -> None:
         """Add the lines of a chunk, or of the part of it that was done, at once.
 
-        `left_out` has how many of its frames options left out, by the option. What changes nothing adds no line: a
-        retry that failed as before, or a part without a frame.
+        `videos` has the part of each stream's video, and `left_out` how many of its frames options left out, by the
+        option. What changes nothing adds no line: a retry that failed as before, or a part without a frame.
         """
         is_known = all(line == self._lines.get((line["recording"], line["frame"])) for line in lines)
         if is_known and (chunk.is_retry or not complete):
             return
+        videos = videos or {}
         about = {
             "chunk": chunk.key,
             "recording": chunk.recording,
@@ -196,7 +202,8 @@ class Manifest:
             "stop": chunk.stop,
             "complete": complete,
             "bag_file": bag_file,
-            "video_file": video_file,
+            "video_file": videos.get("", ""),
+            "video_files": {stream: file for stream, file in videos.items() if stream},
             "left_out": {name: count for name, count in (left_out or {}).items() if count},
         }
         text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in (*lines, about))

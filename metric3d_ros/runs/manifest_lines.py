@@ -76,9 +76,12 @@ def _checked(line: Any) -> dict[str, Any]:
     _check(line.get("left_out") or {}, dict, "left_out")
     for name, count in (line.get("left_out") or {}).items():
         _check(count, int, f"left_out.{name}")
-    for name in ("bag_file", "video_file"):
-        file = line.get(name) or ""
-        if not isinstance(file, str) or "/" in file or file.startswith("."):
+    _check(line.get("video_files") or {}, dict, "video_files")
+    named = [("bag_file", line.get("bag_file")), ("video_file", line.get("video_file"))]
+    for stream, file in (line.get("video_files") or {}).items():
+        named += [("a stream of video_files", stream), (f"video_files.{shorten(stream, 80)}", file)]
+    for name, file in named:
+        if not isinstance(file or "", str) or "/" in (file or "") or (file or "").startswith("."):
             raise ValueError(f"{name} is {shorten(repr(file), 80)}, expected a file's name")
     return line
 

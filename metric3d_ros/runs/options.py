@@ -10,6 +10,7 @@ from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.estimation.demo_limits import describe_demo_limits
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.nodes.parameter_server.schema import build
+from metric3d_ros.nodes.parameters.color import ColorParameters
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.recordings.bags.writer import MCAP
@@ -27,6 +28,33 @@ _LIBRARIES = {
 }
 """What formats are written with: the library, its module, and the extra that installs it."""
 
+_NOT_IN_RERUN = ("jet", "cividis")
+"""Colour maps."""
+
+_SIXTEEN_BIT_RANGE = "sixteen_bit_range"
+_READ = {"rotate", "rectify", "outputs_in", "depth", "edges", "sky", "scale", "stability", "ground", "normals"}
+_READ |= {"obstacles", "color", "points", "scan", "compressed_depth"}
+"""Parameters of the node, and groups of them, that a run reads."""
+_UNREAD = {f"scale.{name}" for name in ("topic_type", "transform", "use_tf", "max_age_s")}
+_UNREAD |= {f"normals.{name}" for name in ("arrow_stride", "arrow_length_m")}
+"""Those of the groups that it does not read."""
+_OPTIONS = {
+    "model": "--model",
+    "provider": "--provider",
+    "threads": "--threads",
+    "inference_size": "--inference-size",
+    "cameras": "--topics",
+    "max_batch": "--batch",
+    "rectified": "--rectified",
+    "intrinsics": "--focal or --calibration",
+    "hfov_deg": "--hfov",
+    "camera_info_url": "--calibration",
+    "camera_info_scaling": "--scale-calibration",
+    "outputs": "--outputs",
+    _SIXTEEN_BIT_RANGE: "Selection's sixteen_bit_range",
+}
+"""What a run has in place of a parameter or a group."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -34,7 +62,7 @@ class RunOptions:
 
     Attributes:
         model, provider, threads, inference_size: as `load` takes them.
-        parameters: values of the node's parameters by name, such as {"depth.max_m": 20.0}.
+        parameters: values of the node's parameters by name, such as {"depth.max_m": 20.0}; those that a run reads.
         write: some of `FORMATS`.
         outputs: the bag's topics, as `outputs.*` of the node names them.
         storage: of the bag, "mcap" or "sqlite3".
@@ -67,7 +95,12 @@ class RunOptions:
             raise ConfigurationError(
                 f"batch is {self.batch} and chunk_frames is {self.chunk_frames}, expected at least 1 of each"
             )
-        scale = self.node_parameters().scale
+        parameters = self.node_parameters()
+        for name in self.parameters:
+            _check_read(name)
+        if RRD in self.write:
+            _check_colours_of_rerun(parameters.color)
+        scale = parameters.scale
         for given, word in (("scale.topic", scale.topic), ("scale.file", scale.file)):
             if word:
                 raise ConfigurationError(
@@ -102,13 +135,46 @@ class RunOptions:
         return corrections.steady_scale or corrections.average or is_measured
 
     def estimator(self) -> Estimator:
-        """Load the model."""
-        return load(self.model, provider=self.provider, threads=self.threads, inference_size=self.inference_size)
+        """Load the model.
+
+        Raises as `load` does, and ConfigurationError if it does not give what the parameters need.
+        """
+        estimator = load(self.model, provider=self.provider, threads=self.threads, inference_size=self.inference_size)
+        dataclasses.replace(self.node_parameters(), model=self.model).check_model(estimator.model.outputs)
+        return estimator
 
     def to_json(self) -> dict[str, Any]:
         """Return them as JSON has them; equal ones give equal results."""
         values = dataclasses.asdict(self)
         return {**values, "write": list(self.write), "outputs": list(self.outputs), "parameters": dict(self.parameters)}
+
+
+def _check_colours_of_rerun(color: ColorParameters) -> None:
+    """Raise ConfigurationError for colours that the Rerun viewer, which paints depth itself, does not have."""
+    if color.map in _NOT_IN_RERUN or color.scale != "linear":
+        raise ConfigurationError(
+            f"--write rrd has no color.map {' or '.join(_NOT_IN_RERUN)} and no color.scale log, which the Rerun viewer "
+            f"does not have, and color.map is {color.map} and color.scale {color.scale}: write rrd with others, in a "
+            "run of its own"
+        )
+
+
+def take_sixteen_bit_range(parameters: dict[str, Any]) -> str:
+    """Return the range of 16-bit images of a bag, which `Selection` has, and remove it from `parameters`.
+
+    Raises ConfigurationError for a value that the node would refuse.
+    """
+    given = {name: parameters.pop(name) for name in [_SIXTEEN_BIT_RANGE] if name in parameters}
+    return build(DepthParameters, given).sixteen_bit_range
+
+
+def _check_read(name: str) -> None:
+    group = name.partition(".")[0]
+    if group in _READ and name not in _UNREAD:
+        return
+    option = _OPTIONS.get(group)
+    remedy = f"give {option}" if option else "only depth_node uses it; leave it out"
+    raise ConfigurationError(f"--param {name} has no effect on a run: {remedy}")
 
 
 def _check_library(name: str) -> None:

@@ -180,10 +180,10 @@ class Pipeline:
         try:
             with needing_memory(f"rectifying {frames[0].key}", remedy=_MORE_MEMORY):
                 views = [self._view_to_show(frame) for frame in frames]
-                frames = [_rectified(frame, view) for frame, view in zip(frames, views, strict=True)]
+                shown = [_rectified(frame, view) for frame, view in zip(frames, views, strict=True)]
             estimates = self._estimator.estimate_batch(
-                [frame.rgb for frame in frames],
-                [frame.camera for frame in frames],
+                [frame.rgb for frame in shown],
+                [frame.camera for frame in shown],
                 outputs=self._needs,
                 rotate_deg=rotate_deg,
                 rectify=self._parameters.rectify,
@@ -198,7 +198,7 @@ class Pipeline:
             else:
                 yield Failed(frames[0].key, reason, NOT_ESTIMATED)
             return
-        for frame, view, estimate in zip(frames, views, estimates, strict=True):
+        for frame, view, estimate in zip(shown, views, estimates, strict=True):
             yield frame, estimate if view is None else leave_out_unseen(estimate, view.seen)
 
     def _view_to_show(self, frame: Frame) -> RectifiedView | None:

@@ -21,7 +21,7 @@ from metric3d_ros.recordings.videos import join_videos
 from metric3d_ros.runs.manifest import Manifest
 from metric3d_ros.runs.options import BAG, HTML, VIDEO, RunOptions
 from metric3d_ros.runs.outputs.page import write_page
-from metric3d_ros.runs.outputs.part_files import move_into_place, remove_joined_files
+from metric3d_ros.runs.outputs.part_files import film_name, move_into_place, remove_joined_files
 from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
 from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
 from metric3d_ros.runs.sources.bag_images import BagImages
@@ -241,15 +241,15 @@ class Run:
         """Return the name of the next part of a chunk; see `Manifest`."""
         return self.manifest.part_name(chunk)
 
-    def record(self, part: Finished, files: tuple[str, str]) -> None:
-        """Add the lines of a chunk whose files are in place: its part of the bag and of the video, "" if none."""
-        bag_file, video_file = files
+    def record(self, part: Finished, files: tuple[str, dict[str, str]]) -> None:
+        """Add the lines of a chunk whose files are in place, as `move_into_place` returns them."""
+        bag_file, videos = files
         self.manifest.append(
             part.chunk,
             part.lines,
             complete=part.complete,
             bag_file=bag_file,
-            video_file=video_file,
+            videos=videos,
             left_out=part.left_out,
         )
 
@@ -271,16 +271,16 @@ class Run:
         self._user_on_frame(line)
 
     def _complete_files(self) -> dict[str, list[str]]:
-        """Write what belongs to all chunks of a recording: metadata.yaml, the video, the page; return bags' files."""
+        """Write what belongs to all chunks of a recording: metadata.yaml, the videos, the page; return bags' files."""
         bags: dict[str, list[str]] = {}
         for name in self.recordings:
             folder = self._work / name
             files = self.manifest.bag_files(name)
             if BAG in self.options.write and (files or (folder / "bag").is_dir()):
                 bags[name] = write_metadata(folder / "bag", files, only_metadata=self.remote is not None)
-            parts = [folder / ".video" / file for file in self.manifest.video_files(name)]
-            if VIDEO in self.options.write and parts:
-                join_videos(parts, folder / f"{name}.mp4")
+            videos = self.manifest.video_files(name) if VIDEO in self.options.write else {}
+            for stream, parts in videos.items():
+                join_videos([folder / ".video" / part for part in parts], folder / film_name(name, stream))
         frames = self.manifest.frames
         if HTML in self.options.write and frames:
             write_page(self._work / "index.html", frames, warning=self.options.limits)

@@ -21,6 +21,7 @@ _OPTIONS = {
     "selection.cameras.scale": "--scale-calibration",
     "selection.start_s": "--start",
     "selection.end_s": "--end",
+    "selection.sixteen_bit_range": "--param sixteen_bit_range",
 }
 """Those that are called otherwise on the command line than `--` and the last part of their name in the settings."""
 

@@ -1,5 +1,6 @@
 """What a run wrote of itself is read within limits, and whatever became of it is one line with the file's name."""
 
+import dataclasses
 import json
 
 import pytest
@@ -37,7 +38,7 @@ def folder(tmp_path):
     folder = tmp_path / "run"
     manifest = Manifest(folder, SETTINGS, resume=False)
     failed = {"recording": "drive", "source": "drive", "frame": "b", "failed": "truncated"}
-    manifest.append(CHUNK, [line("a"), failed], complete=True, bag_file="drive_00000.mcap", video_file="drive.mp4")
+    manifest.append(CHUNK, [line("a"), failed], complete=True, bag_file="drive_00000.mcap", videos={"": "drive.mp4"})
     return folder
 
 
@@ -117,14 +118,46 @@ def test_a_line_that_no_run_has_written_is_named(folder, changes, message):
     assert message in str(error.value)
 
 
+def change_chunk(folder, **changes):
+    path = folder / "manifest.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], json.dumps(json.loads(lines[-1]) | changes)]) + "\n")
+
+
 @pytest.mark.parametrize("name", ["../../other.mcap", "/etc/passwd", ".hidden", 5])
 @pytest.mark.parametrize("key", ["bag_file", "video_file"])
 def test_files_of_a_chunk_are_in_the_folder_of_the_run(folder, key, name):
-    path = folder / "manifest.jsonl"
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:-1], json.dumps(json.loads(lines[-1]) | {key: name})]) + "\n")
+    change_chunk(folder, **{key: name})
     with pytest.raises(DataError, match=f"{key} is"):
         load(folder)
+
+
+@pytest.mark.parametrize("name", ["../../other.mp4", "/etc/passwd", ".hidden", 5])
+def test_videos_of_a_chunk_are_in_the_folder_of_the_run(folder, name):
+    change_chunk(folder, video_files={"left": name})
+    with pytest.raises(DataError, match=r"video_files\.left is"):
+        load(folder)
+
+
+@pytest.mark.parametrize("stream", ["../left", "/left", ".left"])
+def test_a_stream_whose_video_would_be_elsewhere_is_refused(folder, stream):
+    change_chunk(folder, video_files={stream: "drive.mp4"})
+    with pytest.raises(DataError, match="a stream of video_files is"):
+        load(folder)
+
+
+def test_videos_are_those_of_each_stream_in_the_order_of_the_recording(folder):
+    assert load(folder).video_files("drive") == {"": ["drive.mp4"]}
+    manifest = Manifest(folder, SETTINGS, resume=True)
+    for number, streams in ((2, ("left", "right")), (1, ("left",))):
+        chunk = dataclasses.replace(CHUNK, number=number)
+        videos = {stream: f"{number}.{stream}.mp4" for stream in streams}
+        manifest.append(chunk, [line(f"frame {number}")], complete=True, videos=videos)
+    assert load(folder).video_files("drive") == {
+        "": ["drive.mp4"],
+        "left": ["1.left.mp4", "2.left.mp4"],
+        "right": ["2.right.mp4"],
+    }
 
 
 def damaged_runs(folder, file, seeds):

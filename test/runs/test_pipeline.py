@@ -43,6 +43,29 @@ class Refusing:
         return self._estimator.estimate_batch(images, cameras, **options)
 
 
+class RefusingTwo(Refusing):
+    """An estimator that refuses every batch of more than one image."""
+
+    def estimate_batch(self, images, cameras, **options):
+        if len(images) > 1:
+            raise self._error
+        return self._estimator.estimate_batch(images, cameras, **options)
+
+
+class WithLens:
+    """A recording as a camera with the radial distortion `k1` took it."""
+
+    def __init__(self, recording, k1):
+        self._recording = recording
+        self.name, self.source = recording.name, recording.source
+        self.chunks, self.ended_early = recording.chunks, recording.ended_early
+        self._lens = Camera(64, 48, 70, 70, 31.5, 23.5, "plumb_bob", (k1, 0.0, 0.0, 0.0, 0.0))
+
+    def read(self, chunk, **options):
+        for frame in self._recording.read(chunk, **options):
+            yield dataclasses.replace(frame, camera=self._lens)
+
+
 def run(recording, options, estimator, tmp_path, *, chunk=64, on_frame=lambda _: None, finish=None, **limits):
     """Run it; return what was finished, or pass each part to `finish`."""
     finished = []
@@ -99,24 +122,23 @@ def test_a_limit_ends_the_run_within_a_chunk_and_leaves_it_incomplete(recording,
 
 
 def test_images_of_a_lens_are_rectified_if_outputs_are_to_be(recording, options, tmp_path):
-    lens = Camera(64, 48, 70, 70, 31.5, 23.5, "plumb_bob", (-0.2, 0.0, 0.0, 0.0, 0.0))
-
-    class WithLens:
-        """The recording as a camera with distortion took it."""
-
-        name, source = recording.name, recording.source
-        chunks, ended_early = recording.chunks, recording.ended_early
-
-        def read(self, chunk, **options):
-            for frame in recording.read(chunk, **options):
-                yield dataclasses.replace(frame, camera=lens)
-
     rectified = dataclasses.replace(options, parameters={"outputs_in": "rectified", "rectify": "on"})
-    (finished,) = run(WithLens(), rectified, options.estimator(), tmp_path)
+    (finished,) = run(WithLens(recording, -0.2), rectified, options.estimator(), tmp_path)
     assert not any(coefficient for line in finished.lines for coefficient in line["camera"]["distortion"])
-    (as_it_is,) = run(WithLens(), options, options.estimator(), tmp_path)
+    (as_it_is,) = run(WithLens(recording, -0.2), options, options.estimator(), tmp_path)
     assert {line["camera"]["distortion"][0] for line in as_it_is.lines} == {-0.2}
     assert len(finished.lines) == len(as_it_is.lines) == COUNT
+
+
+def test_pixels_that_a_lens_does_not_see_stay_invalid_if_a_batch_is_refused(recording, options, tmp_path):
+    rectified = dataclasses.replace(options, parameters={"outputs_in": "rectified", "rectify": "on"})
+    seen = WithLens(recording, 0.2)
+    (at_once,) = run(seen, rectified, options.estimator(), tmp_path)
+    refusing = RefusingTwo(options.estimator(), 0, InferenceError("too many"))
+    (one_by_one,) = run(seen, rectified, refusing, tmp_path)
+    valid = [line["valid"] for line in at_once.lines]
+    assert max(valid) < 1
+    assert [line["valid"] for line in one_by_one.lines] == valid
 
 
 def test_a_frame_whose_depth_cannot_be_corrected_fails_alone(recording, options, tmp_path, monkeypatch):

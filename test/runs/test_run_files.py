@@ -14,6 +14,7 @@ import urllib.request
 import cv2
 import numpy as np
 import pytest
+import tiny_models
 from exif_files import with_exif
 
 import metric3d_ros
@@ -84,6 +85,77 @@ def test_a_page_finds_its_pictures_whatever_they_are_called(model, folder, tmp_p
     files = [urllib.request.url2pathname(address.path).lstrip("/") for address in found]
     assert f"pictures/pictures/{name}.jpg" in files
     assert all((out / file).is_file() for file in files)
+
+
+@pytest.mark.parametrize("form", ["png16", "npz", "ply", "pcd", "html", "exr", "video", "rrd"])
+def test_depth_below_the_minimum_confidence_is_invalid_in_every_format(model, folder, tmp_path, form):
+    module = {"exr": "OpenEXR", "video": "av", "rrd": "rerun"}.get(form)
+    if module:
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    for least, valid in ((tiny_models.CONFIDENCE - 0.1, 1), (tiny_models.CONFIDENCE + 0.1, 0)):
+        out = tmp_path / str(least)
+        words = ("--focal", FOCAL, "--write", form, "--param", f"depth.min_confidence={least}")
+        assert run(model, folder, "-o", out, *words) == 0
+        assert [line["valid"] for line in manifest(out)] == pytest.approx([valid] * 3, abs=0.01)
+
+
+@pytest.mark.parametrize("form", ["ply", "pcd", "rrd"])
+def test_points_below_their_minimum_confidence_are_left_out_in_every_format(model, folder, tmp_path, form):
+    if form == "rrd":
+        pytest.importorskip("rerun", reason="rerun-sdk is not installed: pip install 'metric3d_ros[viewer]'")
+    sizes = []
+    for least in (tiny_models.CONFIDENCE - 0.1, tiny_models.CONFIDENCE + 0.1):
+        out = tmp_path / str(least)
+        words = ("--focal", FOCAL, "--write", form, "--param", f"points.min_confidence={least}")
+        assert run(model, folder, "-o", out, *words) == 0
+        sizes.append((out / f"pictures/{form}/view_0.{form}").stat().st_size)
+    assert sizes[0] - sizes[1] > 48 * 64 * 12
+
+
+def test_a_minimum_confidence_of_a_model_that_gives_none_is_refused(folder, tmp_path, capsys):
+    model = tiny_models.save_onnx_community_model(tmp_path / "other.onnx")
+    assert run(model, folder, "-o", tmp_path / "out", "--focal", FOCAL, "--param", "points.min_confidence=0.5") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"points.min_confidence is 0.5, expected 0 with {model}, a model that gives no confidence" in error
+
+
+def depth_pictures(out):
+    """Return the right halves of the page's pictures, (h, w, 3)."""
+    files = sorted((out / "pictures/pictures").iterdir())
+    return [cv2.imread(str(file))[:, 64:, ::-1].astype(int) for file in files]
+
+
+def test_the_colours_of_the_page_are_those_of_the_parameters(model, folder, tmp_path):
+    def pictures(name, *values):
+        words = [word for value in values for word in ("--param", value)]
+        assert run(model, folder, "-o", tmp_path / name, "--focal", FOCAL, "--write", "html", *words) == 0
+        return depth_pictures(tmp_path / name)
+
+    for plain, gray in zip(pictures("plain"), pictures("gray", "color.map=gray"), strict=True):
+        assert np.ptp(plain, axis=2).mean() > 50
+        assert np.ptp(gray, axis=2).mean() < 5
+    # All of it is nearer than the nearest colour.
+    for near in pictures("near", "color.near_m=1.0", "color.far_m=5.0"):
+        assert np.ptp(near[:, 16:], axis=(0, 1)).max() < 5  # JPEG mixes the border
+
+
+def test_colours_of_a_bag_do_not_depend_on_what_else_is_written(model, tmp_path):
+    pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
+    from made_bags import write_ros2
+    from rosbags.highlevel import AnyReader
+
+    def shade(number):
+        return np.tile(np.linspace(100, 200 + 5 * number, 64).astype(np.uint8)[:, None], (48, 1, 3))
+
+    bag = write_ros2(tmp_path / "drive", 4, picture_of=shade)
+    found = []
+    for formats in ("bag", "bag,html"):
+        out = tmp_path / formats
+        assert run(model, bag, "-o", out, "--write", formats, "--outputs", "depth_color") == 0
+        with AnyReader([out / "drive/bag"]) as reader:
+            found.append([bytes(data) for connection, _, data in reader.messages() if "color" in connection.topic])
+    assert len(found[0]) == 4
+    assert found[0] == found[1]
 
 
 def test_plyfile_reads_the_clouds(model, folder, tmp_path):

@@ -7,6 +7,8 @@ from stand_ins import raising, write_picture
 from metric3d_ros.cli import main
 from metric3d_ros.errors import ConfigurationError
 from metric3d_ros.files import atomic
+from metric3d_ros.nodes.parameter_server.schema import entries
+from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.runs.options import RunOptions
 
 
@@ -37,6 +39,17 @@ def run(model, folder, tmp_path, capsys):
         (["--focal", 0], "--focal is 0, expected pixels above 0, at most 10000000"),
         (["--param", "depth.max_m"], "--param 'depth.max_m' has no value, expected NAME=VALUE such as depth.max_m=20"),
         (["--param", "depth.max_m=["], "--param 'depth.max_m=[' is no YAML"),
+        (["--param", "inference_size=112x112"], "--param inference_size has no effect on a run: give --inference-size"),
+        (["--param", "rectified=true"], "--param rectified has no effect on a run: give --rectified"),
+        (["--param", "outputs.scan=false"], "--param outputs.scan has no effect on a run: give --outputs"),
+        (["--param", "intrinsics=[70.0, 70.0, 31.5, 23.5]"], "a run: give --focal or --calibration"),
+        (["--param", "max_pixels=1000"], "max_pixels has no effect on a run: only depth_node uses it; leave it out"),
+        (["--param", "cuda.graphs=true"], "cuda.graphs has no effect on a run: only depth_node uses it; leave it out"),
+        (["--param", "scale.use_tf=true"], "scale.use_tf has no effect on a run: only depth_node uses it"),
+        (["--param", "sixteen_bit_range=wide"], "sixteen_bit_range"),
+        (["--param", "sixteen_bit_rnge=full"], "parameter sixteen_bit_rnge is not known, expected one of"),
+        (["--write", "rrd", "--param", "color.map=jet"], "color.map is jet and color.scale linear: write rrd with"),
+        (["--write", "rrd", "--param", "color.scale=log"], "--write rrd has no color.map jet or cividis and no color"),
         (["--write", "gif"], "--write gif is unknown, expected some of"),
         (["--write", ""], "--write is empty, expected some of bag, png16, npz,"),
         (["--write", " , "], "--write is empty, expected some of bag, png16, npz,"),
@@ -50,6 +63,20 @@ def test_an_option_that_cannot_be_meant_is_one_line_and_nothing_is_written(run, 
     assert text in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def is_refused(entry):
+    try:
+        RunOptions(parameters={entry.name: entry.default})
+    except ConfigurationError as error:
+        return f"--param {entry.name} has no effect on a run: " in str(error)
+    return False
+
+
+def test_a_parameter_that_a_run_does_not_read_is_refused_from_python_too():
+    refused = {entry.name for entry in entries(DepthParameters) if is_refused(entry)}
+    assert {"model", "inference_size", "qos.input_depth", "snapshot.folder", "tensorrt.fp16"} <= refused
+    assert not refused & {"depth.max_m", "points.stride", "color.map", "rotate", "stability.temporal", "scale.factor"}
 
 
 @pytest.mark.parametrize(("batch", "chunk_frames"), [(0, 64), (1, 0), (-1, -1)])

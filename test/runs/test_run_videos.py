@@ -2,6 +2,7 @@
 
 import json
 import struct
+import uuid
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from made_videos import HEIGHT, WIDTH, alter_pictures, write_video
 import metric3d_ros
 from metric3d_ros.cli import main
 from metric3d_ros.errors import DataError
+from metric3d_ros.files.remote import path_of
 from metric3d_ros.recordings.images import write_rgb
 from metric3d_ros.recordings.videos import VideoWriter
+from metric3d_ros.runs.outputs.part_files import remove_joined_files
 from metric3d_ros.runs.sources.cameras import CameraChoice
 from metric3d_ros.runs.sources.inputs import Selection, open_recordings
 
@@ -216,3 +219,45 @@ def test_what_could_not_be_read_of_a_video_is_read_if_the_run_goes_on(model, vid
     assert len(stamps_of(tmp_path / "out")) == 3
     assert run(model, *words, "--resume") == 0
     assert stamps_of(tmp_path / "out") == TIMES_NS
+
+
+def greys_of(film):
+    """Return the mean grey of the left half of each picture of a film."""
+    with av.open(str(film)) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return [float(picture[:, : picture.shape[1] // 2].mean()) for picture in pictures]
+
+
+@pytest.mark.parametrize("chunk", [3, 64])
+@pytest.mark.parametrize("storage", ["folder", "s3"])
+def test_each_camera_of_a_bag_gets_a_film_of_its_own_across_chunks_and_resuming(
+    model, tmp_path, chunk, storage, request
+):
+    pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
+    from made_bags import write_ros2
+
+    out = tmp_path / "out" if storage == "folder" else f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}"
+
+    def grey(number):
+        return np.full((48, 64, 3), 40 + 10 * number if number < 100 else 190 + 10 * (number - 100), np.uint8)
+
+    bag = write_ros2(tmp_path / "drive", 6, cameras=("/left", "/right"), picture_of=grey)
+    words = (bag, "-o", out, "--write", "video", "--chunk", chunk)
+    assert run(model, *words, "--limit", 5) == 0
+    assert run(model, *words, "--resume") == 0
+    assert sorted(file.name for file in path_of(f"{out}/drive").iterdir() if file.name.endswith(".mp4")) == [
+        "drive_left_image_raw.mp4",
+        "drive_right_image_raw.mp4",
+    ]
+    for side, first in (("left", 40), ("right", 190)):
+        film = tmp_path / f"{side}.mp4"
+        film.write_bytes(path_of(f"{out}/drive/drive_{side}_image_raw.mp4").read_bytes())
+        np.testing.assert_allclose(greys_of(film), [first + 10 * number for number in range(6)], atol=6)
+
+
+def test_films_of_a_run_without_a_done_frame_are_removed_with_its_manifest(tmp_path):
+    for name in ("drive/drive_left.mp4", "drive/drive.mp4", "drive/png16/kept.png", "other/other.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    remove_joined_files(tmp_path, "drive")
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["kept.png", "other.mp4"]

@@ -17,7 +17,7 @@ def write_video(path: Path, times_ns: Sequence[int]) -> Path:
     """Write frames of one grey each, brighter and brighter, at these times; return the path."""
     writer = VideoWriter(path, (HEIGHT, WIDTH))
     for number, time_ns in enumerate(times_ns):
-        writer.write(np.full((HEIGHT, WIDTH, 3), 40 + 20 * number, np.uint8), time_ns)
+        writer.write(np.full((HEIGHT, WIDTH, 3), (40 + 20 * number) % 256, np.uint8), time_ns)
     writer.close()
     return path
 

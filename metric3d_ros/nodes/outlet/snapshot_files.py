@@ -41,7 +41,7 @@ def _write_files(folder: Path, result: Result) -> None:
     depth_m = result.as_published(result.depth_m)
     write_depth(folder / "depth.npy", depth_m)
     write_depth(folder / "depth.png", depth_m)
-    write_rgb(folder / "depth_color.png", depth_to_rgb(result.depth_m))
+    write_rgb(folder / "depth_color.png", depth_to_rgb(result.depth_m, result.depth_colours))
     np.save(folder / "normals.npy", result.normals)
     write_rgb(folder / "normals_color.png", normals_to_rgb(result.normals))
     if result.confidence is not None:

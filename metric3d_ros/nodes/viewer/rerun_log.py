@@ -110,10 +110,17 @@ class RerunLog:
             self._recording.log(entity, rr.EncodedImage(contents=jpeg.tobytes(), media_type="image/jpeg"))
         self._shown.add(entity)
 
-    def log_depth(self, depth_m: npt.NDArray[np.float32], *, range_m: tuple[float, float] | None = None) -> None:
+    def log_depth(
+        self,
+        depth_m: npt.NDArray[np.float32],
+        *,
+        range_m: tuple[float, float] | None = None,
+        colour_map: str = "turbo",
+    ) -> None:
         """Log (H, W) metres along the optical axis, NaN if invalid.
 
         `range_m` are the least and greatest depth that have colours of their own; without it they follow slowly.
+        `colour_map` is one that Rerun has: of `pictures`, all but jet and cividis.
         """
         if range_m is None:
             fitting = DepthColours.fitting(depth_m)
@@ -122,7 +129,9 @@ class RerunLog:
                 _RANGE_INERTIA * before[0] + (1 - _RANGE_INERTIA) * fitting.near_m,
                 _RANGE_INERTIA * before[1] + (1 - _RANGE_INERTIA) * fitting.far_m,
             )
-        image = rr.DepthImage(depth_m, meter=1.0, depth_range=range_m, colormap=rr.components.Colormap.Turbo)
+        name = "Grayscale" if colour_map == "gray" else colour_map.capitalize()
+        colours = rr.components.Colormap[name]
+        image = rr.DepthImage(depth_m, meter=1.0, depth_range=range_m, colormap=colours)
         self._recording.log(DEPTH, image)
         self._shown.add(DEPTH)
 

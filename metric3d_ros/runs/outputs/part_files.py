@@ -1,5 +1,6 @@
 """Writes what is made of the frames of a chunk into a folder of its own, until all of it is moved into place."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from metric3d_ros.estimation.estimator import CONFIDENCE, NORMALS
 from metric3d_ros.files.exclusive import save_to_disk
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.outputs.result import Result
-from metric3d_ros.outputs.table import OUTPUTS, Output
-from metric3d_ros.pictures import DepthColours, depth_to_rgb
+from metric3d_ros.outputs.table import DEPTH_TOPIC, OUTPUTS, Output, find_output
+from metric3d_ros.pictures import depth_to_rgb
 from metric3d_ros.recordings.bags import message_classes
 from metric3d_ros.recordings.bags.writer import BagPart, add_part
 from metric3d_ros.recordings.depth_files import write_depth
@@ -38,13 +40,43 @@ def bag_outputs(options: RunOptions) -> list[Output]:
 def needs(options: RunOptions) -> frozenset[str]:
     """Return the estimator's outputs that are needed for what is written."""
     parameters = options.node_parameters()
-    wanted = frozenset({"depth"}).union(*(output.needs(parameters) for output in bag_outputs(options)))
+    # Every format has depth within the limits of `depth.*`, as the topic depth/image has.
+    outputs = (find_output(DEPTH_TOPIC), *bag_outputs(options))
+    wanted = frozenset[str]().union(*(output.needs(parameters) for output in outputs))
     if NPZ in options.write:
-        wanted |= {"confidence", "normals"}
+        wanted |= {CONFIDENCE, NORMALS}
     if {PLY, PCD} & set(options.write):
-        wanted |= {"normals"}
+        wanted |= {NORMALS}
+    if {PLY, PCD, RRD} & set(options.write) and parameters.points.min_confidence:
+        wanted |= {CONFIDENCE}
     corrections = parameters.corrections()
     return wanted | corrections.needs if corrections.is_on else wanted
+
+
+def film_name(recording: str, stream: str) -> str:
+    """Return the name of the video of a recording's stream; "" is the only one."""
+    return f"{recording}_{stream}.mp4" if stream else f"{recording}.mp4"
+
+
+class _Films:
+    """A video for each stream, `part.mp4` if there is only one, else `part.STREAM.mp4`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, VideoWriter] = {}
+
+    def write(self, stream: str, picture: np.ndarray[Any, np.dtype[np.uint8]], stamp_ns: int) -> None:
+        """Add a picture (H, W, 3) to the video of its stream."""
+        if stream not in self._writers:
+            file = self._folder / (f"part.{stream}.mp4" if stream else "part.mp4")
+            self._writers[stream] = VideoWriter(file, picture.shape[:2])
+        self._writers[stream].write(picture, stamp_ns)
+
+    def close(self) -> None:
+        """Complete the files; whatever one raises, the others are closed as well."""
+        with contextlib.ExitStack() as stack:
+            for writer in self._writers.values():
+                stack.callback(writer.close)
 
 
 class PartFiles:
@@ -59,7 +91,7 @@ class PartFiles:
         self._options = options
         self._outputs = bag_outputs(options)
         self.bag = BagPart(folder / "bag_part", storage=options.storage) if BAG in options.write else None
-        self._video: VideoWriter | None = None
+        self._video: _Films | None = None
         self._recording = recording
 
     def write(self, result: Result[Frame], topics: dict[str, str]) -> list[str]:
@@ -90,8 +122,8 @@ class PartFiles:
                 files[-1].write_bytes(cv2.imencode(".jpg", picture[..., ::-1], quality)[1].tobytes())
             if VIDEO in wanted:
                 if self._video is None:
-                    self._video = VideoWriter(self.folder / "part.mp4", picture.shape[:2])
-                self._video.write(picture, frame.stamp_ns)
+                    self._video = _Films(self.folder)
+                self._video.write(frame.stream, picture, frame.stamp_ns)
         if RRD in wanted:
             from metric3d_ros.runs.outputs.rerun_files import write_rrd
 
@@ -135,35 +167,41 @@ class PartFiles:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[str, str]:
-    """Move a complete part's files to where they belong; return the names of its bag file and video, if any.
+def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[str, dict[str, str]]:
+    """Move a complete part's files to where they belong; return the name of its bag file, and of each stream's video.
+
+    "" is no bag file.
 
     Each is flushed to the disk first, so that the manifest never names a file that a power failure has emptied.
     """
-    bag_file, video_file = "", ""
+    bag_file = ""
+    videos: dict[str, str] = {}
     for file in part.rglob("*"):
         if file.is_file():
             save_to_disk(file)
     if (part / "bag_part").is_dir():
         bag_file = add_part(part / "bag_part", run / recording / _BAG, name)
-    if (part / "part.mp4").is_file():
-        video_file = f"{name}.mp4"
-        (run / recording / _VIDEO).mkdir(parents=True, exist_ok=True)
-        os.replace(part / "part.mp4", run / recording / _VIDEO / video_file)
+    for file in sorted(part.glob("part*.mp4")):
+        if file.is_file():
+            end = file.name.removeprefix("part")  # .mp4, or .STREAM.mp4
+            videos[end.removesuffix(".mp4").removeprefix(".")] = name + end
+            (run / recording / _VIDEO).mkdir(parents=True, exist_ok=True)
+            os.replace(file, run / recording / _VIDEO / (name + end))
     for file in sorted(part.rglob("*")):
         if file.is_file():
             target = run / file.relative_to(part)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)
     shutil.rmtree(part)
-    return bag_file, video_file
+    return bag_file, videos
 
 
 def remove_joined_files(run: Path, recording: str) -> None:
-    """Remove the bag and the video of a recording, with their parts."""
+    """Remove the bag and the videos of a recording, with their parts."""
     for name in JOINED:
         shutil.rmtree(run / recording / name, ignore_errors=True)
-    (run / recording / f"{recording}.mp4").unlink(missing_ok=True)
+    for film in (run / recording).glob("*.mp4"):
+        film.unlink()
 
 
 def _arrays(result: Result[Frame]) -> dict[str, Any]:
@@ -181,8 +219,7 @@ def _arrays(result: Result[Frame]) -> dict[str, Any]:
 
 def _side_by_side(result: Result[Frame]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the image and its depth as colours beside each other, (h, w, 3) of even size."""
-    near_m, far_m = result.depth_range.follow(result.depth_m, stamp_ns=result.frame.stamp_ns, of=result.header.frame_id)
-    picture = np.hstack([result.rgb, depth_to_rgb(result.depth_m, DepthColours(near_m=near_m, far_m=far_m))])
+    picture = np.hstack([result.rgb, depth_to_rgb(result.depth_m, result.depth_colours)])
     height, width = picture.shape[:2]
     factor = min(1.0, _MOST_PICTURE_WIDTH / width)
     size = (int(width * factor) // 2 * 2, int(height * factor) // 2 * 2)

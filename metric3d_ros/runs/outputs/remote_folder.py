@@ -57,7 +57,8 @@ class RemoteFolder:
         """Remove the manifest, and the bags and videos of recordings."""
         joined = [f"{name}/{folder}" for name in recordings for folder in JOINED]
         with self._in_one_line("write"):
-            for name in (_LINES, MANIFEST, *joined, *(f"{name}/{name}.mp4" for name in recordings)):
+            films = [f"{name}/{file.name}" for name in recordings for file in self._files_in(name)]
+            for name in (_LINES, MANIFEST, *joined, *(film for film in films if film.endswith(".mp4"))):
                 if (self._path / name).exists():
                     self._path.fs.rm((self._path / name).path, recursive=True)
 
@@ -80,7 +81,7 @@ class RemoteFolder:
             self._upload([(scratch / "lines", f"{_LINES}/{self._next:08d}_{self._own}.jsonl")])
         self._next += 1
 
-    def place(self, part: Path, recording: str, name: str) -> tuple[str, str]:
+    def place(self, part: Path, recording: str, name: str) -> tuple[str, dict[str, str]]:
         """Upload a complete part's files under their final names, then delete them here; see `move_into_place`.
 
         A chunk that is done again has the same files with the same content, so it does not matter who else uploads it.

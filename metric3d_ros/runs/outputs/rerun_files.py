@@ -25,8 +25,8 @@ def write_rrd(path: Path, result: Result[Frame], *, recording: str) -> None:
             log.log_camera(IMAGE, camera)
             log.log_camera(DEPTH, camera)
         log.log_picture(IMAGE, result.rgb)
-        range_m = result.depth_range.follow(result.depth_m, stamp_ns=frame.stamp_ns, of=result.header.frame_id)
-        log.log_depth(result.depth_m, range_m=range_m)
+        colours = result.depth_colours
+        log.log_depth(result.depth_m, range_m=(colours.near_m, colours.far_m), colour_map=colours.colour_map)
         stride = result.parameters.points.stride
         every = (slice(None, None, stride),) * 2
         points = depth_to_points(result.cloud_depth_m, result.camera, stride=stride)

@@ -35,6 +35,7 @@ class BagImages:
         start_s, end_s: seconds from the bag's start; 0 for its end.
         every: only every n-th image of each topic, counted from the start of its chunk.
         fps: at most so many images of each topic a second, by the times at which they were received; 0 for all.
+        rectified: whether images are rectified; None to go by the name of their topic.
     """
 
     name: str
@@ -137,7 +138,8 @@ class BagImages:
             seen: Counter[str] = Counter()
             chooser = _Chooser(self.every, self.fps, self._first_ns, Counter() if left_out is None else left_out)
             newest_ns: dict[str, int] = {}
-            start_ns = chooser.tick_start_ns(chunk.start)
+            # No chunk has what is before the span: a tick that --start cuts begins there.
+            start_ns = max(self._span_ns[0], chooser.tick_start_ns(chunk.start))
             for connection, received_ns, data in bag.messages(connections, start_ns=start_ns, stop_ns=chunk.stop):
                 topic = connection.topic
                 if not chooser.takes(topic, received_ns, is_before=received_ns < chunk.start):
@@ -176,7 +178,7 @@ class BagImages:
             kind = NO_CAMERA
             info = None
             if self.cameras.is_given or infos is None:
-                camera, focal_from = self.cameras.camera(width, height)
+                camera, focal_from = self.cameras.camera(width, height, rectified=self._is_rectified(topic))
             else:
                 info = infos.find(header, (height, width), received_ns)
                 camera = Camera.from_camera_info(info, rectified=self._is_rectified(topic))

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from metric3d_ros.camera import Camera, fit_camera
-from metric3d_ros.camera.calibration.files import read_calibration
+from metric3d_ros.camera.calibration.files import read_calibration_file
 from metric3d_ros.errors import ConfigurationError, DataError
 from metric3d_ros.geometry import upright_camera
 from metric3d_ros.recordings.exif import Exif
@@ -45,8 +45,10 @@ class CameraChoice:
         """Whether it overrules what the recording knows."""
         return bool(self.focal_px or self.hfov_deg or self.calibration)
 
-    def camera(self, width: int, height: int) -> tuple[Camera, str]:
+    def camera(self, width: int, height: int, *, rectified: bool = False) -> tuple[Camera, str]:
         """Return the camera of an image of that size, and where it comes from.
+
+        Of a calibration file a `rectified` image's camera has P and no distortion, a raw one's K and D.
 
         Raises:
             DataError: nothing is given.
@@ -57,19 +59,19 @@ class CameraChoice:
         if self.hfov_deg:
             return Camera.from_hfov(width, height, hfov_deg=self.hfov_deg), f"{GIVEN}: --hfov {self.hfov_deg:g}"
         if self.calibration:
-            described = read_calibration(self.calibration)
+            described = read_calibration_file(self.calibration).camera(rectified=rectified)
             whose = f"the camera of {self.calibration}"
             fitted = fit_camera(described, width, height, scale=self.scale, whose=whose, remedy=_SCALE_REMEDY)
             return fitted, f"{CALIBRATION}: {Path(self.calibration).name}"
         raise DataError("the focal length is unknown: give --focal PX, --hfov DEG or --calibration FILE")
 
-    def camera_of_picture(self, width: int, height: int, exif: Exif) -> tuple[Camera, str]:
+    def camera_of_picture(self, width: int, height: int, exif: Exif, *, rectified: bool = False) -> tuple[Camera, str]:
         """Return the camera of an image file as it is stored, `width` x `height`, and where it comes from.
 
         Raises as `camera` does.
         """
         if self.is_given:
-            return self.camera(width, height)
+            return self.camera(width, height, rectified=rectified)
         focal_px = exif.focal_px(width, height)
         if not focal_px:
             raise DataError(

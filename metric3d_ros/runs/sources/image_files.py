@@ -25,6 +25,10 @@ class ImageFiles:
     """Pictures in natural order. They have no stamps, so they get those of 10 images a second, from 0 on.
 
     EXIF's orientation is applied, and its 35 mm focal length used if nothing else is given.
+
+    Attributes:
+        every: only every n-th picture.
+        rectified: whether pictures are rectified; None is no, for nothing tells it.
     """
 
     name: str
@@ -32,6 +36,7 @@ class ImageFiles:
     paths: Sequence[Path]
     cameras: CameraChoice
     every: int = 1
+    rectified: bool | None = None
 
     def chunks(self, frames: int) -> list[Chunk]:
         """Cut it into runs of consecutive pictures."""
@@ -85,7 +90,9 @@ class ImageFiles:
             with needing_memory(f"reading {path}", remedy="make it smaller, or use a computer with more memory"):
                 rgb = read_rgb(path)
             kind = NO_CAMERA
-            camera, focal_from = self.cameras.camera_of_picture(rgb.shape[1], rgb.shape[0], exif)
+            camera, focal_from = self.cameras.camera_of_picture(
+                rgb.shape[1], rgb.shape[0], exif, rectified=bool(self.rectified)
+            )
         except Metric3DError as error:
             return Failed(name, str(error), kind)
         if exif.rotate_deg:

@@ -49,7 +49,14 @@ def open_recordings(
         name = _name(pictures[0].absolute().parent, names)
         about = f"{pictures[0]} and {len(pictures) - 1} more"
         recordings.append(
-            ImageFiles(name=name, source=about, paths=pictures, cameras=selection.cameras, every=selection.every)
+            ImageFiles(
+                name=name,
+                source=about,
+                paths=pictures,
+                cameras=selection.cameras,
+                every=selection.every,
+                rectified=selection.rectified,
+            )
         )
     for source in inputs:
         if together and _is_picture(source):
@@ -95,6 +102,7 @@ def _open(source: str | Path, selection: Selection, names: set[str]) -> list[Rec
                 end_s=selection.end_s,
                 every=selection.every,
                 fps=selection.fps,
+                rectified=selection.rectified,
             )
         ]
     if glob.has_magic(str(path)) and not path.exists():
@@ -109,6 +117,7 @@ def _open(source: str | Path, selection: Selection, names: set[str]) -> list[Rec
             paths=list_images(path),
             cameras=selection.cameras,
             every=selection.every,
+            rectified=selection.rectified,
         )
     ]
 

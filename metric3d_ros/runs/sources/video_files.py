@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from metric3d_ros.camera import Camera
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.files.remote import is_remote, path_of
 from metric3d_ros.geometry import turn_upright, upright_camera
@@ -33,6 +34,7 @@ class VideoFile:
     Attributes:
         every: only every n-th frame of a chunk.
         fps: at most so many frames a second, evenly; 0 for all.
+        rectified: whether frames are rectified; None is no, for nothing tells it.
     """
 
     name: str
@@ -42,13 +44,14 @@ class VideoFile:
     end_s: float = 0.0
     every: int = 1
     fps: float = 0.0
+    rectified: bool | None = None
 
     def __post_init__(self) -> None:
         self._remarks: list[str] = []
         self._ended_early: set[tuple[int, int]] = set()
         with _opened(self.source) as container:
             stream = _stream_of(container, self.source)
-            self.cameras.camera(stream.codec_context.width, stream.codec_context.height)
+            self._camera(stream.codec_context.width, stream.codec_context.height)
             duration_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
             duration_s = duration_s or (container.duration or 0) / 1e6
             self._total = int(stream.frames or 0)
@@ -101,7 +104,7 @@ class VideoFile:
             if chunk.start:
                 # From the start of its tick: the frame that was taken of it may be in the chunk before.
                 start_s = chunk.start / NS_PER_S
-                start_s = int(start_s * self.fps) / self.fps if self.fps else start_s
+                start_s = max(self.start_s, int(start_s * self.fps) / self.fps) if self.fps else start_s
                 container.seek(origin + int(start_s / stream.time_base), stream=stream)
             number, tick = 0, -1
             left_out = Counter() if left_out is None else left_out
@@ -112,6 +115,8 @@ class VideoFile:
                 stamp_ns = round((picture.pts - origin) * stream.time_base * NS_PER_S)
                 if stamp_ns >= chunk.stop:
                     return
+                if stamp_ns < self._span_ns[0]:  # no chunk has it: a tick that --start cuts begins there
+                    continue
                 is_new_tick = not self.fps or int(stamp_ns / NS_PER_S * self.fps + 1e-6) > tick
                 tick = int(stamp_ns / NS_PER_S * self.fps + 1e-6)
                 if stamp_ns < chunk.start:
@@ -141,10 +146,13 @@ class VideoFile:
                 raise
             self._remarks.append(f"reading stopped early: {error}")
 
+    def _camera(self, width: int, height: int) -> tuple[Camera, str]:
+        return self.cameras.camera(width, height, rectified=bool(self.rectified))
+
     def _frame(self, picture: Any, stamp_ns: int, name: str) -> Frame | Failed:
         rgb = np.ascontiguousarray(picture.to_ndarray(format="rgb24"))
         try:
-            camera, focal_from = self.cameras.camera(rgb.shape[1], rgb.shape[0])
+            camera, focal_from = self._camera(rgb.shape[1], rgb.shape[0])
         except Metric3DError as error:
             return Failed(name, str(error), NO_CAMERA)
         rotate_deg = round(-float(getattr(picture, "rotation", 0) or 0)) % 360

@@ -19,11 +19,13 @@ from metric3d_ros.estimation.estimator import CONFIDENCE, DEPTH, NORMALS, Estima
 from metric3d_ros.geometry import GroundPlane
 from metric3d_ros.messages import image_to_array
 from metric3d_ros.nodes.frame import Frame
+from metric3d_ros.nodes.outlet.snapshot_files import write_snapshot
 from metric3d_ros.nodes.parameter_server.schema import build, entries
 from metric3d_ros.nodes.parameters.depth_node_parameters import DepthParameters
 from metric3d_ros.outputs.result import MissingDepth, Result
 from metric3d_ros.outputs.table import OUTPUTS
 from metric3d_ros.pictures import DepthColours, SteadyRange, depth_to_rgb
+from metric3d_ros.recordings.images import read_rgb
 
 BY_TOPIC = {output.topic: output for output in OUTPUTS}
 
@@ -43,6 +45,8 @@ BY_TOPIC = {output.topic: output for output in OUTPUTS}
         ("points", {}, {DEPTH, NORMALS}),
         ("points", {"points.fields": "xyzrgb"}, {DEPTH}),
         ("points", {"points.fields": "xyz", "points.min_confidence": 0.5}, {DEPTH, CONFIDENCE}),
+        ("normals/arrows", {}, {DEPTH, NORMALS}),
+        ("normals/arrows", {"points.min_confidence": 0.5}, {DEPTH, NORMALS, CONFIDENCE}),
         ("scan", {}, {DEPTH}),
     ],
 )
@@ -87,6 +91,15 @@ def test_colours_of_depth_are_steady_from_one_image_to_the_next():
     kept = DepthColours.fitting(depth_m)
     np.testing.assert_allclose(second, depth_to_rgb(depth_m * np.float32(1.1), kept), atol=10)  # one step of the map
     assert (second != first).any(axis=2).mean() > 0.8
+
+
+def test_the_colours_of_a_snapshot_are_those_of_the_topic(tmp_path):
+    depth_m = np.geomspace(1, 5, 48 * 64, dtype=np.float32).reshape(48, 64)
+    values = {"color.map": "gray", "color.near_m": 2.0, "color.far_m": 9.0}
+    result = dataclasses.replace(result_of(depth_m, sec=1), parameters=build(DepthParameters, values))
+    published = image_to_array(BY_TOPIC["depth/image_color"].build(result, sensor_msgs.msg)).array
+    folder = write_snapshot(tmp_path, "1.0", result)
+    np.testing.assert_array_equal(read_rgb(folder / "depth_color.png"), published)
 
 
 def test_what_outputs_share_is_computed_once_by_threads_that_want_it_at_once(monkeypatch):

@@ -74,6 +74,20 @@ def test_rerun_files_hold_images_depth_and_points(model, folder, tmp_path):
         np.testing.assert_array_equal(found[:, 2], estimate.depth_m[::2, ::2][np.isfinite(estimate.depth_m[::2, ::2])])
 
 
+def test_rerun_files_have_the_colours_of_the_parameters(model, folder, tmp_path):
+    rr = pytest.importorskip("rerun", reason="Rerun is not installed: pip install 'metric3d_ros[viewer]'")
+    words = ["--param", "color.near_m=1.0", "--param", "color.far_m=5.0"]
+    for name, colours in (("gray", rr.components.Colormap.Grayscale), ("magma", rr.components.Colormap.Magma)):
+        out = tmp_path / name
+        given = [*words, "--param", f"color.map={name}"]
+        assert run(model, folder, "-o", out, "--focal", FOCAL, "--write", "rrd", *given) == 0
+        _, rows = read_rows(next((out / "pictures/rrd").iterdir()))
+        ((_, shown),) = values(rows, "/depth", "DepthImage:colormap")
+        ((_, range_m),) = values(rows, "/depth", "DepthImage:depth_range")
+        assert shown.as_py() == [colours.value]
+        assert range_m.as_py() == [[1.0, 5.0]]
+
+
 def test_each_camera_of_a_bag_gets_rerun_files_of_its_own(model, tmp_path):
     pytest.importorskip("rerun", reason="Rerun is not installed: pip install 'metric3d_ros[viewer]'")
     pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")

@@ -66,9 +66,7 @@ def test_a_disk_that_is_full_when_parts_of_a_video_are_joined_is_one_line(run, t
 
 
 @pytest.mark.parametrize("count", [1, 40])
-def test_joining_onto_a_full_disk_is_an_error_of_the_system_however_long_the_video(
-    tmp_path, monkeypatch, capfd, count
-):
+def test_joining_onto_a_full_disk_is_an_error_of_the_system_however_long_the_video(tmp_path, monkeypatch, capfd, count):
     """A short one is written when it is closed, a long one before."""
     pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_ros[video]'")
     writer, rng = videos.VideoWriter(tmp_path / "part.mp4", (64, 96)), np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """The images of a bag and the camera_info that belongs to each, however it was recorded."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'metric3d_ros[bags]'")
@@ -7,7 +8,9 @@ pytest.importorskip("rosbags", reason="rosbags is not installed: pip install 'me
 from made_bags import FX, HEIGHT, START_NS, WIDTH, messages, picture, write_ros2
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
+from tiny_models import METRES_PER_LEVEL
 
+from metric3d_ros.cli import main
 from metric3d_ros.errors import DataError
 from metric3d_ros.runs.sources.bag_images import BagImages
 from metric3d_ros.runs.sources.cameras import CameraChoice
@@ -34,9 +37,27 @@ def write_bag(path, *, images_ns, infos):
     return path
 
 
-def read(path, **options):
+def read(path, frames_in_chunk=64, **options):
     recording = BagImages(name="drive", source=str(path), cameras=CameraChoice(), **options)
-    return [item for chunk in recording.chunks(64) for item in recording.read(chunk)]
+    return [item for chunk in recording.chunks(frames_in_chunk) for item in recording.read(chunk)]
+
+
+@pytest.mark.parametrize(("given", "level"), [("7400-8400", 127.5), ("7400-7900", 255), ("full", 31)])
+def test_the_range_of_sixteen_bit_images_is_that_of_the_command_line(model, tmp_path, given, level):
+    """Of images in which each value is 7900; the tiny model's depth is proportional to the level."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    with Writer(tmp_path / "drive", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        image, _ = messages(store, START_NS, picture(0))
+        image.encoding, image.step = "mono16", 2 * WIDTH
+        image.data = np.full(HEIGHT * WIDTH, 7900, "<u2").view(np.uint8)
+        connection = writer.add_connection(IMAGE, "sensor_msgs/msg/Image", typestore=store)
+        for number in range(2):
+            writer.write(connection, START_NS + number, store.serialize_cdr(image, "sensor_msgs/msg/Image"))
+    words = ["-o", tmp_path / "out", "--model", model, "--provider", "cpu", "--threads", 1, "--focal", 1000]
+    words += ["--write", "npz", "--param", f"sixteen_bit_range={given}"]
+    assert main(["run", *map(str, [tmp_path / "drive", *words])]) == 0
+    file = next((tmp_path / "out/drive/npz").iterdir())
+    assert np.load(file)["depth"].max() == pytest.approx(level * METRES_PER_LEVEL, abs=METRES_PER_LEVEL)
 
 
 def test_a_camera_info_that_was_published_once_serves_the_whole_bag(tmp_path):
@@ -89,3 +110,16 @@ def test_a_selection_beyond_the_end_has_no_images(tmp_path):
     recording = BagImages(name="drive", source=str(bag), cameras=CameraChoice(), start_s=100)
     assert recording.chunks(64) == []
     assert recording.total() == 3
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "fps", "taken_s"),
+    [(2.5, 3, 1, [2.6]), (5, 0, 0.1, [5.0]), (2.5, 6, 1, [2.6, 3.0, 4.0, 5.0])],
+)
+def test_a_tick_that_the_start_cuts_has_an_image_whatever_the_chunks(tmp_path, start_s, end_s, fps, taken_s, chunk):
+    """Of five images a second."""
+    times = [START_NS + number * SECOND_NS // 5 for number in range(50)]
+    bag = write_bag(tmp_path / "drive", images_ns=times, infos=[(START_NS, FX, (HEIGHT, WIDTH))])
+    frames = read(bag, chunk, start_s=start_s, end_s=end_s, fps=fps)
+    assert [(frame.stamp_ns - START_NS) / SECOND_NS for frame in frames] == pytest.approx(taken_s)

@@ -44,6 +44,18 @@ def test_every_third_frame_is_taken_and_the_others_are_counted(video):
     assert left_out == {"--every": 5}
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 64])
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "fps", "taken_s"),
+    [(2.5, 3, 1, [2.6]), (5, 0, 0.1, [5.0]), (2.5, 6, 1, [2.6, 3.0, 4.0, 5.0])],
+)
+def test_a_tick_that_the_start_cuts_has_a_frame_whatever_the_chunks(tmp_path, start_s, end_s, fps, taken_s, chunk):
+    """Of five frames a second."""
+    path = write_video(tmp_path / "drive.mp4", [number * 200_000_000 for number in range(50)])
+    recording = open_video(path, start_s=start_s, end_s=end_s, fps=fps)
+    assert [frame.stamp_ns / 1e9 for frame in read(recording, chunk)] == pytest.approx(taken_s)
+
+
 def test_a_selection_beyond_its_own_end_has_no_frames(video):
     recording = open_video(video, start_s=0.7, end_s=0.5)
     assert recording.chunks(64) == []
