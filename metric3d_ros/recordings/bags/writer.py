@@ -64,7 +64,7 @@ class BagPart:
 
     def copy(self, connection: Any, bag: Bag, data: bytes, received_ns: int) -> None:
         """Write a message of another bag, on a topic with the type, hash and QoS that it has there."""
-        data = bag.to_ros2(data, connection.msgtype)
+        converted = bag.to_ros2(data, connection.msgtype)
         key = f"{connection.topic} {connection.id}"
         with _os_errors(self.folder):
             mine = self._topics.get(key)
@@ -75,7 +75,7 @@ class BagPart:
                     typestore=bag.ros2_typestore,
                     offered_qos_profiles=_offered_qos(connection),
                 )
-            self._writer.write(mine, received_ns, data)
+            self._writer.write(mine, received_ns, converted)
 
     def close(self) -> None:
         """Complete the file."""

@@ -79,6 +79,12 @@ class _Films:
                 stack.callback(writer.close)
 
 
+    def abort(self) -> None:
+        """Close the files, which are not wanted any more; never raises."""
+        for writer in self._writers.values():
+            writer.abort()
+
+
 class PartFiles:
     """The files of a part of a recording."""
 
