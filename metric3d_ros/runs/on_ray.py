@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from metric3d_ros.errors import DataError, InferenceError
+from metric3d_ros.errors import ConfigurationError, DataError, InferenceError
 from metric3d_ros.estimation.estimator import Estimator
 from metric3d_ros.files.atomic import scratch_folder
+from metric3d_ros.files.boundary import reason_of
 from metric3d_ros.runs.options import RunOptions
 from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
 from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
@@ -76,12 +77,13 @@ class Worker:
 
 
 def run_on_ray(run: RunInDriver, address: str, *, workers: int = 0) -> None:
-    """Do what is missing of a run; ConfigurationError or DataError if Ray is not there.
+    """Do what is missing of a run; DataError if Ray is not there, ConfigurationError if no worker would fit into it.
 
     Args:
         run: its manifest and folder are written here, in the driver.
         address: of the cluster, or "local".
-        workers: how many; 0 for one for each CPU of the cluster (each `threads` CPUs, if that is set).
+        workers: how many at most; 0 for one for each CPU of the cluster (each `threads` CPUs, if that is set). Those
+            for which no CPUs are free start when some become free; the others do the work.
     """
     try:
         import ray
@@ -121,15 +123,27 @@ class _Driver:
         threads = max(1, run.options.threads)
         self._options = dataclasses.replace(run.options, threads=threads)
         self._waiting = list(run.missing())
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        self._count = max(1, min(workers or cpus // threads, len(self._waiting)))
+        cpus = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        # Without any CPU, it is a cluster that starts machines when somebody waits for them.
+        if 0 < (most := max(cpus, default=0)) < threads:
+            raise ConfigurationError(
+                f"--threads is {threads}, and the largest machine of the Ray cluster has {most} CPU{'s' * (most > 1)}: "
+                f"give --threads {most} or less, or add a larger machine first"
+            )
+        fitting = sum(each // threads for each in cpus)  # a worker's CPUs are of one machine
+        self._count = max(1, min(workers or fitting, len(self._waiting)))
         self._class = ray.remote(num_cpus=threads, max_restarts=0)(Worker)
         self._recordings = ray.put(run.recordings)
         self._attempts: dict[str, int] = {}
+        self._starting: dict[Any, Any] = {}
+        """Workers by what they answer when they have started; some never do, for want of CPUs that are free."""
+        self._failed_starts = 0
 
     def run(self) -> None:
         ray = self._ray
-        idle = [self._new_worker() for _ in range(self._count)]
+        idle: list[Any] = []
+        for _ in range(self._count):
+            self._start_worker()
         busy: dict[Any, tuple[Any, Chunk, frozenset[str]]] = {}
         while True:
             while idle and self._waiting and not self._run.stopped:
@@ -143,10 +157,13 @@ class _Driver:
                 else:
                     result = worker.upload.remote(chunk, done, self._run.remote, self._run.part_name(chunk))
                 busy[result] = worker, chunk, done
-            if not busy:
+            if not busy and (self._run.stopped or not self._waiting):
                 return
-            ready, _ = ray.wait(list(busy), num_returns=1, timeout=_POLL_S)
+            ready, _ = ray.wait([*busy, *self._starting], num_returns=1, timeout=_POLL_S)
             for result in ready:
+                if result in self._starting:
+                    idle += self._started(result)
+                    continue
                 worker, chunk, done = busy.pop(result)
                 try:
                     part, remarks, *files = ray.get(result)
@@ -160,7 +177,7 @@ class _Driver:
                             "with --chunk, or more memory"
                         ) from error
                     self._waiting.insert(0, (chunk, done))
-                    idle.append(self._new_worker())
+                    self._start_worker()
                     continue
                 if files:
                     self._run.record(part, files[0])
@@ -171,5 +188,23 @@ class _Driver:
                 self._run.note_remarks(chunk, remarks)
                 idle.append(worker)
 
-    def _new_worker(self) -> Any:
-        return self._class.remote(self._options, self._recordings)
+    def _start_worker(self) -> None:
+        worker = self._class.remote(self._options, self._recordings)
+        self._starting[worker.process_id.remote()] = worker
+
+    def _started(self, answer: Any) -> list[Any]:
+        """Return the worker that gave an answer when it started; none, and start another one, if it died."""
+        worker = self._starting.pop(answer)
+        try:
+            self._ray.get(answer)
+        except self._ray.exceptions.RayError as error:
+            self._failed_starts += 1
+            if self._failed_starts >= _MOST_ATTEMPTS:
+                raise InferenceError(
+                    f"workers died {self._failed_starts} times while they started ({reason_of(error)}): check that "
+                    "every machine of the cluster has this package and its libraries, or give more memory"
+                ) from error
+            self._start_worker()
+            return []
+        self._failed_starts = 0
+        return [worker]

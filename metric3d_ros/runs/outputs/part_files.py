@@ -78,7 +78,6 @@ class _Films:
             for writer in self._writers.values():
                 stack.callback(writer.close)
 
-
     def abort(self) -> None:
         """Close the files, which are not wanted any more; never raises."""
         for writer in self._writers.values():
