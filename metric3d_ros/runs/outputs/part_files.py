@@ -78,6 +78,12 @@ class _Films:
             for writer in self._writers.values():
                 stack.callback(writer.close)
 
+    def abort(self) -> None:
+        """Close the files, which are not wanted any more; never raises, so that the error before it is the one seen."""
+        for writer in self._writers.values():
+            with contextlib.suppress(Exception):
+                writer.close()
+
 
 class PartFiles:
     """The files of a part of a recording."""
@@ -163,7 +169,7 @@ class PartFiles:
         if self.bag is not None:
             self.bag.abort()
         if self._video is not None:
-            self._video.close()
+            self._video.abort()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
