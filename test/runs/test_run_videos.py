@@ -11,6 +11,7 @@ pytest.importorskip("av", reason="PyAV is not installed: pip install 'metric3d_r
 
 import av
 from made_videos import HEIGHT, WIDTH, alter_pictures, write_video
+from stand_ins import raising
 
 import metric3d_ros
 from metric3d_ros.cli import main
@@ -261,3 +262,22 @@ def test_films_of_a_run_without_a_done_frame_are_removed_with_its_manifest(tmp_p
         (tmp_path / name).touch()
     remove_joined_files(tmp_path, "drive")
     assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["kept.png", "other.mp4"]
+
+
+def test_an_error_stays_the_one_that_is_seen_if_a_film_cannot_be_closed_after_it(
+    model, video, tmp_path, monkeypatch, capsys
+):
+    close = VideoWriter.close
+
+    def full(writer):
+        close(writer)
+        raise OSError(28, "No space left on device")
+
+    def fail_to_close(writer):
+        monkeypatch.setattr(VideoWriter, "close", raising(ValueError("closed twice")))
+        full(writer)
+
+    monkeypatch.setattr(VideoWriter, "close", fail_to_close)
+    assert run(model, video, "-o", tmp_path / "out", "--focal", FOCAL, "--write", "video") == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list((tmp_path / "out").rglob("part*.mp4"))
