@@ -4,7 +4,9 @@ import threading
 
 import pytest
 
-ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'metric3d_ros[ray]'")
+pytest.importorskip("ray", reason="ray is not installed: pip install 'metric3d_ros[ray]'")
+
+import ray
 
 from metric3d_ros.errors import ConfigurationError, InferenceError
 from metric3d_ros.runs import on_ray
