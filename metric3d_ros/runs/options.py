@@ -125,7 +125,8 @@ class RunOptions:
 
         Raises ConfigurationError for a name or a value that the node would refuse.
         """
-        return build(DepthParameters, dict(self.parameters))
+        chosen = {"outputs.scan": BAG in self.write and "scan" in self.outputs}
+        return build(DepthParameters, {**self.parameters, **chosen})
 
     @property
     def follows_frames(self) -> bool:

@@ -54,6 +54,7 @@ def run(model, folder, tmp_path, capsys):
         (["--write", ""], "--write is empty, expected some of bag, png16, npz,"),
         (["--write", " , "], "--write is empty, expected some of bag, png16, npz,"),
         (["--write", "bag", "--outputs", ""], "--outputs is empty for --write bag, expected some of depth, "),
+        (["--write", "bag", "--outputs", "depth,scan"], "parameter scan.frame_id is '', expected the camera's frame"),
         (["--batch", 0], "--batch is 0, expected 1 to 1000000000"),
     ],
 )
