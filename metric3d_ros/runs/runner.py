@@ -21,7 +21,7 @@ from metric3d_ros.recordings.videos import join_videos
 from metric3d_ros.runs.manifest import Manifest
 from metric3d_ros.runs.options import BAG, HTML, VIDEO, RunOptions
 from metric3d_ros.runs.outputs.page import write_page
-from metric3d_ros.runs.outputs.part_files import film_name, move_into_place, remove_joined_files
+from metric3d_ros.runs.outputs.part_files import check_apart, film_name, move_into_place, remove_joined_files
 from metric3d_ros.runs.outputs.remote_folder import RemoteFolder
 from metric3d_ros.runs.pipeline import Finished, Line, Pipeline
 from metric3d_ros.runs.sources.bag_images import BagImages
@@ -96,6 +96,8 @@ class Run:
         sources = {recording.name: recording.source for recording in recordings}
         about = {"inputs": sources, **options.to_json(), **(settings or {})}
         with self._closing_on_error():
+            for name, source in sources.items():
+                check_apart(self.folder, name, source)
             if self.remote is not None:
                 self.remote.restore(self._work)
             add_lines = self.remote.add_lines if self.remote is not None else lambda _: None

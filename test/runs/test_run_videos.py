@@ -257,11 +257,26 @@ def test_each_camera_of_a_bag_gets_a_film_of_its_own_across_chunks_and_resuming(
 
 
 def test_films_of_a_run_without_a_done_frame_are_removed_with_its_manifest(tmp_path):
-    for name in ("drive/drive_left.mp4", "drive/drive.mp4", "drive/png16/kept.png", "other/other.mp4"):
+    for name in ("drive_left.mp4", "drive.mp4", "holiday.mp4", "png16/kept.png", "../other/other.mp4"):
+        name = f"drive/{name}"
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     remove_joined_files(tmp_path, "drive")
-    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["kept.png", "other.mp4"]
+    assert sorted(file.name for file in tmp_path.rglob("*.*")) == ["holiday.mp4", "kept.png", "other.mp4"]
+
+
+@pytest.mark.parametrize("place", [".", "drive/..", "link"])
+def test_a_video_is_never_replaced_by_its_own_result(model, tmp_path, monkeypatch, capsys, place):
+    (tmp_path / "drive").mkdir()
+    own = write_video(tmp_path / "drive/drive.mp4", TIMES_NS)
+    whole = own.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run(model, "drive/drive.mp4", "-o", place, "--write", "video", "--focal", FOCAL) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "drive/drive.mp4 lies in " in error
+    assert "where the results of drive go: give another output folder" in error
+    assert own.read_bytes() == whole
 
 
 def test_an_error_stays_the_one_that_is_seen_if_a_film_cannot_be_closed_after_it(

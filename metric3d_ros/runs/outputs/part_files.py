@@ -1,6 +1,7 @@
 """Writes what is made of the frames of a chunk into a folder of its own, until all of it is moved into place."""
 
 import contextlib
+import glob
 import os
 import shutil
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from metric3d_ros.errors import DataError
 from metric3d_ros.estimation.estimator import CONFIDENCE, NORMALS
 from metric3d_ros.files.exclusive import save_to_disk
+from metric3d_ros.files.remote import is_remote, path_of
 from metric3d_ros.geometry import depth_to_points
 from metric3d_ros.outputs.result import Result
 from metric3d_ros.outputs.table import DEPTH_TOPIC, OUTPUTS, Output, find_output
@@ -205,8 +208,20 @@ def remove_joined_files(run: Path, recording: str) -> None:
     """Remove the bag and the videos of a recording, with their parts."""
     for name in JOINED:
         shutil.rmtree(run / recording / name, ignore_errors=True)
-    for film in (run / recording).glob("*.mp4"):
-        film.unlink()
+    folder = run / recording
+    for film in (folder / film_name(recording, ""), *folder.glob(film_name(glob.escape(recording), "*"))):
+        film.unlink(missing_ok=True)
+
+
+def check_apart(run: Path, recording: str, source: str) -> None:
+    """Raise DataError for a source inside the folder of its recording's results, which could take its place."""
+    folder, path = run / recording, path_of(source)
+    if is_remote(run) or is_remote(path):
+        is_inside = str(path).startswith(f"{folder}/")
+    else:
+        is_inside = Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
+    if is_inside:
+        raise DataError(f"{source} lies in {folder}, where the results of {recording} go: give another output folder")
 
 
 def _arrays(result: Result[Frame]) -> dict[str, Any]:
