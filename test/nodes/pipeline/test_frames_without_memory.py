@@ -2,6 +2,7 @@
 
 import array
 import os
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -82,7 +83,11 @@ def sweep(model):
 def test_frame_within_any_limit_of_memory_is_published_or_dropped_with_the_remedy(tmp_path):
     model = tiny_models.save_contract_model(tmp_path / "tiny.onnx")
     command, environment = [sys.executable, __file__, str(model)], os.environ | {"PYTHONPATH": ":".join(sys.path)}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    for _ in range(4):
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        # Fast DDS starts threads at times of its own, and ends the process if it cannot: that says nothing of a frame.
+        if not (run.returncode == -signal.SIGABRT and "pthread_create failed" in run.stderr):
+            break
     assert run.returncode == 0, run.stderr
     *limited, last = [line.partition(": ")[2] for line in run.stdout.splitlines() if "MiB: " in line or "all: " in line]
     reasons = {reason for reason in limited if reason != "published"}
