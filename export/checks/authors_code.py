@@ -68,7 +68,7 @@ def load_authors_network(directory_or_repository: str, network: DepthNetwork) ->
     try:
         folder = user_path(folder)
         local = folder.is_dir()
-    except (OSError, RuntimeError, ValueError):  # a name too long, of an unknown user's home, or of no text
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
         local = False
     repository, _, ref = directory_or_repository.partition(":")
     if not local and re.fullmatch(r"[\w-]+/[\w.-]+", repository, re.ASCII) is None:

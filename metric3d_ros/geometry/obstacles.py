@@ -78,8 +78,8 @@ def obstacles_to_scan(
     `points` (h, w, 3) of an image's pixels, or any (N, 3), are metres in the optical frame, NaN where invalid;
     `obstacles` (h, w) or (N,) are those that count, found with `options`, whose range ends the scan's. `trusted` are
     the points whose distance counts; None is all. The scan is level whatever the camera's tilt: it starts at the foot
-    of the camera, 0 is where the optical axis points, angles are counterclockwise from above. An obstacle's pixel fills
-    all directions up to its neighbours.
+    of the camera, 0 is where the optical axis points, angles are counterclockwise from above. A pixel of an
+    obstacle fills all beams as far as its neighbouring pixels.
 
     A direction with an obstacle nearer than `min_range_m` is -Inf. Without an obstacle within reach it is +Inf if a
     point that is farther away shows that one would have been seen all the way. It is NaN if nothing is seen as far as
@@ -104,7 +104,7 @@ def obstacles_to_scan(
         within = obstacles & (distance <= max_range_m)
         clear = known & ~within & (distance >= max_range_m)
         near, doubtful = known & within, ~known & within & (distance >= min_range_m)
-    # How high above the ground the ray to each point is where the scan ends: an obstacle there would stop it.
+    # A ray shows free space only if, at the maximum range, it passes at a height where an obstacle would stop it.
     height = ground.height_m + (ground.heights(points)[clear] - ground.height_m) * (max_range_m / distance[clear])
     clear[clear] = (height >= options.least_height_m(max_range_m)) & (height <= options.max_height_m)
     directions = _Directions(angles, step_rad=angle_increment_rad)
@@ -124,7 +124,7 @@ def obstacles_to_scan(
 
 
 class _Directions:
-    """The scan's directions, in steps from the least angle of (...) `angles`, radians, NaN where there is no point."""
+    """The scan's beams: fixed steps from the smallest of (...) `angles`, radians, NaN for invalid points."""
 
     def __init__(self, angles: Array, *, step_rad: float) -> None:
         self._angles, self._step_rad = angles, step_rad

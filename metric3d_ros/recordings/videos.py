@@ -102,7 +102,7 @@ def join_videos(parts: Sequence[Path], target: Path) -> None:
 def _open_to_write(file: BinaryIO, target: Path) -> Iterator[Any]:
     """Yield an MP4 file that grows in an open file, which will be `target`; its OSError names that.
 
-    It is opened by a name: what writing to a Python file raises, PyAV prints or wraps in an error of its own.
+    PyAV opens it by name: if it writes to a Python file object, it prints or wraps the errors.
     """
     name = f"/proc/self/fd/{file.fileno()}"
     try:

@@ -154,9 +154,8 @@ def _check_colours_of_rerun(color: ColorParameters) -> None:
     """Raise ConfigurationError for colours that the Rerun viewer, which paints depth itself, does not have."""
     if color.map in _NOT_IN_RERUN or color.scale != "linear":
         raise ConfigurationError(
-            f"--write rrd has no color.map {' or '.join(_NOT_IN_RERUN)} and no color.scale log, which the Rerun viewer "
-            f"does not have, and color.map is {color.map} and color.scale {color.scale}: write rrd with others, in a "
-            "run of its own"
+            f"color.map is {color.map} and color.scale {color.scale}, but the Rerun viewer has no color.map "
+            f"{' or '.join(_NOT_IN_RERUN)} and no color.scale log: choose others, or leave rrd out of --write"
         )
 
 

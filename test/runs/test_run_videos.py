@@ -275,7 +275,7 @@ def test_a_video_is_never_replaced_by_its_own_result(model, tmp_path, monkeypatc
     assert run(model, "drive/drive.mp4", "-o", place, "--write", "video", "--focal", FOCAL) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "drive/drive.mp4 lies in " in error
-    assert "where the results of drive go: give another output folder" in error
+    assert "the folder for the results of drive: give another output folder" in error
     assert own.read_bytes() == whole
 
 

@@ -74,7 +74,7 @@ class View:
     """
 
     def __init__(self, options: argparse.Namespace, stop: Stop, *, kept: Kept) -> None:
-        """Show what comes, where the node before did, if this is not the first one.
+        """Subscribe and show; after a restart, in the viewer and the recording of the node before.
 
         Args:
             kept: gets the viewer and the recording if the node starts anew.

@@ -34,7 +34,7 @@ class _MetadataLoader(LimitedLoader):
 
 
 class BagPart:
-    """One storage file in the making, in a folder of its own; OSError if it cannot be written, whatever the storage."""
+    """Writes one storage file into its own folder; raises OSError if that fails, with either storage."""
 
     def __init__(self, folder: Path, *, storage: str = MCAP) -> None:
         """Begin it; DataError if `rosbags` is not installed."""

@@ -176,9 +176,7 @@ class PartFiles:
 
 
 def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[str, dict[str, str]]:
-    """Move a complete part's files to where they belong; return the name of its bag file, and of each stream's video.
-
-    "" is no bag file.
+    """Move the files of a complete part into the run's folder; return its bag file ("" if none) and videos by stream.
 
     Each is flushed to the disk first, so that the manifest never names a file that a power failure has emptied.
     """
@@ -221,7 +219,9 @@ def check_apart(run: Path, recording: str, source: str) -> None:
     else:
         is_inside = Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
     if is_inside:
-        raise DataError(f"{source} lies in {folder}, where the results of {recording} go: give another output folder")
+        raise DataError(
+            f"{source} lies in {folder}, the folder for the results of {recording}: give another output folder"
+        )
 
 
 def _arrays(result: Result[Frame]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ RESULT = SimpleNamespace(
 
 
 class Node:
-    """In the place of a node: holds the service's callback, and the timers that are due when a test says so."""
+    """Stands in for a node: keeps the service's callback, and fires timers when a test asks."""
 
     def __init__(self):
         self.due, self.log = [], []

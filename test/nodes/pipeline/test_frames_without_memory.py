@@ -85,7 +85,7 @@ def test_frame_within_any_limit_of_memory_is_published_or_dropped_with_the_remed
     command, environment = [sys.executable, __file__, str(model)], os.environ | {"PYTHONPATH": ":".join(sys.path)}
     for _ in range(4):
         run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-        # Fast DDS starts threads at times of its own, and ends the process if it cannot: that says nothing of a frame.
+        # Fast DDS aborts the process if it cannot start one of its threads. The frame's path has no part in that.
         if not (run.returncode == -signal.SIGABRT and "pthread_create failed" in run.stderr):
             break
     assert run.returncode == 0, run.stderr
