@@ -48,7 +48,10 @@ def run(model, folder, tmp_path, capsys):
         (["--param", "scale.use_tf=true"], "scale.use_tf has no effect on a run: only depth_node uses it"),
         (["--param", "sixteen_bit_range=wide"], "sixteen_bit_range"),
         (["--param", "sixteen_bit_rnge=full"], "parameter sixteen_bit_rnge is not known, expected one of"),
-        (["--write", "rrd", "--param", "color.map=jet"], "color.map is jet and color.scale linear, but the Rerun viewer"),
+        (
+            ["--write", "rrd", "--param", "color.map=jet"],
+            "color.map is jet and color.scale linear, but the Rerun viewer has no color.map jet or cividis",
+        ),
         (["--write", "rrd", "--param", "color.scale=log"], "Rerun viewer has no color.map jet or cividis and no color"),
         (["--write", "gif"], "--write gif is unknown, expected some of"),
         (["--write", ""], "--write is empty, expected some of bag, png16, npz,"),
