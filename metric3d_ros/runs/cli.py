@@ -102,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     if args.ray and args.limit:
         raise ConfigurationError("--limit and --ray exclude each other: use --end, or leave out --ray")
     require_numbers(args, "workers", least=0)
+    if not args.output:
+        raise ConfigurationError("--output is empty, expected a folder or a URL for the results")
     parameters = _parameters_of(args.param)
     sixteen_bit_range = take_sixteen_bit_range(parameters)
     options, selection = _options_of(args, parameters), _selection_of(args, sixteen_bit_range)

@@ -29,6 +29,7 @@ import metric3d_ros
 from metric3d_ros.cli import main
 from metric3d_ros.messages import image_to_array
 from metric3d_ros.recordings.bags.reader import Bag
+from metric3d_ros.recordings.bags.writer import remove_parts
 from metric3d_ros.runs.sources.bag_images import _Infos
 
 COUNT = 6
@@ -269,3 +270,14 @@ def test_a_bag_that_begins_long_before_its_first_image_is_planned_by_that_image(
     output = capsys.readouterr()
     assert "focal length 60.5 px for 64x48, from camera_info" in output.err
     assert f"would write png16 of about {COUNT} frames" in output.out
+
+
+def test_bags_of_others_in_the_folder_of_results_stay(model, tmp_path):
+    mine = tmp_path / "out/drive/bag/mine.mcap"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"of another program")
+    bag = write_ros2(tmp_path / "drive")
+    assert run(model, bag, "-o", tmp_path / "out", "--write", "bag", "--outputs", "depth", "--chunk", 2) == 0
+    assert mine.read_bytes() == b"of another program"
+    remove_parts(mine.parent)
+    assert list(mine.parent.iterdir()) == [mine]

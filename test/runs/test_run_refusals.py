@@ -53,6 +53,7 @@ def run(model, folder, tmp_path, capsys):
             "color.map is jet and color.scale linear, but the Rerun viewer has no color.map jet or cividis",
         ),
         (["--write", "rrd", "--param", "color.scale=log"], "Rerun viewer has no color.map jet or cividis and no color"),
+        (["-o", ""], "--output is empty, expected a folder or a URL for the results"),
         (["--write", "gif"], "--write gif is unknown, expected some of"),
         (["--write", ""], "--write is empty, expected some of bag, png16, npz,"),
         (["--write", " , "], "--write is empty, expected some of bag, png16, npz,"),

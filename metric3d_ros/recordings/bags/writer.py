@@ -4,6 +4,7 @@ import contextlib
 import errno
 import operator
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from metric3d_ros.recordings.bags.reader import Bag
 MCAP, SQLITE3 = "mcap", "sqlite3"
 SUFFIXES = {MCAP: ".mcap", SQLITE3: ".db3"}
 _INFORMATION = "rosbag2_bagfile_information"
+_PART = re.compile(r"_[0-9]{5,}(_[0-9]+)?(\.mcap|\.db3)")
 IF_GONE = "copy it back, or run again into another folder"
 """What to do about a part that was there."""
 
@@ -145,8 +147,33 @@ def add_part(part: Path, bag: Path, name: str) -> str:
     return target.name
 
 
+def remove_parts(bag: Path) -> None:
+    """Remove what `add_part` and `write_metadata` put into a bag, and the folder if nothing else is in it."""
+    parts = _parts_in(bag)
+    for part in parts:
+        _remove_part(part)
+    if parts:
+        (bag / "metadata.yaml").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other files are in it, or it does not exist
+        bag.rmdir()
+
+
+def _parts_in(bag: Path) -> list[Path]:
+    return [file for file in bag.glob("*") if is_part(file.name, recording=bag.parent.name)]
+
+
+def is_part(file: str, *, recording: str) -> bool:
+    """Return whether a file in a recording's bag is named as a part is: drive_00012.mcap. Others are the user's."""
+    return _PART.fullmatch(file.removeprefix(recording)) is not None and file.startswith(recording)
+
+
+def _remove_part(part: Path) -> None:
+    part.unlink()
+    part.with_name(f".{part.name}.yaml").unlink(missing_ok=True)
+
+
 def write_metadata(bag: Path, files: Sequence[str], *, only_metadata: bool = False) -> list[str]:
-    """Write metadata.yaml for the parts `files`, in this order, and remove all others; return those with messages.
+    """Write metadata.yaml for the parts `files`, in this order, and remove all other parts; return those with messages.
 
     Raises DataError if one of these is gone, unless the folder holds `only_metadata`.
     """
@@ -164,10 +191,9 @@ def write_metadata(bag: Path, files: Sequence[str], *, only_metadata: bool = Fal
         else:
             (bag / file).unlink(missing_ok=True)
     kept = {part["files"][0]["path"] for part in parts}
-    for file_path in bag.iterdir():
-        if file_path.suffix in SUFFIXES.values() and file_path.name not in kept:
-            file_path.unlink()
-            (bag / f".{file_path.name}.yaml").unlink(missing_ok=True)
+    for file_path in _parts_in(bag):
+        if file_path.name not in kept:
+            _remove_part(file_path)
     if not parts:
         return []
     start_ns = min(part["starting_time"]["nanoseconds_since_epoch"] for part in parts)

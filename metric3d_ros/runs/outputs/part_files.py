@@ -19,7 +19,7 @@ from metric3d_ros.outputs.result import Result
 from metric3d_ros.outputs.table import DEPTH_TOPIC, OUTPUTS, Output, find_output
 from metric3d_ros.pictures import depth_to_rgb
 from metric3d_ros.recordings.bags import message_classes
-from metric3d_ros.recordings.bags.writer import BagPart, add_part
+from metric3d_ros.recordings.bags.writer import BagPart, add_part, remove_parts
 from metric3d_ros.recordings.depth_files import write_depth
 from metric3d_ros.recordings.exr import write_exr
 from metric3d_ros.recordings.pcd import write_pcd
@@ -204,9 +204,9 @@ def move_into_place(part: Path, run: Path, recording: str, name: str) -> tuple[s
 
 def remove_joined_files(run: Path, recording: str) -> None:
     """Remove the bag and the videos of a recording, with their parts."""
-    for name in JOINED:
-        shutil.rmtree(run / recording / name, ignore_errors=True)
     folder = run / recording
+    remove_parts(folder / _BAG)
+    shutil.rmtree(folder / _VIDEO, ignore_errors=True)
     for film in (folder / film_name(recording, ""), *folder.glob(film_name(glob.escape(recording), "*"))):
         film.unlink(missing_ok=True)
 

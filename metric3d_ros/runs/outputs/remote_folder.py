@@ -10,7 +10,7 @@ from typing import Any
 from metric3d_ros.errors import DataError, Metric3DError
 from metric3d_ros.files.atomic import scratch_folder
 from metric3d_ros.files.boundary import reason_of
-from metric3d_ros.recordings.bags.writer import IF_GONE, SUFFIXES
+from metric3d_ros.recordings.bags.writer import IF_GONE, is_part
 from metric3d_ros.runs.manifest_lines import MANIFEST, SETTINGS
 from metric3d_ros.runs.outputs.part_files import JOINED, move_into_place
 
@@ -121,7 +121,7 @@ class RemoteFolder:
         with self._in_one_line("write"):
             for name, kept in bags.items():
                 for file in there[name]:
-                    if file.suffix in SUFFIXES.values() and file.name not in kept:
+                    if is_part(file.name, recording=name) and file.name not in kept:
                         file.unlink()  # of a process that was killed before its lines were in the manifest
 
     def _files_in(self, folder: str) -> list[Any]:
